@@ -1,0 +1,1 @@
+"""The engines: one table that names them, and what each can do."""

@@ -1,0 +1,96 @@
+"""The contract every engine keeps. An engine trains and predicts; it does not load data, score, time, print or write.
+
+tests/engines/test_contract.py is this page as executable checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from mlcli.config.schema import ModelConfig, OptimizerConfig
+from mlcli.models.layers import Network
+from mlcli.records import EngineState, FitResult, PassResult, Scaling, Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Weights = Mapping[str, "NDArray[np.floating]"]
+
+
+@dataclass(frozen=True)
+class EngineRuntime:
+    """Where and how an engine computes. device is resolved by the engine where it is "auto"."""
+
+    device: str = "cpu"  # auto, cpu, cuda, cuda:N or mps
+    threads: int = 1
+    precision: Literal["float32", "float64"] = "float32"
+    seed: int = 0
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """Everything an engine is built from.
+
+    network is None for `estimator` models, which have no layers; batch_size is None for one-call fits.
+    scaling is applied by the engine to every x it is given, in the run's precision.
+    """
+
+    model: ModelConfig
+    network: Network | None
+    n_classes: int
+    optimizer: OptimizerConfig | None
+    batch_size: int | None
+    scaling: Scaling
+    runtime: EngineRuntime
+
+
+class Engine(Protocol):
+    """One framework, seen from outside. Built as `Engine(spec, initial_weights)`.
+
+    Construction raises UsageError for a pair it cannot do, and for a device that is not there.
+    When a method returns, the device has finished.
+    """
+
+    device: str  # the device in use: cpu, cuda:0, mps
+
+    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
+        """Take the training split, once, in its compact dtype, to where the engine computes."""
+        ...
+
+    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+        """One pass over the placed split in exactly this order.
+
+        order: int64 (n,), positions in the placed split; batches of batch_size, the last one short.
+        learning_rates: float64 (ceil(n / batch_size),), one a step.
+        The loss and the accuracy are means over the samples as each batch was met, before its update.
+        UsageError for an engine that fits in one call.
+        """
+        ...
+
+    def fit(self) -> FitResult:
+        """Fit the placed split in one call. UsageError for an engine that trains in passes."""
+        ...
+
+    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+        """Score samples with dropout off; the same answer for any batch_size within 1e-5; training state untouched."""
+        ...
+
+    def weights(self) -> dict[str, NDArray[np.floating]]:
+        """The weights in canonical names, orientation and C order; UsageError where there is no such form."""
+        ...
+
+    def load_weights(self, weights: Weights) -> None:
+        """Replace the weights; UsageError where a name or a shape does not fit."""
+        ...
+
+    def state(self) -> EngineState:
+        """Optimizer moments, step count and random state: what exact continuation needs beside the weights."""
+        ...
+
+    def load_state(self, state: EngineState) -> None:
+        """Continue from a state that `state` returned, after `load_weights`."""
+        ...
