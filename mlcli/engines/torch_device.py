@@ -1,0 +1,79 @@
+"""Where torch computes: finds the device that a run asks for and applies the run's settings. Used by torch and keras."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from mlcli.engines.contract import EngineRuntime
+from mlcli.errors import UsageError
+
+
+def available_devices() -> tuple[str, ...]:
+    """The devices this machine has, by the names that `--device` takes: cpu first, then cuda:0, cuda:1, ..., mps."""
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return tuple(names)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `name` (auto, cpu, cuda, cuda:N or mps) stands for; auto takes a GPU where there is one.
+
+    Raises UsageError, with the devices that can be used, where it is not there.
+    """
+    available = available_devices()
+    if name == "auto":
+        return torch.device(next((device for device in ("cuda:0", "mps") if device in available), "cpu"))
+    resolved = "cuda:0" if name == "cuda" else name
+    if resolved not in available:
+        raise UsageError(f"--device {name}: {_what_is_missing(name)} was found; use {' or '.join(('auto', *available))}")
+    return torch.device(resolved)
+
+
+def _what_is_missing(name: str) -> str:
+    if name == "mps":
+        return "no Apple GPU (mps)"
+    if name.startswith("cuda:") and torch.cuda.is_available():
+        return f"no CUDA device with the number {name.removeprefix('cuda:')}"
+    return "no CUDA device"
+
+
+def apply_runtime(runtime: EngineRuntime) -> torch.device:
+    """Set threads, random seed and numerics for the whole process, and return the device to compute on.
+
+    Called before anything is computed: CPU worker threads take over the handling of denormals when they start.
+    Denormals count as zero, because they slow CPU arithmetic down many times and RMSprop's averages are full of
+    them; TF32 is off, so that float32 means the same on a GPU as on a CPU.
+    Raises UsageError for a device that is not there, and for float64 on mps.
+    """
+    device = _device_for(runtime)
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(runtime.threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible only with a fixed workspace
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.manual_seed(runtime.seed)
+    return device
+
+
+def _device_for(runtime: EngineRuntime) -> torch.device:
+    device = resolve_device(runtime.device)
+    if device.type == "mps" and runtime.precision == "float64":
+        if runtime.device == "auto":
+            return torch.device("cpu")
+        raise UsageError("--device mps: Apple GPUs have no float64; use --device cpu, or runtime.precision float32")
+    return device
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished, so that a clock read afterwards is honest."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
