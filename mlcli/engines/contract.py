@@ -94,3 +94,7 @@ class Engine(Protocol):
     def load_state(self, state: EngineState) -> None:
         """Continue from a state that `state` returned, after `load_weights`."""
         ...
+
+    def estimator_bytes(self) -> bytes | None:
+        """The fitted model in skops form where it has no canonical weights, else None."""
+        ...

@@ -31,7 +31,7 @@ class BackendInfo:
 
 BACKENDS: dict[str, BackendInfo] = {
     "sklearn": BackendInfo(
-        engine="mlcli.engines.sklearn_engine:SklearnEngine",
+        engine="mlcli.engines.sklearn_engine:build",
         title="scikit-learn",
         optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
         activations=("relu", "tanh", "sigmoid"),

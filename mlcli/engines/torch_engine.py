@@ -1,0 +1,182 @@
+"""PyTorch: an `nn.Sequential`, the training split resident on the device, batches gathered once an epoch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.torch_device import apply_runtime
+from mlcli.engines.torch_optimizers import TorchOptimizer
+from mlcli.engines.weight_check import check_weights
+from mlcli.errors import UsageError
+from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
+from mlcli.records import EngineState, FitResult, PassResult, Scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
+# Keras clips probabilities here before the logarithm; the same bound keeps the engines equal.
+_PROBABILITY_FLOOR = 1e-7
+
+
+class TorchEngine:
+    """See the contract. One step is: forward, loss, `torch.autograd.grad`, optimizer."""
+
+    def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
+        if spec.network is None:
+            raise UsageError(f"model {spec.model.name} does not run on PyTorch: use --backend sklearn")
+        if spec.optimizer is None or spec.batch_size is None:
+            raise UsageError("PyTorch trains in passes: an optimizer and a batch size are needed")
+        self._network = spec.network
+        self._batch_size = spec.batch_size
+        self._device = apply_runtime(spec.runtime)
+        self.device = str(self._device)
+        self._dtype = torch.float64 if spec.runtime.precision == "float64" else torch.float32
+        self._shift = _constant(spec.scaling.shift, self._device, self._dtype)
+        self._scale = _constant(spec.scaling.scale, self._device, self._dtype)
+        self._model = nn.Sequential(*map(_module, spec.network.layers)).to(self._device, self._dtype)
+        self._body = self._model[:-1] if spec.network.ends_in_softmax else self._model
+        self._parameters = list(self._model.parameters())
+        self._optimizer = TorchOptimizer(spec.optimizer, dict(self._model.named_parameters()))
+        if initial_weights is not None:
+            self.load_weights(initial_weights)
+
+    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
+        self._x = _tensor(x).to(self._device)
+        self._y = _tensor(y).to(self._device)
+        # The epoch's samples in order: one buffer for all epochs, so that no epoch pays for fresh pages.
+        self._x_epoch = torch.empty_like(self._x)
+
+    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+        index = torch.from_numpy(order).to(self._device)
+        x_epoch = self._x_epoch if len(order) == len(self._x) else torch.empty_like(self._x[: len(order)])
+        torch.index_select(self._x, 0, index, out=x_epoch)
+        y_epoch = self._y.index_select(0, index)
+        scores = torch.empty(len(order), self._network.n_classes, device=self._device, dtype=self._dtype)
+        losses = torch.empty(len(learning_rates), device=self._device, dtype=self._dtype)
+        self._model.train()
+        for step, batch in enumerate(self._batches(len(order))):
+            self._train_step(
+                self._scaled(x_epoch[batch]), y_epoch[batch], learning_rates[step], scores[batch], losses[step]
+            )
+        return self._pass_result(losses, scores, y_epoch)
+
+    def _batches(self, n_samples: int) -> Iterator[slice]:
+        for start in range(0, n_samples, self._batch_size):
+            yield slice(start, start + self._batch_size)
+
+    def _train_step(self, x: Tensor, y: Tensor, lr: float, scores: Tensor, loss_out: Tensor) -> None:
+        outputs = self._model(x)
+        loss = self._loss(outputs, y)
+        gradients = torch.autograd.grad(loss, self._parameters)
+        self._optimizer.step(gradients, float(lr))
+        scores.copy_(outputs.detach())
+        loss_out.copy_(loss.detach())
+
+    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean cross-entropy in nats, of logits or, for a model that ends in a softmax, of probabilities."""
+        if not self._network.ends_in_softmax:
+            return functional.cross_entropy(outputs, y)
+        shares = outputs / outputs.sum(dim=1, keepdim=True)
+        return functional.nll_loss(shares.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
+
+    def _pass_result(self, losses: Tensor, scores: Tensor, y: Tensor) -> PassResult:
+        lengths = torch.full_like(losses, self._batch_size, dtype=torch.float64)
+        lengths[-1] = len(y) - self._batch_size * (len(losses) - 1)
+        loss = (losses.double() * lengths).sum() / len(y)
+        accuracy = (scores.argmax(dim=1) == y).double().mean()
+        return PassResult(loss=float(loss), accuracy=float(accuracy))
+
+    def fit(self) -> FitResult:
+        raise UsageError("PyTorch trains in passes, not in one call")
+
+    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+        self._model.eval()
+        source = _tensor(x)
+        with torch.inference_mode():
+            parts = [
+                self._body(self._scaled(source[start : start + batch_size].to(self._device)))
+                for start in range(0, len(source), batch_size)
+            ]
+            logits = torch.cat(parts) if parts else torch.empty(0, self._network.n_classes, dtype=self._dtype)
+            probabilities = functional.softmax(logits, dim=1)
+            return Scores(
+                labels=logits.argmax(dim=1).cpu().numpy(),
+                logits=logits.float().cpu().numpy(),
+                probabilities=probabilities.float().cpu().numpy(),
+            )
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        scaled = x.to(self._dtype)
+        if scaled is x:  # no cast was needed, and the samples must stay as they are
+            scaled = x.clone()
+        if self._shift is not None:
+            scaled.sub_(self._shift)
+        return scaled if self._scale is None else scaled.div_(self._scale)
+
+    def weights(self) -> dict[str, NDArray[np.floating]]:
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._model.named_parameters()}
+
+    def load_weights(self, weights: Weights) -> None:
+        check_weights(self._network, weights)
+        with torch.no_grad():
+            for name, parameter in self._model.named_parameters():
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+
+    def state(self) -> EngineState:
+        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in self._optimizer.slots().items()}
+        arrays["rng.cpu"] = torch.get_rng_state().numpy().copy()
+        if self._device.type == "cuda":
+            arrays["rng.cuda"] = torch.cuda.get_rng_state(self._device).numpy().copy()
+        return EngineState(arrays=arrays)
+
+    def load_state(self, state: EngineState) -> None:
+        for name, tensor in self._optimizer.slots().items():
+            tensor.copy_(torch.from_numpy(state.arrays[name]))
+        torch.set_rng_state(torch.from_numpy(state.arrays["rng.cpu"]))
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(torch.from_numpy(state.arrays["rng.cuda"]), self._device)
+
+    def estimator_bytes(self) -> None:
+        return None
+
+
+def _module(layer: Layer) -> nn.Module:
+    match layer:
+        case Flatten():
+            return nn.Flatten()
+        case Linear():
+            return nn.Linear(layer.n_in, layer.n_out)
+        case Activation():
+            return _ACTIVATIONS[layer.kind]()
+        case Dropout():
+            return nn.Dropout(layer.rate)
+        case Conv2d():
+            return nn.Conv2d(layer.n_in, layer.n_out, layer.kernel_size, padding="same")
+        case MaxPool2d():
+            return nn.MaxPool2d(2)
+        case Softmax():
+            return nn.Softmax(dim=1)
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    with warnings.catch_warnings():
+        # Memory-mapped data is read-only, and torch warns of it; nothing here writes to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _constant(
+    value: NDArray[np.float64] | float | None, device: torch.device, dtype: torch.dtype
+) -> Tensor | float | None:
+    if value is None or isinstance(value, float | int):
+        return value
+    return torch.as_tensor(value, dtype=dtype, device=device)

@@ -1,0 +1,112 @@
+"""The optimizers of the schema, by the functional forms of torch.optim.
+
+The functional forms are used because the first construction of a `torch.optim.Optimizer` imports torch._dynamo,
+which takes about as long as importing torch itself, and because a call to them costs less than `Optimizer.step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
+
+from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
+from mlcli.errors import UsageError
+
+
+@dataclass
+class _Group:
+    """Parameters that share a weight decay, with their moments. slots: name -> one tensor a parameter."""
+
+    names: list[str]
+    parameters: list[Tensor]
+    positions: list[int]
+    weight_decay: float
+    slots: dict[str, list[Tensor]]
+    steps: list[Tensor]
+
+
+class TorchOptimizer:
+    """Updates named parameters in place.
+
+    parameters: canonical weight names to leaf tensors; names ending in .bias take no weight decay.
+    """
+
+    def __init__(self, config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
+        self._config = config
+        self._slot_names = _slot_names(config)
+        self._groups = self._make_groups(parameters)
+
+    def _make_groups(self, parameters: Mapping[str, Tensor]) -> list[_Group]:
+        decay = self._config.weight_decay
+        names = list(parameters)
+        if not decay:
+            return [self._group(names, names, parameters, 0.0)]
+        weights = [name for name in names if not name.endswith(".bias")]
+        biases = [name for name in names if name.endswith(".bias")]
+        return [self._group(weights, names, parameters, decay), self._group(biases, names, parameters, 0.0)]
+
+    def _group(
+        self, chosen: Sequence[str], names: Sequence[str], parameters: Mapping[str, Tensor], weight_decay: float
+    ) -> _Group:
+        tensors = [parameters[name] for name in chosen]
+        slots = {slot: [torch.zeros_like(tensor) for tensor in tensors] for slot in self._slot_names}
+        steps = [torch.zeros((), dtype=torch.float32, device=tensor.device) for tensor in tensors]
+        return _Group(list(chosen), tensors, [names.index(name) for name in chosen], weight_decay, slots, steps)
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """One update. gradients: in the order of the parameters given at construction."""
+        for group in self._groups:
+            self._update(group, [gradients[position] for position in group.positions], lr)
+
+    def _update(self, group: _Group, gradients: list[Tensor], lr: float) -> None:
+        config, slots = self._config, group.slots
+        match config:
+            case Sgd():
+                sgd(
+                    group.parameters, gradients, list(slots.get("momentum", [None] * len(gradients))),
+                    foreach=True, weight_decay=group.weight_decay, momentum=config.momentum, lr=lr,
+                    dampening=0.0, nesterov=config.nesterov, maximize=False,
+                )  # fmt: skip
+            case Adam() | AdamW():
+                adam(
+                    group.parameters, gradients, slots["first_moment"], slots["second_moment"], [], group.steps,
+                    fused=True, decoupled_weight_decay=isinstance(config, AdamW), amsgrad=False, beta1=config.beta1,
+                    beta2=config.beta2, lr=lr, weight_decay=group.weight_decay, eps=config.epsilon, maximize=False,
+                )  # fmt: skip
+            case RmsProp():
+                rmsprop(
+                    group.parameters, gradients, slots["second_moment"], [], [], group.steps,
+                    foreach=True, lr=lr, alpha=config.decay, eps=config.epsilon,
+                    weight_decay=group.weight_decay, momentum=0.0, centered=False,
+                )  # fmt: skip
+
+    def slots(self) -> dict[str, Tensor]:
+        """Every moment and step count by name, the tensors themselves: copying into them restores a state."""
+        named = {
+            f"{slot}.{name}": tensor
+            for group in self._groups
+            for slot, tensors in group.slots.items()
+            for name, tensor in zip(group.names, tensors, strict=True)
+        }
+        for group in self._groups:
+            named |= {f"step.{name}": step for name, step in zip(group.names, group.steps, strict=True)}
+        return named
+
+
+def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
+    match config:
+        case Sgd():
+            return ("momentum",) if config.momentum else ()
+        case Adam() | AdamW():
+            return ("first_moment", "second_moment")
+        case RmsProp():
+            return ("second_moment",)
+        case _:
+            raise UsageError(f"optimizer {config.name} does not train in passes; choose sgd, adam, adamw or rmsprop")

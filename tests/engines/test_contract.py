@@ -1,0 +1,353 @@
+"""The engine contract as executable checks: one suite over every engine, every kind of model, and a fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from mlcli.config.schema import Adam, CnnModel, EstimatorModel, Lbfgs, LogisticModel, MlpModel, Sgd
+from mlcli.engines.contract import EngineRuntime, EngineSpec
+from mlcli.engines.registry import build_engine
+from mlcli.errors import UsageError
+from mlcli.models.initial_weights import as_precision, initial_weights
+from mlcli.models.layers import build_network
+from mlcli.records import EngineState, FitResult, PassResult, Scaling, Scores
+
+SEED = 7
+
+
+class FakeEngine:
+    """Softmax regression by plain gradient descent in numpy: the shortest thing that keeps the contract."""
+
+    device = "cpu"
+
+    def __init__(self, spec: EngineSpec, weights: Any) -> None:
+        self.spec = spec
+        self.w, self.b = (np.array(weights[name], dtype=float) for name in spec.network.parameter_shapes())
+
+    def _scaled(self, x):
+        return x.reshape(len(x), -1) / self.spec.scaling.scale
+
+    def place(self, x, y):
+        self.x, self.y = self._scaled(x), y
+
+    def train_epoch(self, order, learning_rates):
+        loss = correct = 0.0
+        for step, lr in enumerate(learning_rates):
+            index = order[step * self.spec.batch_size : (step + 1) * self.spec.batch_size]
+            x, y = self.x[index], self.y[index]
+            p = _softmax(x @ self.w.T + self.b)
+            loss -= np.log(p[np.arange(len(y)), y]).sum()
+            correct += (p.argmax(1) == y).sum()
+            p[np.arange(len(y)), y] -= 1
+            self.w -= lr * p.T @ x / len(y)
+            self.b -= lr * p.mean(0)
+        return PassResult(loss / len(order), correct / len(order))
+
+    def fit(self):
+        raise UsageError("passes only")
+
+    def predict(self, x, batch_size=1024):
+        logits = (self._scaled(x) @ self.w.T + self.b).astype(np.float32)
+        return Scores(logits.argmax(1), logits, _softmax(logits))
+
+    def weights(self):
+        names = self.spec.network.parameter_shapes()
+        return dict(zip(names, (self.w.copy(), self.b.copy()), strict=True))
+
+    def load_weights(self, weights):
+        self.w, self.b = (np.array(weights[name], dtype=float) for name in self.spec.network.parameter_shapes())
+
+    def state(self):
+        return EngineState()
+
+    def load_state(self, state):
+        pass
+
+    def estimator_bytes(self):
+        return None
+
+
+def _softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    backend: str
+    model: Any
+    optimizer: Any
+    batch_size: int | None = 64
+
+    @property
+    def in_passes(self) -> bool:
+        return self.batch_size is not None
+
+
+PASSES = {
+    f"{backend}-{label}": Case(backend, model, optimizer)
+    for backend in ("torch", "keras")
+    for label, model, optimizer in (
+        ("logistic", LogisticModel(), Sgd(lr=0.5)),
+        ("mlp", MlpModel(hidden=(32,)), Adam(lr=3e-3)),
+        ("mlp-dropout", MlpModel(hidden=(32,), dropout=0.2), Sgd(lr=0.1, momentum=0.9)),
+        ("mlp-softmax", MlpModel(hidden=(32,), output="softmax", activation="gelu"), Adam(lr=3e-3)),
+        ("cnn", CnnModel(channels=(8,), hidden=32), Adam(lr=3e-3)),
+    )
+} | {
+    "sklearn-mlp": Case("sklearn", MlpModel(hidden=(32,)), Adam(lr=3e-3)),
+    "sklearn-mlp-sgd": Case("sklearn", MlpModel(hidden=(32, 16), activation="tanh"), Sgd(lr=0.1, momentum=0.9)),
+    "fake-logistic": Case("fake", LogisticModel(), Sgd(lr=0.5)),
+}
+ONE_CALL = {
+    "sklearn-logistic": Case("sklearn", LogisticModel(), Lbfgs(), batch_size=None),
+    "sklearn-forest": Case("sklearn", EstimatorModel(estimator="RandomForestClassifier"), None, batch_size=None),
+    "sklearn-svc": Case("sklearn", EstimatorModel(estimator="LinearSVC"), None, batch_size=None),
+}
+ALL = PASSES | ONE_CALL
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = load_digits(return_X_y=True)
+    return x.astype(np.uint8).reshape(-1, 1, 8, 8), y.astype(np.int64)
+
+
+def make(case: Case, device: str = "cpu", **runtime: Any):
+    network = None if isinstance(case.model, EstimatorModel) else build_network(case.model, (1, 8, 8), 10)
+    spec = EngineSpec(
+        model=case.model,
+        network=network,
+        n_classes=10,
+        optimizer=case.optimizer,
+        batch_size=case.batch_size,
+        scaling=Scaling("unit", None, 16.0),
+        runtime=EngineRuntime(device=device, threads=1, seed=SEED, **runtime),
+    )
+    weights = None if network is None else as_precision(initial_weights(network, SEED), spec.runtime.precision)
+    if case.backend == "fake":
+        return FakeEngine(spec, weights), weights
+    return build_engine(case.backend, spec, weights), weights
+
+
+def epoch(engine, case: Case, number: int, n: int) -> PassResult:
+    order = np.random.default_rng(number).permutation(n)
+    steps = -(-n // case.batch_size)
+    return engine.train_epoch(order, np.full(steps, case.optimizer.lr))
+
+
+def trained(case: Case, digits, n_epochs: int = 3, device: str = "cpu"):
+    x, y = digits
+    engine, _ = make(case, device)
+    engine.place(x[:1500], y[:1500])
+    results: list[PassResult | FitResult] = []
+    if case.in_passes:
+        results += [epoch(engine, case, number, 1500) for number in range(n_epochs)]
+    else:
+        results.append(engine.fit())
+    return engine, results
+
+
+def parametrize(cases: dict[str, Case]) -> Callable[..., Any]:
+    return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))
+
+
+@parametrize(ALL)
+def test_learns_and_predicts_what_it_learned(case, digits):
+    engine, results = trained(case, digits, n_epochs=12 if case.in_passes else 1)
+    x, y = digits
+    scores = engine.predict(x[1500:])
+    assert (scores.labels == y[1500:]).mean() > 0.85
+    if case.in_passes:
+        assert results[-1].loss < results[0].loss
+        assert results[-1].accuracy > results[0].accuracy
+
+
+@parametrize(PASSES)
+def test_initial_weights_are_the_ones_given_and_come_back(case, digits):
+    engine, weights = make(case)
+    returned = engine.weights()
+    assert list(returned) == list(weights)
+    for name, array in weights.items():
+        assert returned[name].flags.c_contiguous
+        np.testing.assert_array_equal(returned[name], array)
+
+
+@parametrize(ALL)
+def test_scores_have_the_promised_shapes_and_types(case, digits):
+    engine, _ = trained(case, digits, n_epochs=1)
+    scores = engine.predict(digits[0][:50])
+    assert scores.labels.shape == (50,)
+    assert scores.labels.dtype == np.int64
+    for array in (scores.logits, scores.probabilities):
+        if array is not None:
+            assert array.shape == (50, 10)
+            assert array.dtype == np.float32
+            np.testing.assert_array_equal(array.argmax(1), scores.labels)
+    if scores.probabilities is not None:
+        np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)
+
+
+@parametrize(ALL)
+def test_prediction_does_not_depend_on_the_batch_size(case, digits):
+    engine, _ = trained(case, digits)
+    x = digits[0][:300]
+    whole, small, single = (engine.predict(x, batch_size=size) for size in (300, 7, 1))
+    for other in (small, single):
+        np.testing.assert_array_equal(whole.labels, other.labels)
+        for name in ("logits", "probabilities"):
+            expected = getattr(whole, name)
+            if expected is not None:
+                np.testing.assert_allclose(getattr(other, name), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@parametrize(PASSES)
+def test_prediction_leaves_training_untouched(case, digits):
+    x, y = digits
+    left, _ = make(case)
+    left.place(x, y)
+    epoch(left, case, 0, len(x))
+    left.predict(x[:100])
+    epoch(left, case, 1, len(x))
+    left_weights = left.weights()
+    right, _ = make(case)
+    right.place(x, y)
+    epoch(right, case, 0, len(x))
+    epoch(right, case, 1, len(x))
+    for name, array in right.weights().items():
+        np.testing.assert_array_equal(left_weights[name], array)
+
+
+@parametrize(PASSES)
+def test_the_order_decides_what_is_learned(case, digits):
+    x, y = digits
+    weights = []
+    for order in (np.arange(1500), np.arange(1500), np.arange(1500)[::-1].copy()):
+        engine, _ = make(case)
+        engine.place(x[:1500], y[:1500])
+        engine.train_epoch(order, np.full(24, case.optimizer.lr))
+        weights.append(engine.weights())
+    first = next(name for name in weights[0] if name.endswith("weight"))
+    for name in weights[0]:
+        np.testing.assert_array_equal(weights[0][name], weights[1][name])
+    assert not np.array_equal(weights[0][first], weights[2][first])
+
+
+@parametrize(PASSES)
+def test_a_pass_sees_each_listed_sample_once_and_no_other(case, digits):
+    """Training on a permuted copy in plain order is the same as training on the original in permuted order."""
+    x, y = digits
+    order = np.random.default_rng(5).permutation(1000)
+    left, _ = make(case)
+    left.place(x[:1000], y[:1000])
+    left_result = left.train_epoch(order, np.full(16, case.optimizer.lr))
+    right, _ = make(case)
+    right.place(x[:1000][order], y[:1000][order])
+    right_result = right.train_epoch(np.arange(1000), np.full(16, case.optimizer.lr))
+    assert left_result == right_result
+    left_weights = left.weights()
+    for name, array in right.weights().items():
+        np.testing.assert_array_equal(left_weights[name], array)
+
+
+@parametrize({name: case for name, case in PASSES.items() if "dropout" not in name})
+def test_the_pass_reports_the_loss_of_each_batch_before_its_update(case, digits):
+    """One batch as long as the data: the reported figures are those of the initial weights."""
+    x, y = digits
+    engine, _ = make(replace(case, batch_size=len(x)))
+    engine.place(x, y)
+    scores = engine.predict(x)
+    chosen = scores.probabilities[np.arange(len(y)), y].astype(np.float64)
+    result = engine.train_epoch(np.arange(len(x)), np.array([case.optimizer.lr]))
+    assert result.loss == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert result.accuracy == pytest.approx((scores.labels == y).mean(), abs=1e-9)
+
+
+@parametrize(PASSES)
+def test_state_and_weights_carry_training_on_to_the_same_bits(case, digits):
+    x, y = digits
+    whole, _ = trained(case, digits, n_epochs=3)
+    expected = whole.weights()
+    half, _ = trained(case, digits, n_epochs=1)
+    weights, state = half.weights(), half.state()
+    resumed, _ = make(case)
+    resumed.place(x[:1500], y[:1500])
+    resumed.load_weights(weights)
+    resumed.load_state(state)
+    for number in (1, 2):
+        epoch(resumed, case, number, 1500)
+    for name, array in resumed.weights().items():
+        np.testing.assert_array_equal(expected[name], array)
+
+
+@parametrize(PASSES)
+def test_learning_rates_act_step_by_step(case, digits):
+    """A step with a learning rate next to zero leaves the weights as they are, and the next one moves them."""
+    x, y = digits
+    engine, initial = make(case)
+    engine.place(x[:64], y[:64])
+    name = list(initial)[-1]
+    engine.train_epoch(np.arange(64), np.array([1e-30]))
+    np.testing.assert_allclose(engine.weights()[name], initial[name], atol=1e-12)
+    engine.train_epoch(np.arange(64), np.array([case.optimizer.lr]))
+    assert np.abs(engine.weights()[name] - initial[name]).max() > 1e-5
+
+
+@parametrize({name: case for name, case in ALL.items() if case.backend != "fake"})
+def test_the_data_given_is_not_changed(case, digits):
+    x, y = digits[0].copy(), digits[1].copy()
+    engine, _ = make(case)
+    engine.place(x, y)
+    if case.in_passes:
+        epoch(engine, case, 0, len(x))
+    else:
+        engine.fit()
+    engine.predict(x)
+    np.testing.assert_array_equal(x, digits[0])
+    np.testing.assert_array_equal(y, digits[1])
+
+
+@parametrize(ALL)
+def test_the_wrong_way_of_fitting_is_refused(case, digits):
+    engine, _ = make(case)
+    engine.place(digits[0][:200], digits[1][:200])
+    with pytest.raises(UsageError):
+        engine.fit() if case.in_passes else engine.train_epoch(np.arange(200), np.full(4, 0.1))
+
+
+@parametrize({name: case for name, case in PASSES.items() if case.backend != "fake"})
+def test_weights_that_do_not_fit_are_refused(case):
+    engine, weights = make(case)
+    first = next(iter(weights))
+    with pytest.raises(UsageError, match="shape"):
+        engine.load_weights(weights | {first: np.zeros((2, 3))})
+    with pytest.raises(UsageError, match="missing"):
+        engine.load_weights({name: array for name, array in weights.items() if name != first})
+
+
+@parametrize({name: case for name, case in PASSES.items() if case.backend in ("torch", "keras")})
+@pytest.mark.gpu
+def test_a_gpu_learns_what_the_cpu_learns(case, digits, cuda):
+    cpu, _ = trained(case, digits, n_epochs=10)
+    gpu, _ = trained(case, digits, n_epochs=10, device=cuda)
+    assert gpu.device.startswith("cuda")
+    x, y = digits
+    accuracies = [(engine.predict(x[1500:]).labels == y[1500:]).mean() for engine in (cpu, gpu)]
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=0.03)
+
+
+@pytest.mark.gpu
+def test_logistic_regression_of_scikit_learn_fits_on_a_gpu(digits, cuda):
+    case = ONE_CALL["sklearn-logistic"]
+    cpu, _ = trained(case, digits)
+    gpu, _ = trained(case, digits, device=cuda)
+    assert gpu.device.startswith("cuda")
+    agreement = (cpu.predict(digits[0]).labels == gpu.predict(digits[0]).labels).mean()
+    assert agreement > 0.99
+    assert all(isinstance(array, np.ndarray) for array in gpu.weights().values())
