@@ -144,15 +144,20 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock seconds of the named parts of a run. The parts do not overlap; the total holds them all."""
+    """Wall-clock seconds of the named parts of a run. The parts do not overlap; the total holds them all.
+
+    load: data read, verified, split. build: framework imported, model built, data placed. first_epoch and
+    remaining_epochs: training passes alone (first_epoch: the one call of fits that have no passes). validate:
+    scoring validation data between epochs. evaluate: scoring the test split.
+    """
 
     load_seconds: float
     build_seconds: float
     first_epoch_seconds: float
     remaining_epochs_seconds: float
+    validate_seconds: float
     evaluate_seconds: float
     total_seconds: float
-    validate_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,7 @@ class RunRecord:
     n_parameters: int | None
     device: str
     threads: int
+    peak_memory_bytes: int | None
     notes: tuple[str, ...]
     digests: Mapping[str, str]  # sha256 of config, dataset, split, initial_weights, batch_order, weights
     mlcli_version: str

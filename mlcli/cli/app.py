@@ -1,7 +1,87 @@
-"""The command-line application and its one error boundary."""
+"""The command-line application and its one error boundary.
+
+Nothing heavy is imported here or in the command files: `mlcli --help` must appear at once.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
 
-def main() -> None:
-    """Entry point of the `mlcli` script."""
+import typer
+
+from mlcli import __version__
+from mlcli.cli import config_command, data_command, train_command
+from mlcli.errors import ExitCode, MlcliError
+
+app = typer.Typer(
+    name="mlcli",
+    help="Run one classification experiment on scikit-learn, PyTorch or Keras, with everything else held equal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train_command.train)
+app.add_typer(config_command.app, name="config")
+app.add_typer(data_command.app, name="data")
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised where the program was, so that it can tidy up as it does for Ctrl-C."""
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"mlcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line; every error that leaves a command becomes a message and an exit code here."""
+    # OpenBLAS reads this when it is loaded; see workflows/threads.py.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    is_debugging = "--debug" in sys.argv or bool(os.environ.get("MLCLI_DEBUG"))
+    try:
+        app()
+    except MlcliError as error:
+        if is_debugging:
+            raise
+        _end(str(error), error.exit_code)
+    except Terminated:
+        _end("stopped by SIGTERM", ExitCode.SIGTERM)
+    except KeyboardInterrupt:
+        _end("stopped by Ctrl-C", ExitCode.SIGINT)
+    except BrokenPipeError:
+        # The reader has gone, e.g. `| head`; what Python would still flush has nowhere to go either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.OK)
+    except Exception as error:
+        if is_debugging:
+            raise
+        _end(f"{type(error).__name__}: {error}\nthis is a fault in mlcli; --debug shows where", ExitCode.FAILURE)
+    sys.exit(ExitCode.OK)
+
+
+def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _end(message: str, code: ExitCode) -> NoReturn:
+    first, *others = message.splitlines() or [""]
+    sys.stderr.write(f"mlcli: {first}\n")
+    for line in others:
+        sys.stderr.write(f"       {line}\n")
+    sys.exit(code)

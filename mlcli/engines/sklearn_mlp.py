@@ -29,7 +29,7 @@ _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}
 
 
-class _OverheardMlp(MLPClassifier):  # type: ignore[misc]  # scikit-learn ships no types
+class _OverheardMlp(MLPClassifier):
     """An MLPClassifier that keeps the probabilities of each training batch.
 
     `alpha` is divided by the batch length inside scikit-learn; setting it batch by batch makes the penalty the
@@ -48,7 +48,7 @@ class _OverheardMlp(MLPClassifier):  # type: ignore[misc]  # scikit-learn ships 
         return activations
 
 
-class _SteppedSgd(SGDOptimizer):  # type: ignore[misc]  # scikit-learn ships no types
+class _SteppedSgd(SGDOptimizer):
     """SGD with a learning rate a step.
 
     scikit-learn's velocities hold the learning rate of the step that made them, the textbook's do not: they are
@@ -69,7 +69,7 @@ class _SteppedSgd(SGDOptimizer):  # type: ignore[misc]  # scikit-learn ships no 
         return updates
 
 
-class _SteppedAdam(AdamOptimizer):  # type: ignore[misc]  # scikit-learn ships no types
+class _SteppedAdam(AdamOptimizer):
     """Adam with a learning rate a step, and epsilon where algorithm 1 of the paper has it.
 
     scikit-learn adds epsilon to sqrt(v) before the bias correction; scaling it by sqrt(1 - beta2^t) is the same

@@ -1,0 +1,51 @@
+# Every target sets up what it needs; a second call finds it done.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help train demo test lint format bench accuracy clean
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+# torch goes first: a machine that offers a CPU build of the pinned version then gets no CUDA packages with it.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
+	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
+
+demo: $(STAMP) ## Train the same model on all three engines
+	$(BIN)/mlcli train configs/digits_mlp.yaml --backend sklearn
+	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
+	$(BIN)/mlcli train configs/digits_mlp.yaml --backend keras
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style, types and import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure speed and memory against hand-written code, as ratios
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python tests/benchmarks/run.py
+
+accuracy: $(STAMP) ## Train the shipped configs in full and check the accuracy each must reach
+	$(BIN)/python tests/benchmarks/accuracy.py
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

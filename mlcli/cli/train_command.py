@@ -1,0 +1,173 @@
+"""`mlcli train`: parse the flags, plan, run, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlcli.cli.options import DataDir, Debug, Format, Offline, RunsDir, Settings
+from mlcli.cli.thresholds import check_thresholds, parse_thresholds
+
+if TYPE_CHECKING:
+    from mlcli.config.schema import ExperimentConfig
+    from mlcli.workflows.plan import Plan
+    from mlcli.workflows.train import Places, TrainResult
+
+_EXPERIMENT = "The experiment"
+_RUN = "The run"
+_OUTPUT = "Output"
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML file, e.g. configs/digits_mlp.yaml; without one, defaults and flags.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", "-b", help="sklearn, torch or keras.", rich_help_panel=_EXPERIMENT)
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=_EXPERIMENT),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=_EXPERIMENT),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training data.", metavar="N", rich_help_panel=_EXPERIMENT)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples per step.", metavar="N", rich_help_panel=_EXPERIMENT)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=_EXPERIMENT)
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=_EXPERIMENT)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Governs initial weights, batch order and dropout.", metavar="N", rich_help_panel=_EXPERIMENT
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=_EXPERIMENT),
+    ] = None,
+    settings: Settings = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_RUN)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of every library.", metavar="N", rich_help_panel=_RUN)
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="Deterministic algorithms on GPUs too; slower.", rich_help_panel=_RUN),
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=_RUN)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run directory itself; it must not exist yet.", metavar="DIR", rich_help_panel=_RUN),
+    ] = None,
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    if_needed: Annotated[
+        bool,
+        typer.Option(
+            "--if-needed", help="Report an identical finished run instead of repeating it.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved configuration and stop.", rich_help_panel=_OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, and stop.", rich_help_panel=_OUTPUT)
+    ] = False,
+    output_format: Format = "table",
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit with 7 when a score is lower, e.g. accuracy=0.85.", metavar="METRIC=X", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=_OUTPUT)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell every stage.", rich_help_panel=_OUTPUT)
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Train one experiment on one engine and leave a run directory behind."""
+    from mlcli.config.experiment import load_experiment
+    from mlcli.report.formats import checked_format
+
+    checked_format(output_format)
+    thresholds = parse_thresholds(fail_under or [])
+    experiment = load_experiment(
+        config,
+        flags={
+            "backend": backend,
+            "dataset.name": dataset,
+            "model.name": model,
+            "training.epochs": epochs,
+            "training.batch_size": batch_size,
+            "optimizer.name": optimizer,
+            "optimizer.lr": lr,
+            "seed": seed,
+            "dataset.limit": limit,
+            "runtime.device": device,
+            "runtime.threads": threads,
+            "runtime.deterministic": deterministic or None,
+            "name": name,
+        },
+        settings=settings or [],
+    )
+    n_threads = _settle_threads(experiment)
+    from mlcli.workflows.plan import describe_plan, make_plan
+
+    plan = make_plan(experiment)
+    if print_config:
+        from mlcli.config.dump import to_yaml
+
+        typer.echo(to_yaml(plan.config), nl=False)
+    elif dry_run:
+        from mlcli.report.plan_report import print_plan
+
+        print_plan(describe_plan(plan, n_threads), plan.config, output_format)
+    else:
+        result = _train(
+            plan, _places(runs_dir, out, data_dir, offline), n_threads, training_flags=(if_needed, quiet, verbose)
+        )
+        from mlcli.report.train_report import print_run
+
+        print_run(result.record, result.directory, output_format, is_reused=result.is_reused)
+        check_thresholds(thresholds, result.record)
+
+
+def _settle_threads(experiment: ExperimentConfig) -> int:
+    """Decide the thread count and tell the libraries; numpy must not be loaded before."""
+    from mlcli.workflows.threads import available_cores, set_thread_environment
+
+    n_threads = experiment.runtime.threads or available_cores()
+    set_thread_environment(n_threads)
+    return n_threads
+
+
+def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> Places:
+    from mlcli.runs import default_runs_directory
+    from mlcli.workflows.train import Places
+
+    return Places(runs_dir or default_runs_directory(), out, data_dir, offline)
+
+
+def _train(plan: Plan, places: Places, n_threads: int, training_flags: tuple[bool, bool, bool]) -> TrainResult:
+    from mlcli.report.progress import training_progress
+    from mlcli.workflows.train import train as train_workflow
+
+    if_needed, quiet, verbose = training_flags
+    with training_progress(quiet=quiet, verbose=verbose) as progress:
+        return train_workflow(plan, places, n_threads, progress, if_needed=if_needed)

