@@ -1,0 +1,127 @@
+"""Keras on PyTorch: a `keras.Sequential`, `compile` and one `fit` a pass, fed from the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.keras_backend import keras
+from mlcli.engines.keras_batches import PlacedBatches, Scale
+from mlcli.engines.keras_model import (
+    NetworkModel,
+    PassLog,
+    canonical_variables,
+    copy_into,
+    from_canonical,
+    to_canonical,
+)
+from mlcli.engines.keras_optimizers import build_optimizer
+from mlcli.engines.torch_device import apply_runtime
+from mlcli.engines.weight_check import check_weights
+from mlcli.errors import UsageError
+from mlcli.models.initial_weights import initial_weights as drawn_weights
+from mlcli.models.layers import Dropout
+from mlcli.records import EngineState, FitResult, PassResult, Scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Separates the random streams that share a run's seed.
+_DROPOUT_STREAM = 0xD0
+
+
+class KerasEngine:
+    """See the contract."""
+
+    def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
+        if spec.network is None:
+            raise UsageError(f"model {spec.model.name} does not run on Keras: use --backend sklearn")
+        if spec.optimizer is None or spec.batch_size is None:
+            raise UsageError("Keras trains in passes: an optimizer and a batch size are needed")
+        self._network = spec.network
+        self._batch_size = spec.batch_size
+        self._device = apply_runtime(spec.runtime)
+        self.device = str(self._device)
+        self._scale = Scale(spec.scaling, self._device, getattr(torch, spec.runtime.precision))
+        n_dropouts = sum(isinstance(layer, Dropout) for layer in spec.network.layers)
+        self._generators = _generators(spec.runtime.seed, self._device, n_dropouts)
+        self._optimizer = build_optimizer(spec.optimizer)
+        with keras.device(self.device):
+            self._model = self._compiled_model(spec.runtime.precision)
+        self._variables = canonical_variables(spec.network, self._model)
+        self.load_weights(
+            drawn_weights(spec.network, spec.runtime.seed) if initial_weights is None else initial_weights
+        )
+
+    def _compiled_model(self, precision: str) -> NetworkModel:
+        model = NetworkModel(self._network, precision, iter(self._generators.values()))
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=not self._network.ends_in_softmax, dtype=precision
+        )
+        self._optimizer.build(model.trainable_variables)
+        model.compile(optimizer=self._optimizer, loss=loss, jit_compile=False)
+        return model
+
+    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
+        self._x = torch.tensor(x, device=self._device)
+        self._y = torch.tensor(y, device=self._device)
+
+    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+        batches = torch.tensor(order, device=self._device).split(self._batch_size)
+        self._optimizer.clock.start_pass(learning_rates.tolist())
+        self._model.log = PassLog()
+        with keras.device(self.device):
+            self._model.fit(PlacedBatches(self._x, self._y, batches, self._scale), verbose=0, shuffle=False)
+        return PassResult(loss=_mean(self._model.log.losses), accuracy=_mean(self._model.log.hits))
+
+    def fit(self) -> FitResult:
+        raise UsageError("Keras trains in passes, not in one call")
+
+    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+        body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
+        with torch.inference_mode(), keras.device(self.device):
+            batches = torch.tensor(x, device=self._device).split(batch_size)
+            logits = torch.cat([self._model.through(body, self._scale(batch), training=False) for batch in batches])
+            return Scores(
+                labels=logits.argmax(dim=1).cpu().numpy(),
+                logits=logits.float().cpu().numpy(),
+                probabilities=logits.softmax(dim=1).float().cpu().numpy(),
+            )
+
+    def weights(self) -> dict[str, NDArray[np.floating]]:
+        return {name: to_canonical(variable.value) for name, variable in self._variables.items()}
+
+    def load_weights(self, weights: Weights) -> None:
+        check_weights(self._network, weights)
+        for name, variable in self._variables.items():
+            copy_into(variable.value, from_canonical(weights[name]))
+
+    def state(self) -> EngineState:
+        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._optimizer.slots().items()}
+        arrays |= {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
+        return EngineState(arrays=arrays, values={"n_steps": self._optimizer.clock.n_steps})
+
+    def load_state(self, state: EngineState) -> None:
+        for name, tensor in self._optimizer.slots().items():
+            copy_into(tensor, state.arrays[name])
+        for name, generator in self._generators.items():
+            generator.set_state(torch.tensor(state.arrays[name]))
+        self._optimizer.clock.n_steps = state.values["n_steps"]
+
+    def estimator_bytes(self) -> None:
+        return None
+
+
+def _mean(parts: list[Tensor]) -> float:
+    """The mean over all batches, taken in float64 on the host: the one time in a pass that it waits for the device."""
+    return float(torch.cat(parts).cpu().double().mean())
+
+
+def _generators(seed: int, device: torch.device, n: int) -> dict[str, torch.Generator]:
+    """One random generator for each dropout layer, by the name of its state."""
+    seeds = np.random.SeedSequence([seed, _DROPOUT_STREAM]).generate_state(n)
+    return {f"dropout.{index}": torch.Generator(device).manual_seed(int(s)) for index, s in enumerate(seeds)}
