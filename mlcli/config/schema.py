@@ -4,63 +4,78 @@ Optimizer settings are textbook quantities (Goodfellow, Bengio and Courville, "D
 Kingma and Ba, arXiv:1412.6980, algorithm 1; Loshchilov and Hutter, arXiv:1711.05101) and mean the same in every
 engine. Weight decay acts on weight matrices and kernels, never on biases: as a gradient of
 `weight_decay / 2 * ||W||^2` for every optimizer but adamw, where it is decoupled.
+
+Values are taken as they are written: a number in quotes is text, true is no number, and null stands only where a
+description says so. Whole numbers do where a number is asked for.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from mlcli.config.frozen import FrozenDict, frozen
+from mlcli.config.values import (
+    DEVICE_PATTERN,
+    NAME_PATTERN,
+    Device,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Rate,
+    RunName,
+    Seed,
+    TestPart,
+    ValidationPart,
+)
 
 BackendName = Literal["sklearn", "torch", "keras"]
 BACKEND_NAMES: tuple[BackendName, ...] = ("sklearn", "torch", "keras")
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
 
 class Section(BaseModel):
-    """Base of every part of the schema: immutable, and no key that the schema does not know."""
+    """Base of every part of the schema: immutable, hashable, strict, and no key that the schema does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DatasetConfig(Section):
     """Which data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
 
     name: str = Field("digits", description="iris, digits, mnist or fashion")
-    test: Literal["auto", "train"] | Fraction = Field(
+    test: TestPart = Field(
         "auto",
         description="auto: the dataset's own test set, or a stratified fifth; a fraction; train: the training data",
     )
-    validation: Literal["test"] | Fraction | None = Field(
+    validation: ValidationPart = Field(
         None, description="a stratified fraction of the training data; test: watch the test set; null: none"
     )
     scaling: Literal["auto", "none", "unit", "standard"] = Field(
         "auto",
         description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables",
     )
-    limit: PositiveInt | None = Field(None, description="use the first N training samples only")
-    split_seed: Annotated[int, Field(ge=0)] = Field(
-        0, description="seed of the splits; runs with other seeds keep the same samples"
-    )
+    limit: PositiveInt | None = Field(None, description="use the first N training samples only; null: all")
+    split_seed: Seed = Field(0, description="seed of the splits; runs with other seeds keep the same samples")
 
 
 class LogisticModel(Section):
     """Softmax regression: one linear layer."""
 
-    name: Literal["logistic"] = "logistic"
+    name: Literal["logistic"] = Field("logistic", description="softmax regression, one linear layer")
 
 
 class MlpModel(Section):
     """A multilayer perceptron."""
 
-    name: Literal["mlp"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = Field((256,), min_length=1, description="units of each hidden layer")
-    activation: Literal["relu", "tanh", "sigmoid", "gelu"] = "relu"
+    name: Literal["mlp"] = Field("mlp", description="a multilayer perceptron")
+    hidden: tuple[PositiveInt, ...] = Field(
+        (256,), strict=False, min_length=1, description="units of each hidden layer"
+    )
+    activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field(
+        "relu", description="after each hidden layer; gelu is the exact one, by the error function"
+    )
     dropout: Rate = Field(0.0, description="share of hidden units dropped while training")
     output: Literal["logits", "softmax"] = Field(
         "logits", description="softmax: the model ends in a softmax and the loss is taken on probabilities"
@@ -70,25 +85,30 @@ class MlpModel(Section):
 class CnnModel(Section):
     """Convolution, ReLU and 2x2 max pooling per entry of `channels`, then one hidden layer."""
 
-    name: Literal["cnn"] = "cnn"
-    channels: tuple[PositiveInt, ...] = Field((32, 64), min_length=1, description="output channels of each convolution")
+    name: Literal["cnn"] = Field("cnn", description="a convolutional network, for images")
+    channels: tuple[PositiveInt, ...] = Field(
+        (32, 64), strict=False, min_length=1, description="output channels of each convolution"
+    )
     kernel_size: PositiveInt = Field(3, description="side of the square kernels; odd, so that padding keeps the size")
     hidden: PositiveInt = Field(128, description="units of the hidden layer after the convolutions")
     dropout: Rate = Field(0.0, description="share of hidden units dropped before the output layer")
 
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> CnnModel:
-        if self.kernel_size % 2 == 0:
-            raise ValueError("kernel_size must be odd")
-        return self
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, kernel_size: int) -> int:
+        if kernel_size % 2 == 0:
+            raise ValueError("must be odd")
+        return kernel_size
 
 
 class EstimatorModel(Section):
     """Any scikit-learn classifier, by class name."""
 
-    name: Literal["estimator"] = "estimator"
+    name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
     estimator: str = Field(description="the class name, e.g. RandomForestClassifier")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="arguments of its constructor")
+    parameters: Annotated[dict[str, Any], AfterValidator(frozen)] = Field(
+        default_factory=FrozenDict, description="arguments of its constructor"
+    )
 
 
 ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
@@ -98,55 +118,56 @@ class Optimizer(Section):
     """What every optimizer by passes has."""
 
     lr: PositiveFloat = Field(1e-3, description="learning rate")
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength on weights, not on biases")
 
 
 class Sgd(Optimizer):
     """v = momentum * v + g; w -= lr * v, or with nesterov w -= lr * (g + momentum * v)."""
 
-    name: Literal["sgd"] = "sgd"
+    name: Literal["sgd"] = Field("sgd", description="stochastic gradient descent")
     lr: PositiveFloat = Field(0.1, description="learning rate")
-    momentum: Rate = 0.0
-    nesterov: bool = False
+    momentum: Rate = Field(0.0, description="share of the last step that is kept")
+    nesterov: bool = Field(False, description="look ahead along the momentum, which must be above 0")
 
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Sgd:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs momentum above 0")
-        return self
+    @field_validator("nesterov")
+    @classmethod
+    def _nesterov_needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            raise ValueError("needs momentum above 0")
+        return nesterov
 
 
 class Adam(Optimizer):
     """w -= lr * m_hat / (sqrt(v_hat) + epsilon), with bias-corrected m_hat and v_hat."""
 
-    name: Literal["adam"] = "adam"
-    beta1: Rate = 0.9
-    beta2: Rate = 0.999
-    epsilon: PositiveFloat = 1e-8
+    name: Literal["adam"] = Field("adam", description="Adam")
+    beta1: Rate = Field(0.9, description="decay of the mean of the gradients")
+    beta2: Rate = Field(0.999, description="decay of the mean of their squares")
+    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
 
 
 class AdamW(Optimizer):
     """Adam with decoupled weight decay: w -= lr * weight_decay * w besides Adam's step."""
 
-    name: Literal["adamw"] = "adamw"
-    beta1: Rate = 0.9
-    beta2: Rate = 0.999
-    epsilon: PositiveFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.01
+    name: Literal["adamw"] = Field("adamw", description="Adam with decoupled weight decay")
+    beta1: Rate = Field(0.9, description="decay of the mean of the gradients")
+    beta2: Rate = Field(0.999, description="decay of the mean of their squares")
+    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
+    weight_decay: NonNegativeFloat = Field(0.01, description="share of lr by which weights shrink in each step")
 
 
 class RmsProp(Optimizer):
     """v = decay * v + (1 - decay) * g^2; w -= lr * g / (sqrt(v) + epsilon)."""
 
-    name: Literal["rmsprop"] = "rmsprop"
-    decay: Rate = 0.9
-    epsilon: PositiveFloat = 1e-8
+    name: Literal["rmsprop"] = Field("rmsprop", description="RMSprop")
+    decay: Rate = Field(0.9, description="decay of the mean of the squared gradients")
+    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
 
 
 class Lbfgs(Section):
     """Limited-memory BFGS over the whole training split, in one call."""
 
-    name: Literal["lbfgs"] = "lbfgs"
+    name: Literal["lbfgs"] = Field("lbfgs", description="limited-memory BFGS, fitted in one call")
     max_iter: PositiveInt = Field(100, description="iterations at the most")
     tolerance: PositiveFloat = Field(1e-4, description="stops when the largest gradient component is below this")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength; scikit-learn's C is 1 / (n * weight_decay)")
@@ -158,32 +179,32 @@ OptimizerConfig = Sgd | Adam | AdamW | RmsProp | Lbfgs
 class ConstantSchedule(Section):
     """The learning rate stays what the optimizer says."""
 
-    name: Literal["constant"] = "constant"
+    name: Literal["constant"] = Field("constant", description="the learning rate stays what the optimizer says")
 
 
 class StepSchedule(Section):
     """The learning rate is multiplied by `factor` every `every_epochs` epochs."""
 
-    name: Literal["step"] = "step"
-    every_epochs: PositiveInt = 10
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    name: Literal["step"] = Field("step", description="the learning rate drops at regular intervals")
+    every_epochs: PositiveInt = Field(10, description="epochs between two drops")
+    factor: Fraction = Field(0.1, description="by which each drop multiplies the learning rate")
 
 
 class CosineSchedule(Section):
     """Half a cosine from lr to `final_fraction * lr` over all steps, after a linear warm-up."""
 
-    name: Literal["cosine"] = "cosine"
-    final_fraction: Rate = 0.0
-    warmup_epochs: NonNegativeFloat = 0.0
+    name: Literal["cosine"] = Field("cosine", description="half a cosine over all steps, after a linear warm-up")
+    final_fraction: Rate = Field(0.0, description="the last learning rate as a share of lr")
+    warmup_epochs: NonNegativeFloat = Field(0.0, description="epochs, or parts of one, in which the rate rises to lr")
 
 
 class OneCycleSchedule(Section):
     """From lr / start_divisor up to lr and down to lr / end_divisor, by cosine (Smith and Topin, arXiv:1708.07120)."""
 
-    name: Literal["one_cycle"] = "one_cycle"
+    name: Literal["one_cycle"] = Field("one_cycle", description="up to lr and down again, by cosine")
     warmup_fraction: Fraction = Field(0.3, description="share of all steps spent rising")
-    start_divisor: Annotated[float, Field(ge=1)] = 25.0
-    end_divisor: Annotated[float, Field(ge=1)] = 1e4
+    start_divisor: Annotated[float, Field(ge=1)] = Field(25.0, description="the first learning rate is lr over this")
+    end_divisor: Annotated[float, Field(ge=1)] = Field(1e4, description="the last learning rate is lr over this")
 
 
 ScheduleConfig = ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule
@@ -192,8 +213,10 @@ ScheduleConfig = ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSche
 class EarlyStopping(Section):
     """Stop when the watched figure has not improved for `patience` epochs. Needs validation data."""
 
-    monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
-    patience: PositiveInt = 5
+    monitor: Literal["validation_loss", "validation_accuracy"] = Field(
+        "validation_loss", description="the figure that is watched"
+    )
+    patience: PositiveInt = Field(5, description="epochs without improvement after which training stops")
     min_delta: NonNegativeFloat = Field(0.0, description="an improvement is a change larger than this")
     restore_best: bool = Field(True, description="keep the weights of the best epoch")
 
@@ -202,48 +225,59 @@ class TrainingConfig(Section):
     """How often and in what portions the data is seen. One-call fits (L-BFGS, forests) take neither."""
 
     epochs: PositiveInt | None = Field(
-        None, description="passes over the training data; 10 where it applies and nothing is said"
+        None, description="passes over the training data; null: 10 where training goes in passes"
     )
     batch_size: PositiveInt | None = Field(
-        None, description="samples per step; 128 where it applies and nothing is said"
+        None, description="samples per step; null: 128 where training goes in passes"
     )
-    early_stopping: EarlyStopping | None = None
-
-
-def _lower_case(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+    early_stopping: EarlyStopping | None = Field(
+        None, description="stop when validation no longer improves; null: never"
+    )
 
 
 class RuntimeConfig(Section):
     """Where and how it is computed."""
 
-    device: Annotated[str, BeforeValidator(_lower_case), Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = Field(
-        "auto", description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one"
+    device: Device = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
+        json_schema_extra={"pattern": DEVICE_PATTERN},
     )
     threads: PositiveInt | None = Field(None, description="CPU threads of every library; null: the cores available")
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64"] = Field("float32", description="of weights, data and gradients")
     deterministic: bool = Field(False, description="deterministic algorithms on GPUs too; slower")
 
 
 class ExperimentConfig(Section):
     """One experiment."""
 
-    name: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="short name, used in run directories"
+    name: RunName | None = Field(
+        None,
+        description="short name, used in run directories; null: made of dataset and model",
+        json_schema_extra={"pattern": NAME_PATTERN},
     )
-    backend: BackendName | None = Field(None, description="sklearn, torch or keras")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        0, description="governs initial weights, batch order and dropout"
+    backend: BackendName | None = Field(
+        None, description="sklearn, torch or keras; null: the first of `backends`, or torch"
     )
-    dataset: DatasetConfig = DatasetConfig()
-    model: Annotated[ModelConfig, Field(discriminator="name")] = MlpModel()
+    seed: Seed = Field(0, description="governs initial weights, batch order and dropout")
+    dataset: DatasetConfig = Field(DatasetConfig(), description="which data, and how it is split and scaled")
+    model: Annotated[ModelConfig, Field(discriminator="name")] = Field(MlpModel(), description="what is trained")
     optimizer: Annotated[OptimizerConfig, Field(discriminator="name")] | None = Field(
         None, description="null: lbfgs for scikit-learn's logistic regression, adam elsewhere"
     )
-    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] = ConstantSchedule()
-    training: TrainingConfig = TrainingConfig()
-    runtime: RuntimeConfig = RuntimeConfig()
-    backends: dict[BackendName, dict[str, Any]] = Field(
-        default_factory=dict,
+    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] = Field(
+        ConstantSchedule(), description="how the learning rate changes while training"
+    )
+    training: TrainingConfig = Field(TrainingConfig(), description="how often and in what portions the data is seen")
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="where and how it is computed")
+    backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
+        default_factory=FrozenDict,
         description="the engines this experiment is for, each with the settings that differ there",
     )
+
+
+def default_optimizer(backend: str, model: str) -> str | None:
+    """The name of the optimizer where a configuration names none; None for models that bring their own solver."""
+    if model == "estimator":
+        return None
+    return "lbfgs" if (backend, model) == ("sklearn", "logistic") else "adam"

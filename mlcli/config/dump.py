@@ -1,0 +1,73 @@
+"""A configuration as YAML that loads back to the same configuration, as plain data, and as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from mlcli.config.editor_schema import json_schema
+from mlcli.config.frozen import thawed
+from mlcli.config.scalars import plain_scalar
+from mlcli.config.schema import ExperimentConfig
+
+__all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes block mappings, lists on one line, and quotes around text that would be read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _is_plain_text(text) else '"')
+
+
+def _is_plain_text(text: str) -> bool:
+    try:
+        return isinstance(plain_scalar(text), str)
+    except ValueError:
+        return False
+
+
+def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def to_dict(config: ExperimentConfig) -> dict[str, Any]:
+    """The configuration as dicts, lists and scalars, every key written out; `backends` only where it has entries."""
+    data: dict[str, Any] = thawed(config.model_dump())
+    if not data["backends"]:
+        del data["backends"]
+    return {key: _name_first(item) for key, item in data.items()}
+
+
+def _name_first(section: Any) -> Any:
+    return {"name": section["name"], **section} if isinstance(section, dict) and "name" in section else section
+
+
+def to_yaml(config: ExperimentConfig) -> str:
+    """The configuration as YAML in the order of the schema. Loaded again, it gives an equal configuration."""
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)
+
+
+def config_digest(config: ExperimentConfig) -> str:
+    """sha256 (hex) of the configuration as canonical JSON: equal configurations have equal digests."""
+    canonical = json.dumps(_canonical(to_dict(config)), ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Mappings as sorted pairs, because keys may be numbers, which JSON would turn into text."""
+    if isinstance(value, dict):
+        pairs = [[key, _canonical(item)] for key, item in value.items()]
+        return {"": sorted(pairs, key=lambda pair: (isinstance(pair[0], str), pair[0]))}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,130 @@
+"""One experiment from everything that has a say in it.
+
+Defaults < YAML (`extends:` composes) < the chosen engine's entry under `backends:` < `MLCLI_*` environment < flags
+and `--set`. Each layer lies over the one before as `merging` describes. The entries of the other engines are
+checked too, so that a slip in one shows before anybody runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+
+from mlcli.config.command_line import command_line_layer
+from mlcli.config.environment import environment_layer
+from mlcli.config.extends import read_composed
+from mlcli.config.faults import Fault, Place, config_error, key_path, shown
+from mlcli.config.merging import merged
+from mlcli.config.nodes import Entry, Node, in_section, with_entry, without
+from mlcli.config.schema import BACKEND_NAMES, BackendName, ExperimentConfig
+from mlcli.config.validation import validated
+from mlcli.errors import unknown_name
+
+DEFAULT_BACKEND: BackendName = "torch"
+_NOT_BY_BACKEND = ("backend", "backends", "extends")
+
+
+def load_experiment(
+    path: Path | None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    settings: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> ExperimentConfig:
+    """The experiment of a file, the environment and the command line, resolved for one engine.
+
+    path: the YAML file; None for the defaults.
+    flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
+    settings: `key.path=value` texts, as after `--set`; they win over flags.
+    environ: os.environ where None.
+
+    The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
+    of its `backends`, else torch. The result names it in `backend`, and its `backends` is empty: written out, it
+    stands alone. ConfigError with every fault at once, each `place: key.path: message`.
+    """
+    written, faults = read_composed(path) if path is not None else (Node({}, Place("defaults")), [])
+    environment, more = environment_layer(environ)
+    faults += more
+    command_line, more = command_line_layer(flags or {}, settings)
+    faults += more
+    if written is None:
+        raise config_error(faults)
+    config, more = _resolved(written, environment, command_line)
+    if config is None or faults:
+        unread = {fault.place for fault in faults}  # nothing more can be said of a value that was not understood
+        raise config_error([*faults, *(fault for fault in more if fault.place not in unread)])
+    return config
+
+
+def named_backends(path: Path) -> tuple[BackendName, ...]:
+    """The engines that a file is for, in its own order: those under `backends`, or the one that would run."""
+    written, faults = read_composed(path)
+    if written is None or faults:
+        raise config_error(faults)
+    return tuple(_entries(written)) or (_chosen(written),)
+
+
+def _resolved(written: Node, environment: Node, command_line: Node) -> tuple[ExperimentConfig | None, list[Fault]]:
+    whole = merged(merged(written, environment), command_line)
+    entries, faults = _entries(whole), _faults_of_backends(whole)
+    written, environment, command_line = (without(layer, "backends") for layer in (written, environment, command_line))
+    for backend, entry in entries.items():
+        faults += validated(merged(written, entry), backend)[1]
+    backend = _chosen(whole)
+    layers = [written, *([entries[backend]] if backend in entries else []), environment, command_line]
+    experiment = reduce(merged, layers)
+    config, more = validated(_with_backend(experiment, backend), backend)
+    return None if faults else config, faults + more
+
+
+def _with_backend(experiment: Node, backend: BackendName) -> Node:
+    """The experiment with its engine filled in; one that is stated, wrongly perhaps, stays for the schema to judge."""
+    stated = experiment.get("backend")
+    if stated is not None and stated.content is not None:
+        return experiment
+    place = stated.place if stated else experiment.place
+    return with_entry(experiment, "backend", Entry(place, Node(backend, place)))
+
+
+def _chosen(whole: Node) -> BackendName:
+    stated = whole.get("backend")
+    named = [name for name in BACKEND_NAMES if stated and name == stated.content]
+    return [*named, *_entries(whole), DEFAULT_BACKEND][0]
+
+
+def _entries(whole: Node) -> dict[BackendName, Node]:
+    """What is said under `backends` of each engine that exists, in order, marked as written there."""
+    backends = whole.get("backends")
+    return {
+        name: in_section(without(entry.node, *_NOT_BY_BACKEND), f"backends.{name}")
+        for key, entry in (backends.entries if backends else {}).items()
+        for name in BACKEND_NAMES
+        if name == key and isinstance(entry.node.content, dict)
+    }
+
+
+def _faults_of_backends(whole: Node) -> list[Fault]:
+    """What the schema does not see: engines that do not exist, and keys that an engine cannot have of its own."""
+    backends = whole.get("backends")
+    if backends is None:
+        return []
+    if not isinstance(backends.content, dict):
+        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends.content)}"
+        return [Fault(backends.place, "backends", message)]
+    faults = []
+    for key, entry in backends.content.items():
+        path = key_path(("backends", key))
+        if key not in BACKEND_NAMES:
+            faults.append(Fault(entry.place, path, unknown_name("backend", str(key)[:60], BACKEND_NAMES)))
+        elif not isinstance(entry.node.content, dict):
+            faults.append(
+                Fault(entry.node.place, path, f"must be a mapping of settings, got {shown(entry.node.content)}")
+            )
+        for forbidden in _NOT_BY_BACKEND:
+            if forbidden in entry.node.entries:
+                place = entry.node.entries[forbidden].place
+                faults.append(
+                    Fault(place, f"{path}.{forbidden}", "cannot differ by engine; it belongs at the top level")
+                )
+    return faults

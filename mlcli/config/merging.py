@@ -1,0 +1,88 @@
+"""How one layer of settings lies over another.
+
+Mappings merge key by key. A `model`, `optimizer` or `schedule` that states another name than the one below
+replaces it whole, because the settings of one optimizer mean nothing to another; an estimator of another class
+drops the parameters of the one below. A `dataset` of another name keeps the other keys: splits, scaling and limit
+mean the same for all data. Everything else is replaced by the upper layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mlcli.config.nodes import Entry, Key, Node, with_entry, without
+
+_NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # a plain text stands for {name: text}
+_REPLACED_BY_NAME = ("model", "optimizer", "schedule")
+_DEFAULT_NAMES = {"model": "mlp", "schedule": "constant"}
+
+
+def merged(lower: Node, upper: Node) -> Node:
+    """One whole configuration laid over another, by the rules above; the entries of `backends` one by one."""
+    return overlaid(_what_stays(lower, upper), upper)
+
+
+def overlaid(lower: Node, upper: Node) -> Node:
+    """`upper` over `lower`, mappings key by key, without regard to names."""
+    if not isinstance(lower.content, dict) or not isinstance(upper.content, dict):
+        return upper
+    entries = dict(lower.content)
+    for key, entry in upper.content.items():
+        below = entries.get(key)
+        entries[key] = Entry(entry.place, overlaid(below.node, entry.node)) if below else entry
+    return replace(upper, content=entries)
+
+
+def _what_stays(lower: Node, upper: Node) -> Node:
+    """The lower configuration without what the names in the upper one displace."""
+    for section in _REPLACED_BY_NAME:
+        lower = _without_other_name(lower, upper, section)
+    lower = _without_other_parameters(lower, upper)
+    below, above = lower.get("backends"), upper.get("backends")
+    if below is None or above is None:
+        return lower
+    for backend in below.entries.keys() & above.entries.keys():
+        below = _with_node(below, backend, _what_stays(below.entries[backend].node, above.entries[backend].node))
+    return _with_node(lower, "backends", below)
+
+
+def _without_other_name(lower: Node, upper: Node, section: str) -> Node:
+    below, above = lower.get(section), upper.get(section, "name")
+    if below is None or above is None:
+        return lower
+    stated = below.get("name")
+    name = stated.content if stated else _DEFAULT_NAMES.get(section, above.content)
+    return lower if name == above.content else without(lower, section)
+
+
+def _without_other_parameters(lower: Node, upper: Node) -> Node:
+    below, above = lower.get("model", "estimator"), upper.get("model", "estimator")
+    if below is None or above is None or below.content == above.content:
+        return lower
+    return _with_node(lower, "model", without(lower.entries["model"].node, "parameters"))
+
+
+def _with_node(parent: Node, key: Key, node: Node) -> Node:
+    """A copy of a mapping with another node under a key that it has."""
+    return with_entry(parent, key, Entry(parent.entries[key].place, node))
+
+
+def normalised(layer: Node) -> Node:
+    """Shorthands written out: `dataset: fashion` as {name: fashion}, an empty entry of `backends` as a mapping."""
+    layer = _with_names(layer)
+    backends = layer.get("backends")
+    if backends is None:
+        return layer
+    for backend, entry in backends.entries.items():
+        node = replace(entry.node, content={}) if entry.node.content is None else _with_names(entry.node)
+        backends = _with_node(backends, backend, node)
+    return _with_node(layer, "backends", backends)
+
+
+def _with_names(layer: Node) -> Node:
+    for section in _NAMED_SECTIONS:
+        node = layer.get(section)
+        if node and isinstance(node.content, str):
+            named = replace(node, content={"name": Entry(node.place, node)})
+            layer = _with_node(layer, section, named)
+    return layer

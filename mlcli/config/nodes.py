@@ -1,0 +1,96 @@
+"""Configuration as it was written: plain values that remember their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlcli.config.faults import Place
+from mlcli.config.scalars import Scalar, checked_number
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A scalar, a list or a mapping, and where it was written.
+
+    section: "backends.torch" for what was written there and then merged over the rest, else empty.
+    """
+
+    content: Scalar | tuple[Node, ...] | Mapping[Key, Entry]
+    place: Place
+    section: str = ""
+
+    @property
+    def entries(self) -> Mapping[Key, Entry]:
+        """The entries of a mapping; none for anything else."""
+        return self.content if isinstance(self.content, Mapping) else {}
+
+    def get(self, *path: Key) -> Node | None:
+        """The node under a path of keys, or None."""
+        node: Node | None = self
+        for key in path:
+            entry = node.entries.get(key) if node else None
+            node = entry.node if entry else None
+        return node
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key of a mapping: where the key stands, and its value."""
+
+    place: Place
+    node: Node
+
+
+def plain(node: Node) -> Any:
+    """The node as plain Python data: dict, list and scalars."""
+    if isinstance(node.content, Mapping):
+        return {key: plain(entry.node) for key, entry in node.content.items()}
+    if isinstance(node.content, tuple):
+        return [plain(item) for item in node.content]
+    return node.content
+
+
+def with_entry(node: Node, key: Key, entry: Entry) -> Node:
+    """A copy of a mapping with one entry set."""
+    return replace(node, content={**node.entries, key: entry})
+
+
+def without(node: Node, *keys: Key) -> Node:
+    """A copy of a mapping with some keys left out; anything else as it is."""
+    if not isinstance(node.content, Mapping):
+        return node
+    return replace(node, content={key: entry for key, entry in node.content.items() if key not in keys})
+
+
+def in_section(node: Node, section: str) -> Node:
+    """The node and everything below it, marked as written in `section`."""
+    content = node.content
+    if isinstance(content, Mapping):
+        content = {key: Entry(entry.place, in_section(entry.node, section)) for key, entry in content.items()}
+    elif isinstance(content, tuple):
+        content = tuple(in_section(item, section) for item in content)
+    return Node(content, node.place, section)
+
+
+def nested(path: Sequence[Key], node: Node) -> Node:
+    """The node under a path of keys, each mapping at the node's own place."""
+    for key in reversed(path):
+        node = Node({key: Entry(node.place, node)}, node.place)
+    return node
+
+
+def from_plain(value: object, place: Place) -> Node:
+    """Plain Python data as a node, all of it at one place. ValueError for a number that YAML could not hold here."""
+    if isinstance(value, dict):
+        return Node({key: Entry(place, from_plain(item, place)) for key, item in value.items()}, place)
+    if isinstance(value, list | tuple):
+        return Node(tuple(from_plain(item, place) for item in value), place)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Node(checked_number(value), place)
+    if value is None or isinstance(value, bool | str):
+        return Node(value, place)
+    raise TypeError(f"a setting cannot be {type(value).__name__}")

@@ -1,0 +1,82 @@
+"""The text of a configuration file: bounded, UTF-8, and free of control characters. Faults carry their place."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import stat
+from pathlib import Path
+
+from mlcli.config.faults import Fault, Place, UnreadableError, escaped
+from mlcli.errors import nearest_match
+
+MAX_BYTES = 1_000_000
+# What YAML does not allow unescaped; lone surrogates cannot appear in decoded UTF-8.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. UnreadableError where it cannot be read, is over 1 MB, or holds anything but UTF-8 text."""
+    place = Place(escaped(str(path)))
+    try:
+        content = _read_bytes(path)
+    except FileNotFoundError:
+        raise UnreadableError([Fault(place, "", f"no such file{_near_file(path)}")]) from None
+    except IsADirectoryError:
+        raise UnreadableError([Fault(place, "", "is a directory; name a YAML file in it")]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableError([Fault(place, "", f"cannot be read: {escaped(reason)}")]) from None
+    if content is None:
+        message = f"is larger than {MAX_BYTES / 1e6:.0f} MB, which no experiment needs; is it the right file?"
+        raise UnreadableError([Fault(place, "", message)])
+    return checked_text(_decoded(content, place.source), place.source)
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    """The content, or None where it is over the limit; a huge or endless file is not read to its end."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size > MAX_BYTES:
+            return None
+        content = file.read(MAX_BYTES + 1)
+    return content if len(content) <= MAX_BYTES else None
+
+
+def _near_file(path: Path) -> str:
+    """The YAML file beside it that was probably meant."""
+    try:
+        names = [name for name in os.listdir(path.parent) if name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return ""
+    guess = nearest_match(path.name, names)
+    return f" (did you mean '{escaped(str(path.parent / guess))}'?)" if guess else ""
+
+
+def _decoded(content: bytes, source: str) -> str:
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if content.startswith(mark):
+            raise UnreadableError([Fault(Place(source, 1, 1), "", f"is {encoding}; save it as UTF-8")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = _place(source, error.object[: error.start].decode("utf-8", "replace"))
+        message = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+        raise UnreadableError([Fault(place, "", message)]) from None
+
+
+def checked_text(text: str, source: str) -> str:
+    """The text itself; UnreadableError where it holds a character that YAML forbids."""
+    found = _FORBIDDEN.search(text)
+    if found:
+        message = f"the character {escaped(found.group())} is not allowed here"
+        raise UnreadableError([Fault(_place(source, text[: found.start()]), "", message)])
+    return text
+
+
+def _place(source: str, before: str) -> Place:
+    """The place just after the text `before`."""
+    lines = re.split(r"\r\n|\r|\n", before)
+    return Place(source, len(lines), len(lines[-1]) + 1)
