@@ -25,7 +25,8 @@ def checked_format(name: str) -> OutputFormat:
     try:
         return OutputFormat(name)
     except ValueError:
-        raise UsageError(f"--format: {unknown_name('format', name, list(OutputFormat))}") from None
+        known = [choice.value for choice in OutputFormat]
+        raise UsageError(f"--format: {unknown_name('format', name, known)}") from None
 
 
 # Wider than any table: a pipe has no edge, and a table takes only the width it needs.

@@ -1,0 +1,63 @@
+"""A dataset as one experiment sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlcli.data.directory import data_directory, offline_requested
+from mlcli.data.registry import dataset_row, dataset_source
+from mlcli.records import Dataset
+
+if TYPE_CHECKING:
+    from mlcli.config.schema import DatasetConfig
+    from mlcli.data.source import Say, SourceData
+    from mlcli.data.splits import Part
+    from mlcli.records import Split
+
+
+def _silent(_message: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def load_dataset(
+    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, say: Say = _silent
+) -> Dataset:
+    """Read, split and limit a dataset, and fit its scaling on the training split.
+
+    x is (n, *input_shape), images uint8 and tables float32, neither scaled; arrays may be read-only views of mapped
+    files. data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1).
+    say: called with one line about each slow step.
+    UsageError for an unknown name or a split without samples, DataError for data that is missing or altered.
+    """
+    row = dataset_row(config.name)
+    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), say=say)
+
+    # Late, so that a refusal costs no numpy.
+    from mlcli.data.scaling import fit_scaling
+    from mlcli.data.splits import plan_splits
+
+    plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
+    train = _samples(data, plan.train)
+    test = train if plan.test is plan.train else _samples(data, plan.test)
+    if plan.validation is None:
+        validation = None
+    else:
+        validation = test if plan.validation is plan.test else _samples(data, plan.validation)
+    return Dataset(
+        info=row.info,
+        train=train,
+        validation=validation,
+        test=test,
+        scaling=fit_scaling(config.scaling, row.info, row.maximum, train.x),
+        fingerprint=data.fingerprint,
+        split_digest=plan.digest(),
+        notes=plan.notes,
+    )
+
+
+def _samples(data: SourceData, part: Part) -> Split:
+    from mlcli.data.splits import take
+
+    source = data.test if part.array == "test" and data.test is not None else data.train
+    return take(source, part.indices)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from mlcli.data.download import Pace, TransferError, check_url, download
+from mlcli.errors import DataError, UsageError
+
+BODY = bytes(range(256)) * 1000
+QUICK = Pace(window_seconds=0.4, bytes_per_window=1024)
+
+
+def test_the_body_is_written(server: object, tmp_path: Path) -> None:
+    server.offer("/file", BODY)
+    download(f"{server.url}/file", tmp_path / "file", len(BODY))
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_redirects_within_http_are_followed(server: object, tmp_path: Path) -> None:
+    server.offer("/file", BODY)
+    server.redirect("/old", f"{server.url}/file")
+    download(f"{server.url}/old", tmp_path / "file", len(BODY))
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/file", "data:text/plain,x"])
+def test_redirects_elsewhere_are_refused(server: object, tmp_path: Path, location: str) -> None:
+    server.redirect("/file", location)
+    with pytest.raises(TransferError, match="redirects .*not an http or https address"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY), QUICK)
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_redirect_loop_ends(server: object, tmp_path: Path) -> None:
+    server.redirect("/file", f"{server.url}/file")
+    with pytest.raises(TransferError, match="redirects in a circle"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/hostname", "ftp://host/x", "data:,x", "http://", "http://[::1", "http://h:x/"]
+)
+def test_addresses_that_are_not_http_are_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not an http or https address"):
+        check_url(url)
+    with pytest.raises(TransferError):
+        download(url, tmp_path / "file", len(BODY), QUICK)
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_url("https://me:secret@host/")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_absent_file_is_told(server: object, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="answers HTTP 404"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+
+
+@pytest.mark.parametrize("announced", [0, len(BODY) - 1, len(BODY) + 1, 10**15])
+def test_another_announced_length_is_refused_before_the_body(server: object, tmp_path: Path, announced: int) -> None:
+    server.offer("/file", b"", announced=announced)
+    with pytest.raises(TransferError, match=f"announces {announced} bytes instead of {len(BODY)}"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+
+
+def test_a_dropped_connection_is_told(server: object, tmp_path: Path) -> None:
+    server.offer("/file", BODY[:1000], announced=len(BODY))
+    with pytest.raises(TransferError, match=f"ended after 1000 of {len(BODY)} bytes"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+
+
+def endless(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    try:
+        while True:
+            request.wfile.write(BODY)
+    except OSError:
+        pass
+
+
+def test_an_endless_body_is_cut(server: object, tmp_path: Path) -> None:
+    server.answers["/file"] = endless
+    with pytest.raises(TransferError, match=f"sends more than the {len(BODY)} bytes"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+    assert (tmp_path / "file").stat().st_size <= len(BODY)
+
+
+def stalling(server: object, first: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send a little, then nothing."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(first)
+        request.wfile.flush()
+        server.released.wait(20)
+
+    return answer
+
+
+def dripping(server: object, first: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send a little, then a byte now and then: no single wait is long."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(first)
+        try:
+            while not server.released.wait(0.05):
+                request.wfile.write(b"x")
+                request.wfile.flush()
+        except OSError:
+            pass
+
+    return answer
+
+
+HEAD = f"HTTP/1.0 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("manner", [stalling, dripping])
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.0 200 OK\r\nX: ", HEAD, HEAD + BODY[:1000]])
+def test_a_server_that_stalls_or_drips_is_given_up(
+    server: object, tmp_path: Path, manner: Callable[..., Callable[..., None]], first: bytes
+) -> None:
+    server.answers["/file"] = manner(server, first)
+    begin = time.monotonic()
+    with pytest.raises(TransferError, match="stalled after|timed out"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY), QUICK)
+    assert time.monotonic() - begin < 10  # the server itself would go on for longer
+
+
+def test_nothing_listening_is_told(closed_port: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="connection refused"):
+        download(f"{closed_port}/file", tmp_path / "file", len(BODY))
+
+
+def test_an_unknown_host_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(TransferError, match="the host name cannot be resolved|stalled"):
+        download("http://no-such-host.invalid/file", tmp_path / "file", len(BODY))
+
+
+def test_an_answer_that_is_not_http_is_told(server: object, tmp_path: Path) -> None:
+    server.answers["/file"] = lambda request: request.wfile.write(b"\x00\x01 nonsense\r\n\r\n")
+    with pytest.raises(TransferError, match="nonsense"):
+        download(f"{server.url}/file", tmp_path / "file", len(BODY))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_not_taken_for_a_bad_server(server: object) -> None:
+    server.offer("/file", BODY)
+    with pytest.raises(DataError, match="/dev/full cannot be written: No space left on device"):
+        download(f"{server.url}/file", Path("/dev/full"), len(BODY))

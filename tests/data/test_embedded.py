@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlcli.data import embedded
+from mlcli.data.registry import dataset_info, dataset_source
+from mlcli.data.source import SourceData
+from mlcli.errors import DataError
+
+
+def read(name: str) -> SourceData:
+    return dataset_source(name).read(Path("unused"), offline=True, say=pytest.fail)
+
+
+def test_iris_is_that_of_scikit_learn() -> None:
+    from sklearn.datasets import load_iris
+
+    theirs = load_iris()
+    data = read("iris")
+    assert data.test is None
+    assert data.train.x.dtype == np.float32
+    np.testing.assert_array_equal(data.train.x, theirs.data.astype(np.float32))
+    np.testing.assert_array_equal(data.train.y, theirs.target)
+    assert dataset_info("iris").class_names == tuple(theirs.target_names)
+    assert dataset_info("iris").feature_names == tuple(theirs.feature_names)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    theirs = load_digits()
+    data = read("digits")
+    assert data.train.x.shape == (1797, 1, 8, 8)
+    assert data.train.x.dtype == np.uint8
+    np.testing.assert_array_equal(data.train.x[:, 0], theirs.images)
+    np.testing.assert_array_equal(data.train.y, theirs.target)
+
+
+@pytest.mark.parametrize("name", ["iris", "digits"])
+def test_loaders_of_scikit_learn_answer_where_the_file_is_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    expected = read(name)
+    monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
+    found = read(name)
+    np.testing.assert_array_equal(found.train.x, expected.train.x)
+    assert found.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"1,2,3,4,0\n", b"header\n5.1,3.5,oops,0.2,0\n", b"\xff\xfe", b"h\n" + b"nan,1,1,1,0\n" * 150]
+)
+def test_an_altered_file_is_refused_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
+    (tmp_path / "iris.csv").write_bytes(content)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        read("iris")
+    assert not dataset_source("iris").verify(tmp_path).usable
+
+
+def test_a_truncated_archive_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = (embedded._package_folder() / "digits.csv.gz").read_bytes()
+    monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
+    (tmp_path / "digits.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"digits\.csv\.gz cannot be read"):
+        read("digits")
+
+
+def test_verify_reads_the_installed_file() -> None:
+    report = dataset_source("digits").verify(Path("unused"))
+    assert report.usable
+    assert [check.state for check in report.checks] == ["ok"]
+
+
+def test_no_framework_is_imported() -> None:
+    code = (
+        "import sys; from mlcli.config.schema import DatasetConfig; from mlcli.data.load import load_dataset\n"
+        "for name in ('iris', 'digits'): load_dataset(DatasetConfig(name=name))\n"
+        "sys.exit(bool({'torch', 'sklearn', 'scipy', 'pandas', 'torchvision'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

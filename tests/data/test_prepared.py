@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlcli.data.fingerprint import fingerprint
+from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, looks_whole, open_prepared, write_prepared
+from mlcli.errors import DataError
+from mlcli.records import DatasetInfo
+
+INFO = DatasetInfo("tiny", "image", (1, 2, 3), ("a", "b"), (), n_train=5, n_test=2, title="Tiny")
+MADE_FROM = {"raw.gz": "0123"}
+ARRAYS = {
+    "train_images": np.arange(30, dtype=np.uint8).reshape(5, 1, 2, 3),
+    "train_labels": np.array([0, 1, 0, 1, 1]),
+    "test_images": np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3),
+    "test_labels": np.array([1, 0]),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
+    return tmp_path / "tiny"
+
+
+def test_what_was_written_is_mapped_and_read_only(folder: Path) -> None:
+    data = open_prepared(folder, INFO, MADE_FROM)
+    assert data.test is not None
+    for name, array in zip(ARRAY_NAMES, (data.train.x, data.train.y, data.test.x, data.test.y), strict=True):
+        np.testing.assert_array_equal(array, ARRAYS[name])
+        assert array.dtype == ARRAYS[name].dtype
+        assert isinstance(array.base, np.memmap)
+        assert not array.flags.writeable
+    assert data.fingerprint == fingerprint(ARRAYS)
+    assert json.loads((folder / MANIFEST).read_text())["fingerprint"] == data.fingerprint
+    assert looks_whole(folder)
+
+
+@pytest.mark.parametrize("name", ARRAY_NAMES)
+@pytest.mark.parametrize("position", [-1, 20, 0])
+def test_one_altered_byte_is_noticed(folder: Path, name: str, position: int) -> None:
+    path = folder / f"{name}.npy"
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PreparedError, match=name):
+        open_prepared(folder, INFO, MADE_FROM)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 64, 128, -1])
+def test_a_truncated_file_is_noticed(folder: Path, keep: int) -> None:
+    path = folder / "train_images.npy"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(PreparedError, match="train_images"):
+        open_prepared(folder, INFO, MADE_FROM)
+    assert not looks_whole(folder)
+
+
+def test_a_missing_file_is_noticed(folder: Path) -> None:
+    (folder / "test_labels.npy").unlink()
+    with pytest.raises(PreparedError, match="test_labels"):
+        open_prepared(folder, INFO, MADE_FROM)
+    assert not looks_whole(folder)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(np.zeros((5, 1, 2, 3), np.uint8)),
+        np.zeros((4, 1, 2, 3), np.uint8),
+        np.zeros((5, 1, 2, 3), np.int8),
+    ],
+    ids=["order", "shape", "dtype"],
+)
+def test_an_array_of_another_form_is_noticed(folder: Path, array: np.ndarray) -> None:
+    np.save(folder / "train_images.npy", array)
+    with pytest.raises(PreparedError, match="train_images"):
+        open_prepared(folder, INFO, MADE_FROM)
+
+
+def test_a_file_that_holds_objects_is_not_unpickled(folder: Path) -> None:
+    np.save(folder / "train_labels.npy", np.array([print] * 5, dtype=object), allow_pickle=True)
+    with pytest.raises(PreparedError, match="train_labels"):
+        open_prepared(folder, INFO, MADE_FROM)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"files": 3}', '{"files": {"x": 1}}', "[" * 60000, '"' + "x" * 70000 + '"', "\udcff"],
+)
+def test_a_manifest_that_is_none_is_noticed(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text, errors="surrogateescape")
+    with pytest.raises(PreparedError, match=MANIFEST):
+        open_prepared(folder, INFO, MADE_FROM)
+    assert not looks_whole(folder)
+
+
+def test_another_version_and_other_raw_files_are_noticed(folder: Path) -> None:
+    with pytest.raises(PreparedError, match="from other files"):
+        open_prepared(folder, INFO, {"raw.gz": "4567"})
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"schema_version": 0}))
+    with pytest.raises(PreparedError, match="another version"):
+        open_prepared(folder, INFO, MADE_FROM)
+
+
+def test_a_folder_that_is_there_is_replaced_and_strays_are_removed(folder: Path) -> None:
+    (folder / "test_labels.npy").write_bytes(b"")
+    (folder.parent / ".tiny-left-by-a-killed-process").mkdir()
+    write_prepared(folder, ARRAYS, "tiny", MADE_FROM)
+    open_prepared(folder, INFO, MADE_FROM)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_full_disk_leaves_nothing_that_looks_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    save = np.save
+
+    def save_until_full(path: Path, array: np.ndarray, **options: object) -> None:
+        if path.stem == "test_images":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path, array, **options)
+
+    monkeypatch.setattr(np, "save", save_until_full)
+    with pytest.raises(DataError, match="tiny cannot be written: No space left on device\nfree space"):
+        write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mapped_arrays_outlive_the_replacement_of_their_files(folder: Path) -> None:
+    data = open_prepared(folder, INFO, MADE_FROM)
+    write_prepared(folder, {name: array * 0 for name, array in ARRAYS.items()}, "tiny", MADE_FROM)
+    np.testing.assert_array_equal(data.train.x, ARRAYS["train_images"])
