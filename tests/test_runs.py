@@ -1,0 +1,151 @@
+"""Run directories: complete or recognisably not, never overwritten, readable without mlcli."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mlcli.config.schema import ExperimentConfig
+from mlcli.errors import MlcliError, UsageError
+from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
+from mlcli.runs import RunDirectory, find_finished, find_runs, to_json
+
+CONFIG = ExperimentConfig(name="a_name", backend="torch", seed=3)
+RECORD = RunRecord(
+    run_id="x",
+    name="a_name",
+    status="finished",
+    backend="torch",
+    dataset="digits",
+    model="mlp",
+    seed=3,
+    metrics={"test": Metrics(0.5, None, 10)},
+    timing=Timing(1, 2, 3, 4, 5, 6, 7),
+    epochs=2,
+    best_epoch=1,
+    samples_per_second=float("nan"),
+    n_parameters=7,
+    device="cpu",
+    threads=1,
+    peak_memory_bytes=None,
+    notes=("a note",),
+    digests={"experiment": "abc"},
+    mlcli_version="0",
+    created="2026-01-01T00:00:00+00:00",
+)
+EPOCH = EpochRecord(1, 0.1, 0.5, 0.9, None, None, 0.25, 400.0, True)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    made = RunDirectory.create(CONFIG, tmp_path)
+    made.write_config(CONFIG)
+    return made
+
+
+def test_the_name_says_what_ran(directory):
+    stamp, *middle, random = directory.run_id.split("_")
+    assert middle == ["a", "name", "torch", "s3"]
+    assert stamp.endswith("Z")
+    assert len(random) == 6
+
+
+def test_simultaneous_starts_never_share_a_directory(tmp_path):
+    with ThreadPoolExecutor(50) as pool:
+        made = list(pool.map(lambda _: RunDirectory.create(CONFIG, tmp_path).path, range(50)))
+    assert len(set(made)) == 50
+
+
+def test_a_record_comes_back_as_it_went_with_null_for_what_is_not_finite(directory):
+    directory.finish(RECORD)
+    assert directory.read_record() == replace(RECORD, samples_per_second=None)
+    assert "NaN" not in (directory.path / "metrics.json").read_text()
+
+
+def test_a_run_without_a_record_is_not_finished(directory):
+    with pytest.raises(MlcliError, match="not a finished run"):
+        directory.read_record()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "finished"}', "null"])
+def test_a_broken_record_is_one_clear_error(directory, text):
+    (directory.path / "metrics.json").write_text(text)
+    with pytest.raises(MlcliError, match="metrics.json"):
+        directory.read_record()
+
+
+def test_the_manifest_holds_the_checksum_of_every_artifact(directory):
+    directory.write_weights({"0.weight": np.ones((2, 3), dtype=np.float32)})
+    directory.write_log(["one line"])
+    directory.finish(RECORD)
+    manifest = json.loads((directory.path / "manifest.json").read_text())
+    present = {path.name for path in directory.path.iterdir()} - {"manifest.json", "metrics.json"}
+    assert set(manifest["files"]) == present
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((directory.path / name).read_bytes()).hexdigest() == digest
+
+
+def test_weights_in_fortran_order_are_stored_as_they_are(directory):
+    array = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))
+    directory.write_weights({"1.weight": array, "1.bias": array[0]})
+    stored = load_file(directory.path / "weights.safetensors")
+    np.testing.assert_array_equal(stored["1.weight"], array)
+    np.testing.assert_array_equal(stored["1.bias"], array[0])
+
+
+def test_history_grows_by_a_row_an_epoch(directory):
+    directory.append_history(EPOCH)
+    directory.append_history(replace(EPOCH, epoch=2, is_best=False))
+    with (directory.path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert rows[0]["train_loss"] == "0.5"
+    assert rows[0]["validation_loss"] == ""
+
+
+def test_no_part_is_left_beside_the_files(directory):
+    directory.write_predictions({"y": np.arange(3)})
+    directory.finish(RECORD)
+    assert not [path for path in directory.path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_out_directory_that_exists_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("precious")
+    with pytest.raises(UsageError, match="does not exist"):
+        RunDirectory.create(CONFIG, tmp_path, tmp_path / "mine")
+    assert (tmp_path / "mine" / "file").read_text() == "precious"
+
+
+def test_a_runs_directory_that_is_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MlcliError, match="file"):
+        RunDirectory.create(CONFIG, tmp_path / "file")
+    with pytest.raises(MlcliError, match="--runs-dir"):
+        RunDirectory.create(CONFIG, tmp_path / "file" / "below")
+
+
+def test_only_a_finished_run_of_the_same_experiment_is_found(tmp_path):
+    finished, failed, unfinished = (RunDirectory.create(CONFIG, tmp_path) for _ in range(3))
+    for directory in (finished, failed, unfinished):
+        directory.write_config(CONFIG)
+    finished.finish(RECORD)
+    failed.finish(replace(RECORD, status="failed"))
+    assert len(list(find_runs(tmp_path))) == 3
+    found = find_finished(tmp_path, "abc")
+    assert found is not None
+    assert found[0].path == finished.path
+    assert find_finished(tmp_path, "other") is None
+    assert find_finished(tmp_path / "absent", "abc") is None
+
+
+def test_json_has_null_for_every_number_that_is_not_finite():
+    document = json.loads(to_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": float("-inf")}}))
+    assert document == {"a": None, "b": [None, 1.5], "c": {"d": None}}
