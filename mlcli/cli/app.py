@@ -55,7 +55,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _on_sigterm)
     is_debugging = "--debug" in sys.argv or bool(os.environ.get("MLCLI_DEBUG"))
     try:
-        app()
+        # An int is the exit code of a typer.Exit; typer turns Ctrl-C into one too.
+        outcome = app(standalone_mode=False)
+        if outcome == ExitCode.SIGINT:
+            raise KeyboardInterrupt
     except MlcliError as error:
         if is_debugging:
             raise
@@ -69,10 +72,17 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
     except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: a flag or a command that does not exist
+            _end(f"{error.format_message()}\n{_help_line(error)}", ExitCode.USAGE)
         if is_debugging:
             raise
         _end(f"{type(error).__name__}: {error}\nthis is a fault in mlcli; --debug shows where", ExitCode.FAILURE)
-    sys.exit(ExitCode.OK)
+    sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+
+
+def _help_line(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'mlcli'} --help shows what there is"
 
 
 def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:
