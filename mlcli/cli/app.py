@@ -73,6 +73,8 @@ def main() -> NoReturn:
         sys.exit(ExitCode.OK)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: a flag or a command that does not exist
+            if not error.format_message():  # no arguments at all: the help was shown
+                sys.exit(ExitCode.USAGE)
             _end(f"{error.format_message()}\n{_help_line(error)}", ExitCode.USAGE)
         if is_debugging:
             raise

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import DataDir, Debug, Format, Offline, RunsDir, Settings
+from mlcli.cli.options import (
+    EXPERIMENT_PANEL,
+    OUTPUT_PANEL,
+    RUN_PANEL,
+    DataDir,
+    Debug,
+    Format,
+    Offline,
+    RunsDir,
+    Settings,
+)
 from mlcli.cli.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
@@ -15,61 +25,61 @@ if TYPE_CHECKING:
     from mlcli.workflows.plan import Plan
     from mlcli.workflows.train import Places, TrainResult
 
-_EXPERIMENT = "The experiment"
-_RUN = "The run"
-_OUTPUT = "Output"
-
 
 def train(
     config: Annotated[
         Path | None, typer.Argument(help="A YAML file, e.g. configs/digits_mlp.yaml; without one, defaults and flags.")
     ] = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", "-b", help="sklearn, torch or keras.", rich_help_panel=_EXPERIMENT)
+        str | None, typer.Option("--backend", "-b", help="sklearn, torch or keras.", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=_EXPERIMENT),
+        typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=EXPERIMENT_PANEL),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=_EXPERIMENT),
+        typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=EXPERIMENT_PANEL),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training data.", metavar="N", rich_help_panel=_EXPERIMENT)
+        int | None, typer.Option(help="Passes over the training data.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Samples per step.", metavar="N", rich_help_panel=_EXPERIMENT)
+        int | None, typer.Option(help="Samples per step.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
     lr: Annotated[
-        float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=_EXPERIMENT)
+        float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=_EXPERIMENT)
+        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            help="Governs initial weights, batch order and dropout.", metavar="N", rich_help_panel=_EXPERIMENT
+            help="Governs initial weights, batch order and dropout.", metavar="N", rich_help_panel=EXPERIMENT_PANEL
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=_EXPERIMENT),
+        typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL),
     ] = None,
     settings: Settings = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_RUN)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
+    ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads of every library.", metavar="N", rich_help_panel=_RUN)
+        int | None, typer.Option(help="CPU threads of every library.", metavar="N", rich_help_panel=RUN_PANEL)
     ] = None,
     deterministic: Annotated[
         bool,
-        typer.Option("--deterministic", help="Deterministic algorithms on GPUs too; slower.", rich_help_panel=_RUN),
+        typer.Option(
+            "--deterministic", help="Deterministic algorithms on GPUs too; slower.", rich_help_panel=RUN_PANEL
+        ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=_RUN)] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RUN_PANEL)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run directory itself; it must not exist yet.", metavar="DIR", rich_help_panel=_RUN),
+        typer.Option(help="The run directory itself; it must not exist yet.", metavar="DIR", rich_help_panel=RUN_PANEL),
     ] = None,
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
@@ -77,27 +87,30 @@ def train(
     if_needed: Annotated[
         bool,
         typer.Option(
-            "--if-needed", help="Report an identical finished run instead of repeating it.", rich_help_panel=_RUN
+            "--if-needed", help="Report an identical finished run instead of repeating it.", rich_help_panel=RUN_PANEL
         ),
     ] = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the resolved configuration and stop.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option("--print-config", help="Print the resolved configuration and stop.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be run, and stop.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--dry-run", help="Say what would be run, and stop.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     output_format: Format = "table",
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit with 7 when a score is lower, e.g. accuracy=0.85.", metavar="METRIC=X", rich_help_panel=_OUTPUT
+            help="Exit with 7 when a score is lower, e.g. accuracy=0.85.",
+            metavar="METRIC=X",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Tell every stage.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--verbose", "-v", help="Tell every stage.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     debug: Debug = False,
 ) -> None:
