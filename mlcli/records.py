@@ -57,13 +57,26 @@ class Split:
 class Scaling:
     """`(x - shift) / scale`, computed in the run's precision by every engine, after the cast from the compact dtype.
 
-    For images shift is None and scale one number (255 for bytes); for standardised tables both are
-    float64 (features,), fitted on the training split. kind "none" leaves the values as they are.
+    For images scale is one number (255 for bytes) and shift None or, standardised, float64 (): one mean and one
+    deviation over all pixels, so that flattened samples are scaled alike. For tables both are float64 (features,).
+    Fitted on the training split. kind "none" leaves the values as they are.
     """
 
     kind: Literal["none", "unit", "standard"]
     shift: NDArray[np.float64] | None = None
     scale: NDArray[np.float64] | float | None = None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a run expects of a raw sample and does to it: enough to predict without the dataset."""
+
+    kind: DatasetKind
+    input_shape: tuple[int, ...]  # one sample, as in DatasetInfo
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]  # empty for images
+    value_range: tuple[float, float]  # the smallest and the largest raw value in the training split
+    scaling: Scaling
 
 
 @dataclass(frozen=True)
@@ -186,3 +199,49 @@ class RunRecord:
     created: str  # UTC, ISO 8601
     error: str | None = None
     schema_version: int = METRICS_SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class ParityStep:
+    """One step of two engines on the same batch."""
+
+    step: int  # from 1
+    losses: tuple[float, float]  # of the batch before its update, nats per sample
+    weight_difference: float  # the largest |difference| over all weights after the update
+
+    @property
+    def loss_difference(self) -> float:
+        return abs(self.losses[0] - self.losses[1])
+
+
+@dataclass(frozen=True)
+class ParityPair:
+    """Two engines held against each other; no steps, and the reason, where that cannot be done."""
+
+    engines: tuple[str, str]
+    tolerance: float  # on the loss, nats per sample
+    steps: tuple[ParityStep, ...] = ()
+    reason: str | None = None
+
+    @property
+    def first_beyond(self) -> ParityStep | None:
+        """The first step whose losses differ by more than the tolerance, or by something that is no number."""
+        return next((step for step in self.steps if not step.loss_difference <= self.tolerance), None)
+
+    @property
+    def verdict(self) -> Literal["equal", "different", "not compared"]:
+        if not self.steps:
+            return "not compared"
+        return "equal" if self.first_beyond is None else "different"
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Engines that took the same steps from the same weights, pair by pair."""
+
+    experiment: str
+    n_steps: int
+    batch_size: int | None  # None where no engine could take a step
+    n_parameters: int | None
+    pairs: tuple[ParityPair, ...]
+    notes: tuple[str, ...]

@@ -74,11 +74,13 @@ class EstimatorEngine:
 
     device = "cpu"
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, fitted: Any = None) -> None:
         if not isinstance(spec.model, EstimatorModel):
             raise UsageError(f"model {spec.model.name} is not a scikit-learn estimator by name")
         self._name = spec.model.estimator
-        self._estimator = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
+        if fitted is None:
+            fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
+        self._estimator = fitted
         self._n_classes = spec.n_classes
         self._scaling = spec.scaling
         self._precision = spec.runtime.precision

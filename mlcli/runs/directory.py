@@ -1,4 +1,4 @@
-"""RunDirectory: the only code that knows the file names of a run.
+"""RunDirectory: what a run writes, and its record.
 
 Files are written beside their target, flushed to the disk and renamed, so that a reader never meets half a file.
 `metrics.json` comes last: a directory without one, or with a status other than "finished", is an unfinished run.
@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,31 +21,30 @@ from typing import TYPE_CHECKING, Any
 
 from mlcli.config.dump import to_yaml
 from mlcli.config.schema import ExperimentConfig
-from mlcli.errors import MlcliError, UsageError
-from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
+from mlcli.errors import DataError, MlcliError, UsageError
+from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Timing
+from mlcli.runs.file_names import (
+    CONFIG,
+    ENVIRONMENT,
+    ESTIMATOR,
+    HISTORY,
+    LOG,
+    MANIFEST,
+    METRICS,
+    PREDICTIONS,
+    PREPROCESSING,
+    WEIGHTS,
+)
+from mlcli.runs.plain_json import to_json
+from mlcli.runs.preprocessing_json import preprocessing_document
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONFIG = "config.yaml"
-ENVIRONMENT = "environment.json"
-HISTORY = "history.csv"
-METRICS = "metrics.json"
-PREDICTIONS = "predictions.npz"
-WEIGHTS = "weights.safetensors"
-ESTIMATOR = "estimator.skops"
-LOG = "log.txt"
-MANIFEST = "manifest.json"
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def default_runs_directory() -> Path:
-    """`MLCLI_RUNS_DIR`, else `runs` in the current directory."""
-    return Path(os.environ.get("MLCLI_RUNS_DIR") or "runs")
 
 
 class RunDirectory:
@@ -86,6 +84,10 @@ class RunDirectory:
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         self._write(ENVIRONMENT, to_json(environment).encode())
+
+    def write_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """What the run expects of a sample and does to it."""
+        self._write(PREPROCESSING, to_json(preprocessing_document(preprocessing)).encode())
 
     def append_history(self, record: EpochRecord) -> None:
         """Add a row; the file is there from the first epoch on, so that a run that dies leaves what it had."""
@@ -143,15 +145,19 @@ class RunDirectory:
         self._write(MANIFEST, to_json(manifest).encode())
         self._write(METRICS, to_json(asdict(record)).encode())
 
+    def has_record(self) -> bool:
+        """Whether the run has ended in any way that it could still write down."""
+        return (self.path / METRICS).is_file()
+
     def read_record(self) -> RunRecord:
-        """The record of the run; MlcliError where there is none or it cannot be read."""
+        """The record of the run; MlcliError where there is none, DataError where it cannot be read."""
         path = self.path / METRICS
         try:
             return _record(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise MlcliError(f"{path}: not a record that this version can read: {error}") from error
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{path}: not a record that this version can read: {error}") from error
 
     def _write(self, name: str, data: bytes) -> None:
         target = self.path / name
@@ -166,42 +172,6 @@ class RunDirectory:
             finally:
                 part.unlink(missing_ok=True)
         _sync_folder(self.path)
-
-
-def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
-    """The run directories below, the newest first; those that are unfinished too."""
-    if not runs_directory.is_dir():
-        return
-    for path in sorted(runs_directory.iterdir(), key=lambda path: path.name, reverse=True):
-        if path.is_dir() and (path / CONFIG).is_file():
-            yield RunDirectory(path)
-
-
-def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
-    """The newest finished run of exactly this experiment, or None."""
-    for directory in find_runs(runs_directory):
-        try:
-            record = directory.read_record()
-        except MlcliError:
-            continue
-        if record.status == "finished" and record.digests.get("experiment") == experiment_digest:
-            return directory, record
-    return None
-
-
-def to_json(value: Any) -> str:
-    """One JSON document; numbers that are not finite become null, since JSON has no word for them."""
-    return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _record(document: dict[str, Any]) -> RunRecord:
