@@ -54,27 +54,31 @@ def schema() -> None:
 
 def _check(path: Path) -> tuple[list[str], tuple[str, ...]]:
     """The faults of one file, and the engines it was checked for."""
-    from mlcli.config.experiment import load_experiment, named_backends
+    from mlcli.config.experiment import named_backends
     from mlcli.errors import ConfigError
 
+    faults = _faults(path, None)
     try:
-        load_experiment(path, environ={})
-    except ConfigError as error:
-        return list(error.faults), ()
-    backends = named_backends(path)
-    return [fault for backend in backends for fault in _impossible(path, backend)], backends
+        backends = named_backends(path)
+    except ConfigError:  # among the faults already
+        return faults, ()
+    faults += [fault for backend in backends for fault in _faults(path, backend)]
+    return list(dict.fromkeys(faults)), backends
 
 
-def _impossible(path: Path, backend: str) -> list[str]:
-    """Why an experiment that is well written cannot be run on an engine."""
+def _faults(path: Path, backend: str | None) -> list[str]:
+    """What is wrong in a file as one engine reads it (None: the one it would run on), or why that cannot be run."""
     from mlcli.config.experiment import load_experiment
-    from mlcli.errors import UsageError
+    from mlcli.errors import ConfigError, UsageError
     from mlcli.workflows.plan import make_plan
 
     try:
-        make_plan(load_experiment(path, flags={"backend": backend}, environ={}))
+        config = load_experiment(path, flags={"backend": backend}, environ={})
+        make_plan(config)
+    except ConfigError as error:
+        return list(error.faults)
     except UsageError as error:
-        return [f"{_shown(path)}: backend {backend}: {'; '.join(str(error).splitlines())}"]
+        return [f"{_shown(path)}: backend {config.backend}: {'; '.join(str(error).splitlines())}"]
     return []
 
 

@@ -1,8 +1,8 @@
 """One experiment from everything that has a say in it.
 
 Defaults < YAML (`extends:` composes) < the chosen engine's entry under `backends:` < `MLCLI_*` environment < flags
-and `--set`. Each layer lies over the one before as `merging` describes. The entries of the other engines are
-checked too, so that a slip in one shows before anybody runs it.
+and `--set`. Each layer lies over the one before as `merging` describes. A value that another one hides is not judged,
+but the entries of the other engines are, so that a slip in one shows before anybody runs it.
 """
 
 from __future__ import annotations
@@ -67,15 +67,21 @@ def named_backends(path: Path) -> tuple[BackendName, ...]:
 
 def _resolved(written: Node, environment: Node, command_line: Node) -> tuple[ExperimentConfig | None, list[Fault]]:
     whole = merged(merged(written, environment), command_line)
-    entries, faults = _entries(whole), _faults_of_backends(whole)
-    written, environment, command_line = (without(layer, "backends") for layer in (written, environment, command_line))
-    for backend, entry in entries.items():
-        faults += validated(merged(written, entry), backend)[1]
-    backend = _chosen(whole)
-    layers = [written, *([entries[backend]] if backend in entries else []), environment, command_line]
-    experiment = reduce(merged, layers)
-    config, more = validated(_with_backend(experiment, backend), backend)
+    backend, entries = _chosen(whole), _entries(whole)
+    faults = _faults_of_backends(whole)
+    layers = [without(layer, "backends") for layer in (written, environment, command_line)]
+    for other, entry in entries.items():
+        faults += _faults_of_entry(layers[0], other, entry) if other != backend else []
+    if backend in entries:
+        layers.insert(1, entries[backend])
+    config, more = validated(_with_backend(reduce(merged, layers), backend), backend)
     return None if faults else config, faults + more
+
+
+def _faults_of_entry(written: Node, backend: BackendName, entry: Node) -> list[Fault]:
+    """What is wrong in the entry itself; the settings it lies over are judged where they are used."""
+    faults = validated(merged(written, entry), backend)[1]
+    return [fault for fault in faults if fault.path.startswith(f"backends.{backend}.")]
 
 
 def _with_backend(experiment: Node, backend: BackendName) -> Node:

@@ -47,15 +47,16 @@ def config_error(faults: Iterable[Fault]) -> ConfigError:
     """All faults as one error: each once, files before flags and variables, in the order of the lines."""
     unique = list(dict.fromkeys(faults))
     sources = {source: rank for rank, source in enumerate(dict.fromkeys(fault.place.source for fault in unique))}
-    unique.sort(key=lambda fault: _rank(fault.place, sources))
+    unique.sort(key=lambda fault: _rank(fault, sources))
     lines = [str(fault) for fault in unique[:MAX_FAULTS_SHOWN]]
     if len(unique) > MAX_FAULTS_SHOWN:
         lines.append(f"... and {len(unique) - MAX_FAULTS_SHOWN} more faults")
     return ConfigError(lines)
 
 
-def _rank(place: Place, sources: dict[str, int]) -> tuple[bool, int, int, int]:
-    return place.line == 0, sources[place.source], place.line, place.column
+def _rank(fault: Fault, sources: dict[str, int]) -> tuple[bool, int, int, int, str]:
+    place = fault.place
+    return place.line == 0, sources[place.source], place.line, place.column, fault.path
 
 
 def escaped(text: str, limit: int | None = None) -> str:
@@ -84,7 +85,7 @@ def key_path(parts: Iterable[str | int]) -> str:
     """`model.hidden[1]` for ("model", "hidden", 1)."""
     path = ""
     for part in parts:
-        key = escaped(str(part), _MAX_SHOWN_CHARACTERS)
+        key = escaped(str(part), _MAX_SHOWN_CHARACTERS) or "''"
         path += f"[{key}]" if isinstance(part, int) else f".{key}" if path else key
     return path
 

@@ -48,11 +48,11 @@ def _read_bytes(path: Path) -> bytes | None:
 def _near_file(path: Path) -> str:
     """The YAML file beside it that was probably meant."""
     try:
-        names = [name for name in os.listdir(path.parent) if name.endswith((".yaml", ".yml"))]
+        files = {Path(name).stem: name for name in os.listdir(path.parent) if name.endswith((".yaml", ".yml"))}
     except (OSError, ValueError):
         return ""
-    guess = nearest_match(path.name, names)
-    return f" (did you mean '{escaped(str(path.parent / guess))}'?)" if guess else ""
+    guess = nearest_match(path.stem, list(files))
+    return f" (did you mean '{escaped(str(path.parent / files[guess]))}'?)" if guess else ""
 
 
 def _decoded(content: bytes, source: str) -> str:

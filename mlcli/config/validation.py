@@ -76,12 +76,16 @@ def _with_default_name(root: Node, key: str, name: str | None) -> Node:
 
 
 def _fault(root: Node, details: ErrorDetails) -> Fault:
-    loc = tuple(part for part in details["loc"] if part != "[key]")
+    loc = details["loc"]
+    of_key = details["type"] in ("extra_forbidden", "invalid_key")
+    if (
+        loc[-1:] == ("[key]",) and len(loc) > 1 and isinstance(loc[-2], int)
+    ):  # of the key of a mapping, which must be text
+        loc, of_key = loc[:-1], True
     is_chosen = bool(loc) and loc[0] in _CHOSEN_BY_NAME
     path = (loc[0], *loc[2:]) if is_chosen else loc  # pydantic puts the name of the choice behind such a key
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, "name")
-    of_key = details["type"] in ("extra_forbidden", "invalid_key") or len(loc) < len(details["loc"])
     place, shown_path = _written_at(root, path, of_key=of_key)
     return Fault(place, key_path(shown_path), _message(details, _owner(loc)))
 
@@ -106,7 +110,7 @@ def _written_at(root: Node, path: Sequence[Key], *, of_key: bool) -> tuple[Place
 def _owner(loc: Sequence[Key]) -> type[Section]:
     """The section that holds the last key of a location in pydantic's terms."""
     owner: type[Section] = ExperimentConfig
-    for key, below in zip(loc, [*loc[1:], ""], strict=True):
+    for key, below in zip(loc, [*loc[1:], None], strict=False):
         sections = sections_of(owner, str(key))
         named = [section for section in sections if _name_of(section) == below]
         if named or len(sections) == 1:

@@ -1,0 +1,56 @@
+"""The schema as documentation: every key is described, and every configuration is a value."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from mlcli.config.schema import BACKEND_NAMES, EstimatorModel, ExperimentConfig, Section, default_optimizer
+from mlcli.config.validation import sections_of
+
+
+def all_sections(owner: type[Section] = ExperimentConfig) -> set[type[Section]]:
+    found = {owner}
+    for key in owner.model_fields:
+        for section in sections_of(owner, key):
+            found |= all_sections(section)
+    return found
+
+
+def test_every_key_is_described() -> None:
+    assert len(all_sections()) == 18
+    silent = [
+        f"{s.__name__}.{key}" for s in all_sections() for key, field in s.model_fields.items() if not field.description
+    ]
+    assert silent == []
+
+
+def test_configurations_are_hashable_copied_and_pickled() -> None:
+    model = EstimatorModel(estimator="SVC", parameters={"class_weight": {0: 1.0}, "a": [1, [2]]})
+    config = ExperimentConfig(model=model, backends={"torch": {"training": {"epochs": 1}}})
+    copies = {config, copy.deepcopy(config), pickle.loads(pickle.dumps(config))}
+    assert copies == {config}
+
+
+def test_parameters_cannot_be_changed() -> None:
+    parameters = EstimatorModel(estimator="SVC", parameters={"C": 1}).parameters
+    for change in ("clear", "popitem", "update", "setdefault", "pop", "__setitem__", "__delitem__", "__ior__"):
+        with pytest.raises(TypeError, match="cannot change"):
+            getattr(parameters, change)("C", 2)
+    assert parameters == {"C": 1}
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "optimizer"),
+    [
+        ("sklearn", "logistic", "lbfgs"),
+        ("torch", "logistic", "adam"),
+        ("sklearn", "mlp", "adam"),
+        ("sklearn", "estimator", None),
+    ],
+)
+def test_default_optimizer(backend: str, model: str, optimizer: str | None) -> None:
+    assert backend in BACKEND_NAMES
+    assert default_optimizer(backend, model) == optimizer
