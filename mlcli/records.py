@@ -75,7 +75,7 @@ class Preprocessing:
     input_shape: tuple[int, ...]  # one sample, as in DatasetInfo
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]  # empty for images
-    value_range: tuple[float, float]  # the smallest and the largest raw value in the training split
+    value_range: tuple[float, float] | None  # of raw values, where bounds are known beforehand (bytes: 0 and 255)
     scaling: Scaling
 
 

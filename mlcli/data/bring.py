@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlcli.data.download import TransferError, download, unwritable
+from mlcli.data.directory import unwritable
+from mlcli.data.download import TransferError, download
 from mlcli.data.raw_files import RawFile, check_file
 from mlcli.data.source import Say
 

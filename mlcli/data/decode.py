@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.data.directory import unwritable
 from mlcli.data.torchvision_import import torchvision_datasets
 from mlcli.errors import DataError
 
@@ -30,7 +31,6 @@ def decode(paths: Sequence[Path], class_name: str, info: DatasetInfo, scratch: P
     DataError where they hold something else than the dataset.
     """
     extracted = scratch / class_name / "raw"
-    extracted.mkdir(parents=True)
     limit = _HEADER_BYTES + max(info.n_train, info.n_test) * math.prod(info.input_shape)
     for path in paths:
         _extract(path, extracted / path.stem, limit)
@@ -60,13 +60,14 @@ def _extract(path: Path, target: Path, limit: int) -> None:
     """Decompress `path`, at most `limit` bytes."""
     n_bytes = 0
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with gzip.open(path) as source, target.open("wb") as file:
             while chunk := source.read(_CHUNK):
                 n_bytes += len(chunk)
                 if n_bytes > limit:
                     raise DataError(f"{path} holds more than the {limit} bytes there should be")
                 file.write(chunk)
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} cannot be decompressed: {error}") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be extracted to {target}: {error.strerror or error}") from error
+        raise unwritable(target, error) from error

@@ -74,3 +74,11 @@ def writable_prepared_root(data_dir: Path) -> Path:
         f"there is no place for prepared data; tried {'; '.join(refusals)}\n"
         "make one of them writable, or name a writable folder with --data-dir"
     )
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """The error for a disk that is full or read-only."""
+    return DataError(
+        f"{path} cannot be written: {error.strerror or error}\n"
+        "free space there, or name another, writable folder with --data-dir"
+    )

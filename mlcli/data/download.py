@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from mlcli import __version__
+from mlcli.data.directory import unwritable
 from mlcli.errors import DataError, UsageError
 
 _SCHEMES = ("http", "https")
@@ -26,7 +27,7 @@ class Pace:
     """The slowest transfer that is waited for: in every window, from looking up the host on, so many bytes."""
 
     window_seconds: float = 15.0
-    bytes_per_window: int = 16 * 1024
+    bytes_per_window: int = 64 * 1024
 
 
 class TransferError(Exception):
@@ -106,7 +107,7 @@ class _Transfer(threading.Thread):
         with _writing(self._target):
             file = self._target.open("wb")
         with file:
-            # read1 returns with what has arrived; read would wait for a whole chunk, however slowly it comes.
+            # read1 returns with what has arrived, so that the pace is seen; read would wait for a whole chunk.
             while not self.abandoned.is_set() and (chunk := response.read1(_CHUNK)):
                 self.n_received += len(chunk)
                 if self.n_received > self._n_bytes:
@@ -157,14 +158,6 @@ def _writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(target, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> DataError:
-    """The error for a disk that is full or read-only."""
-    return DataError(
-        f"{path} cannot be written: {error.strerror or error}\n"
-        "free space there, or name another, writable folder with --data-dir"
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mlcli.data.bring import Origin
     from mlcli.records import DatasetInfo
 
-_LOCK_SECONDS = 3600.0  # longer than any transfer that keeps the pace
+_LOCK_SECONDS = 3 * 3600.0  # longer than the slowest transfer that is waited for
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class ImageSource:
             f"{self.info.name}: {check.path} {state}\n"
             f"{reason}\n"
             "bring it from a copy or another mirror: "
-            f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {data_dir}"
+            f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {shlex.quote(str(data_dir))}"
         )
 
     def _prepared(self, data_dir: Path, root: Path, say: Say) -> SourceData:

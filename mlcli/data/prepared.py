@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.data.directory import unwritable
 from mlcli.data.fingerprint import content_sha256, fingerprint
 from mlcli.data.source import SourceData
-from mlcli.errors import DataError
 from mlcli.records import Split
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def open_prepared(folder: Path, info: DatasetInfo, made_from: Mapping[str, str])
     made_from: checksum by name of the files they must have been made from. The arrays are read-only.
     """
     manifest = _read_manifest(folder)
-    if manifest.get("schema_version") != SCHEMA_VERSION or manifest.get("made_from") != dict(made_from):
-        raise PreparedError("was made by another version, or from other files")
+    if manifest.get("made_from") != dict(made_from):
+        raise PreparedError("was made from other files")
     arrays = {name: _mapped(folder / f"{name}.npy", shape, dtype) for name, (shape, dtype) in _layout(info).items()}
     digests = {name: content_sha256(array) for name, array in arrays.items()}
     for name, digest in digests.items():
@@ -74,12 +74,13 @@ def _layout(info: DatasetInfo) -> dict[str, tuple[tuple[int, ...], str]]:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         with (folder / MANIFEST).open("rb") as file:
-            text = file.read(_MANIFEST_BYTES + 1)
-        manifest = json.loads(text) if len(text) <= _MANIFEST_BYTES else None
+            manifest = json.loads(file.read(_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise PreparedError(f"{MANIFEST} cannot be read: {error}") from error
     if not isinstance(manifest, dict) or not _has_files(manifest):
         raise PreparedError(f"{MANIFEST} is not one")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise PreparedError("was made by another version of mlcli")
     return manifest
 
 
@@ -116,10 +117,7 @@ def write_prepared(folder: Path, arrays: Mapping[str, NDArray[Any]], name: str, 
                 os.replace(folder, staging / "old")
             os.replace(aside, folder)
     except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written: {error.strerror or error}\n"
-            "free space there, or name another folder with --data-dir"
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def _manifest(
@@ -159,7 +157,10 @@ def scratch_folder(root: Path, name: str) -> Iterator[Path]:
     for stray in root.glob(f".{name}-*"):
         shutil.rmtree(stray, ignore_errors=True)
     folder = root / f".{name}-{os.urandom(6).hex()}"
-    folder.mkdir()
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise unwritable(folder, error) from error
     try:
         yield folder
     finally:

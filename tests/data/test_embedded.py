@@ -52,6 +52,7 @@ def test_loaders_of_scikit_learn_answer_where_the_file_is_elsewhere(
     assert found.fingerprint == expected.fingerprint
 
 
+@pytest.mark.filterwarnings("error")  # numpy would write to stderr
 @pytest.mark.parametrize(
     "content", [b"", b"1,2,3,4,0\n", b"header\n5.1,3.5,oops,0.2,0\n", b"\xff\xfe", b"h\n" + b"nan,1,1,1,0\n" * 150]
 )

@@ -159,32 +159,47 @@ def test_symlinked_raw_files_are_read_and_a_broken_link_is_replaced(
     assert not (raw / IMAGES).is_symlink()
 
 
-def with_body(tiny_bodies: dict[str, bytes], body: bytes) -> dict[str, bytes]:
-    return tiny_bodies | {IMAGES: gzip.compress(body) if body else b""}
-
-
 @pytest.mark.parametrize(
     "body",
     [
         b"",
-        gzip.compress(b"")[:-4],
+        gzip.compress(bytes(1216))[:-4],
+        b"no archive",
         bytes(16),
         bytes([0, 0, 8, 3]) + bytes(12),
         bytes([0, 0, 9, 3, 0, 0, 0, 60, 0, 0, 0, 4, 0, 0, 0, 5]) + bytes(1200),
         bytes([0, 0, 8, 3, 0, 0, 0, 61, 0, 0, 0, 4, 0, 0, 0, 5]) + bytes(1200),
         bytes([0, 0, 8, 3, 0, 0, 0, 59, 0, 0, 0, 4, 0, 0, 0, 5]) + bytes(1180),
-        bytes(10_000_000),
     ],
-    ids=["nothing", "not gzip", "no magic", "no size", "signed", "cut", "another count", "a bomb"],
+    ids=["nothing", "cut archive", "no archive", "no magic", "no size", "signed", "cut", "another count"],
 )
 def test_files_with_the_right_checksum_that_are_not_the_images_are_refused(
     tiny_source: MakeSource, tiny_data_dir: Path, tiny_bodies: dict[str, bytes], body: bytes
 ) -> None:
-    bodies = with_body(tiny_bodies, body)
+    bodies = tiny_bodies | {IMAGES: body if body[:2] != bytes(2) else gzip.compress(body)}
     (tiny_data_dir / "FashionMNIST" / "raw" / IMAGES).write_bytes(bodies[IMAGES])
     with pytest.raises(DataError, match="FashionMNIST/raw"):
         read(tiny_source(bodies=bodies), tiny_data_dir)
     assert files_below(tiny_data_dir / "prepared") == {".tiny.lock"}
+
+
+def test_a_file_that_grows_without_end_when_decompressed_is_refused(
+    tiny_source: MakeSource, tiny_data_dir: Path, tiny_bodies: dict[str, bytes]
+) -> None:
+    bodies = tiny_bodies | {IMAGES: gzip.compress(bytes(3_000_000))}
+    (tiny_data_dir / "FashionMNIST" / "raw" / IMAGES).write_bytes(bodies[IMAGES])
+    with pytest.raises(DataError, match=f"{IMAGES} holds more than the 1216 bytes"):
+        read(tiny_source(bodies=bodies), tiny_data_dir)
+
+
+def test_a_class_that_the_dataset_does_not_have_is_refused(
+    tiny_source: MakeSource, tiny_data_dir: Path, tiny_bodies: dict[str, bytes]
+) -> None:
+    name = "t10k-labels-idx1-ubyte.gz"
+    bodies = tiny_bodies | {name: gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 20]) + bytes([10] * 20))}
+    (tiny_data_dir / "FashionMNIST" / "raw" / name).write_bytes(bodies[name])
+    with pytest.raises(DataError, match="test data it should: found a class 10"):
+        read(tiny_source(bodies=bodies), tiny_data_dir)
 
 
 def test_a_data_directory_that_cannot_be_written_is_prepared_in_the_platform_cache(
@@ -286,11 +301,12 @@ made = json.loads(sys.argv[1])
 info = made.pop("info") | {"input_shape": tuple(made.pop("input_shape"))}
 files = tuple(RawFile(**file) for file in made.pop("files"))
 source = ImageSource(info=DatasetInfo(**info), files=files, **made)
-print(source.read(Path(sys.argv[2]), offline=False, say=lambda line: None).fingerprint)
+data = source.read(Path(sys.argv[2]), offline=False, say=lambda line: None)
+print(json.dumps([data.fingerprint, "torch" in sys.modules]))
 """
 
 
-def test_processes_that_start_together_download_once(
+def test_processes_that_start_together_download_and_prepare_once(
     server: object, tiny_source: MakeSource, tiny_bodies: dict[str, bytes], tmp_path: Path
 ) -> None:
     def slowly(body: bytes) -> Callable[..., None]:
@@ -310,8 +326,10 @@ def test_processes_that_start_together_download_once(
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
     answers = [process.communicate(timeout=120) for process in processes]
-    assert len({stdout for stdout, _ in answers}) == 1, answers
-    assert [process.returncode for process in processes] == [0] * 3
+    assert [process.returncode for process in processes] == [0] * 3, answers
+    prints, have_decoded = zip(*(json.loads(stdout) for stdout, _ in answers), strict=True)
+    assert len(set(prints)) == 1
+    assert sorted(have_decoded) == [False, False, True]
     assert dict(server.n_requests) == {f"/{name}": 1 for name in tiny_bodies}
 
 

@@ -69,7 +69,8 @@ def test_unknown_names_are_refused() -> None:
 
 def test_offline_variable_forbids_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLCLI_OFFLINE", "1")
-    with pytest.raises(DataError, match=f"{tmp_path}/MNIST/raw/train-images-idx3-ubyte.gz is missing"):
+    place = f"{tmp_path}/MNIST/raw/train-images-idx3-ubyte.gz is missing\n"
+    with pytest.raises(DataError, match=f"{place}the network may not be used"):
         load_dataset(DatasetConfig(name="mnist"), data_dir=tmp_path)
 
 

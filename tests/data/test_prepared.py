@@ -71,9 +71,9 @@ def test_a_missing_file_is_noticed(folder: Path) -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        np.asfortranarray(np.zeros((5, 1, 2, 3), np.uint8)),
-        np.zeros((4, 1, 2, 3), np.uint8),
-        np.zeros((5, 1, 2, 3), np.int8),
+        np.asfortranarray(ARRAYS["train_images"]),
+        ARRAYS["train_images"].reshape(5, 1, 3, 2),
+        ARRAYS["train_images"].astype(np.int8),
     ],
     ids=["order", "shape", "dtype"],
 )
@@ -107,6 +107,7 @@ def test_another_version_and_other_raw_files_are_noticed(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest | {"schema_version": 0}))
     with pytest.raises(PreparedError, match="another version"):
         open_prepared(folder, INFO, MADE_FROM)
+    assert not looks_whole(folder)
 
 
 def test_a_folder_that_is_there_is_replaced_and_strays_are_removed(folder: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.registry import dataset_info
-from mlcli.data.splits import SplitPlan, plan_splits, stratified_split, take
+from mlcli.data.splits import Part, SplitPlan, plan_splits, stratified_split, take
 from mlcli.errors import UsageError
 from mlcli.records import Split
 
@@ -137,6 +137,9 @@ def test_digest_tells_splits_and_source_arrays_apart() -> None:
     plans = [plan(), plan(split_seed=1), plan(test=0.3), plan(validation=0.1), plan(n_test=30), plan(test="train")]
     assert len({made.digest() for made in plans}) == len(plans)
     assert plan().digest() == plan().digest()
+    first = np.arange(3)
+    digests = {SplitPlan(Part("train", first), None, Part(array, first), ()).digest() for array in ("train", "test")}
+    assert len(digests) == 2
 
 
 def test_the_first_samples_are_taken_without_a_copy() -> None:
