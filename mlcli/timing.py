@@ -1,10 +1,13 @@
-"""The clock of a run: seconds by named part, from the monotonic high-resolution timer."""
+"""The clock: seconds by named part, and of repeated calls, from the monotonic high-resolution timer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Stopwatch:
@@ -31,3 +34,18 @@ class Stopwatch:
     def total_seconds(self) -> float:
         """Seconds since the stopwatch was made."""
         return time.perf_counter() - self._started
+
+
+def timed_calls(call: Callable[[], T], *, n_calls: int, max_seconds: float) -> tuple[T, list[float]]:
+    """The result of the first call, and the seconds of each.
+
+    After the second call no further one is begun once max_seconds have passed.
+    """
+    started = time.perf_counter()
+    result = call()
+    seconds = [time.perf_counter() - started]
+    while len(seconds) < n_calls and (len(seconds) < 2 or time.perf_counter() - started < max_seconds):
+        before = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - before)
+    return result, seconds

@@ -22,7 +22,7 @@ def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
         "input_shape": list(preprocessing.input_shape),
         "class_names": list(preprocessing.class_names),
         "feature_names": list(preprocessing.feature_names),
-        "value_range": list(preprocessing.value_range),
+        "value_range": preprocessing.value_range,
         "scaling": {"kind": scaling.kind, "shift": _numbers(scaling.shift), "scale": _numbers(scaling.scale)},
     }
 
@@ -35,13 +35,13 @@ def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
     """The record of a document; KeyError, TypeError or ValueError for one that is something else."""
     if document["schema_version"] != _SCHEMA_VERSION:
         raise ValueError(f"schema_version {document['schema_version']}, expected {_SCHEMA_VERSION}")
-    smallest, largest = document["value_range"]
+    value_range = document["value_range"]
     return Preprocessing(
         kind=document["kind"],
         input_shape=tuple(document["input_shape"]),
         class_names=tuple(document["class_names"]),
         feature_names=tuple(document["feature_names"]),
-        value_range=(smallest, largest),
+        value_range=None if value_range is None else (value_range[0], value_range[1]),
         scaling=_scaling(document["scaling"]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,12 @@ class StoredRun:
 
     record: RunRecord
     config: ExperimentConfig  # resolved, as it was run
-    preprocessing: Preprocessing
     files: VerifiedFiles
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """What the run expects of a raw sample and does to it."""
+        return self.files.preprocessing()
 
     @property
     def path(self) -> Path:
@@ -133,6 +138,11 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
+    def is_trained_on(self, dataset: Dataset) -> bool:
+        """Whether content and split are those of the run."""
+        digests = self.record.digests
+        return (dataset.fingerprint, dataset.split_digest) == (digests["dataset"], digests["split"])
+
     def _check_shape(self, name: str) -> None:
         info, own = dataset_info(name), self.preprocessing
         if info.input_shape != own.input_shape or info.n_classes != len(own.class_names):
@@ -170,7 +180,7 @@ def open_run(reference: str, runs_directory: Path) -> StoredRun:
     files = VerifiedFiles(directory.path)
     # Nothing in the environment has a say in what was run.
     config = load_experiment(files.config_path, environ={})
-    return StoredRun(record, config, files.preprocessing(), files)
+    return StoredRun(record, config, files)
 
 
 def _for_prediction(config: ExperimentConfig, backend: str) -> ExperimentConfig:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from mlcli import __version__
 from mlcli.data.load import load_dataset
+from mlcli.data.preprocessing import preprocessing_of
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.metrics import score
 from mlcli.models.initial_weights import as_precision, initial_weights
-from mlcli.records import Dataset, EpochRecord, Metrics, Preprocessing, RunRecord, RunStatus, Timing
+from mlcli.records import Dataset, EpochRecord, Metrics, RunRecord, RunStatus, Timing
 from mlcli.runs import RunDirectory, find_finished, utc_now
 from mlcli.timing import Stopwatch
 from mlcli.workflows.digests import experiment_digests, weights_digest
@@ -159,7 +160,7 @@ class _Training:
         directory.write_environment(
             describe_environment(device=engine.device, threads=self._threads, fingerprint=dataset.fingerprint)
         )
-        directory.write_preprocessing(_preprocessing(dataset))
+        directory.write_preprocessing(preprocessing_of(dataset))
         if self._plan.in_passes:
             self._run_epochs(engine, dataset, directory)
         else:
@@ -278,18 +279,6 @@ class _Training:
     def _timing(self) -> Timing:
         seconds = {f"{part}_seconds": self._watch.seconds(part) for part in _PARTS}
         return Timing(total_seconds=self._watch.total_seconds, **seconds)
-
-
-def _preprocessing(dataset: Dataset) -> Preprocessing:
-    info, x = dataset.info, dataset.train.x
-    return Preprocessing(
-        kind=info.kind,
-        input_shape=info.input_shape,
-        class_names=info.class_names,
-        feature_names=info.feature_names,
-        value_range=(float(x.min()), float(x.max())),
-        scaling=dataset.scaling,
-    )
 
 
 def _steady_rate(history: list[EpochRecord]) -> float | None:

@@ -1,8 +1,4 @@
-"""Scores of a split: one implementation for every engine, on numpy alone.
-
-The definitions are those of `sklearn.metrics` (accuracy_score, log_loss), and tests hold them to it; importing
-scikit-learn for two sums would cost more than most of the work of a short run.
-"""
+"""Accuracy and cross-entropy."""
 
 from __future__ import annotations
 

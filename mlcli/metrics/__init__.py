@@ -1,0 +1,11 @@
+"""Scores of a split: one implementation for every engine, on numpy alone.
+
+The definitions are those of `sklearn.metrics`, and tests hold them to it; importing scikit-learn for a few sums would
+cost more than most of the work of a short run.
+"""
+
+from __future__ import annotations
+
+from mlcli.metrics.scores import accuracy, log_loss, score
+
+__all__ = ["accuracy", "log_loss", "score"]

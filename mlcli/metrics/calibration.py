@@ -1,0 +1,69 @@
+"""Whether probabilities mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlcli.records import Scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+N_BINS = 15
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The samples whose confidence lies in (lower, upper]; the means are None where there are none."""
+
+    lower: float
+    upper: float
+    n_samples: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """error: the expected calibration error, between 0 and 1."""
+
+    error: float
+    bins: tuple[CalibrationBin, ...]
+
+
+def confidence(scores: Scores) -> NDArray[np.float32] | None:
+    """The probability that each sample's predicted class was given, float32 (n,); None without probabilities."""
+    if scores.probabilities is None:
+        return None
+    return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
+
+
+def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> Calibration | None:
+    """The expected calibration error over bins of equal width; None where the model gives no probabilities.
+
+    ECE = sum over bins of n_bin / n * |accuracy of the bin - mean confidence of the bin|
+    (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017, equations 3 and 5; 15 bins
+    as in their tables). y: int64 (n,), n at least 1.
+    """
+    confidences = confidence(scores)
+    if confidences is None:
+        return None
+    edges = np.linspace(0, 1, n_bins + 1)
+    index = np.searchsorted(edges[1:-1], confidences.astype(np.float64), side="left")
+    counts = np.bincount(index, minlength=n_bins)
+    confidence_sums = np.bincount(index, weights=confidences, minlength=n_bins)
+    hit_sums = np.bincount(index, weights=scores.labels == y, minlength=n_bins)
+    bins = tuple(
+        CalibrationBin(
+            lower=float(edges[i]),
+            upper=float(edges[i + 1]),
+            n_samples=int(counts[i]),
+            confidence=float(confidence_sums[i] / counts[i]) if counts[i] else None,
+            accuracy=float(hit_sums[i] / counts[i]) if counts[i] else None,
+        )
+        for i in range(n_bins)
+    )
+    return Calibration(error=float(np.abs(hit_sums - confidence_sums).sum() / len(y)), bins=bins)

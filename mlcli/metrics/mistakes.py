@@ -1,0 +1,41 @@
+"""Which samples a model gets wrong while it is sure of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlcli.metrics.calibration import confidence
+from mlcli.records import Scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """index: position in the split. probability: what the predicted class was given; None without probabilities."""
+
+    index: int
+    true: int
+    predicted: int
+    probability: float | None
+
+
+def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mistake, ...]:
+    """The n mistakes with the highest probability, the lower index first where they tie; without any, by index."""
+    wrong = np.flatnonzero(scores.labels != y)
+    probabilities = confidence(scores)
+    if probabilities is not None:
+        wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
+    return tuple(
+        Mistake(
+            index=int(index),
+            true=int(y[index]),
+            predicted=int(scores.labels[index]),
+            probability=None if probabilities is None else float(probabilities[index]),
+        )
+        for index in wrong[:n]
+    )
