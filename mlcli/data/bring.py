@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlcli.data.directory import unwritable
+from mlcli.data.directory import make_folder, unwritable
 from mlcli.data.download import TransferError, download
 from mlcli.data.raw_files import RawFile, check_file
 from mlcli.data.source import Say
@@ -73,7 +73,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     """
     prefix = ".incoming-"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for stray in folder.glob(f"{prefix}*"):
             shutil.rmtree(stray, ignore_errors=True)
         staging = folder / f"{prefix}{os.urandom(6).hex()}"

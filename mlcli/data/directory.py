@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def writable_prepared_root(data_dir: Path) -> Path:
     refusals: list[str] = []
     for root in prepared_roots(data_dir):
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             with tempfile.TemporaryFile(dir=root):
                 return root
         except OSError as error:
@@ -74,6 +75,17 @@ def writable_prepared_root(data_dir: Path) -> Path:
         f"there is no place for prepared data; tried {'; '.join(refusals)}\n"
         "make one of them writable, or name a writable folder with --data-dir"
     )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write into; OSError where that cannot be.
+
+    A folder whose permissions let nobody write is meant to stay as it is, also where root could write to it.
+    """
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not existing.stat().st_mode & 0o222:
+        raise PermissionError(errno.EACCES, "its permissions let nobody write", str(existing))
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> DataError:

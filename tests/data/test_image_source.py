@@ -216,6 +216,33 @@ def test_a_data_directory_that_cannot_be_written_is_prepared_in_the_platform_cac
     assert read(tiny_source(), tiny_data_dir, pytest.fail).fingerprint == first.fingerprint
 
 
+def test_a_folder_whose_permissions_let_nobody_write_is_left_alone_also_by_root(
+    monkeypatch: pytest.MonkeyPatch,
+    server: object,
+    tiny_source: MakeSource,
+    tiny_data_dir: Path,
+    tiny_bodies: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    offer_all(server, tiny_bodies)
+    raw = tiny_data_dir / "FashionMNIST" / "raw"
+    (raw / IMAGES).write_bytes(b"altered")
+    for folder in (raw, tiny_data_dir):
+        folder.chmod(0o555)
+    try:
+        with pytest.raises(DataError, match=f"{raw} cannot be written: its permissions let nobody write"):
+            read(tiny_source(server.url), tiny_data_dir)
+        (raw / IMAGES).chmod(0o644)
+        (raw / IMAGES).write_bytes(tiny_bodies[IMAGES])
+        before = files_below(tiny_data_dir)
+        read(tiny_source(), tiny_data_dir)
+        assert files_below(tiny_data_dir) == before
+    finally:
+        for folder in (raw, tiny_data_dir):
+            folder.chmod(0o755)
+
+
 def test_presence_from_absent_to_prepared(
     tiny_source: MakeSource, tiny_data_dir: Path, tiny_bodies: dict[str, bytes], tmp_path: Path
 ) -> None:
