@@ -39,7 +39,7 @@ def _bring_one(file: RawFile, target: Path, origins: Sequence[Origin], say: Say)
     failures: list[str] = []
     for origin in origins:
         place = origin / file.name if isinstance(origin, Path) else f"{origin.rstrip('/')}/{file.name}"
-        say(f"fetching {place} ({file.n_bytes / 1e6:.1f} MB)")
+        say(f"fetching {place} ({file.n_bytes / 1e6:.3g} MB)")
         try:
             _transfer(place, target, file)
         except TransferError as error:
