@@ -31,6 +31,10 @@ class QuietProgress:
     def on_stage(self, text: str) -> None:
         return None
 
+    def on_slow_step(self, text: str) -> None:
+        if self._show_notes:
+            self.console.print(f"[dim]{escape(text)}[/dim]")
+
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         return None
 

@@ -14,6 +14,10 @@ class TrainingObserver(Protocol):
         """A stage begins, e.g. "loading fashion"."""
         ...
 
+    def on_slow_step(self, text: str) -> None:
+        """Something takes its time, e.g. a download."""
+        ...
+
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         """An epoch, its validation included, is over."""
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlcli import __version__
 from mlcli.data.load import load_dataset
 from mlcli.data.preprocessing import preprocessing_of
-from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
+from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.metrics import score
@@ -19,6 +19,7 @@ from mlcli.records import Dataset, EpochRecord, Metrics, RunRecord, RunStatus, T
 from mlcli.runs import RunDirectory, find_finished, utc_now
 from mlcli.timing import Stopwatch
 from mlcli.workflows.digests import experiment_digests, weights_digest
+from mlcli.workflows.engine_spec import engine_spec
 from mlcli.workflows.environment import describe_environment, peak_memory_bytes
 from mlcli.workflows.epochs import EpochLoop
 from mlcli.workflows.memory_errors import translated_memory_errors
@@ -109,7 +110,10 @@ class _Training:
         self._observer.on_stage(f"loading {self._config.dataset.name}")
         with self._watch.part("load"):
             dataset = load_dataset(
-                self._config.dataset, data_dir=self._places.data_directory, offline=self._places.offline
+                self._config.dataset,
+                data_dir=self._places.data_directory,
+                offline=self._places.offline,
+                say=self._observer.on_slow_step,
             )
         for note in dataset.notes:
             self._note(note)
@@ -125,28 +129,12 @@ class _Training:
     def _build(self, dataset: Dataset) -> Engine:
         self._observer.on_stage(f"building {self._config.model.name} on {self._plan.backend}")
         with self._watch.part("build"):
-            engine = build_engine(self._plan.backend, self._engine_spec(dataset), self._initial_weights())
+            engine = build_engine(
+                self._plan.backend, engine_spec(self._plan, dataset, self._threads), self._initial_weights()
+            )
             engine.place(dataset.train.x, dataset.train.y)
         self._progress.device = engine.device
         return engine
-
-    def _engine_spec(self, dataset: Dataset) -> EngineSpec:
-        config = self._config
-        return EngineSpec(
-            model=config.model,
-            network=self._plan.network,
-            n_classes=dataset.info.n_classes,
-            optimizer=config.optimizer,
-            batch_size=config.training.batch_size,
-            scaling=dataset.scaling,
-            runtime=EngineRuntime(
-                device=config.runtime.device,
-                threads=self._threads,
-                precision=config.runtime.precision,
-                seed=config.seed,
-                deterministic=config.runtime.deterministic,
-            ),
-        )
 
     def _initial_weights(self) -> Mapping[str, NDArray[np.floating]] | None:
         if self._plan.network is None:

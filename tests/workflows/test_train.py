@@ -31,6 +31,9 @@ class Recorder:
     def on_stage(self, text):
         self.stages.append(text)
 
+    def on_slow_step(self, text):
+        self.stages.append(text)
+
     def on_epoch(self, record, n_epochs):
         self.epochs.append(record)
         if record.epoch == self._fail_at:
