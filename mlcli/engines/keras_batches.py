@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from mlcli.records import Scaling
 
@@ -43,12 +44,12 @@ class PlacedBatches(DataLoader[int]):
     """
 
     def __init__(self, x: Tensor, y: Tensor, batches: Sequence[Tensor], scale: Scale) -> None:
-        super().__init__(range(len(batches)), batch_size=None)
+        super().__init__(cast("Dataset[int]", range(len(batches))), batch_size=None)
         self._x = x
         self._y = y
         self._batches = batches  # int64 (batch,) each: positions in x and y
         self._scale = scale
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Any:  # an iterator of (x, y)
         for batch in self._batches:
             yield self._scale(self._x.index_select(0, batch)), self._y.index_select(0, batch)

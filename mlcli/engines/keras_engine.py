@@ -13,6 +13,7 @@ from mlcli.engines.keras_backend import keras
 from mlcli.engines.keras_batches import PlacedBatches, Scale
 from mlcli.engines.keras_model import (
     NetworkModel,
+    OnTrainingThread,
     PassLog,
     canonical_variables,
     copy_into,
@@ -35,7 +36,7 @@ _DROPOUT_STREAM = 0xD0
 
 
 class KerasEngine:
-    """See the contract."""
+    """See the contract. Every call into Keras stands in `keras.device`, which decides where Keras makes its tensors."""
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         if spec.network is None:
@@ -49,8 +50,8 @@ class KerasEngine:
         self._scale = Scale(spec.scaling, self._device, getattr(torch, spec.runtime.precision))
         n_dropouts = sum(isinstance(layer, Dropout) for layer in spec.network.layers)
         self._generators = _generators(spec.runtime.seed, self._device, n_dropouts)
-        self._optimizer = build_optimizer(spec.optimizer)
         with keras.device(self.device):
+            self._optimizer = build_optimizer(spec.optimizer)
             self._model = self._compiled_model(spec.runtime.precision)
         self._variables = canonical_variables(spec.network, self._model)
         self.load_weights(
@@ -71,11 +72,16 @@ class KerasEngine:
         self._y = torch.tensor(y, device=self._device)
 
     def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
-        batches = torch.tensor(order, device=self._device).split(self._batch_size)
+        batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
         self._optimizer.clock.start_pass(learning_rates.tolist())
         self._model.log = PassLog()
         with keras.device(self.device):
-            self._model.fit(PlacedBatches(self._x, self._y, batches, self._scale), verbose=0, shuffle=False)
+            self._model.fit(
+                PlacedBatches(self._x, self._y, batches, self._scale),
+                verbose=0,
+                shuffle=False,
+                callbacks=[OnTrainingThread()],
+            )
         return PassResult(loss=_mean(self._model.log.losses), accuracy=_mean(self._model.log.hits))
 
     def fit(self) -> FitResult:
@@ -84,7 +90,7 @@ class KerasEngine:
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
         with torch.inference_mode(), keras.device(self.device):
-            batches = torch.tensor(x, device=self._device).split(batch_size)
+            batches = torch.split(torch.tensor(x, device=self._device), batch_size)
             logits = torch.cat([self._model.through(body, self._scale(batch), training=False) for batch in batches])
             return Scores(
                 labels=logits.argmax(dim=1).cpu().numpy(),

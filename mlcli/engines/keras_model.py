@@ -68,7 +68,6 @@ class NetworkModel(keras.Sequential):
     def __init__(self, network: Network, precision: str, generators: Iterator[torch.Generator]) -> None:
         layers = [_keras_layer(index, layer, precision, generators) for index, layer in enumerate(network.layers)]
         super().__init__([keras.Input(network.input_shape, dtype=precision), *layers], name="network")
-        self.dtype_policy = precision
         self.log = PassLog()
         self.parameters_in_order = tuple(variable.value for variable in self.trainable_variables)
 
@@ -93,7 +92,19 @@ class NetworkModel(keras.Sequential):
         return {}
 
 
+class OnTrainingThread(keras.callbacks.Callback):
+    """Does nothing, at the end of each batch.
+
+    Without a callback that wants that moment, Keras hands it to a thread pool, and the threads then take turns at
+    Python's lock with the training: the same work, at a higher price.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        pass
+
+
 def _keras_layer(index: int, layer: Layer, precision: str, generators: Iterator[torch.Generator]) -> Any:
+    # Kernels start at zero because the weights are loaded afterwards: nothing is drawn from Keras's global seed.
     common = {"name": f"layer_{index}", "dtype": precision}
     match layer:
         case Flatten():

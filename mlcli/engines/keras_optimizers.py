@@ -65,6 +65,11 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
             self.update(grads, lr)
         self.clock.n_steps += 1
 
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Keras calls this at the end of `fit`: its own count of the steps catches up."""
+        super().finalize_variable_values(var_list)
+        self.iterations.assign(self.clock.n_steps)
+
     def decay_weights(self, grads: Tensors, lr: float) -> None:
         """The gradient of weight_decay / 2 * ||W||^2 is added to that of the loss."""
         kernel_grads = [grads[position] for position in self.kernel_positions]

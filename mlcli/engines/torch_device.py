@@ -1,4 +1,4 @@
-"""Where torch computes: finds the device that a run asks for and applies the run's settings. Used by torch and keras."""
+"""Where torch computes: finds the device a run asks for and applies the settings of the run, for torch and keras."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(next((device for device in ("cuda:0", "mps") if device in available), "cpu"))
     resolved = "cuda:0" if name == "cuda" else name
     if resolved not in available:
-        raise UsageError(f"--device {name}: {_what_is_missing(name)} was found; use {' or '.join(('auto', *available))}")
+        raise UsageError(
+            f"--device {name}: {_what_is_missing(name)} was found; use {' or '.join(('auto', *available))}"
+        )
     return torch.device(resolved)
 
 
@@ -56,7 +58,8 @@ def apply_runtime(runtime: EngineRuntime) -> torch.device:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if runtime.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible only with a fixed workspace
+        # cuBLAS repeats itself only with a workspace of fixed size.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.manual_seed(runtime.seed)
     return device
@@ -69,11 +72,3 @@ def _device_for(runtime: EngineRuntime) -> torch.device:
             return torch.device("cpu")
         raise UsageError("--device mps: Apple GPUs have no float64; use --device cpu, or runtime.precision float32")
     return device
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished, so that a clock read afterwards is honest."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
