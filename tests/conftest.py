@@ -6,8 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-# Before numpy is imported anywhere: OpenBLAS threads that spin while idle slow everything down.
+# Before numpy and torch are imported anywhere: threads that spin while idle slow everything down on a busy machine.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mlcli.records import EpochRecord
 from mlcli.report.formats import message_console
@@ -66,13 +66,12 @@ class BarProgress(QuietProgress):
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[count]}  {task.fields[figures]}"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task("", total=None, figures="")
+        self._task: TaskID = self._progress.add_task("", total=None, count="", figures="")
         self._has_header = False
 
     def __enter__(self) -> Self:
@@ -98,6 +97,7 @@ class BarProgress(QuietProgress):
             description="training",
             completed=record.epoch,
             total=n_epochs,
+            count=f"{record.epoch}/{n_epochs}",
             figures=_figures(record),
         )
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mlcli import __version__
+from mlcli.workflows.threads import machine_load
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
 
@@ -24,6 +25,7 @@ def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict
         "cores": os.cpu_count(),
         "device": device,
         "threads": threads,
+        "machine_load": machine_load(),
         "git_commit": _git_commit(),
         "dataset_fingerprint": fingerprint,
     }

@@ -25,6 +25,7 @@ from mlcli.workflows.epochs import EpochLoop
 from mlcli.workflows.memory_errors import translated_memory_errors
 from mlcli.workflows.observer import TrainingObserver
 from mlcli.workflows.plan import Plan
+from mlcli.workflows.threads import is_busy, machine_load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +88,8 @@ class _Training:
         self._created = utc_now().isoformat(timespec="seconds")
 
     def run(self, if_needed: bool) -> TrainResult:
+        if is_busy():
+            self._note(f"the machine is busy (load {machine_load():.1f}): the times of this run say little")
         dataset = self._load()
         self._progress.digests |= experiment_digests(self._config, dataset)
         if if_needed:

@@ -1,0 +1,66 @@
+"""Every command of the README is run as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"^```console\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+MLCLI_COMMANDS = [command for command in COMMANDS if command.startswith("mlcli ")]
+MAKE_TARGETS = [command.removeprefix("make ") for command in COMMANDS if command.startswith("make ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the configs, as a user's checkout has them; data and runs stay in it from command to command."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    return folder
+
+
+def test_every_command_is_of_a_kind_that_is_run_here():
+    assert len(MLCLI_COMMANDS) + len(MAKE_TARGETS) == len(COMMANDS)
+    assert len(MLCLI_COMMANDS) > 10
+
+
+@pytest.mark.parametrize("command", MLCLI_COMMANDS)
+def test_a_command_of_the_readme_runs(command, folder, request):
+    if "fashion" in command and "--data-dir" in command:
+        command = command.replace("/path/to/a/copy", str(request.getfixturevalue("image_data_dir")))
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("target", [target for target in MAKE_TARGETS if target != "test"])
+def test_a_make_target_of_the_readme_runs(target, tmp_path):
+    """In the environment that runs the tests, taken as installed. `make test` is what runs this."""
+    stamp = f"{sys.prefix}/.installed"
+    process = subprocess.run(
+        ["make", "-o", stamp, f"VENV={sys.prefix}", target],
+        cwd=ROOT, env=os.environ | {"MLCLI_RUNS_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert "test accuracy" in process.stdout
+
+
+def test_make_alone_names_every_target_with_a_line():
+    process = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in targets:
+        assert re.search(rf"^  make {target}\s+\w+", process.stdout, re.MULTILINE), target
