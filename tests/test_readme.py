@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mlcli.config.schema import ExperimentConfig
+from mlcli.config.validation import sections_of
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -53,7 +56,8 @@ def test_a_make_target_of_the_readme_runs(target, tmp_path):
     stamp = f"{sys.prefix}/.installed"
     process = subprocess.run(
         ["make", "-o", stamp, f"VENV={sys.prefix}", target],
-        cwd=ROOT, env=os.environ | {"MLCLI_RUNS_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT, env=os.environ | {"MLCLI_RUNS_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     assert "test accuracy" in process.stdout
@@ -64,3 +68,31 @@ def test_make_alone_names_every_target_with_a_line():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for target in targets:
         assert re.search(rf"^  make {target}\s+\w+", process.stdout, re.MULTILINE), target
+
+
+def test_the_reference_has_every_key_of_the_schema_with_its_default():
+    """A key that is added to the schema must be told to the reader."""
+    for key, default in _keys(ExperimentConfig):
+        assert re.search(rf"`{re.escape(key)}(: {re.escape(default)})?`", README), key
+
+
+def _keys(section, prefix=""):
+    """Every key as the README writes it, with the default: in full, or bare inside a section chosen by name."""
+    for key, field in section.model_fields.items():
+        below = sections_of(section, key)
+        if len(below) == 1:
+            yield from _keys(below[0], f"{prefix}{key}.")
+        elif below:
+            for choice in below:
+                yield from ((name, default) for name, default in _keys(choice) if name != "name")
+                assert f"| `{key}` | `{choice.model_fields['name'].default}` |" in README
+        else:
+            yield f"{prefix}{key}", _written(field.get_default(call_default_factory=True))
+
+
+def _written(default):
+    if isinstance(default, tuple):
+        return f"[{', '.join(map(str, default))}]"
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return str(default)

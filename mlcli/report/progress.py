@@ -70,6 +70,7 @@ class BarProgress(QuietProgress):
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            speed_estimate_period=24 * 3600,  # epochs can be long
         )
         self._task: TaskID = self._progress.add_task("", total=None, count="", figures="")
         self._has_header = False
