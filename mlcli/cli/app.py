@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from mlcli import __version__
-from mlcli.cli import config_command, data_command, train_command
+from mlcli.cli import config_command, data_command, evaluate_command, parity_command, train_command
 from mlcli.errors import ExitCode, MlcliError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train_command.train)
+app.command("evaluate")(evaluate_command.evaluate)
+app.command("parity")(parity_command.parity)
 app.add_typer(config_command.app, name="config")
 app.add_typer(data_command.app, name="data")
 

@@ -7,6 +7,7 @@ and its own optimizers are given the learning rate, and for Adam the epsilon, of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,13 @@ class MlpEngine:
         self._model._optimizer = self._optimizer
         self._model.set_params(batch_size=min(self._batch_size, len(order)))
         self._model.start_pass()
-        self._model.partial_fit(self._x[order], y)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss says that a run diverges
+                self._model.partial_fit(self._x[order], y)
+        except ValueError as error:
+            if "non-finite parameter weights" not in str(error):
+                raise
+            return PassResult(loss=math.nan, accuracy=math.nan)
         probabilities = np.concatenate(self._model.batch_probabilities)
         self._model.start_pass()
         chosen = np.maximum(probabilities[np.arange(len(y)), y], np.finfo(probabilities.dtype).tiny)
