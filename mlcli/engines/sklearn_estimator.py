@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
+from mlcli.config.frozen import thawed
 from mlcli.config.schema import EstimatorModel
 from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn_engine import scaled_matrix
@@ -64,7 +65,7 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
     defaults = {"random_state": seed, "n_jobs": threads}
     defaults = {name: value for name, value in defaults.items() if name in accepted}
     try:
-        return known[model.estimator](**(defaults | model.parameters))
+        return known[model.estimator](**(defaults | thawed(model.parameters)))
     except TypeError as error:
         raise UsageError(f"model.parameters: {model.estimator} cannot be made: {error}") from error
 

@@ -72,7 +72,7 @@ def test_validate_says_ok_for_each_file_and_the_engines_it_was_checked_for() -> 
 def test_validate_reports_every_fault_of_every_file() -> None:
     Path("a.yaml").write_text("sede: 1\nbackends:\n  torch: {seed: -1}\n  keras: {optimizer: lbgfs}\n")
     Path("b.yaml").write_text("seed: 1\n")
-    Path("c.yaml").write_text("seed: [\n")
+    Path("c.yaml").write_text("seed: 1\nseed: 2\n")
     result = config("validate", "a.yaml", "b.yaml", "missing.yaml", "c.yaml")
     assert result.stdout == "b.yaml: ok (torch)\n"
     assert faults_of(result) == [
@@ -81,7 +81,7 @@ def test_validate_reports_every_fault_of_every_file() -> None:
         "a.yaml:4:22: backends.keras.optimizer.name: unknown optimizer 'lbgfs' (did you mean 'lbfgs'?); "
         "known: sgd, adam, adamw, rmsprop, lbfgs",
         "missing.yaml: no such file",
-        "c.yaml:2:1: is not valid YAML: did not find expected node content",
+        "c.yaml:2:1: seed: is set twice (first in line 1)",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -92,7 +93,6 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("seed: 1\nname: \x1b[31m\n", "x.yaml:2:7: the character \\x1b is not allowed here"),
         ("seed: 1\x00\n", "x.yaml:1:8: the character \\x00 is not allowed here"),
         ("training:\n\tepochs: 5\n", "x.yaml:2:1: a tab cannot indent YAML; use spaces"),
-        ("seed: [1\n", "x.yaml:2:1: is not valid YAML: did not find expected ',' or ']'"),
         ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; one file is one experiment"),
         ("seed: 1\nname: a\nseed: 2\n", "x.yaml:3:1: seed: is set twice (first in line 1)"),
         ("optimizer: {lr: 1, lr: 2}\n", "x.yaml:1:20: optimizer.lr: is set twice (first in line 1)"),
@@ -109,6 +109,12 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
 )
 def test_each_unreadable_file_has_one_fault_with_its_place(faults, text: str | bytes, fault: str) -> None:
     assert faults(text) == [fault]
+
+
+@pytest.mark.parametrize("text", ["# first\nname: @x\n", "# first\nname: a: b\n", "seed: 1\nname: [\n"])
+def test_broken_yaml_is_one_fault_with_the_place(faults, text: str) -> None:
+    (line,) = faults(text)
+    assert re.match(r"x\.yaml:[23]:\d+: is not valid YAML: \w", line)
 
 
 def test_python_tags_are_refused_and_nothing_is_executed(faults, tmp_path: Path) -> None:
