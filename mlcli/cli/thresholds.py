@@ -10,16 +10,16 @@ from mlcli.errors import ThresholdError, UsageError, unknown_name
 if TYPE_CHECKING:
     from mlcli.records import RunRecord
 
-_METRICS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
+_SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
 
 
-def parse_thresholds(texts: Sequence[str]) -> dict[str, float]:
+def parse_thresholds(texts: Sequence[str], metrics: Sequence[str] = tuple(_SPLITS)) -> dict[str, float]:
     """Thresholds by metric from texts like `accuracy=0.85`; UsageError for anything else."""
     thresholds = {}
     for text in texts:
         name, separator, number = text.partition("=")
-        if name not in _METRICS:
-            raise UsageError(f"--fail-under {text}: {unknown_name('metric', name, list(_METRICS))}")
+        if name not in metrics:
+            raise UsageError(f"--fail-under {text}: {unknown_name('metric', name, list(metrics))}")
         try:
             value = float(number)
         except ValueError:
@@ -34,10 +34,25 @@ def check_thresholds(thresholds: Mapping[str, float], record: RunRecord) -> None
     """ThresholdError naming every score that is lower than asked, or that the run does not have."""
     missed = []
     for name, least in thresholds.items():
-        metrics = record.metrics.get(_METRICS[name])
+        metrics = record.metrics.get(_SPLITS[name])
         if metrics is None:
-            missed.append(f"{name} does not exist: the run has no {_METRICS[name]} split")
-        elif metrics.accuracy < least:
-            missed.append(f"{name} {metrics.accuracy:.4f} is below {least:g}")
+            missed.append(f"{name} does not exist: the run has no {_SPLITS[name]} split")
+        else:
+            missed += _missed(name, metrics.accuracy, least)
+    _raise(missed)
+
+
+def check_scores(thresholds: Mapping[str, float], scores: Mapping[str, float | None]) -> None:
+    """ThresholdError naming every score that is lower than asked; None, a score that does not exist, is lower."""
+    _raise([line for name, least in thresholds.items() for line in _missed(name, scores[name], least)])
+
+
+def _missed(name: str, value: float | None, least: float) -> list[str]:
+    if value is None:
+        return [f"{name} does not exist"]
+    return [f"{name} {value:.4f} is below {least:g}"] if value < least else []
+
+
+def _raise(missed: Sequence[str]) -> None:
     if missed:
         raise ThresholdError("--fail-under: " + "; ".join(missed))

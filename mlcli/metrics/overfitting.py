@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlcli.records import EpochRecord
 
 # The rise of the validation loss, as a share of its least value, up to which it is taken for noise.
-NOISE = 0.01
+NOISE = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Overfitting:
 def overfitting(history: Sequence[EpochRecord]) -> Overfitting | None:
     """Where overfitting begins; None for a history without validation losses.
 
-    The sign is a validation loss that ends more than 1 % above its least value while the training loss went on
-    falling. The rise is the generalization loss of Prechelt, "Early Stopping - But When?" (1998), as a share.
+    The sign is a validation loss that ends more than 5 % above its least value while the training loss went on
+    falling. The rise is the generalization loss of Prechelt, "Early Stopping - But When?" (1998), as a share, and
+    5 % the strictness of his criterion GL_5.
     """
     losses = [(record.validation_loss, record) for record in history if record.validation_loss is not None]
     if not losses:

@@ -14,6 +14,7 @@ from mlcli.report.formats import OutputFormat, result_console
 from mlcli.runs import to_json
 
 Row = Mapping[str, object]
+Figures = Sequence[tuple[str, str]]  # label and value
 
 
 def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
@@ -36,10 +37,24 @@ def print_table(title: str, rows: Sequence[Row]) -> None:
     """A table on stdout; numbers to the right."""
     table = Table(title=escape(title), box=ROUNDED, title_justify="left", title_style="bold")
     for name in rows[0] if rows else ():
-        is_number = all(isinstance(row[name], int | float) or row[name] is None for row in rows)
+        is_number = all(_looks_like_number(row[name]) for row in rows)
         table.add_column(escape(_words(name)), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell(value)) for value in row.values()))
+    result_console().print(table)
+
+
+def print_figures(title: str, sections: Sequence[Figures]) -> None:
+    """A table of labels and values on stdout, with a line between sections."""
+    table = Table(
+        title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold", min_width=46
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(justify="right", overflow="fold")
+    for section in sections:
+        for label, value in section:
+            table.add_row(escape(label), escape(value))
+        table.add_section()
     result_console().print(table)
 
 
@@ -61,6 +76,11 @@ def print_markdown(rows: Sequence[Row]) -> None:
     sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
+def print_markdown_figures(title: str, sections: Sequence[Figures]) -> None:
+    """A pipe table of labels and values on stdout, the title as the first header."""
+    print_markdown([{title: label, "": value} for section in sections for label, value in section])
+
+
 def cell(value: object) -> str:
     """A value as a person reads it: four significant digits, thousands separated, None as nothing."""
     if value is None:
@@ -72,6 +92,12 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
+
+
+def _looks_like_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value.replace(",", "").replace(".", "").isdecimal()
+    return value is None or isinstance(value, int | float)
 
 
 def _words(name: str) -> str:

@@ -6,13 +6,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.box import ROUNDED
-from rich.markup import escape
-from rich.table import Table
-
 from mlcli.records import RunRecord, Timing
-from mlcli.report.formats import OutputFormat, result_console
-from mlcli.report.tables import print_csv, print_markdown
+from mlcli.report.formats import OutputFormat
+from mlcli.report.tables import print_csv, print_figures, print_markdown_figures
 from mlcli.runs import to_json
 
 Figures = list[tuple[str, str]]
@@ -26,10 +22,9 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
         case OutputFormat.CSV:
             print_csv([flat_row(record, directory)])
         case OutputFormat.MARKDOWN:
-            rows = [figure for section in _sections(record, directory, is_reused) for figure in section]
-            print_markdown([{_title(record): label, "": value} for label, value in rows])
+            print_markdown_figures(_title(record), _sections(record, directory, is_reused))
         case OutputFormat.TABLE:
-            _print_table(record, directory, is_reused)
+            print_figures(_title(record), _sections(record, directory, is_reused))
 
 
 def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
@@ -60,21 +55,8 @@ def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
     }
 
 
-def _print_table(record: RunRecord, directory: Path, is_reused: bool) -> None:
-    table = Table(
-        title=_title(record), box=ROUNDED, show_header=False, title_justify="left", title_style="bold", min_width=46
-    )
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(justify="right", overflow="fold")
-    for section in _sections(record, directory, is_reused):
-        for label, value in section:
-            table.add_row(label, escape(value))
-        table.add_section()
-    result_console().print(table)
-
-
 def _title(record: RunRecord) -> str:
-    return escape(f"{record.name} on {record.backend}, seed {record.seed}")
+    return f"{record.name} on {record.backend}, seed {record.seed}"
 
 
 def _sections(record: RunRecord, directory: Path, is_reused: bool) -> list[Figures]:

@@ -1,0 +1,17 @@
+"""The thread count of a command, decided before any numerical library is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlcli.config.schema import ExperimentConfig
+
+
+def settle_threads(experiment: ExperimentConfig, threads: int | None = None) -> int:
+    """The flag, else the configuration, else the cores available; told to the libraries. Call it before numpy loads."""
+    from mlcli.workflows.threads import available_cores, set_thread_environment
+
+    n_threads = threads or experiment.runtime.threads or available_cores()
+    set_thread_environment(n_threads)
+    return n_threads

@@ -1,0 +1,16 @@
+"""Notes on stderr: what the reader of a result must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.markup import escape
+
+from mlcli.report.formats import message_console
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """One line a note."""
+    console = message_console()
+    for note in notes:
+        console.print(f"[yellow]note:[/yellow] {escape(note)}")
