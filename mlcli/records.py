@@ -18,6 +18,7 @@ METRICS_SCHEMA_VERSION = 1
 DatasetKind = Literal["image", "table"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 SplitName = Literal["train", "validation", "test"]
+ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 
 
 @dataclass(frozen=True)
@@ -245,3 +246,28 @@ class ParityReport:
     n_parameters: int | None
     pairs: tuple[ParityPair, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReceiptRow:
+    """One thing that two runs may have in common. values: one a run, in words; None where a run has no such thing."""
+
+    part: ReceiptPart
+    what: str
+    values: tuple[str | None, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        return len(set(self.values)) == 1
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was held equal between runs, and what differed."""
+
+    run_ids: tuple[str, ...]
+    rows: tuple[ReceiptRow, ...]
+
+    @property
+    def different(self) -> tuple[ReceiptRow, ...]:
+        return tuple(row for row in self.rows if not row.is_equal)
