@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlcli.config.faults import Fault, Place, escaped
+from mlcli.config.faults import Fault, Place, escaped, shown
 from mlcli.config.merging import normalised, overlaid
 from mlcli.config.nodes import Node, from_plain, nested
 from mlcli.config.yaml_source import parse_value
@@ -49,7 +49,7 @@ def _flag(path: str, value: object) -> tuple[Node, list[Fault]]:
     try:
         return nested(path.split("."), from_plain(value, place)), []
     except ValueError as error:
-        return Node({}, place), [Fault(place, path, f"{error}, got {value}")]
+        return Node({}, place), [Fault(place, path, f"{error}, got {shown(value)}")]
 
 
 def _setting(text: str) -> tuple[Node, list[Fault]]:

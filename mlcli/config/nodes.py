@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlcli.config.faults import Place
-from mlcli.config.scalars import Scalar, checked_number
+from mlcli.config.scalars import Scalar, checked_number, checked_text
 
 Key = str | int
 
@@ -84,13 +84,15 @@ def nested(path: Sequence[Key], node: Node) -> Node:
 
 
 def from_plain(value: object, place: Place) -> Node:
-    """Plain Python data as a node, all of it at one place. ValueError for a number that YAML could not hold here."""
+    """Plain Python data as a node, all of it at one place. ValueError for what no file could hold."""
     if isinstance(value, dict):
         return Node({key: Entry(place, from_plain(item, place)) for key, item in value.items()}, place)
     if isinstance(value, list | tuple):
         return Node(tuple(from_plain(item, place) for item in value), place)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Node(checked_number(value), place)
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        return Node(checked_text(value), place)
+    if value is None or isinstance(value, bool):
         return Node(value, place)
     raise TypeError(f"a setting cannot be {type(value).__name__}")

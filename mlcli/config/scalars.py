@@ -53,3 +53,12 @@ def checked_number(number: int | float) -> int | float:
     if isinstance(number, int) and not -(2**63) <= number < 2**63:
         raise ValueError(_TOO_LARGE)
     return number
+
+
+def checked_text(text: str) -> str:
+    """The text itself; ValueError where it holds what no file could: bytes of an argument that are not UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the text is not UTF-8") from None
+    return text

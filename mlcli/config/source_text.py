@@ -32,7 +32,7 @@ def read_text(path: Path) -> str:
     if content is None:
         message = f"is larger than {MAX_BYTES / 1e6:.0f} MB, which no experiment needs; is it the right file?"
         raise UnreadableError([Fault(place, "", message)])
-    return checked_text(_decoded(content, place.source), place.source)
+    return checked_characters(_decoded(content, place.source), place.source)
 
 
 def _read_bytes(path: Path) -> bytes | None:
@@ -67,7 +67,7 @@ def _decoded(content: bytes, source: str) -> str:
         raise UnreadableError([Fault(place, "", message)]) from None
 
 
-def checked_text(text: str, source: str) -> str:
+def checked_characters(text: str, source: str) -> str:
     """The text itself; UnreadableError where it holds a character that YAML forbids."""
     found = _FORBIDDEN.search(text)
     if found:

@@ -78,10 +78,8 @@ def _with_default_name(root: Node, key: str, name: str | None) -> Node:
 def _fault(root: Node, details: ErrorDetails) -> Fault:
     loc = details["loc"]
     of_key = details["type"] in ("extra_forbidden", "invalid_key")
-    if (
-        loc[-1:] == ("[key]",) and len(loc) > 1 and isinstance(loc[-2], int)
-    ):  # of the key of a mapping, which must be text
-        loc, of_key = loc[:-1], True
+    if loc[-1:] == ("[key]",) and any(isinstance(key, int) for key in loc[-2:]):
+        loc, of_key = loc[:-1], True  # pydantic's mark for a key that should be text
     is_chosen = bool(loc) and loc[0] in _CHOSEN_BY_NAME
     path = (loc[0], *loc[2:]) if is_chosen else loc  # pydantic puts the name of the choice behind such a key
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):

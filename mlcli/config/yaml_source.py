@@ -15,8 +15,8 @@ import yaml
 
 from mlcli.config.faults import Fault, Place, UnreadableError, escaped, key_path, shown
 from mlcli.config.nodes import Entry, Key, Node
-from mlcli.config.scalars import plain_scalar
-from mlcli.config.source_text import checked_text, read_text
+from mlcli.config.scalars import checked_text, plain_scalar
+from mlcli.config.source_text import checked_characters, read_text
 
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> tuple[Node, list[Fault]]:
 def parse_value(text: str, place: Place) -> tuple[Node | None, list[Fault]]:
     """A value given outside a file (`--set`, environment), all of it at one place; None where it cannot be read."""
     try:
-        node, faults = parse_yaml(checked_text(text, place.source), lambda _: place)
+        node, faults = parse_yaml(checked_characters(text, place.source), lambda _: place)
     except UnreadableError as error:
         return None, [Fault(place, "", fault.message) for fault in error.faults]
     return node or Node(None, place), faults
@@ -121,7 +121,7 @@ class _Composer:
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Node:
         is_plain = event.implicit[0]
         try:
-            return Node(plain_scalar(event.value) if is_plain else event.value, place)
+            return Node(plain_scalar(event.value) if is_plain else checked_text(event.value), place)
         except ValueError as error:
             self._fault(place, f"{error}, got {shown(event.value)}")
             return Node(0, place)

@@ -233,6 +233,25 @@ def test_loading_a_configuration_imports_no_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        ({"optimizer.lr": float("nan")}, "--lr: optimizer.lr: numbers must be finite, got nan"),
+        ({"seed": 2**70}, f"--seed: seed: the number is too large (text belongs in quotes), got {2**70}"),
+        ({"dataset.name": "\udcff"}, "--dataset: dataset.name: the text is not UTF-8, got '\\udcff'"),
+        ({"training.batch_size": 0}, "--batch-size: training.batch_size: must be at least 1, got 0"),
+        (
+            {"model.name": "\x1b[31m"},
+            "--model: model.name: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator",
+        ),
+    ],
+)
+def test_flags_are_named_in_their_faults(flags: dict[str, object], fault: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(None, flags=flags, environ={})
+    assert error.value.faults == (fault,)
+
+
 def test_faults_of_all_sources_come_together(load) -> None:
     with pytest.raises(ConfigError) as error:
         load(
