@@ -58,10 +58,10 @@ def _draw_scatter(samples: Split, scores: Scores, preprocessing: Preprocessing, 
     x = samples.x[:, [first, second]]
     for label, name in enumerate(preprocessing.class_names):
         of_class = x[samples.y == label]
-        axes.scatter(*of_class.T, s=28, color=_color(label), alpha=0.8, linewidth=0, label=name)
+        axes.scatter(of_class[:, 0], of_class[:, 1], s=28, color=_color(label), alpha=0.8, linewidth=0, label=name)
     is_wrong = scores.labels != samples.y
     edges = [_color(label) for label in scores.labels[is_wrong].tolist()]
-    axes.scatter(*x[is_wrong].T, s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
+    axes.scatter(x[is_wrong, 0], x[is_wrong, 1], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
     axes.scatter([], [], s=130, facecolor="none", edgecolor=GREY, linewidth=1.8, label=_RING)
     axes.set_xlabel(_feature_name(preprocessing, first))
     axes.set_ylabel(_feature_name(preprocessing, second))

@@ -6,13 +6,15 @@ import csv
 import sys
 from collections.abc import Mapping, Sequence
 
-from rich.box import ROUNDED
+from rich.box import ROUNDED, SIMPLE_HEAD, Box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mlcli.report.formats import OutputFormat, result_console
 from mlcli.runs import to_json
 
+_NO_EDGE = 10_000
 Row = Mapping[str, object]
 Figures = Sequence[tuple[str, str]]  # label and value
 
@@ -33,15 +35,42 @@ def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_ve
             print_table(title, rows)
 
 
-def print_table(title: str, rows: Sequence[Row]) -> None:
-    """A table on stdout; numbers to the right."""
-    table = Table(title=escape(title), box=ROUNDED, title_justify="left", title_style="bold")
+def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -> None:
+    """A table on stdout; numbers to the right.
+
+    Where the terminal is too narrow, the frame goes first, then one column of `optional` after the other; the table
+    says which.
+    """
+    console = result_console()
+    table = _table(title, rows, ROUNDED)
+    if _width(table, console) > console.width:
+        table = _table(title, rows, SIMPLE_HEAD)
+    left_out: list[str] = []
+    for name in optional:
+        if not rows or _width(table, console) <= console.width:
+            break
+        left_out.append(name)
+        rows = [{key: value for key, value in row.items() if key != name} for row in rows]
+        table = _table(title, rows, SIMPLE_HEAD)
+        table.caption = f"not shown here: {', '.join(map(_words, left_out))}"
+    console.print(table)
+
+
+def _width(table: Table, console: Console) -> int:
+    """The width that the table would take where nothing holds it in."""
+    return console.measure(table, options=console.options.update_width(_NO_EDGE)).maximum
+
+
+def _table(title: str, rows: Sequence[Row], box: Box) -> Table:
+    table = Table(title=escape(title), box=box, title_justify="left", title_style="bold", caption_justify="left")
+    if box is SIMPLE_HEAD:
+        table.padding = (0, 1, 0, 0)
     for name in rows[0] if rows else ():
         is_number = all(_looks_like_number(row[name]) for row in rows)
         table.add_column(escape(_words(name)), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell(value)) for value in row.values()))
-    result_console().print(table)
+    return table
 
 
 def print_figures(title: str, sections: Sequence[Figures]) -> None:

@@ -22,9 +22,9 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
         case OutputFormat.CSV:
             print_csv([flat_row(record, directory)])
         case OutputFormat.MARKDOWN:
-            print_markdown_figures(_title(record), _sections(record, directory, is_reused))
+            print_markdown_figures(run_title(record), run_sections(record, directory, is_reused))
         case OutputFormat.TABLE:
-            print_figures(_title(record), _sections(record, directory, is_reused))
+            print_figures(run_title(record), run_sections(record, directory, is_reused))
 
 
 def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
@@ -55,11 +55,13 @@ def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
     }
 
 
-def _title(record: RunRecord) -> str:
+def run_title(record: RunRecord) -> str:
+    """What ran."""
     return f"{record.name} on {record.backend}, seed {record.seed}"
 
 
-def _sections(record: RunRecord, directory: Path, is_reused: bool) -> list[Figures]:
+def run_sections(record: RunRecord, directory: Path, is_reused: bool = False) -> list[Figures]:
+    """The figures of a run: scores, times, machine, place."""
     closing = [("run directory", str(directory))]
     if is_reused:
         closing.append(("reused", "an identical run was finished before"))
@@ -91,7 +93,7 @@ def _time_figures(record: RunRecord) -> Figures:
         figures.append(("fit", timing.first_epoch_seconds))
     else:
         figures.append(("first epoch", timing.first_epoch_seconds))
-        figures.append((f"remaining epochs ({record.epochs - 1})", timing.remaining_epochs_seconds))
+        figures.append((f"remaining epochs ({max(record.epochs - 1, 0)})", timing.remaining_epochs_seconds))
     if timing.validate_seconds:
         figures.append(("score train and validation" if record.epochs is None else "validate", timing.validate_seconds))
     figures += [("evaluate", timing.evaluate_seconds), ("total", timing.total_seconds)]

@@ -35,6 +35,7 @@ from mlcli.runs.file_names import (
     PREPROCESSING,
     WEIGHTS,
 )
+from mlcli.runs.history_csv import parsed_history
 from mlcli.runs.plain_json import to_json
 from mlcli.runs.preprocessing_json import preprocessing_document
 
@@ -158,6 +159,32 @@ class RunDirectory:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path}: not a record that this version can read: {error}") from error
+
+    def read_history(self) -> list[EpochRecord]:
+        """The epochs written so far, not verified; a row that a killed process left half written is dropped."""
+        try:
+            lines = (self.path / HISTORY).read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DataError(f"{self.path / HISTORY} cannot be read: {error.strerror}") from error
+        try:
+            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
+        except ValueError as error:
+            raise DataError(f"{self.path / HISTORY}: this version cannot read it: {error}") from error
+
+    def read_environment(self) -> dict[str, Any]:
+        """Versions, machine, device and threads, not verified; empty for a run that did not come so far."""
+        try:
+            environment: dict[str, Any] = json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return environment
+
+    @property
+    def config_path(self) -> Path:
+        """Where the resolved configuration lies."""
+        return self.path / CONFIG
 
     def _write(self, name: str, data: bytes) -> None:
         target = self.path / name

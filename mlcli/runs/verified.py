@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import zipfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlcli.errors import DataError
 from mlcli.records import EpochRecord, Preprocessing
 from mlcli.runs.file_names import CONFIG, ENVIRONMENT, ESTIMATOR, HISTORY, MANIFEST, PREDICTIONS, PREPROCESSING, WEIGHTS
+from mlcli.runs.history_csv import parsed_history
 from mlcli.runs.preprocessing_json import preprocessing_from
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class VerifiedFiles:
     def history(self) -> list[EpochRecord]:
         """One record an epoch; the only one of a fit in one call."""
         try:
-            return [_epoch(row) for row in csv.DictReader(StringIO(self._bytes(HISTORY).decode(), newline=""))]
-        except (ValueError, KeyError) as error:
+            return parsed_history(self._bytes(HISTORY))
+        except ValueError as error:
             raise DataError(f"{self.path / HISTORY}: this version cannot read it: {error}") from error
 
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -134,21 +134,3 @@ class VerifiedFiles:
                 return {name: arrays[name] for name in arrays.files if name != "allow_pickle"}
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.path / PREDICTIONS}: not arrays of numbers: {error}") from error
-
-
-def _epoch(row: dict[str, str]) -> EpochRecord:
-    return EpochRecord(
-        epoch=int(row["epoch"]),
-        learning_rate=_number(row["learning_rate"]),
-        train_loss=_number(row["train_loss"]),
-        train_accuracy=_number(row["train_accuracy"]),
-        validation_loss=_number(row["validation_loss"]),
-        validation_accuracy=_number(row["validation_accuracy"]),
-        seconds=float(row["seconds"]),
-        samples_per_second=float(row["samples_per_second"]),
-        is_best=row["is_best"] == "True",
-    )
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
