@@ -1,13 +1,15 @@
-"""The clock: seconds by named part, and of repeated calls, from the monotonic high-resolution timer."""
+"""Clocks: seconds of the named parts of a run, and repeated timing of one piece of work with its raw samples."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+Clock = Callable[[], float]
 
 
 class Stopwatch:
@@ -49,3 +51,79 @@ def timed_calls(call: Callable[[], T], *, n_calls: int, max_seconds: float) -> t
         call()
         seconds.append(time.perf_counter() - before)
     return result, seconds
+
+
+def clock_resolution_seconds(clock: Clock = time.perf_counter, n_steps: int = 100) -> float:
+    """The smallest step that this clock was seen to make, its own reading included."""
+    steps = []
+    for _ in range(n_steps):
+        before = after = clock()
+        while after == before:
+            after = clock()
+        steps.append(after - before)
+    return min(steps)
+
+
+class RepeatedTiming:
+    """Times one piece of work again and again: a first call, a warm-up until the times are stable, then samples.
+
+    A sample is the mean over calls_per_sample consecutive calls, as many as it takes to outlast block_seconds, so that
+    what a block of calls pays once, reading the clock included, weighs little. All times are seconds per call, kept in
+    the order in which they were taken.
+    """
+
+    def __init__(self, block: Callable[[int], float], block_seconds: float) -> None:
+        """block: does the work so many times and returns the seconds that took."""
+        self._block = block
+        self._block_seconds = block_seconds
+        self.first_call_seconds: float | None = None
+        self.calls_per_sample = 1
+        self.warmup_calls = 0
+        self.warmup_total_seconds = 0.0
+        self.samples: list[float] = []
+
+    def warm_up(self, most_seconds: float, tolerance: float = 0.05) -> None:
+        """Make the first call, find calls_per_sample, and go on until three blocks in a row differ by less than a share
+        `tolerance`, or most_seconds have passed.
+
+        Work whose single call outlasts most_seconds is not repeated for nothing: its second call is the first sample.
+        """
+        self.first_call_seconds = self._block(1)
+        recent: list[float] = []
+        while len(recent) < 3 or max(recent[-3:]) > (1 + tolerance) * min(recent[-3:]):
+            seconds = self._block(self.calls_per_sample)
+            if self.calls_per_sample == 1 and seconds >= max(most_seconds, self._block_seconds):
+                self.samples.append(seconds)
+                return
+            self._count_warmup(self.calls_per_sample, seconds)
+            recent.append(seconds)
+            if seconds < self._block_seconds:
+                self._lengthen(seconds)
+                recent.clear()
+            elif self.warmup_total_seconds >= most_seconds:
+                return
+
+    def rewarm(self, most_seconds: float) -> None:
+        """Repeat the work, after other work, for at most a sample and most_seconds; where one call takes longer, not at
+        all."""
+        last = self.samples[-1] if self.samples else math.inf
+        n_calls = min(self.calls_per_sample, int(most_seconds / last)) if last else self.calls_per_sample
+        if n_calls:
+            self._count_warmup(n_calls, self._block(n_calls))
+
+    def sample(self, seconds: float, most_samples: int | None = None) -> None:
+        """Take samples for so many seconds, or so many of them: at least one."""
+        total, n_taken = 0.0, 0
+        while not n_taken or (total < seconds and (most_samples is None or n_taken < most_samples)):
+            taken = self._block(self.calls_per_sample)
+            self.samples.append(taken / self.calls_per_sample)
+            total, n_taken = total + taken, n_taken + 1
+
+    def _count_warmup(self, n_calls: int, seconds: float) -> None:
+        self.warmup_calls += n_calls
+        self.warmup_total_seconds += seconds
+
+    def _lengthen(self, seconds: float) -> None:
+        """More calls for a block that took `seconds`: toward a fifth above block_seconds, at most tenfold at once."""
+        factor = min(1.2 * self._block_seconds / seconds, 10.0) if seconds > 0 else 10.0
+        self.calls_per_sample = max(self.calls_per_sample + 1, math.ceil(self.calls_per_sample * factor))

@@ -5,7 +5,7 @@ tests/engines/test_contract.py is this page as executable checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -29,6 +29,8 @@ class EngineRuntime:
     precision: Literal["float32", "float64"] = "float32"
     seed: int = 0
     deterministic: bool = False
+    products: Literal["tf32", "bf16"] | None = None  # matrix products and convolutions rounded to fewer bits
+    compiled: bool = False  # the forward pass, and with it the backward pass, through torch.compile
 
 
 @dataclass(frozen=True)
@@ -97,4 +99,54 @@ class Engine(Protocol):
 
     def estimator_bytes(self) -> bytes | None:
         """The fitted model in skops form where it has no canonical weights, else None."""
+        ...
+
+    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> Bench:
+        """The engine's own forward pass and training step on these samples, for a clock to time.
+
+        include_transfer: samples stay on the host in their compact type, and every batch is brought to the device, cast
+        and scaled inside `forward` and `train`; otherwise that is done here, for all of them at once.
+        """
+        ...
+
+
+class Bench(Protocol):
+    """What a benchmark times: no gathering, scoring or conversion, only what the framework does with a batch.
+
+    When a method returns, the device has finished. What a call costs beside its batches is spread over them by giving
+    it enough batches to last block_seconds.
+    """
+
+    block_seconds: Mapping[str, float]  # for "forward" and "train": how long a call should take at least
+
+    def tile(self, n_samples: int) -> None:
+        """Repeat the samples held until there are n_samples of them."""
+        ...
+
+    def batches(self, starts: Sequence[int], batch_size: int) -> Any:
+        """Batches of batch_size samples from each of these positions on, as `forward` and `train` take them."""
+        ...
+
+    def forward(self, batches: Any) -> None:
+        """The outputs of the model for each batch, dropout off, nothing kept for gradients."""
+        ...
+
+    def train(self, batches: Any, learning_rate: float) -> None:
+        """One training step a batch. UsageError for an engine that fits in one call."""
+        ...
+
+    def matrix_product(self, n: int) -> Callable[[], None]:
+        """Multiplies two n x n matrices, where and as precisely as the model is computed."""
+        ...
+
+    def start_memory_watch(self) -> None:
+        """Forget the most device memory that was in use."""
+        ...
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most device memory in use since; None where samples and weights lie in the memory of the process."""
+        ...
+
+    def release_memory(self) -> None:
+        """Give back memory that is held for later use, as after an allocation that failed."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -53,3 +53,14 @@ class PlacedBatches(DataLoader[int]):
     def __iter__(self) -> Any:  # an iterator of (x, y)
         for batch in self._batches:
             yield self._scale(self._x.index_select(0, batch)), self._y.index_select(0, batch)
+
+
+class GivenBatches(DataLoader[int]):
+    """Batches that are ready, for `fit`. Keras looks at the first one beforehand."""
+
+    def __init__(self, batches: Iterable[tuple[Tensor, Tensor]], n_batches: int) -> None:
+        super().__init__(cast("Dataset[int]", range(n_batches)), batch_size=None)
+        self._batches = batches
+
+    def __iter__(self) -> Any:  # an iterator of (x, y)
+        return iter(self._batches)

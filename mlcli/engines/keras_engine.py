@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.keras_backend import keras
-from mlcli.engines.keras_batches import PlacedBatches, Scale
+from mlcli.engines.keras_batches import GivenBatches, PlacedBatches, Scale
 from mlcli.engines.keras_model import (
     NetworkModel,
     OnTrainingThread,
@@ -21,6 +23,7 @@ from mlcli.engines.keras_model import (
     to_canonical,
 )
 from mlcli.engines.keras_optimizers import build_optimizer
+from mlcli.engines.torch_bench import Batch, DeviceWork, TorchBench
 from mlcli.engines.torch_device import apply_runtime
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
@@ -47,12 +50,14 @@ class KerasEngine:
         self._batch_size = spec.batch_size
         self._device = apply_runtime(spec.runtime)
         self.device = str(self._device)
-        self._scale = Scale(spec.scaling, self._device, getattr(torch, spec.runtime.precision))
+        self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
+        self._scale = Scale(spec.scaling, self._device, self._dtype)
         n_dropouts = sum(isinstance(layer, Dropout) for layer in spec.network.layers)
         self._generators = _generators(spec.runtime.seed, self._device, n_dropouts)
         with keras.device(self.device):
             self._optimizer = build_optimizer(spec.optimizer)
             self._model = self._compiled_model(spec.runtime.precision)
+        self._model.in_bf16 = spec.runtime.products == "bf16"
         self._variables = canonical_variables(spec.network, self._model)
         self.load_weights(
             drawn_weights(spec.network, spec.runtime.seed) if initial_weights is None else initial_weights
@@ -73,16 +78,14 @@ class KerasEngine:
 
     def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
-        self._optimizer.clock.start_pass(learning_rates.tolist())
+        self._fit(PlacedBatches(self._x, self._y, batches, self._scale), learning_rates.tolist())
+        return PassResult(loss=_mean(self._model.log.losses), accuracy=_mean(self._model.log.hits))
+
+    def _fit(self, batches: DataLoader[int], learning_rates: Sequence[float]) -> None:
+        self._optimizer.clock.start_pass(learning_rates)
         self._model.log = PassLog()
         with keras.device(self.device):
-            self._model.fit(
-                PlacedBatches(self._x, self._y, batches, self._scale),
-                verbose=0,
-                shuffle=False,
-                callbacks=[OnTrainingThread()],
-            )
-        return PassResult(loss=_mean(self._model.log.losses), accuracy=_mean(self._model.log.hits))
+            self._model.fit(batches, verbose=0, shuffle=False, callbacks=[OnTrainingThread()])
 
     def fit(self) -> FitResult:
         raise UsageError("Keras trains in passes, not in one call")
@@ -97,6 +100,26 @@ class KerasEngine:
                 logits=logits.float().cpu().numpy(),
                 probabilities=logits.softmax(dim=1).float().cpu().numpy(),
             )
+
+    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
+        # A call of `fit` costs a few milliseconds beside its steps.
+        blocks = {"forward": 2e-3, "train": 0.2}
+        product_dtype = torch.bfloat16 if self._model.in_bf16 else self._dtype
+        work = DeviceWork(self._ready, self._forward_batches, self._train_batches, blocks, self._device, product_dtype)
+        return TorchBench(work, torch.tensor(x), torch.tensor(y), include_transfer=include_transfer)
+
+    def _ready(self, x: Tensor, y: Tensor) -> Batch:
+        return self._scale(x.to(self._device)), y.to(self._device)
+
+    def _forward_batches(self, batches: Iterable[Batch]) -> None:
+        with torch.inference_mode(), keras.device(self.device):
+            for x, _ in batches:
+                self._model.call(x, training=False)
+
+    def _train_batches(
+        self, batches: Iterable[Batch], learning_rate: float, *, n_batches: int, batch_size: int
+    ) -> None:
+        self._fit(GivenBatches(batches, n_batches), [learning_rate] * n_batches)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return {name: to_canonical(variable.value) for name, variable in self._variables.items()}

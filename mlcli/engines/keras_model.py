@@ -65,6 +65,8 @@ class NetworkModel(keras.Sequential):
     anew, and because the loss and every metric are reduced and accumulated batch by batch.
     """
 
+    in_bf16 = False  # matrix products and convolutions in bfloat16; weights and outputs keep their type
+
     def __init__(self, network: Network, precision: str, generators: Iterator[torch.Generator]) -> None:
         layers = [_keras_layer(index, layer, precision, generators) for index, layer in enumerate(network.layers)]
         super().__init__([keras.Input(network.input_shape, dtype=precision), *layers], name="network")
@@ -74,13 +76,12 @@ class NetworkModel(keras.Sequential):
     def call(self, inputs: Tensor, training: bool | None = None, mask: None = None) -> Tensor:
         return self.through(self.layers, inputs, training)
 
-    @staticmethod
-    def through(layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
-        """The outputs of the layers, one after the other."""
-        for layer in layers:
-            drops = isinstance(layer, SeededDropout)
-            inputs = layer.call(inputs, training=training) if drops else layer.call(inputs)
-        return inputs
+    def through(self, layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
+        """The outputs of these layers, one after the other."""
+        if not self.in_bf16:
+            return _through(layers, inputs, training)
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            return _through(layers, inputs, training).to(inputs.dtype)
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = data
@@ -90,6 +91,13 @@ class NetworkModel(keras.Sequential):
         self.log.losses.append(losses.detach())
         self.log.hits.append(scores.detach().argmax(dim=-1) == y)
         return {}
+
+
+def _through(layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
+    for layer in layers:
+        drops = isinstance(layer, SeededDropout)
+        inputs = layer.call(inputs, training=training) if drops else layer.call(inputs)
+    return inputs
 
 
 class OnTrainingThread(keras.callbacks.Callback):

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import cast
 
 from mlcli.config.schema import ExperimentConfig, MlpModel
-from mlcli.engines.contract import Engine, EngineSpec, Weights
+from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec, Weights
 from mlcli.errors import UsageError, unknown_name
 
 _BY_PASSES = ("sgd", "adam", "adamw", "rmsprop")
@@ -26,6 +26,8 @@ class BackendInfo:
     optimizers: Mapping[str, tuple[str, ...]]  # an empty tuple: the model brings its own
     activations: tuple[str, ...] = ("relu", "tanh", "sigmoid", "gelu")
     has_dropout: bool = True
+    has_compile: bool = False
+    has_reduced_products: bool = True
     devices: tuple[str, ...] = ("cpu", "cuda", "mps")
 
 
@@ -36,12 +38,14 @@ BACKENDS: dict[str, BackendInfo] = {
         optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
         activations=("relu", "tanh", "sigmoid"),
         has_dropout=False,
+        has_reduced_products=False,
         devices=("cpu", "cuda"),
     ),
     "torch": BackendInfo(
         engine="mlcli.engines.torch_engine:TorchEngine",
         title="PyTorch",
         optimizers={"logistic": _BY_PASSES, "mlp": _BY_PASSES, "cnn": _BY_PASSES},
+        has_compile=True,
     ),
     "keras": BackendInfo(
         engine="mlcli.engines.keras_engine:KerasEngine",
@@ -98,7 +102,22 @@ def _check_mlp(info: BackendInfo, model: MlpModel) -> None:
         raise UsageError(f"{info.title} has no dropout: set model.dropout to 0, or use --backend torch or keras")
 
 
+def check_runtime(backend: str, runtime: EngineRuntime) -> None:
+    """Refuse compilation and reduced precision where the engine has none; UsageError. Imports no framework."""
+    info = backend_info(backend)
+    if runtime.compiled and not info.has_compile:
+        able = [name for name, other in BACKENDS.items() if other.has_compile]
+        raise UsageError(f"--compile: {info.title} has no torch.compile here; use --backend {' or '.join(able)}")
+    if runtime.products and not info.has_reduced_products:
+        able = [name for name, other in BACKENDS.items() if other.has_reduced_products]
+        raise UsageError(
+            f"--precision {runtime.products}: {info.title} computes in {runtime.precision}; "
+            f"use --backend {' or '.join(able)}, or --precision float32"
+        )
+
+
 def build_engine(backend: str, spec: EngineSpec, initial_weights: Weights | None) -> Engine:
     """Import the framework of `backend` and build its engine."""
+    check_runtime(backend, spec.runtime)
     module, _, name = backend_info(backend).engine.partition(":")
     return cast("Engine", getattr(import_module(module), name)(spec, initial_weights))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from mlcli.config.frozen import thawed
 from mlcli.config.schema import EstimatorModel
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.sklearn_bench import ArrayBench, ArrayWork
 from mlcli.engines.sklearn_engine import scaled_matrix
 from mlcli.errors import UsageError, nearest_match, unknown_name
 from mlcli.records import EngineState, FitResult, PassResult, Scores
@@ -120,6 +122,13 @@ class EstimatorEngine:
                 # Classes that the training split lacked keep probability zero.
                 probabilities[batch, self._estimator.classes_] = self._estimator.predict_proba(matrix)
         return Scores(labels=labels, logits=None, probabilities=probabilities)
+
+    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
+        """Prediction is `predict_proba` where the estimator has it, else `predict`."""
+        make_ready = partial(scaled_matrix, scaling=self._scaling, precision=self._precision)
+        forward = getattr(self._estimator, "predict_proba", self._estimator.predict)
+        work = ArrayWork(make_ready, forward, None, {"forward": 2e-3})
+        return ArrayBench(work, x, y, self._precision, include_transfer=include_transfer)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         raise UsageError(f"{self._name} has no weights that another engine could load")

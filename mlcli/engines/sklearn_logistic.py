@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.sklearn_bench import ArrayBench, ArrayWork
 from mlcli.engines.sklearn_engine import scaled_matrix
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
@@ -89,6 +91,15 @@ class LogisticEngine:
             decision = self._model.decision_function(matrix)
             logits[batch] = decision if decision.ndim == 2 else np.column_stack([np.zeros_like(decision), decision])
         return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=probabilities)
+
+    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
+        """Prediction is scikit-learn's own, on the CPU also where the fit was made on a GPU."""
+        if self._model is None:
+            raise UsageError("logistic regression has no weights yet: fit it or load weights first")
+
+        make_ready = partial(scaled_matrix, scaling=self._scaling, precision=self._precision)
+        work = ArrayWork(make_ready, self._model.decision_function, None, {"forward": 2e-3})
+        return ArrayBench(work, x, y, self._precision, include_transfer=include_transfer)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         if self._model is None:

@@ -331,6 +331,92 @@ def test_weights_that_do_not_fit_are_refused(case):
         engine.load_weights({name: array for name, array in weights.items() if name != first})
 
 
+REAL = {name: case for name, case in ALL.items() if case.backend != "fake"}
+STEPPING = {name: case for name, case in PASSES.items() if case.backend != "fake"}
+
+
+@parametrize(STEPPING)
+@pytest.mark.parametrize("include_transfer", [False, True])
+def test_a_benchmark_takes_the_very_steps_of_training(case, digits, include_transfer):
+    x, y = digits
+    trained_engine, _ = make(case)
+    trained_engine.place(x[:320], y[:320])
+    trained_engine.train_epoch(np.arange(320), np.full(5, case.optimizer.lr))
+    timed_engine, _ = make(case)
+    bench = timed_engine.bench(x, y, include_transfer=include_transfer)
+    bench.train(bench.batches([0, 64, 128], 64), case.optimizer.lr)
+    bench.train(bench.batches([192, 256], 64), case.optimizer.lr)
+    timed = timed_engine.weights()
+    for name, array in trained_engine.weights().items():
+        np.testing.assert_allclose(timed[name], array, rtol=0, atol=1e-6)
+
+
+@parametrize(REAL)
+def test_a_benchmark_predicts_without_changing_anything(case, digits):
+    x, y = digits
+    engine, _ = trained(case, digits, n_epochs=1)
+    before = engine.predict(x[:50])
+    bench = engine.bench(x, y)
+    bench.forward(bench.batches([0, 100, 1700], 30))
+    np.testing.assert_array_equal(engine.predict(x[:50]).labels, before.labels)
+    if not case.in_passes:
+        with pytest.raises(UsageError, match="one call"):
+            bench.train(bench.batches([0], 30), 0.1)
+
+
+@parametrize({name: case for name, case in STEPPING.items() if "dropout" not in name})
+def test_a_benchmark_on_tiled_samples_meets_them_again(case, digits):
+    """The step on a batch of every sample twice is the step on every sample once."""
+    x, y = digits[0][:40], digits[1][:40]
+    weights = []
+    for n_copies in (1, 2):
+        engine, _ = make(case)
+        bench = engine.bench(x, y)
+        bench.tile(40 * n_copies)
+        bench.train(bench.batches([0], 40 * n_copies), case.optimizer.lr)
+        weights.append(engine.weights())
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], array, rtol=0, atol=1e-5)
+
+
+@parametrize(REAL)
+def test_a_benchmark_says_how_long_a_call_should_last_and_multiplies_matrices(case, digits):
+    engine, _ = trained(case, digits, n_epochs=1)
+    bench = engine.bench(*digits)
+    assert set(bench.block_seconds) == ({"forward", "train"} if case.in_passes else {"forward"})
+    bench.matrix_product(8)()
+    bench.start_memory_watch()
+    bench.release_memory()
+    assert bench.peak_memory_bytes() is None  # on the CPU everything lies in the memory of the process
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_bfloat16_products_round_and_leave_weights_and_scores_in_float32(backend, digits):
+    case = Case(backend, MlpModel(hidden=(32,)), Adam(lr=3e-3))
+    exact, _ = make(case)
+    rounded, _ = make(case, products="bf16")
+    x, y = digits
+    difference = np.abs(rounded.predict(x).logits - exact.predict(x).logits).max()
+    assert 1e-6 < difference < 0.1
+    rounded.place(x[:1500], y[:1500])
+    for number in range(5):
+        epoch(rounded, case, number, 1500)
+    assert {array.dtype for array in rounded.weights().values()} == {np.dtype(np.float32)}
+    assert (rounded.predict(x[1500:]).labels == y[1500:]).mean() > 0.8
+
+
+def test_speed_that_an_engine_does_not_have_is_refused(digits):
+    mlp, adam = MlpModel(hidden=(32,)), Adam()
+    for backend, runtime, words in (
+        ("sklearn", {"products": "bf16"}, "--precision bf16.*torch or keras"),
+        ("sklearn", {"compiled": True}, "--compile.*--backend torch"),
+        ("keras", {"compiled": True}, "--compile.*--backend torch"),
+        ("torch", {"products": "tf32"}, "--precision tf32: only NVIDIA"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            make(Case(backend, mlp, adam), **runtime)
+
+
 @parametrize({name: case for name, case in PASSES.items() if case.backend in ("torch", "keras")})
 @pytest.mark.gpu
 def test_a_gpu_learns_what_the_cpu_learns(case, digits, cuda):

@@ -1,0 +1,94 @@
+"""What a benchmark times on scikit-learn: batches that are cut from samples in memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ArrayWork:
+    """An engine's own code."""
+
+    make_ready: Callable[[NDArray[Any]], NDArray[np.floating]]  # casts and scales samples
+    forward: Callable[[NDArray[np.floating]], object]  # of one batch
+    # Samples, classes, learning rate, batch size: one step a batch. None for fits in one call.
+    train: Callable[[NDArray[Any], NDArray[np.int64], float, int], None] | None
+    block_seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches one after the other."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    batch_size: int
+
+
+class ArrayBench:
+    """See the contract. There is no device: include_transfer leaves the cast and the scaling for the clock."""
+
+    def __init__(
+        self, work: ArrayWork, x: NDArray[Any], y: NDArray[np.int64], precision: str, *, include_transfer: bool
+    ) -> None:
+        self._work = work
+        self._precision = precision
+        self._includes_transfer = include_transfer
+        self._x, self._y = x if include_transfer else work.make_ready(x), y
+        self.block_seconds = work.block_seconds
+
+    def tile(self, n_samples: int) -> None:
+        if n_samples > len(self._x):
+            tiled = np.resize(self._x, (n_samples, *self._x.shape[1:]))
+            self._x, self._y = tiled, np.resize(self._y, n_samples)
+
+    def batches(self, starts: Sequence[int], batch_size: int) -> Batches:
+        """A view where one batch follows the other; a copy where the rotation begins anew between them."""
+        first, end = starts[0], starts[-1] + batch_size
+        if all(after - before == batch_size for before, after in pairwise(starts)):
+            return Batches(self._x[first:end], self._y[first:end], batch_size)
+        rows = [slice(start, start + batch_size) for start in starts]
+        return Batches(
+            np.concatenate([self._x[row] for row in rows]), np.concatenate([self._y[row] for row in rows]), batch_size
+        )
+
+    def forward(self, batches: Batches) -> None:
+        for start in range(0, len(batches.y), batches.batch_size):
+            x = batches.x[start : start + batches.batch_size]
+            self._work.forward(self._work.make_ready(x) if self._includes_transfer else x)
+
+    def train(self, batches: Batches, learning_rate: float) -> None:
+        if self._work.train is None:
+            raise UsageError("this estimator is fitted in one call: there is no training step")
+        x = self._work.make_ready(batches.x) if self._includes_transfer else batches.x
+        self._work.train(x, batches.y, learning_rate, batches.batch_size)
+
+    def matrix_product(self, n: int) -> Callable[[], None]:
+        generator = np.random.default_rng(0)
+        left, right = (generator.random((n, n)).astype(self._precision) for _ in range(2))
+        product = np.empty_like(left)
+
+        def multiply() -> None:
+            np.matmul(left, right, out=product)
+
+        return multiply
+
+    def start_memory_watch(self) -> None:
+        """Everything lies in the memory of the process."""
+
+    def peak_memory_bytes(self) -> None:
+        return None
+
+    def release_memory(self) -> None:
+        gc.collect()
