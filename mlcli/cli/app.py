@@ -14,7 +14,15 @@ from typing import NoReturn
 import typer
 
 from mlcli import __version__
-from mlcli.cli import config_command, data_command, evaluate_command, parity_command, runs_command, train_command
+from mlcli.cli import (
+    config_command,
+    data_command,
+    evaluate_command,
+    parity_command,
+    receipt_command,
+    runs_command,
+    train_command,
+)
 from mlcli.errors import ExitCode, MlcliError
 
 app = typer.Typer(
@@ -27,6 +35,7 @@ app = typer.Typer(
 app.command("train")(train_command.train)
 app.command("evaluate")(evaluate_command.evaluate)
 app.command("parity")(parity_command.parity)
+app.command("receipt")(receipt_command.receipt)
 app.add_typer(config_command.app, name="config")
 app.add_typer(data_command.app, name="data")
 app.add_typer(runs_command.app, name="runs")

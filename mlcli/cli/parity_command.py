@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlcli.cli.options import DataDir, Debug, Format, Offline, Settings
+from mlcli.cli.thread_count import settle_threads
 
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
@@ -61,13 +62,17 @@ def parity(
         "runtime.threads": threads,
     }
     experiments = _experiments(names, config, flags, settings or [])
-    n_threads = _settle_threads(experiments)
+    readable = (experiment for experiment in experiments.values() if not isinstance(experiment, str))
+    n_threads = settle_threads(next(readable))
+    # These load numpy, which must not happen before.
+    from mlcli.report.notes import print_notes
     from mlcli.report.parity_report import print_parity
     from mlcli.workflows.parity import check_parity
 
     report = check_parity(
         experiments, n_steps=steps, tolerance=tolerance, threads=n_threads, data_directory=data_dir, offline=offline
     )
+    print_notes(report.notes)
     print_parity(report, output_format)
     _judge(report)
 
@@ -102,16 +107,6 @@ def _experiments(
     if len(errors) == len(backends):
         raise errors[0]
     return experiments
-
-
-def _settle_threads(experiments: Mapping[str, ExperimentConfig | str]) -> int:
-    """Decide the thread count and tell the libraries; numpy must not be loaded before."""
-    from mlcli.workflows.threads import available_cores, set_thread_environment
-
-    asked = [experiment.runtime.threads for experiment in experiments.values() if not isinstance(experiment, str)]
-    n_threads = next(iter(asked), None) or available_cores()
-    set_thread_environment(n_threads)
-    return n_threads
 
 
 def _judge(report: ParityReport) -> None:

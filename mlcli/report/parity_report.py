@@ -36,7 +36,7 @@ def _print_tables(report: ParityReport) -> None:
     rows = step_rows(report)
     if rows:
         print_table(f"step by step; differences are from {_base(report)}", rows)
-    for line in (*_reason_lines(report), *(f"note: {note}" for note in report.notes)):
+    for line in _reason_lines(report):
         result_console().print(line, markup=False)
 
 
