@@ -6,7 +6,10 @@ seed, and other samples, would have given other numbers. Its mean is judged as r
 studies, where the same question arises, by analysis of variance with two crossed random factors (Dorfman, Berbaum
 and Metz, Investigative Radiology 27, 1992), with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007):
 
-    variance of the mean = (MS_seeds + max(MS_samples - MS_rest, 0)) / (n_seeds * n_samples)
+    variance of the mean = (max(MS_seeds, MS_rest) + max(MS_samples - MS_rest, 0)) / (n_seeds * n_samples)
+
+MS_rest, known from many samples, bounds MS_seeds from below because seeds cannot take variance away; without the
+bound, few seeds that happen to lie close together would look like certainty.
 
 With one seed there is nothing to tell seeds apart by; what is left is McNemar's test (Psychometrika 12, 1947), in its
 exact form, which is about the two trained models alone.
@@ -94,7 +97,7 @@ def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]
 
 
 def _components(difference: NDArray[np.int8], of_samples: NDArray[np.float64], mean: float) -> tuple[float, float]:
-    """MS_seeds / n_samples, and max(MS_samples - MS_rest, 0) / (n_seeds * n_samples)."""
+    """max(MS_seeds, MS_rest) / n_samples, and max(MS_samples - MS_rest, 0) / (n_seeds * n_samples)."""
     n_seeds, n_samples = difference.shape
     of_seeds = difference.mean(axis=1)
     seeds = n_samples * float(np.square(of_seeds - mean).sum())
@@ -105,7 +108,7 @@ def _components(difference: NDArray[np.int8], of_samples: NDArray[np.float64], m
     mean_square_samples = samples / (n_samples - 1)
     mean_square_rest = rest / ((n_seeds - 1) * (n_samples - 1))
     excess = max(mean_square_samples - mean_square_rest, 0.0)
-    return mean_square_seeds / n_samples, excess / (n_seeds * n_samples)
+    return max(mean_square_seeds, mean_square_rest) / n_samples, excess / (n_seeds * n_samples)
 
 
 def _degrees_of_freedom(of_seeds: float, of_samples: float, n_seeds: int, n_differing: int) -> float:
