@@ -252,6 +252,12 @@ def test_flags_are_named_in_their_faults(flags: dict[str, object], fault: str) -
     assert error.value.faults == (fault,)
 
 
+def test_the_same_fault_is_told_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(None, settings=["nonsense", "nonsense"], environ={})
+    assert len(error.value.faults) == 1
+
+
 def test_faults_of_all_sources_come_together(load) -> None:
     with pytest.raises(ConfigError) as error:
         load(
