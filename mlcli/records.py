@@ -203,6 +203,23 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """New samples, labelled by a stored run and written to a file."""
+
+    run_id: str
+    backend: str  # the engine that predicted
+    input: str
+    output: str
+    n_samples: int
+    counts: Mapping[str, int]  # samples by predicted class
+    predict_seconds: float  # in the engine alone, without reading and writing
+    total_seconds: float
+    device: str
+    threads: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ParityStep:
     """One step of two engines on the same batch."""
 
@@ -271,3 +288,32 @@ class Receipt:
     @property
     def different(self) -> tuple[ReceiptRow, ...]:
         return tuple(row for row in self.rows if not row.is_equal)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A trained model as a file of another project, and how its scores compare with those of the run's own engine."""
+
+    run_id: str
+    backend: str  # of the run, which gave the scores to compare with
+    target: str
+    path: str
+    n_bytes: int
+    dataset: str
+    n_samples: int  # of the test split
+    compared: Literal["logits", "probabilities", "labels"]
+    largest_difference: float | None  # None where only labels can be compared
+    largest_relative_difference: float | None  # to the largest |score| of the same sample
+    tolerance: float  # on the relative difference
+    n_changed: int  # samples whose predicted class is another one
+    accuracy: float  # of the converted model
+    reported_accuracy: float | None  # of the run, None where it was scored on other data
+    usage: str  # lines of Python that load the file and score samples
+    notes: tuple[str, ...]
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the scores are those of the run; labels must be the same where there is nothing else."""
+        if self.largest_relative_difference is None:
+            return self.n_changed == 0
+        return self.largest_relative_difference <= self.tolerance

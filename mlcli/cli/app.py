@@ -19,6 +19,7 @@ from mlcli.cli import (
     data_command,
     evaluate_command,
     parity_command,
+    predict_command,
     receipt_command,
     runs_command,
     train_command,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("train")(train_command.train)
 app.command("evaluate")(evaluate_command.evaluate)
+app.command("predict")(predict_command.predict)
 app.command("parity")(parity_command.parity)
 app.command("receipt")(receipt_command.receipt)
 app.add_typer(config_command.app, name="config")

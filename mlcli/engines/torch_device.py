@@ -62,7 +62,9 @@ def apply_runtime(runtime: EngineRuntime) -> torch.device:
     if runtime.deterministic:
         # cuBLAS repeats itself only with a workspace of fixed size.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(runtime.deterministic)
+    if runtime.deterministic != torch.are_deterministic_algorithms_enabled():
+        # Called only for a change: the call imports torch._inductor, which takes longer than importing torch.
+        torch.use_deterministic_algorithms(runtime.deterministic)
     torch.manual_seed(runtime.seed)
     return device
 
