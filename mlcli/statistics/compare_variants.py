@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlcli.statistics.accuracy_tests import AccuracyDifference, accuracy_difference, mcnemar_p
-from mlcli.statistics.comparison import FIGURES, Pair, Variant
+from mlcli.statistics.comparison import FIGURES, MeasuredRun, Pair, Variant
+from mlcli.statistics.holm import holm
 from mlcli.statistics.intervals import MeanInterval, mean_interval
 from mlcli.statistics.time_ratios import TimeRatio, time_ratio
-from mlcli.statistics.verdicts import accuracy_verdicts, time_verdicts
+from mlcli.statistics.verdicts import ALPHA, accuracy_verdicts, time_verdicts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +78,39 @@ def correct_by_seed(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]
     """Whether the variant was right, bool (n_seeds, n_test)."""
     by_seed = {run.seed: run.correct for run in variant.runs}
     return np.stack([by_seed[seed] for seed in seeds])
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A variant that is significantly less accurate than one given run. difference: share, variant minus run."""
+
+    variant: str
+    difference: float
+    corrected_p: float
+
+
+def worse_than(variants: Sequence[Variant], run: MeasuredRun) -> list[Shortfall]:
+    """The variants that are less accurate than this one trained model, corrected for their number.
+
+    All must have been scored on its test samples. A variant with one run is judged by McNemar's exact test, one with
+    more over its seeds and the test samples.
+    """
+    judged = [(variant, *_against(variant, run.correct)) for variant in variants if variant.runs]
+    corrected = holm([p_value for _, _, p_value in judged])
+    return [
+        Shortfall(variant.label, mean, p_value)
+        for (variant, mean, _), p_value in zip(judged, corrected, strict=True)
+        if mean < 0 and p_value < ALPHA
+    ]
+
+
+def _against(variant: Variant, reference: NDArray[np.bool_]) -> tuple[float, float]:
+    """The mean difference and its p value."""
+    correct = correct_by_seed(variant, variant.seeds)
+    difference = accuracy_difference(correct, np.broadcast_to(reference, correct.shape))
+    if difference.p_value is None:
+        return difference.mean, mcnemar_p(correct[0], reference)
+    return difference.mean, difference.p_value
 
 
 def _time(variant: Variant, reference: Variant, seeds: Sequence[int]) -> TimeRatio | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlcli.records import EpochRecord, Receipt
 from mlcli.statistics.accuracy_tests import AccuracyDifference
@@ -107,6 +107,17 @@ class MatrixCost:
     cells_seconds: float
     starting_seconds: float
     contended: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell before it runs. seconds: what it will take, by runs that are there; None where none tells."""
+
+    label: str
+    seed: int
+    state: Literal["finished", "failed", "cannot run", "to run"]
+    seconds: float | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

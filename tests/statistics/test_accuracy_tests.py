@@ -51,13 +51,13 @@ def test_six_equal_variants_are_rarely_called_different_in_any_pair(simulate):
     assert n_wrong / n_repeats <= 0.05
 
 
-def test_the_interval_holds_the_true_difference_as_often_as_it_says(simulate):
+def test_the_interval_holds_the_true_difference_at_least_as_often_as_it_says(simulate):
     rng = np.random.default_rng(5)
     differences = [
         accuracy_difference(*simulate(rng, 4, 1_000, (0.9, 0.85), same_config=False)) for _ in range(N_REPEATS)
     ]
     n_held = sum(difference.low <= 0.05 <= difference.high for difference in differences)
-    assert 0.91 <= n_held / N_REPEATS <= 0.99
+    assert n_held / N_REPEATS >= 0.95
 
 
 def test_the_variance_is_that_of_two_crossed_factors():

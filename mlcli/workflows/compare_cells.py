@@ -1,0 +1,243 @@
+"""The cells of a matrix on disk and as processes.
+
+    <runs>/cells/<digest>/experiment.yaml   what is run
+                          result.json       stdout of the process
+                          log.txt           its stderr
+                          lock              held as long as the process lives
+                          failure.json      why it failed; until it is tried again
+
+The runs themselves lie in the runs directory as all others do, and a cell is finished when a finished run of exactly
+its experiment is there. The lock is inherited by the process: a cell whose compare was killed runs on, and the next
+compare waits for it instead of repeating it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mlcli.config.dump import to_yaml
+from mlcli.config.environment import OTHER_VARIABLES, PREFIX
+from mlcli.errors import ExitCode, MlcliError
+from mlcli.records import RunRecord
+from mlcli.runs import RunDirectory, find_runs, to_json
+from mlcli.workflows.compare_matrix import Cell
+
+_INTERRUPTIONS = (ExitCode.SIGINT, ExitCode.SIGTERM)
+_GRACE_SECONDS = 10.0  # for a cell that is told to stop, to write down how far it came
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run and its record."""
+
+    directory: RunDirectory
+    record: RunRecord
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How a cell ended. wall_seconds: of its process; None where it was there already or failed before."""
+
+    cell: Cell
+    finished: FinishedRun | None
+    reason: str | None = None
+    wall_seconds: float | None = None
+    is_interrupted: bool = False  # killed from outside: no fault of the cell, and it is run again by the next call
+
+
+class FinishedRuns:
+    """The finished runs below a directory by experiment; the newest of each. Every record is read once."""
+
+    def __init__(self, runs_directory: Path) -> None:
+        self._runs_directory = runs_directory
+        self._by_digest: dict[str, FinishedRun] = {}
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def find(self, digest: str) -> FinishedRun | None:
+        """The run of this experiment, looking also at what has come since the last call."""
+        with self._lock:
+            self._look()
+            return self._by_digest.get(digest)
+
+    def all(self) -> list[FinishedRun]:
+        """Every finished run of an experiment that is the newest of its kind."""
+        with self._lock:
+            self._look()
+            return list(self._by_digest.values())
+
+    def _look(self) -> None:
+        for directory in reversed(list(find_runs(self._runs_directory))):
+            if directory.run_id in self._seen or not directory.has_record():
+                continue
+            self._seen.add(directory.run_id)
+            with contextlib.suppress(MlcliError):
+                record = directory.read_record()
+                if record.status == "finished":
+                    self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
+
+
+class CellRunner:
+    """Runs cells in fresh processes, one experiment never twice at once."""
+
+    def __init__(self, runs_directory: Path, data_directory: Path | None, *, offline: bool) -> None:
+        self._runs_directory = runs_directory
+        self._options = ["--data-dir", str(data_directory)] if data_directory else []
+        self._options += ["--offline"] if offline else []
+        self._finished = FinishedRuns(runs_directory)
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._is_stopping = False
+        self._guard = threading.Lock()
+
+    @property
+    def finished(self) -> FinishedRuns:
+        return self._finished
+
+    def known(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
+        """The outcome of a cell that need not be run: refused, finished before, or failed before."""
+        if cell.refusal:
+            return CellOutcome(cell, None, cell.refusal)
+        finished = self._finished.find(cell.digest)
+        if finished:
+            return CellOutcome(cell, finished)
+        failure = None if retry_failed else self._recorded_failure(cell)
+        return CellOutcome(cell, None, failure) if failure else None
+
+    def run(self, cell: Cell, environment: Mapping[str, str] | None = None) -> CellOutcome:
+        """Run a cell, or take the result of another process that is at it. environment: variables of its process."""
+        folder = self._folder(cell)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder / "lock") as descriptor:
+                finished = self._finished.find(cell.digest)
+                if finished:
+                    return CellOutcome(cell, finished)
+                return self._run_process(cell, folder, descriptor, environment or {})
+        except OSError as error:
+            raise MlcliError(
+                f"{error.filename or folder}: {error.strerror or error}\nchoose another place with --runs-dir"
+            ) from error
+
+    def stop(self) -> None:
+        """Tell every process to stop, wait until it has written down how far it came, and start no other."""
+        with self._guard:
+            self._is_stopping = True
+            processes = list(self._processes)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _folder(self, cell: Cell) -> Path:
+        return self._runs_directory / "cells" / cell.digest[:20]
+
+    def _run_process(
+        self, cell: Cell, folder: Path, descriptor: int | None, environment: Mapping[str, str]
+    ) -> CellOutcome:
+        (folder / "failure.json").unlink(missing_ok=True)
+        _write(folder / "experiment.yaml", to_yaml(cell.config))
+        start = time.perf_counter()
+        with (folder / "result.json").open("wb") as result, (folder / "log.txt").open("wb") as log:
+            process = self._started(folder, (result, log), descriptor, environment)
+            if process is None:
+                return CellOutcome(cell, None, "not run: the comparison was stopped", None, is_interrupted=True)
+            code = process.wait()
+        seconds = time.perf_counter() - start
+        with self._guard:
+            self._processes.discard(process)
+        # A process that is killed after its last file was written has finished all the same.
+        finished = self._finished.find(cell.digest)
+        if finished:
+            return CellOutcome(cell, finished, None, seconds)
+        return self._failed(cell, folder, code, seconds)
+
+    def _started(
+        self,
+        folder: Path,
+        streams: tuple[IO[bytes], IO[bytes]],
+        descriptor: int | None,
+        environment: Mapping[str, str],
+    ) -> subprocess.Popen[bytes] | None:
+        command = [sys.executable, "-m", "mlcli", "train", str(folder / "experiment.yaml"), *self._options]
+        command += ["--runs-dir", str(self._runs_directory), "--format", "json"]
+        with self._guard:
+            if self._is_stopping:
+                return None
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=streams[0],
+                stderr=streams[1],
+                env={**_own_environment(), **environment},
+                pass_fds=() if descriptor is None else (descriptor,),
+            )
+            self._processes.add(process)
+        return process
+
+    def _failed(self, cell: Cell, folder: Path, code: int, seconds: float) -> CellOutcome:
+        log = folder / "log.txt"
+        if code < 0 or code in _INTERRUPTIONS:
+            name = signal.Signals(-code).name if code < 0 else ExitCode(code).name
+            return CellOutcome(cell, None, f"stopped by {name}; the next call runs it again", seconds, True)
+        reason = _error_in(log) if code else "left no run"
+        reason = reason or f"exit code {code}, see {log}"
+        _write(folder / "failure.json", to_json({"schema_version": 1, "exit_code": code, "reason": reason}))
+        return CellOutcome(cell, None, reason, seconds)
+
+    def _recorded_failure(self, cell: Cell) -> str | None:
+        try:
+            document = json.loads((self._folder(cell) / "failure.json").read_text(encoding="utf-8"))
+            return f"{document['reason']} (failed before; --retry-failed tries it again)"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int | None]:
+    """Hold a file lock that child processes share; None on systems without such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield None
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _own_environment() -> dict[str, str]:
+    """The environment without settings of experiments: what a cell is, its file says."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name in OTHER_VARIABLES}
+
+
+def _error_in(log: Path) -> str | None:
+    """The message with which the process ended, on one line."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("mlcli: ")]
+    if not starts:
+        return lines[-1].strip() if lines else None
+    first = lines[starts[-1]].removeprefix("mlcli: ")
+    return "; ".join([first, *(line.strip() for line in lines[starts[-1] + 1 :] if line.strip())])
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
