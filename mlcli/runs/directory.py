@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mlcli.config.dump import to_yaml
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
+from mlcli.models.weights_file import weights_bytes
 from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Timing
 from mlcli.runs.file_names import (
     CONFIG,
@@ -113,19 +114,8 @@ class RunDirectory:
         self._write(PREDICTIONS, buffer.getvalue())
 
     def write_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> str:
-        """The weights in canonical form; returns the sha256 of the file.
-
-        safetensors 0.8.0 stores arrays that are not in C order wrongly and without a word, so they are made
-        contiguous, and what was written is read back and compared.
-        """
-        import numpy as np
-        from safetensors.numpy import load, save
-
-        contiguous = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-        data = save(contiguous, metadata={"format": "pt"})
-        for name, array in load(data).items():
-            if not np.array_equal(array, contiguous[name], equal_nan=True):
-                raise MlcliError(f"{self.path / WEIGHTS}: {name} did not survive being written; nothing was saved")
+        """The weights in canonical form; returns the sha256 of the file."""
+        data = weights_bytes(weights)
         self._write(WEIGHTS, data)
         return hashlib.sha256(data).hexdigest()
 

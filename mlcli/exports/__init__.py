@@ -1,0 +1,1 @@
+"""Trained models as plain files of other projects' formats, each with the lines of Python that load it."""
