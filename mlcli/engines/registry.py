@@ -107,7 +107,9 @@ def check_runtime(backend: str, runtime: EngineRuntime) -> None:
     info = backend_info(backend)
     if runtime.compiled and not info.has_compile:
         able = [name for name, other in BACKENDS.items() if other.has_compile]
-        raise UsageError(f"--compile: {info.title} has no torch.compile here; use --backend {' or '.join(able)}")
+        raise UsageError(
+            f"--compile: the engine for {info.title} has no torch.compile; use --backend {' or '.join(able)}"
+        )
     if runtime.products and not info.has_reduced_products:
         able = [name for name, other in BACKENDS.items() if other.has_reduced_products]
         raise UsageError(

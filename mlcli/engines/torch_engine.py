@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.torch_bench import Batch, DeviceWork, TorchBench
 from mlcli.engines.torch_device import apply_runtime
 from mlcli.engines.torch_optimizers import TorchOptimizer
-from mlcli.engines.torch_speed import Bf16Sequential, compile_in_place
+from mlcli.engines.torch_speed import Bf16Sequential, compiled
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
@@ -52,8 +52,9 @@ class TorchEngine:
         self._optimizer = TorchOptimizer(spec.optimizer, dict(self._model.named_parameters()))
         if initial_weights is not None:
             self.load_weights(initial_weights)
+        self._call: Callable[[Tensor], Tensor] = self._model
         if spec.runtime.compiled:
-            compile_in_place(self._model, self._device)
+            self._call = compiled(self._model, self._device)
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         self._x = _tensor(x).to(self._device)
@@ -80,7 +81,7 @@ class TorchEngine:
             yield slice(start, start + self._batch_size)
 
     def _train_step(self, x: Tensor, y: Tensor, lr: float, scores: Tensor, loss_out: Tensor) -> None:
-        outputs = self._model(x)
+        outputs = self._call(x)
         loss = self._loss(outputs, y)
         gradients = torch.autograd.grad(loss, self._parameters)
         self._optimizer.step(gradients, float(lr))
@@ -135,7 +136,7 @@ class TorchEngine:
         self._model.eval()
         with torch.inference_mode():
             for x, _ in batches:
-                self._model(x)
+                self._call(x)
 
     def _train_batches(
         self, batches: Iterable[Batch], learning_rate: float, *, n_batches: int, batch_size: int

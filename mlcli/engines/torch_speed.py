@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -27,8 +28,8 @@ class Bf16Sequential(nn.Sequential):
         return outputs.to(input.dtype)
 
 
-def compile_in_place(model: nn.Module, device: torch.device) -> None:
-    """Compile a model by torch.compile, for each batch size it meets; it is compiled when it is first called.
+def compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The model through torch.compile, which compiles it for each batch size when it first meets it.
 
     UsageError where a compiler that this needs is missing.
     """
@@ -36,7 +37,7 @@ def compile_in_place(model: nn.Module, device: torch.device) -> None:
     import torch._dynamo
 
     torch._dynamo.config.recompile_limit = _MOST_COMPILATIONS
-    model.compile(dynamic=False)
+    return torch.compile(model, dynamic=False)
 
 
 def _require_compiler(device: torch.device) -> None:

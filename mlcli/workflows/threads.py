@@ -24,18 +24,24 @@ def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
 
 
 def set_thread_environment(threads: int) -> None:
-    """Tell OpenMP, OpenBLAS and MKL how many threads to use. Acts on libraries that are not loaded yet.
+    """Tell OpenMP, OpenBLAS and MKL how many threads to use. Acts on libraries that are not loaded yet."""
+    os.environ.update(thread_environment(threads, sleep=threads > 1 and is_busy()))
+
+
+def thread_environment(threads: int, *, sleep: bool) -> dict[str, str]:
+    """The variables that decide the thread count, and whether OpenMP's threads sleep while they wait.
 
     OpenBLAS threads spin between calls, numpy's and scipy's against each other; a timeout of 2^4 cycles in place
     of 2^26 lets them sleep: a fit of the digits took 0.65 s with two spinning threads and 0.035 s without.
     OpenMP's spin too, which is fastest on an idle machine; where other work already wants every core they take
-    turns with it, and an epoch can take fifty times as long. There they are told to sleep.
+    turns with it, and an epoch can take fifty times as long. There they are told to sleep. What the environment
+    says already stays.
     """
-    for variable in _VARIABLES:
-        os.environ[variable] = str(threads)
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-    if threads > 1 and is_busy():
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    variables = dict.fromkeys(_VARIABLES, str(threads))
+    variables["OPENBLAS_THREAD_TIMEOUT"] = os.environ.get("OPENBLAS_THREAD_TIMEOUT", "4")
+    if sleep:
+        variables["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "passive")
+    return variables
 
 
 def is_busy() -> bool:

@@ -1,0 +1,140 @@
+"""What the figures say to do, and what makes them doubtful, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from mlcli.bench_records import BenchAdvice, BenchFigures, BenchSeries, BenchSettings, BenchSubject, Phase
+
+CLOSE_ENOUGH = 0.95  # of the best throughput
+_WIDE_SPREAD = 0.10
+_COARSE_CLOCK = 0.01  # of the time of a sample
+_LONG_FIRST_CALL = 10.0  # times the median
+_BUSY_CORES = 0.25
+
+Group = tuple[str, int, Phase]
+
+
+def advise(
+    series: Sequence[BenchSeries], configured: int | None, command: Callable[[str, int, int], str | None]
+) -> tuple[BenchAdvice, ...]:
+    """For each engine, thread count and phase the smallest size within 5 % of its best throughput.
+
+    configured: the batch size that the experiment has. command: of a backend, a thread count and a batch size, the
+    line that trains so.
+    """
+    return tuple(
+        _advice(measured, configured, command) for measured in _groups(series) if any(one.figures for one in measured)
+    )
+
+
+def _groups(series: Iterable[BenchSeries]) -> list[list[BenchSeries]]:
+    groups: dict[Group, list[BenchSeries]] = {}
+    for one in series:
+        groups.setdefault((one.backend, one.threads, one.phase), []).append(one)
+    return [sorted(group, key=lambda one: one.batch_size) for group in groups.values()]
+
+
+def _advice(
+    series: list[BenchSeries], configured: int | None, command: Callable[[str, int, int], str | None]
+) -> BenchAdvice:
+    throughputs = {one.batch_size: one.figures.samples_per_second for one in series if one.figures is not None}
+    best = max(throughputs, key=throughputs.__getitem__)
+    chosen = min(size for size, throughput in throughputs.items() if throughput >= CLOSE_ENOUGH * throughputs[best])
+    row = next(one for one in series if one.batch_size == chosen)
+    assert row.steps_per_epoch is not None and row.last_batch_size is not None  # noqa: PT018
+    n_epoch = (row.steps_per_epoch - 1) * chosen + row.last_batch_size
+    return BenchAdvice(
+        backend=row.backend,
+        threads=row.threads,
+        phase=row.phase,
+        batch_size=chosen,
+        samples_per_second=throughputs[chosen],
+        best_batch_size=best,
+        best_samples_per_second=throughputs[best],
+        steps_per_epoch=row.steps_per_epoch,
+        last_batch_size=row.last_batch_size,
+        configured_batch_size=configured,
+        configured_steps_per_epoch=math.ceil(n_epoch / configured) if configured else None,
+        command=command(row.backend, row.threads, chosen) if row.phase == "train" else None,
+    )
+
+
+def warn(
+    series: Sequence[BenchSeries], subjects: Sequence[BenchSubject], settings: BenchSettings, *,
+    n_cores: int, busy_cores: float | None,
+) -> tuple[str, ...]:  # fmt: skip
+    """What makes the figures doubtful, with the flag that helps. One line for all sizes of a series."""
+    return (
+        *_too_many_threads(subjects, n_cores),
+        *_busy(busy_cores, n_cores),
+        *(line for group in _groups(series) for line in _of_group(group, settings, subjects)),
+    )
+
+
+def _too_many_threads(subjects: Sequence[BenchSubject], n_cores: int) -> Iterator[str]:
+    for threads in sorted({subject.threads for subject in subjects if subject.device == "cpu"}):
+        if threads > n_cores:
+            yield (
+                f"{threads} threads share {n_cores} cores and wait for one another; "
+                f"use --threads {n_cores} for what this machine can do"
+            )
+
+
+def _busy(busy_cores: float | None, n_cores: int) -> Iterator[str]:
+    if busy_cores is not None and busy_cores > _BUSY_CORES:
+        yield (
+            f"other programs kept {busy_cores:.1f} of {n_cores} cores busy meanwhile: the times are longer than this "
+            "machine needs; run again when it is idle, or with a longer --max-time"
+        )
+
+
+def _of_group(series: list[BenchSeries], settings: BenchSettings, subjects: Sequence[BenchSubject]) -> Iterator[str]:
+    measured = [(one, one.figures) for one in series if one.figures is not None]
+    name = f"{series[0].backend} {series[0].phase}"
+    if len({one.threads for one in subjects}) > 1:
+        name += f" with {series[0].threads} threads"
+    wide = {one.batch_size: figures.spread for one, figures in measured if figures.spread > _WIDE_SPREAD}
+    if wide:
+        yield (
+            f"{name}: the times of {_sizes(wide)} spread by more than 10 % (quartiles {max(wide.values()):.0%} apart); "
+            f"--max-time {_longer(settings.max_seconds)} takes more samples, and other programs are better closed"
+        )
+    resolution = next(one.clock_resolution_seconds for one in subjects if one.backend == series[0].backend)
+    coarse = [
+        one.batch_size
+        for one, figures in measured
+        if resolution > _COARSE_CLOCK * figures.median_seconds * (one.calls_per_sample or 1)
+    ]
+    if coarse:
+        yield f"{name}: the clock ticks every {resolution:.2g} s, too coarse for {_sizes(coarse)}; use larger --sizes"
+    yield from _long_first_calls(name, measured, settings)
+
+
+def _long_first_calls(
+    name: str, measured: Iterable[tuple[BenchSeries, BenchFigures]], settings: BenchSettings
+) -> Iterator[str]:
+    ratios = {
+        one.batch_size: one.first_call_seconds / figures.median_seconds
+        for one, figures in measured
+        if one.first_call_seconds is not None
+    }
+    long = {size: ratio for size, ratio in ratios.items() if ratio > _LONG_FIRST_CALL}
+    if not long:
+        return
+    remedy = "it is shorter without --compile" if settings.compiled else "a longer --max-time warms up for longer"
+    yield (
+        f"{name}: the first call with {_sizes(long)} took up to {max(long.values()):,.0f} times the median; it is "
+        f"shown apart and in no median, but a program that makes few calls pays it ({remedy})"
+    )
+
+
+def _sizes(sizes: Iterable[int]) -> str:
+    numbers = [f"{size:,}" for size in sizes]
+    listed = numbers[0] if len(numbers) == 1 else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    return f"batches of {listed}"
+
+
+def _longer(seconds: float) -> str:
+    return f"{4 * seconds:g}"

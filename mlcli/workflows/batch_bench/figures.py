@@ -1,0 +1,81 @@
+"""From samples to figures: what a table of batch sizes shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlcli.bench_records import BenchFigures, BenchSeries, BenchSubject, Phase
+from mlcli.models.layers import Network
+from mlcli.models.operations import forward_flops, train_flops
+from mlcli.statistics import median, median_interval, quantile
+from mlcli.workflows.batch_bench.rounds import Cell
+
+
+def series_of(cell: Cell, subject: BenchSubject, n_held: int, network: Network | None) -> BenchSeries:
+    """The series of a cell, its figures included but for the speed-up. n_held: samples of an epoch."""
+    steps = math.ceil(n_held / cell.batch_size)
+    series = BenchSeries(
+        backend=subject.backend,
+        threads=subject.threads,
+        phase=cell.phase,
+        batch_size=cell.batch_size,
+        status="measured" if cell.out_of_memory is None else "out of memory",
+        reason=cell.out_of_memory,
+        steps_per_epoch=steps,
+        last_batch_size=n_held - (steps - 1) * cell.batch_size,
+        loss=cell.loss,
+        first_call_seconds=cell.first_call_seconds,
+        calls_per_sample=cell.calls_per_sample,
+        samples=tuple(cell.samples),
+        sampled_seconds=cell.sampled_seconds,
+        warmup_seconds=cell.warmup_seconds,
+        peak_memory_bytes=cell.peak_memory_bytes,
+    )
+    if cell.out_of_memory is not None:
+        return series
+    return replace(series, figures=_figures(cell, subject, network))
+
+
+def _figures(cell: Cell, subject: BenchSubject, network: Network | None) -> BenchFigures:
+    seconds = median(cell.samples)
+    flops = _flops_per_sample(network, cell.phase)
+    rate = None if flops is None else flops * cell.batch_size / seconds
+    return BenchFigures(
+        median_seconds=seconds,
+        median_interval=median_interval(cell.samples),
+        first_quartile_seconds=quantile(cell.samples, 0.25),
+        third_quartile_seconds=quantile(cell.samples, 0.75),
+        p95_seconds=quantile(cell.samples, 0.95),
+        seconds_per_sample=seconds / cell.batch_size,
+        samples_per_second=cell.batch_size / seconds,
+        speedup=1.0,
+        flops=rate,
+        share_of_peak=rate / subject.peak_flops if rate and subject.peak_flops else None,
+    )
+
+
+def _flops_per_sample(network: Network | None, phase: Phase) -> int | None:
+    if network is None:
+        return None
+    return forward_flops(network) if phase == "forward" else train_flops(network)
+
+
+def with_speedups(series: Sequence[BenchSeries]) -> tuple[BenchSeries, ...]:
+    """Each throughput over that of the smallest size measured of the same engine, thread count and phase."""
+    base: dict[tuple[str, int, Phase], float] = {}
+    for one in sorted(series, key=lambda one: one.batch_size):
+        if one.figures is not None:
+            base.setdefault((one.backend, one.threads, one.phase), one.figures.samples_per_second)
+    return tuple(
+        one
+        if one.figures is None
+        else replace(
+            one,
+            figures=replace(
+                one.figures, speedup=one.figures.samples_per_second / base[one.backend, one.threads, one.phase]
+            ),
+        )
+        for one in series
+    )
