@@ -15,7 +15,10 @@ import typer
 
 from mlcli import __version__
 from mlcli.cli import (
+    batch_bench_command,
+    compare_command,
     config_command,
+    convert_command,
     data_command,
     evaluate_command,
     parity_command,
@@ -34,9 +37,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train_command.train)
+app.command("compare")(compare_command.compare)
 app.command("evaluate")(evaluate_command.evaluate)
 app.command("predict")(predict_command.predict)
+app.command("convert")(convert_command.convert)
 app.command("parity")(parity_command.parity)
+app.command("batch-bench")(batch_bench_command.batch_bench)
 app.command("receipt")(receipt_command.receipt)
 app.add_typer(config_command.app, name="config")
 app.add_typer(data_command.app, name="data")
