@@ -189,11 +189,10 @@ def cost_sentence(cost: MatrixCost) -> str:
     """What the matrix took, e.g. `9 cells: 4 reused, 5 run in 31.2 s (cells 22.0 s, starting processes 9.1 s, ...)`."""
     counts = [f"{cost.n_reused} reused"] if cost.n_reused else []
     counts += [f"{cost.n_failed} failed"] if cost.n_failed else []
-    n_cells = cost.n_reused + cost.n_run
     if not cost.n_run:
-        return f"{n_cells} cells: {', '.join(counts) or 'none run'}"
+        return f"{cost.n_cells} cells: {', '.join(counts) or 'none run'}"
     rest = cost.wall_seconds - cost.cells_seconds - cost.starting_seconds
     parts = [f"their own times {cost.cells_seconds:.1f} s", f"starting processes {cost.starting_seconds:.1f} s"]
     parts += [] if cost.contended or cost.n_failed else [f"the rest {max(rest, 0):.2f} s"]
     counts.append(f"{cost.n_run} run in {cost.wall_seconds:.1f} s ({', '.join(parts)})")
-    return f"{n_cells} cells: {', '.join(counts)}"
+    return f"{cost.n_cells} cells: {', '.join(counts)}"

@@ -100,6 +100,7 @@ class MatrixCost:
     clocks, and from the end of these to the end of the processes.
     """
 
+    n_cells: int
     n_run: int
     n_reused: int
     n_failed: int

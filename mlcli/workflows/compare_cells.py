@@ -234,7 +234,8 @@ def _error_in(log: Path) -> str | None:
     if not starts:
         return lines[-1].strip() if lines else None
     first = lines[starts[-1]].removeprefix("mlcli: ")
-    return "; ".join([first, *(line.strip() for line in lines[starts[-1] + 1 :] if line.strip())])
+    others = [line.strip() for line in lines[starts[-1] + 1 :] if line.strip()]
+    return "; ".join([first, *(line for line in others if "--debug" not in line)])
 
 
 def _write(path: Path, text: str) -> None:

@@ -67,7 +67,7 @@ def run_matrix(
         [_gathered(outcome, runs_directory, is_reused=index in known) for index, outcome in enumerate(outcomes)],
         reference=options.reference,
         allow_different_data=options.allow_different_data,
-        cost=_cost(outcomes, len(known), wall, contended=options.jobs > 1),
+        cost=_cost(outcomes, wall, contended=options.jobs > 1),
     )
 
 
@@ -126,7 +126,7 @@ def _gathered(outcome: CellOutcome, runs_directory: Path, *, is_reused: bool) ->
     return gathered(outcome.finished.directory, runs_directory, is_reused=is_reused)
 
 
-def _cost(outcomes: Sequence[CellOutcome], n_known: int, wall: float, *, contended: bool) -> MatrixCost:
+def _cost(outcomes: Sequence[CellOutcome], wall: float, *, contended: bool) -> MatrixCost:
     ran = [
         (outcome.wall_seconds, _total(outcome.finished.record.timing))
         for outcome in outcomes
@@ -135,7 +135,8 @@ def _cost(outcomes: Sequence[CellOutcome], n_known: int, wall: float, *, contend
     n_failed = sum(outcome.finished is None for outcome in outcomes)
     n_reused = sum(outcome.finished is not None and outcome.wall_seconds is None for outcome in outcomes)
     return MatrixCost(
-        n_run=len(outcomes) - n_known,
+        n_cells=len(outcomes),
+        n_run=sum(outcome.wall_seconds is not None for outcome in outcomes),
         n_reused=n_reused,
         n_failed=n_failed,
         wall_seconds=wall,

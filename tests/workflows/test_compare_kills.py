@@ -1,0 +1,101 @@
+"""A matrix that is killed without warning, the compare itself or one of its cells, loses and repeats nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+N_KILLS = 2
+N_SEEDS = 2
+
+
+def _command(runs_directory: Path) -> list[str]:
+    options = ["--backends", "sklearn", "--seeds", str(N_SEEDS), "--vary", "optimizer.max_iter=30,200"]
+    options += ["--set", "dataset=iris", "--set", "model=logistic", "--runs-dir", str(runs_directory)]
+    config = runs_directory.parent / "iris.yaml"
+    config.write_text("dataset: iris\nmodel: logistic\n")
+    return [sys.executable, "-m", "mlcli", "compare", str(config), *options, "--format", "json", "--quiet"]
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def _kill_at_random(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
+    """Wait a while, then kill the compare or the cell that it runs; False where it was over before."""
+    cell = _first_cell(process)
+    time.sleep(rng.uniform(0, 1.5))
+    if cell is None or process.poll() is not None:
+        return False
+    try:
+        if rng.random() < 0.5:
+            cell.kill()
+        else:
+            process.kill()
+            process.wait(timeout=10)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def _first_cell(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children():
+                return child
+        time.sleep(0.02)
+    return None
+
+
+def _result(command: list[str]) -> dict:
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def _without_times(document: dict) -> list:
+    return [
+        [
+            variant["label"],
+            [[run["seed"], run["accuracy"], run["loss"], run["n_parameters"]] for run in variant["runs"]],
+        ]
+        for variant in document["variants"]
+    ]
+
+
+def _finished_experiments(runs_directory: Path) -> Counter[str]:
+    records = [json.loads(path.read_text()) for path in runs_directory.glob("*/metrics.json")]
+    return Counter(record["digests"]["experiment"] for record in records if record["status"] == "finished")
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_nothing_is_lost_or_repeated(tmp_path, seed):
+    rng = random.Random(seed)
+    runs = tmp_path / "killed" / "runs"
+    runs.mkdir(parents=True)
+    command = _command(runs)
+    n_kills = 0
+    process = _start(command)
+    while n_kills < N_KILLS and sum(_finished_experiments(runs).values()) < 2 * N_SEEDS:
+        if process.poll() is not None:
+            process = _start(command)
+        n_kills += _kill_at_random(process, rng)
+    process.kill()
+    process.wait(timeout=10)
+    assert n_kills > 0
+    final = _result(command)
+    counts = _finished_experiments(runs)
+    assert len(counts) == 2 * N_SEEDS
+    assert set(counts.values()) == {1}
+    quiet = tmp_path / "undisturbed" / "runs"
+    quiet.mkdir(parents=True)
+    assert _without_times(final) == _without_times(_result(_command(quiet)))
