@@ -22,10 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
 	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
 
-demo: $(STAMP) ## Train the same model on all three engines
-	$(BIN)/mlcli train configs/digits_mlp.yaml --backend sklearn
-	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
-	$(BIN)/mlcli train configs/digits_mlp.yaml --backend keras
+demo: $(STAMP) ## Compare all three engines on the digits, three seeds each
+	$(BIN)/mlcli compare configs/digits_mlp.yaml --backends sklearn,torch,keras --seeds 3
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
