@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before numpy and torch are imported anywhere: threads that spin while idle slow everything down on a busy machine.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
+
+if TYPE_CHECKING:
+    from mlcli.workflows.stored_run import StoredRun
 
 _GIVEN_DATA_DIR = os.environ.get("MLCLI_TEST_DATA_DIR")
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "datasets"
@@ -30,6 +36,15 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     for name in [name for name in os.environ if name.startswith("MLCLI_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLCLI_DATA_DIR", str(tmp_path_factory.getbasetemp() / "empty-data"))
+
+
+@pytest.fixture(autouse=True)
+def _denormals_as_they_were() -> Iterator[None]:
+    """Engines let the processor flush denormal numbers to zero; what runs later must not inherit that."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +72,60 @@ def _prepare(data_dir: Path) -> None:
 
     for name in ("mnist", "fashion"):
         load_dataset(DatasetConfig(name=name), data_dir=data_dir, offline=True)
+
+
+@pytest.fixture(scope="session")
+def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs directory with three finished runs: a torch mlp on digits, and a logistic regression and a forest on iris.
+
+    Tests read it; those that damage a run copy it first.
+    """
+    from mlcli.config.schema import ExperimentConfig
+    from mlcli.report.progress import QuietProgress
+    from mlcli.workflows.plan import make_plan
+    from mlcli.workflows.train import Places, train
+
+    directory = tmp_path_factory.mktemp("stored-runs")
+    forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": {"n_estimators": 10}}
+    for settings in (
+        {
+            "name": "digits",
+            "backend": "torch",
+            "dataset": {"name": "digits", "validation": 0.2},
+            "model": {"name": "mlp", "hidden": (32,), "dropout": 0.1},
+            "training": {"epochs": 4, "batch_size": 32},
+        },
+        {"name": "iris", "backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}},
+        {"name": "forest", "backend": "sklearn", "dataset": {"name": "iris"}, "model": forest},
+    ):
+        plan = make_plan(ExperimentConfig.model_validate(settings))
+        places = Places(directory, directory / f"20260101T000000Z_{settings['name']}")
+        train(plan, places, 1, QuietProgress(show_notes=False))
+    return directory
+
+
+@pytest.fixture
+def digits_run(stored_runs: Path) -> StoredRun:
+    from mlcli.workflows.stored_run import open_run
+
+    return open_run("20260101T000000Z_digits", stored_runs)
+
+
+@pytest.fixture
+def iris_run(stored_runs: Path) -> StoredRun:
+    from mlcli.workflows.stored_run import open_run
+
+    return open_run("20260101T000000Z_iris", stored_runs)
+
+
+@pytest.fixture
+def forest_run(stored_runs: Path) -> StoredRun:
+    from mlcli.workflows.stored_run import open_run
+
+    return open_run("20260101T000000Z_forest", stored_runs)
+
+
+@pytest.fixture
+def digits_copy(stored_runs: Path, tmp_path: Path) -> Path:
+    """A copy of the digits run, to be damaged."""
+    return Path(shutil.copytree(stored_runs / "20260101T000000Z_digits", tmp_path / "copy"))
