@@ -55,7 +55,6 @@ class CsvFile:
                 chunksize=rows_per_batch(self.expected),
                 encoding=_ENCODING,
                 skipinitialspace=True,
-                float_precision="round_trip",
             )
         while (chunk := self._next(reader)) is not None:
             # pandas would name a second column of the same name in its own way.
@@ -104,7 +103,8 @@ def open_csv(path: Path, expected: Preprocessing) -> CsvFile:
     if doubled:
         raise DataError(f"{path}: column {doubled[0]!r} is there twice")
     has_header = bool(expected.feature_names) or not all(map(_is_number, columns))
-    if not has_header:
+    if not expected.feature_names:
+        # Pixels are known by their place, and their names may repeat.
         columns = [f"pixel {index}" for index in range(len(columns))]
     sample_columns(str(path), columns, expected)
     return CsvFile(path, expected, columns, has_header)

@@ -59,7 +59,7 @@ def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[Predic
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file, ExitStack() as stack:
-            target = _Target(file, lambda: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)))
+            target = _Target(file, path.parent, stack)
             writer = _WRITERS[path.suffix.lower()](target, class_names)
             yield writer
             writer.finish()
@@ -74,10 +74,15 @@ def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[Predic
 
 @dataclass(frozen=True)
 class _Target:
-    """The file to write, and unnamed files beside it for what must wait until the end."""
+    """The file to write, and what is to be closed before it however the writing ends."""
 
     file: IO[bytes]
-    new_scratch: Callable[[], IO[bytes]]
+    folder: Path
+    closing: ExitStack
+
+    def new_scratch(self) -> IO[bytes]:
+        """An unnamed file beside the target, for what must wait until the end."""
+        return self.closing.enter_context(tempfile.TemporaryFile(dir=self.folder))
 
 
 class _CsvWriter:
@@ -129,7 +134,7 @@ class _ParquetWriter:
     """The columns of the .csv file."""
 
     def __init__(self, target: _Target, class_names: Sequence[str]) -> None:
-        self._file = target.file
+        self._target = target
         self._class_names = class_names
         self._n_written = 0
         self._writer: Any = None
@@ -145,7 +150,8 @@ class _ParquetWriter:
             arrays += list(np.ascontiguousarray(scores.probabilities.T))
         table = pa.table(dict(zip(_columns(names, scores, self._class_names), map(pa.array, arrays), strict=True)))
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
+            self._writer = pyarrow.parquet.ParquetWriter(self._target.file, table.schema)
+            self._target.closing.callback(self._writer.close)
         self._writer.write_table(table)
         self._n_written += len(labels)
 

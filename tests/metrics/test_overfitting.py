@@ -1,0 +1,38 @@
+"""Where overfitting begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlcli.metrics.overfitting import overfitting
+from mlcli.records import EpochRecord
+
+
+def history(train, validation):
+    return [
+        EpochRecord(epoch, 0.1, loss, 0.5, other, 0.5, 1.0, 1.0, False)
+        for epoch, (loss, other) in enumerate(zip(train, validation, strict=True), start=1)
+    ]
+
+
+def test_it_begins_after_the_least_validation_loss():
+    finding = overfitting(history([1.0, 0.5, 0.3, 0.2], [1.0, 0.6, 0.7, 0.9]))
+    assert (finding.least_epoch, finding.begins) == (2, 3)
+    assert finding.rise == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "least_epoch"),
+    [
+        ([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], 3),  # still falling
+        ([1.0, 0.5, 0.3], [1.0, 0.600, 0.62], 2),  # within noise
+        ([1.0, 0.5, 0.7], [1.0, 0.6, 0.9], 2),  # both rise: training goes wrong, which is another thing
+    ],
+)
+def test_otherwise_it_does_not_begin(train, validation, least_epoch):
+    finding = overfitting(history(train, validation))
+    assert (finding.least_epoch, finding.begins) == (least_epoch, None)
+
+
+def test_nothing_can_be_said_without_validation():
+    assert overfitting(history([1.0, 0.5], [None, None])) is None
