@@ -88,15 +88,15 @@ class BenchSeries:
     threads: int
     phase: Phase
     batch_size: int
+    steps_per_epoch: int  # ceil(n / batch_size)
+    last_batch_size: int
     status: Literal["measured", "out of memory", "not applicable"]
     reason: str | None = None
-    steps_per_epoch: int | None = None  # ceil(n / batch_size)
-    last_batch_size: int | None = None
     loss: float | None = None  # mean cross-entropy of the first batch before any training, nats per sample
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
     samples: tuple[float, ...] = ()
-    sampled_seconds: float = 0.0  # the first call and all samples
+    sampled_seconds: float = 0.0  # of all samples together
     warmup_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     figures: BenchFigures | None = None
@@ -122,16 +122,16 @@ class BenchAdvice:
 
 @dataclass(frozen=True)
 class BenchTiming:
-    """Where the wall time went: wall = startup + sampled + warm-up + harness."""
+    """Where the wall time went: wall = startup + measured + warm-up + harness."""
 
     wall_seconds: float
     startup_seconds: float
-    sampled_seconds: float
+    measured_seconds: float  # first calls, samples and matrix products
     warmup_seconds: float
 
     @property
     def harness_seconds(self) -> float:
-        return self.wall_seconds - self.startup_seconds - self.sampled_seconds - self.warmup_seconds
+        return self.wall_seconds - self.startup_seconds - self.measured_seconds - self.warmup_seconds
 
     @property
     def unmeasured_share(self) -> float:

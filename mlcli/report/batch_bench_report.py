@@ -83,7 +83,7 @@ def closing_lines(record: BatchBenchRecord) -> list[str]:
         "both as shares of the median"
     )
     lines.append(
-        f"measured for {timing.sampled_seconds:.1f} s of {timing.wall_seconds - timing.startup_seconds:.1f} s, after "
+        f"measured for {timing.measured_seconds:.1f} s of {timing.wall_seconds - timing.startup_seconds:.1f} s, after "
         f"{timing.startup_seconds:.1f} s to start ({timing.unmeasured_share:.0%} warm-up and overhead)"
     )
     for advice in record.advice:

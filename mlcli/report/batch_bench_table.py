@@ -94,7 +94,5 @@ def _cells(series: BenchSeries, columns: Sequence[_Column]) -> list[str]:
 
 def _steps(series: BenchSeries) -> str:
     """`469, last 96`: batches in an epoch, and the length of the last one where it is short."""
-    if series.steps_per_epoch is None or series.last_batch_size is None:
-        return ""
     is_short = series.last_batch_size != series.batch_size
     return f"{series.steps_per_epoch:,}" + (f", last {series.last_batch_size:,}" if is_short else "")

@@ -43,7 +43,6 @@ def _advice(
     best = max(throughputs, key=throughputs.__getitem__)
     chosen = min(size for size, throughput in throughputs.items() if throughput >= CLOSE_ENOUGH * throughputs[best])
     row = next(one for one in series if one.batch_size == chosen)
-    assert row.steps_per_epoch is not None and row.last_batch_size is not None  # noqa: PT018
     n_epoch = (row.steps_per_epoch - 1) * chosen + row.last_batch_size
     return BenchAdvice(
         backend=row.backend,

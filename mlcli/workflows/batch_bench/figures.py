@@ -15,16 +15,16 @@ from mlcli.workflows.batch_bench.rounds import Cell
 
 def series_of(cell: Cell, subject: BenchSubject, n_held: int, network: Network | None) -> BenchSeries:
     """The series of a cell, its figures included but for the speed-up. n_held: samples of an epoch."""
-    steps = math.ceil(n_held / cell.batch_size)
+    steps, last_batch_size = steps_of_epoch(n_held, cell.batch_size)
     series = BenchSeries(
         backend=subject.backend,
         threads=subject.threads,
         phase=cell.phase,
         batch_size=cell.batch_size,
+        steps_per_epoch=steps,
+        last_batch_size=last_batch_size,
         status="measured" if cell.out_of_memory is None else "out of memory",
         reason=cell.out_of_memory,
-        steps_per_epoch=steps,
-        last_batch_size=n_held - (steps - 1) * cell.batch_size,
         loss=cell.loss,
         first_call_seconds=cell.first_call_seconds,
         calls_per_sample=cell.calls_per_sample,
@@ -36,6 +36,12 @@ def series_of(cell: Cell, subject: BenchSubject, n_held: int, network: Network |
     if cell.out_of_memory is not None:
         return series
     return replace(series, figures=_figures(cell, subject, network))
+
+
+def steps_of_epoch(n_samples: int, batch_size: int) -> tuple[int, int]:
+    """Batches in an epoch, and the length of the last one."""
+    steps = math.ceil(n_samples / batch_size)
+    return steps, n_samples - (steps - 1) * batch_size
 
 
 def _figures(cell: Cell, subject: BenchSubject, network: Network | None) -> BenchFigures:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import mlcli.errors
 from mlcli.errors import MlcliError
@@ -20,6 +21,12 @@ from mlcli.workflows.batch_bench.visits import Introduction, SubjectSpec, Visit,
 
 _COMMAND = (sys.executable, "-m", "mlcli.workflows.batch_bench.worker")
 _KILLED = "the system ended the process with SIGKILL, as it does when memory runs out"
+
+
+@contextmanager
+def _log_file() -> Iterator[IO[str]]:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+        yield file
 
 
 class SubjectProcess:
@@ -34,7 +41,8 @@ class SubjectProcess:
 
     def _start(self) -> None:
         self.started = time.perf_counter()
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
+        self._files = ExitStack()
+        self._log = self._files.enter_context(_log_file())
         self._process = subprocess.Popen(
             _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, encoding="utf-8",
             env=self._environment,
@@ -53,7 +61,7 @@ class SubjectProcess:
         """End the process; it is killed where it does not end by itself at once."""
         self._process.kill()
         self._process.communicate()
-        self._log.close()
+        self._files.close()
 
     def introduction(self) -> Introduction:
         """Wait until the process is ready. The errors of errors.py where the engine cannot be built."""

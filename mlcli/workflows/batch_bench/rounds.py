@@ -41,7 +41,7 @@ class Cell:
     phase: Phase
     batch_size: int
     samples: list[float] = field(default_factory=list)
-    sampled_seconds: float = 0.0
+    sampled_seconds: float = 0.0  # without the first call, which may be a long compilation
     warmup_seconds: float = 0.0
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
@@ -56,7 +56,7 @@ class Cell:
         self.out_of_memory = visited.out_of_memory
         self.samples += visited.samples
         self.warmup_seconds += visited.warmup_seconds
-        self.sampled_seconds += sum(visited.samples) * visited.calls_per_sample + (visited.first_call_seconds or 0.0)
+        self.sampled_seconds += sum(visited.samples) * visited.calls_per_sample
         if self.first_call_seconds is None:
             self.first_call_seconds = visited.first_call_seconds
         if self.loss is None:

@@ -24,7 +24,7 @@ from mlcli.errors import UsageError
 from mlcli.runs import utc_now
 from mlcli.workflows.batch_bench.advice import advise, warn
 from mlcli.workflows.batch_bench.busy import Bystanders, busy_cores_now
-from mlcli.workflows.batch_bench.figures import series_of, with_speedups
+from mlcli.workflows.batch_bench.figures import series_of, steps_of_epoch, with_speedups
 from mlcli.workflows.batch_bench.ladder import fitting_sizes
 from mlcli.workflows.batch_bench.process import SubjectProcess
 from mlcli.workflows.batch_bench.rounds import BenchObserver, Rounds
@@ -188,7 +188,8 @@ class _Benchmark:
             timing=BenchTiming(
                 wall_seconds=wall_seconds,
                 startup_seconds=startup_seconds,
-                sampled_seconds=in_products + sum(cell.sampled_seconds for cell in rounds.cells),
+                measured_seconds=in_products
+                + sum(cell.sampled_seconds + (cell.first_call_seconds or 0.0) for cell in rounds.cells),
                 warmup_seconds=sum(cell.warmup_seconds for cell in rounds.cells),
             ),
             environment=describe_environment(
@@ -202,14 +203,22 @@ class _Benchmark:
         cells = sorted(rounds.cells, key=lambda cell: (cell.subject, cell.phase, cell.batch_size))
         networks = [self._task.plans[backend].network for backend, _ in self._pairs]
         measured = [series_of(cell, subjects[cell.subject], n_samples, networks[cell.subject]) for cell in cells]
-        return (*with_speedups(measured), *self._not_applicable(sorted({cell.batch_size for cell in cells})))
+        return (*with_speedups(measured), *self._not_applicable(sorted({cell.batch_size for cell in cells}), n_samples))
 
-    def _not_applicable(self, sizes: Sequence[int]) -> list[BenchSeries]:
+    def _not_applicable(self, sizes: Sequence[int], n_samples: int) -> list[BenchSeries]:
         """Rows for the training steps that engines which fit in one call do not have."""
         if "train" not in self._settings.phases:
             return []
         return [
-            BenchSeries(backend, threads, "train", size, "not applicable", reason=_why_not_trained(plan))
+            BenchSeries(
+                backend,
+                threads,
+                "train",
+                size,
+                *steps_of_epoch(n_samples, size),
+                "not applicable",
+                reason=_why_not_trained(plan),
+            )
             for backend, threads in self._pairs
             for plan in [self._task.plans[backend]]
             if not plan.in_passes
