@@ -6,13 +6,13 @@ which takes about as long as importing torch itself, and because a call to them 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
-from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
@@ -21,7 +21,10 @@ from mlcli.errors import UsageError
 
 @dataclass
 class _Group:
-    """Parameters that share a weight decay, with their moments. slots: name -> one tensor a parameter."""
+    """Parameters that share a weight decay, with their moments. slots: name -> one tensor a parameter.
+
+    scratch: one tensor a parameter, for RMSprop alone, which needs nothing of what is in it.
+    """
 
     names: list[str]
     parameters: list[Tensor]
@@ -29,6 +32,7 @@ class _Group:
     weight_decay: float
     slots: dict[str, list[Tensor]]
     steps: list[Tensor]
+    scratch: list[Tensor]
 
 
 class TorchOptimizer:
@@ -56,8 +60,12 @@ class TorchOptimizer:
     ) -> _Group:
         tensors = [parameters[name] for name in chosen]
         slots = {slot: [torch.zeros_like(tensor) for tensor in tensors] for slot in self._slot_names}
-        steps = [torch.zeros((), dtype=torch.float32, device=tensor.device) for tensor in tensors]
-        return _Group(list(chosen), tensors, [names.index(name) for name in chosen], weight_decay, slots, steps)
+        is_rmsprop = isinstance(self._config, RmsProp)
+        first_step = math.inf if is_rmsprop else 0.0
+        steps = [torch.full((), first_step, dtype=torch.float32, device=tensor.device) for tensor in tensors]
+        scratch = [torch.zeros_like(tensor) for tensor in tensors] if is_rmsprop else []
+        positions = [names.index(name) for name in chosen]
+        return _Group(list(chosen), tensors, positions, weight_decay, slots, steps, scratch)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
@@ -81,10 +89,12 @@ class TorchOptimizer:
                     beta2=config.beta2, lr=lr, weight_decay=group.weight_decay, eps=config.epsilon, maximize=False,
                 )  # fmt: skip
             case RmsProp():
-                rmsprop(
-                    group.parameters, gradients, slots["second_moment"], [], [], group.steps,
-                    foreach=True, lr=lr, alpha=config.decay, eps=config.epsilon,
-                    weight_decay=group.weight_decay, momentum=0.0, centered=False,
+                # RMSprop is Adam with beta1 = 0 at step infinity, where the bias corrections are 1. torch has a fused
+                # Adam, which goes through memory once, and no fused RMSprop.
+                adam(
+                    group.parameters, gradients, group.scratch, slots["second_moment"], [], group.steps,
+                    fused=True, amsgrad=False, beta1=0.0, beta2=config.decay,
+                    lr=lr, weight_decay=group.weight_decay, eps=config.epsilon, maximize=False,
                 )  # fmt: skip
 
     def slots(self) -> dict[str, Tensor]:
@@ -95,6 +105,8 @@ class TorchOptimizer:
             for slot, tensors in group.slots.items()
             for name, tensor in zip(group.names, tensors, strict=True)
         }
+        if isinstance(self._config, RmsProp):  # whose step count never changes
+            return named
         for group in self._groups:
             named |= {f"step.{name}": step for name, step in zip(group.names, group.steps, strict=True)}
         return named
