@@ -63,6 +63,14 @@ def train(
         int | None,
         typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of a finished run: a directory, a run id, a unique prefix of one, or last.",
+            metavar="RUN",
+            rich_help_panel=EXPERIMENT_PANEL,
+        ),
+    ] = None,
     settings: Settings = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
@@ -136,13 +144,19 @@ def train(
             "runtime.threads": threads,
             "runtime.deterministic": deterministic or None,
             "name": name,
+            "init_from.run": init_from,
         },
         settings=settings or [],
     )
     n_threads = _settle_threads(experiment)
     from mlcli.workflows.plan import describe_plan, make_plan
 
+    places = _places(runs_dir, out, data_dir, offline)
     plan = make_plan(experiment)
+    if experiment.init_from:
+        from mlcli.workflows.init_from import settled
+
+        plan = settled(plan, places.runs_directory)
     if print_config:
         from mlcli.config.dump import to_yaml
 
@@ -152,9 +166,7 @@ def train(
 
         print_plan(describe_plan(plan, n_threads), plan.config, output_format)
     else:
-        result = _train(
-            plan, _places(runs_dir, out, data_dir, offline), n_threads, training_flags=(if_needed, quiet, verbose)
-        )
+        result = _train(plan, places, n_threads, training_flags=(if_needed, quiet, verbose))
         from mlcli.report.train_report import print_run
 
         print_run(result.record, result.directory, output_format, is_reused=result.is_reused)

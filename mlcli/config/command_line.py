@@ -21,6 +21,7 @@ _FLAGS = {
     "model.name": "--model",
     "optimizer.name": "--optimizer",
     "schedule.name": "--schedule",
+    "init_from.run": "--init-from",
 }
 
 

@@ -2,8 +2,8 @@
 
 Mappings merge key by key. A `model`, `optimizer` or `schedule` that states another name than the one below
 replaces it whole, because the settings of one optimizer mean nothing to another; an estimator of another class
-drops the parameters of the one below. A `dataset` of another name keeps the other keys: splits, scaling and limit
-mean the same for all data. Everything else is replaced by the upper layer.
+drops the parameters of the one below, and an `init_from` of another run its digest. A `dataset` of another name keeps
+the other keys: splits, scaling and limit mean the same for all data. Everything else is replaced by the upper layer.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def _what_stays(lower: Node, upper: Node) -> Node:
     for section in _REPLACED_BY_NAME:
         lower = _without_other_name(lower, upper, section)
     lower = _without_other_parameters(lower, upper)
+    lower = _without_other_start(lower, upper)
     below, above = lower.get("backends"), upper.get("backends")
     if below is None or above is None:
         return lower
@@ -60,6 +61,13 @@ def _without_other_parameters(lower: Node, upper: Node) -> Node:
     if below is None or above is None or below.content == above.content:
         return lower
     return _with_node(lower, "model", without(lower.entries["model"].node, "parameters"))
+
+
+def _without_other_start(lower: Node, upper: Node) -> Node:
+    below, above = lower.get("init_from", "run"), upper.get("init_from", "run")
+    if below is None or above is None or below.content == above.content:
+        return lower
+    return without(lower, "init_from")
 
 
 def _with_node(parent: Node, key: Key, node: Node) -> Node:

@@ -19,6 +19,7 @@ from mlcli.config.frozen import FrozenDict, frozen
 from mlcli.config.values import (
     DEVICE_PATTERN,
     NAME_PATTERN,
+    SHA256_PATTERN,
     Device,
     Fraction,
     NonNegativeFloat,
@@ -27,6 +28,7 @@ from mlcli.config.values import (
     Rate,
     RunName,
     Seed,
+    Sha256,
     TestPart,
     ValidationPart,
 )
@@ -112,6 +114,17 @@ class EstimatorModel(Section):
 
 
 ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
+
+
+class InitFrom(Section):
+    """The finished run whose weights training starts from. The optimizer starts afresh."""
+
+    run: str = Field(min_length=1, description="a directory, a run id, a unique prefix of one, or last")
+    weights: Sha256 | None = Field(
+        None,
+        description="digest of those weights; null: whatever they are; a finished run states it, and is held to it",
+        json_schema_extra={"pattern": SHA256_PATTERN},
+    )
 
 
 class Optimizer(Section):
@@ -262,6 +275,9 @@ class ExperimentConfig(Section):
     seed: Seed = Field(0, description="governs initial weights, batch order and dropout")
     dataset: DatasetConfig = Field(DatasetConfig(), description="which data, and how it is split and scaled")
     model: Annotated[ModelConfig, Field(discriminator="name")] = Field(MlpModel(), description="what is trained")
+    init_from: InitFrom | None = Field(
+        None, description="start from the weights of a finished run; null: from weights drawn by the seed"
+    )
     optimizer: Annotated[OptimizerConfig, Field(discriminator="name")] | None = Field(
         None, description="null: lbfgs for scikit-learn's logistic regression, adam elsewhere"
     )

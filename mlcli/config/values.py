@@ -15,6 +15,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -32,6 +33,12 @@ def _run_name(value: Any) -> Any:
     return value
 
 
+def _sha256(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(SHA256_PATTERN, value):
+        raise ValueError("must be the 64 hexadecimal digits of a sha256")
+    return value
+
+
 def _in_words(message: str) -> WrapValidator:
     """One message for a choice between kinds of values, where pydantic would report each kind on its own."""
 
@@ -46,6 +53,7 @@ def _in_words(message: str) -> WrapValidator:
 
 Device = Annotated[str, BeforeValidator(_device)]
 RunName = Annotated[str, BeforeValidator(_run_name)]
+Sha256 = Annotated[str, BeforeValidator(_sha256)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _in_words("must be auto, train, or a fraction above 0 and below 1")
 ]

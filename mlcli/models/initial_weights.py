@@ -44,6 +44,6 @@ def _bound(network: Network, index: int, shape: tuple[int, ...]) -> float:
     return math.sqrt(6 / (fan_in + fan_out))
 
 
-def as_precision(weights: Mapping[str, NDArray[np.float64]], precision: str) -> dict[str, NDArray[np.floating]]:
+def as_precision(weights: Mapping[str, NDArray[np.floating]], precision: str) -> dict[str, NDArray[np.floating]]:
     """The weights rounded once to the run's precision, contiguous in C order."""
     return {name: np.ascontiguousarray(array, dtype=precision) for name, array in weights.items()}

@@ -13,8 +13,10 @@ from mlcli.config.schema import DatasetConfig, ExperimentConfig
 from mlcli.data.load import load_dataset
 from mlcli.errors import ConfigError, UsageError
 from mlcli.records import Dataset
+from mlcli.runs import default_runs_directory
 from mlcli.workflows.compare_gather import distinguishing_settings, label_of
 from mlcli.workflows.digests import experiment_digests
+from mlcli.workflows.init_from import settled
 from mlcli.workflows.plan import make_plan
 
 _MOST_CELLS = 10_000
@@ -32,6 +34,7 @@ class MatrixRequest:
     flags: Mapping[str, object] | None = None
     data_directory: Path | None = None
     offline: bool = False
+    runs_directory: Path | None = None  # where a run under `init_from` is looked for; None: where runs are kept
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def plan_matrix(request: MatrixRequest) -> list[Cell]:
     variant can be run. A variant that one engine cannot do is kept, with the reason.
     """
     rounds = [_configs(request, seed) for seed in _seeds(request)]
-    planned = [[_planned(config) for config in configs] for configs in rounds]
+    runs_directory = request.runs_directory or default_runs_directory()
+    planned = [[_planned(config, runs_directory) for config in configs] for configs in rounds]
     _check(planned[0])
     labels = [label_of(settings) for settings in distinguishing_settings([config for config, _ in planned[0]])]
     datasets: dict[DatasetConfig, Dataset] = {}
@@ -117,9 +121,9 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return key.strip(), values
 
 
-def _planned(config: ExperimentConfig) -> tuple[ExperimentConfig, str | None]:
+def _planned(config: ExperimentConfig, runs_directory: Path) -> tuple[ExperimentConfig, str | None]:
     try:
-        return make_plan(config).config, None
+        return settled(make_plan(config), runs_directory).config, None
     except ConfigError:
         raise
     except UsageError as error:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, str]:
     """Digests of the parts of an experiment and, as "experiment", of all of it with the version of mlcli.
 
-    The name of an experiment is not part of it.
+    The name of an experiment is not part of it, and neither is where the weights lie that it starts from; their
+    digest is.
     """
+    start = config.init_from.model_copy(update={"run": ""}) if config.init_from else None
     digests = {
-        "config": config_digest(config.model_copy(update={"name": None})),
+        "config": config_digest(config.model_copy(update={"name": None, "init_from": start})),
         "dataset": dataset.fingerprint,
         "split": dataset.split_digest,
     }

@@ -173,9 +173,12 @@ def _report(
 def _notes(experiments: Mapping[str, ExperimentConfig | str], pairs: tuple[ParityPair, ...]) -> tuple[str, ...]:
     """What the reader of the verdicts must know."""
     notes = []
-    rates = {dropout_of(experiment) for experiment in experiments.values() if not isinstance(experiment, str)} - {0.0}
+    readable = [experiment for experiment in experiments.values() if not isinstance(experiment, str)]
+    rates = {dropout_of(experiment) for experiment in readable} - {0.0}
     if rates:
         notes.append(f"dropout is off (model.dropout {max(rates):g}): each engine draws it from its own random stream")
+    if any(experiment.init_from for experiment in readable):
+        notes.append("init_from is left out: every engine starts from the weights that the seed draws")
     if any(pair.steps for pair in pairs) and any(pair.reason for pair in pairs):
         notes.append("a pair that cannot be compared does not fail the check; the reason says what is different")
     return tuple(notes)

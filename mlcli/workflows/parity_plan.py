@@ -49,13 +49,15 @@ def _plan_or_reason(experiment: ExperimentConfig | str) -> Plan | str:
 def _in_float64(experiment: ExperimentConfig) -> ExperimentConfig:
     """The experiment without what would make equal engines differ: rounding, GPUs chosen by some, dropout.
 
-    Each engine draws its dropout from its own random stream. Early stopping has no say in single steps.
+    Each engine draws its dropout from its own random stream. Early stopping has no say in single steps, and drawn
+    weights are as good a start as any.
     """
     runtime = experiment.runtime
     device = "cpu" if runtime.device == "auto" else runtime.device
     changes: dict[str, Any] = {
         "runtime": runtime.model_copy(update={"precision": "float64", "device": device}),
         "training": experiment.training.model_copy(update={"early_stopping": None}),
+        "init_from": None,
     }
     if dropout_of(experiment):
         changes["model"] = experiment.model.model_copy(update={"dropout": 0.0})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlcli import __version__
 from mlcli.data.load import load_dataset
 from mlcli.data.preprocessing import preprocessing_of
-from mlcli.engines.contract import Engine
+from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.metrics import score
@@ -22,6 +22,7 @@ from mlcli.workflows.digests import experiment_digests, weights_digest
 from mlcli.workflows.engine_spec import engine_spec
 from mlcli.workflows.environment import describe_environment, peak_memory_bytes
 from mlcli.workflows.epochs import EpochLoop
+from mlcli.workflows.init_from import read_start, settled
 from mlcli.workflows.memory_errors import translated_memory_errors
 from mlcli.workflows.observer import TrainingObserver
 from mlcli.workflows.plan import Plan
@@ -73,7 +74,7 @@ def train(
     With if_needed, a finished run of the same experiment is returned instead. Raises the errors of errors.py; the
     directory of a run that ends early keeps a record with its status and the reason.
     """
-    return _Training(plan, places, threads, observer).run(if_needed)
+    return _Training(settled(plan, places.runs_directory), places, threads, observer).run(if_needed)
 
 
 class _Training:
@@ -142,7 +143,13 @@ class _Training:
     def _initial_weights(self) -> Mapping[str, NDArray[np.floating]] | None:
         if self._plan.network is None:
             return None
-        weights = as_precision(initial_weights(self._plan.network, self._config.seed), self._config.runtime.precision)
+        if self._config.init_from:
+            start = read_start(self._plan, self._places.runs_directory)
+            self._note(start.note)
+            chosen: Weights = start.weights
+        else:
+            chosen = initial_weights(self._plan.network, self._config.seed)
+        weights = as_precision(chosen, self._config.runtime.precision)
         self._progress.digests["initial_weights"] = weights_digest(weights)
         return weights
 

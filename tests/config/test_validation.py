@@ -6,7 +6,7 @@ import pytest
 
 from mlcli.config.schema import Sgd
 
-TOP_LEVEL = "name, backend, seed, dataset, model, optimizer, schedule, training, runtime, backends"
+TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule, training, runtime, backends"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,11 @@ TOP_LEVEL = "name, backend, seed, dataset, model, optimizer, schedule, training,
         ("runtime: {device: 0}", "19: runtime.device: must be auto, cpu, cuda, cuda:N or mps, got 0"),
         ("backend: tensorflow", "10: backend: must be one of sklearn, torch, keras, got 'tensorflow'"),
         ("backend: Torch", "10: backend: must be one of sklearn, torch, keras, got 'Torch' (did you mean 'torch'?)"),
+        (
+            "init_from: {run: a, weights: 0f}",
+            "30: init_from.weights: must be the 64 hexadecimal digits of a sha256, got '0f'",
+        ),
+        ("init_from: {weights: null}", "12: init_from.run: is required"),
         ("sede: 5", "1: sede: unknown key (did you mean 'seed'?)"),
         ("zzzzzz: 5", f"1: zzzzzz: unknown key; known: {TOP_LEVEL}"),
         ('"[key]": 5', f"1: [key]: unknown key; known: {TOP_LEVEL}"),

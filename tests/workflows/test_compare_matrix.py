@@ -36,6 +36,16 @@ def test_vary_is_a_product_and_commas_within_brackets_belong_to_the_value(config
     assert cells[1].label == "hidden=[8,4] lr=0.001" or cells[1].label == "lr=0.001 hidden=[8,4]"
 
 
+def test_the_run_that_a_cell_starts_from_is_settled_when_it_is_planned(tmp_path, stored_runs):
+    path = tmp_path / "iris.yaml"
+    path.write_text("dataset: iris\nmodel: logistic\nbackends:\n  sklearn:\n  torch:\n")
+    settings = ["init_from.run=20260101T000000Z_iris"]
+    cells = _cells(path, seeds="1", settings=settings, runs_directory=stored_runs)
+    (digest,) = {cell.config.init_from.weights for cell in cells}
+    assert len(digest) == 64
+    assert all(cell.refusal is None and cell.digest for cell in cells)
+
+
 def test_every_cell_is_another_experiment(config):
     cells = _cells(config, vary=["optimizer.lr=0.1,0.01"])
     assert len({cell.digest for cell in cells}) == len(cells) == 12

@@ -155,6 +155,12 @@ def test_dropout_is_off_and_said_to_be():
     assert any("dropout is off (model.dropout 0.25)" in note for note in report.notes)
 
 
+def test_the_start_is_drawn_also_where_a_run_is_named():
+    report = parity(["sklearn", "torch"], "init_from.run=nowhere", n_steps=2)
+    assert report.pairs[0].verdict == "equal"
+    assert any("init_from is left out" in note for note in report.notes)
+
+
 def test_what_single_steps_do_not_have_does_not_stand_in_the_way():
     settings = ("training.early_stopping={}", "runtime.precision=float32")
     (pair,) = parity(["sklearn", "torch"], *settings, n_steps=2).pairs
