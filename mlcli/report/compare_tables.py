@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlcli.agreement_records import Receipt
 from mlcli.errors import UsageError, unknown_name
-from mlcli.records import Receipt
 from mlcli.report.compare_words import accuracy_word, points, ratio, time_word
 from mlcli.statistics.comparison import Comparison, Pair, Variant
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlcli.records import EpochRecord, Receipt
+from mlcli.agreement_records import Receipt
+from mlcli.records import EpochRecord
 from mlcli.statistics.accuracy_tests import AccuracyDifference
 from mlcli.statistics.intervals import MeanInterval
 from mlcli.statistics.time_ratios import TimeRatio

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlcli.agreement_records import Receipt, ReceiptRow
 from mlcli.errors import UsageError, unknown_name
-from mlcli.records import Receipt, ReceiptRow
 from mlcli.statistics.compare_variants import Shortfall, compare_pairs, mean_figures, worse_than
 from mlcli.statistics.comparison import Comparison, MatrixCost, Variant
 from mlcli.workflows.compare_gather import GatheredRun, check_same_data, gather_runs, grouped, measure

@@ -17,24 +17,37 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from mlcli.config.dump import to_yaml
-from mlcli.config.environment import OTHER_VARIABLES, PREFIX
 from mlcli.errors import ExitCode, MlcliError
 from mlcli.records import RunRecord
 from mlcli.runs import RunDirectory, find_runs, to_json
 from mlcli.workflows.compare_matrix import Cell
 
+EXPERIMENT, RESULT, LOG = "experiment.yaml", "result.json", "log.txt"
 _INTERRUPTIONS = (ExitCode.SIGINT, ExitCode.SIGTERM)
-_GRACE_SECONDS = 10.0  # for a cell that is told to stop, to write down how far it came
+
+
+class Executor(Protocol):
+    """Where the processes of cells run."""
+
+    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None) -> int | None:
+        """Run EXPERIMENT in the folder of a cell into RESULT and LOG there, the run into the runs directory.
+
+        lock: a file descriptor that the process keeps open. Returns the exit code, negative for a signal; None where
+        nothing was started because `stop` was called.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Tell every process to stop, wait until it has written down how far it came, and start no other."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,14 +104,10 @@ class FinishedRuns:
 class CellRunner:
     """Runs cells in fresh processes, one experiment never twice at once."""
 
-    def __init__(self, runs_directory: Path, data_directory: Path | None, *, offline: bool) -> None:
+    def __init__(self, runs_directory: Path, executor: Executor) -> None:
         self._runs_directory = runs_directory
-        self._options = ["--data-dir", str(data_directory)] if data_directory else []
-        self._options += ["--offline"] if offline else []
+        self._executor = executor
         self._finished = FinishedRuns(runs_directory)
-        self._processes: set[subprocess.Popen[bytes]] = set()
-        self._is_stopping = False
-        self._guard = threading.Lock()
 
     @property
     def finished(self) -> FinishedRuns:
@@ -130,17 +139,8 @@ class CellRunner:
             ) from error
 
     def stop(self) -> None:
-        """Tell every process to stop, wait until it has written down how far it came, and start no other."""
-        with self._guard:
-            self._is_stopping = True
-            processes = list(self._processes)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        """End every process and start no other."""
+        self._executor.stop()
 
     def _folder(self, cell: Cell) -> Path:
         return self._runs_directory / "cells" / cell.digest[:20]
@@ -149,47 +149,20 @@ class CellRunner:
         self, cell: Cell, folder: Path, descriptor: int | None, environment: Mapping[str, str]
     ) -> CellOutcome:
         (folder / "failure.json").unlink(missing_ok=True)
-        _write(folder / "experiment.yaml", to_yaml(cell.config))
+        _write(folder / EXPERIMENT, to_yaml(cell.config))
         start = time.perf_counter()
-        with (folder / "result.json").open("wb") as result, (folder / "log.txt").open("wb") as log:
-            process = self._started(folder, (result, log), descriptor, environment)
-            if process is None:
-                return CellOutcome(cell, None, "not run: the comparison was stopped", None, is_interrupted=True)
-            code = process.wait()
+        code = self._executor.run(folder, environment, descriptor)
         seconds = time.perf_counter() - start
-        with self._guard:
-            self._processes.discard(process)
+        if code is None:
+            return CellOutcome(cell, None, "not run: the comparison was stopped", None, is_interrupted=True)
         # A process that is killed after its last file was written has finished all the same.
         finished = self._finished.find(cell.digest)
         if finished:
             return CellOutcome(cell, finished, None, seconds)
         return self._failed(cell, folder, code, seconds)
 
-    def _started(
-        self,
-        folder: Path,
-        streams: tuple[IO[bytes], IO[bytes]],
-        descriptor: int | None,
-        environment: Mapping[str, str],
-    ) -> subprocess.Popen[bytes] | None:
-        command = [sys.executable, "-m", "mlcli", "train", str(folder / "experiment.yaml"), *self._options]
-        command += ["--runs-dir", str(self._runs_directory), "--format", "json"]
-        with self._guard:
-            if self._is_stopping:
-                return None
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=streams[0],
-                stderr=streams[1],
-                env={**_own_environment(), **environment},
-                pass_fds=() if descriptor is None else (descriptor,),
-            )
-            self._processes.add(process)
-        return process
-
     def _failed(self, cell: Cell, folder: Path, code: int, seconds: float) -> CellOutcome:
-        log = folder / "log.txt"
+        log = folder / LOG
         if code < 0 or code in _INTERRUPTIONS:
             name = signal.Signals(-code).name if code < 0 else ExitCode(code).name
             return CellOutcome(cell, None, f"stopped by {name}; the next call runs it again", seconds, True)
@@ -220,11 +193,6 @@ def _locked(path: Path) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _own_environment() -> dict[str, str]:
-    """The environment without settings of experiments: what a cell is, its file says."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name in OTHER_VARIABLES}
 
 
 def _error_in(log: Path) -> str | None:
