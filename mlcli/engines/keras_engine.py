@@ -17,7 +17,7 @@ from mlcli.engines.keras_model import (
     NetworkModel,
     OnTrainingThread,
     PassLog,
-    canonical_variables,
+    canonical_tensors,
     copy_into,
     from_canonical,
     to_canonical,
@@ -57,8 +57,9 @@ class KerasEngine:
         with keras.device(self.device):
             self._optimizer = build_optimizer(spec.optimizer)
             self._model = self._compiled_model(spec.runtime.precision)
+            self._weights = canonical_tensors(spec.network, self._model)
+            self._slots = self._optimizer.slots()
         self._model.in_bf16 = spec.runtime.products == "bf16"
-        self._variables = canonical_variables(spec.network, self._model)
         self.load_weights(
             drawn_weights(spec.network, spec.runtime.seed) if initial_weights is None else initial_weights
         )
@@ -122,20 +123,20 @@ class KerasEngine:
         self._fit(GivenBatches(batches, n_batches), [learning_rate] * n_batches)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        return {name: to_canonical(variable.value) for name, variable in self._variables.items()}
+        return {name: to_canonical(tensor) for name, tensor in self._weights.items()}
 
     def load_weights(self, weights: Weights) -> None:
         check_weights(self._network, weights)
-        for name, variable in self._variables.items():
-            copy_into(variable.value, from_canonical(weights[name]))
+        for name, tensor in self._weights.items():
+            copy_into(tensor, from_canonical(weights[name]))
 
     def state(self) -> EngineState:
-        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._optimizer.slots().items()}
+        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._slots.items()}
         arrays |= {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
         return EngineState(arrays=arrays, values={"n_steps": self._optimizer.clock.n_steps})
 
     def load_state(self, state: EngineState) -> None:
-        for name, tensor in self._optimizer.slots().items():
+        for name, tensor in self._slots.items():
             copy_into(tensor, state.arrays[name])
         for name, generator in self._generators.items():
             generator.set_state(torch.tensor(state.arrays[name]))

@@ -140,14 +140,14 @@ def _keras_layer(index: int, layer: Layer, precision: str, generators: Iterator[
             return keras.layers.Softmax(**common)
 
 
-def canonical_variables(network: Network, model: NetworkModel) -> dict[str, Any]:
-    """The model's Keras variables by canonical weight name."""
-    variables = {}
+def canonical_tensors(network: Network, model: NetworkModel) -> dict[str, Tensor]:
+    """The tensors that hold the model's weights, in Keras's orientation, by canonical name."""
+    tensors = {}
     for index, layer in enumerate(model.layers):
         if isinstance(network.layers[index], Linear | Conv2d):
-            variables[f"{index}.weight"] = layer.kernel
-            variables[f"{index}.bias"] = layer.bias
-    return variables
+            tensors[f"{index}.weight"] = layer.kernel.value
+            tensors[f"{index}.bias"] = layer.bias.value
+    return tensors
 
 
 def to_canonical(tensor: Tensor) -> np.ndarray[Any, Any]:
