@@ -11,7 +11,7 @@ from mlcli.cli.options import DataDir, Debug, Format, Offline, RunsDir
 from mlcli.cli.thread_count import settle_threads
 
 if TYPE_CHECKING:
-    from mlcli.records import Conversion
+    from mlcli.agreement_records import Conversion
 
 
 def convert(

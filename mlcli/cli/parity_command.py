@@ -12,8 +12,8 @@ from mlcli.cli.options import DataDir, Debug, Format, Offline, Settings
 from mlcli.cli.thread_count import settle_threads
 
 if TYPE_CHECKING:
+    from mlcli.agreement_records import ParityReport
     from mlcli.config.schema import ExperimentConfig
-    from mlcli.records import ParityReport
 
 
 def parity(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 
-from mlcli.records import Conversion
+from mlcli.agreement_records import Conversion
 from mlcli.report.formats import OutputFormat
 from mlcli.report.tables import Figures, print_csv, print_figures, print_markdown_figures
 from mlcli.runs import to_json

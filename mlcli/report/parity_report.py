@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from mlcli.records import ParityPair, ParityReport, ParityStep
+from mlcli.agreement_records import ParityPair, ParityReport, ParityStep
 from mlcli.report.formats import OutputFormat, result_console
 from mlcli.report.tables import Row, print_csv, print_markdown, print_table
 from mlcli.runs import to_json

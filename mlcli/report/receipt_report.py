@@ -6,7 +6,7 @@ import re
 import sys
 from collections import Counter
 
-from mlcli.records import Receipt, ReceiptRow
+from mlcli.agreement_records import Receipt, ReceiptRow
 from mlcli.report.formats import OutputFormat, result_console
 from mlcli.report.tables import Row, print_csv, print_markdown, print_table
 from mlcli.runs import to_json

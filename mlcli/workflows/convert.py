@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.agreement_records import Conversion
 from mlcli.errors import MlcliError, UsageError
 from mlcli.exports.contract import TrainedModel, Usage
 from mlcli.exports.registry import export_info, load_export
 from mlcli.metrics.scores import accuracy
-from mlcli.records import Conversion, Dataset, Scores
+from mlcli.records import Dataset, Scores
 from mlcli.workflows.stored_run import StoredRun
 
 if TYPE_CHECKING:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcli.agreement_records import ParityPair, ParityReport, ParityStep
 from mlcli.config.schema import ExperimentConfig, Lbfgs
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, UsageError
 from mlcli.models.initial_weights import as_precision, initial_weights
-from mlcli.records import Dataset, ParityPair, ParityReport, ParityStep
+from mlcli.records import Dataset
 from mlcli.workflows.batch_order import epoch_order
 from mlcli.workflows.engine_spec import engine_spec
 from mlcli.workflows.parity_plan import comparable_plans, dropout_of

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlcli.agreement_records import Receipt, ReceiptPart, ReceiptRow
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, MlpModel
 from mlcli.errors import UsageError
-from mlcli.records import Preprocessing, Receipt, ReceiptPart, ReceiptRow, RunRecord
+from mlcli.records import Preprocessing, RunRecord
 from mlcli.workflows.stored_run import StoredRun
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.records import Conversion
+from mlcli.agreement_records import Conversion
 from mlcli.report.conversion_report import print_conversion
 
 USAGE = "import torch\n\nmodel = load('a [b].safetensors')\n"

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from mlcli.records import ParityPair, ParityReport, ParityStep
+from mlcli.agreement_records import ParityPair, ParityReport, ParityStep
 from mlcli.report.parity_report import print_parity
 
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from mlcli.records import Receipt, ReceiptRow
+from mlcli.agreement_records import Receipt, ReceiptRow
 from mlcli.report.receipt_report import print_receipt
 
 DIGESTS = ("0123456789abcdef" * 4, "f" * 64)
