@@ -27,6 +27,7 @@ from mlcli.runs import to_json
 from mlcli.statistics.comparison import COMPARISON_SCHEMA_VERSION, FIGURES, Comparison, Pair, PlannedCell, Variant
 
 _VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
+_LONGEST_NAME = 24
 _LEFT = ("", "in common", "reason", "values")
 
 
@@ -63,9 +64,14 @@ def _print_table(console: Console, table: TextTable) -> None:
         show_header=any(table.rows[0]) and "in common" not in table.rows[0],
     )
     for number, header in enumerate(table.rows[0]):
-        is_text = number == 0 or header in _LEFT or table.title == "what differed"
+        is_name = number < table.n_names
+        is_text = is_name or header in _LEFT or table.title == "what differed"
         justify: JustifyMethod = "left" if is_text else "right"
-        shown.add_column(escape(header), justify=justify, overflow="fold", no_wrap=not is_text)
+        longest = max(len(row[header] or "") for row in table.rows)
+        # Names stay whole; the other columns of a table too wide for the terminal are folded.
+        shown.add_column(
+            escape(header), justify=justify, overflow="fold", min_width=min(longest, _LONGEST_NAME) if is_name else None
+        )
     for row in table.rows:
         shown.add_row(*(_styled(value or "") for value in row.values()))
     console.print(table.title, style="bold", markup=False)

@@ -13,6 +13,7 @@ from mlcli.statistics.comparison import Comparison, Pair, Variant
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _MAX_RECEIPT_COLUMNS = 4
+_LONGEST_LABEL = 12  # in a header; the row of the reference says which it is
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class TextTable:
 
     title: str
     rows: tuple[Mapping[str, str | None], ...]
+    n_names: int = 1  # columns that say what a row is about
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,14 @@ def _table(title: str, comparison: Comparison, variants: Sequence[Variant], name
     shown = [name for name in names if any(COLUMNS[name].text(comparison, variant) for variant in variants)]
     if len(variants) == 1:
         shown = [name for name in shown if name not in ("difference", "verdict", "time_ratio", "time_verdict")]
-    headers = {name: COLUMNS[name].header.format(reference=comparison.reference) for name in shown}
-    return TextTable(
-        title,
-        tuple(
-            _settings(variant) | {headers[name]: COLUMNS[name].text(comparison, variant) for name in shown}
-            for variant in variants
-        ),
+    reference = comparison.reference or ""
+    shown_reference = reference if len(reference) <= _LONGEST_LABEL else "reference"
+    headers = {name: COLUMNS[name].header.format(reference=shown_reference) for name in shown}
+    rows = tuple(
+        _settings(variant) | {headers[name]: COLUMNS[name].text(comparison, variant) for name in shown}
+        for variant in variants
     )
+    return TextTable(title, rows, n_names=len(variants[0].settings))
 
 
 def _settings(variant: Variant) -> dict[str, str | None]:
@@ -224,12 +226,7 @@ def _failed_table(comparison: Comparison) -> list[TextTable]:
 
 def receipt_tables(receipt: Receipt) -> list[TextTable]:
     """What differed, a column a variant, and what was held equal, a row a part."""
-    rows = []
-    for row in receipt.different:
-        shown = {label: short(value) for label, value in zip(receipt.run_ids, row.values, strict=True)}
-        if len(shown) > _MAX_RECEIPT_COLUMNS:
-            shown = {"values": "; ".join(f"{label}: {value}" for label, value in shown.items())}
-        rows.append({"": row.what, **shown})
+    rows = [{"": row.what, **_by_variant(receipt.run_ids, row.values)} for row in receipt.different]
     equal: dict[str, list[str]] = {}
     for row in receipt.rows:
         value = row.values[0]
@@ -238,6 +235,18 @@ def receipt_tables(receipt: Receipt) -> list[TextTable]:
             equal.setdefault(row.part, []).append(row.what if is_digest else f"{row.what} {value}")
     held = [{"": part, "in common": "; ".join(facts)} for part, facts in equal.items()]
     return [TextTable("what differed", tuple(rows)), TextTable("what was held equal", tuple(held))]
+
+
+def _by_variant(labels: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
+    """A column a variant; with many of them one column, each value with the variants that have it."""
+    if len(labels) <= _MAX_RECEIPT_COLUMNS:
+        return {label: short(value) for label, value in zip(labels, values, strict=True)}
+    having: dict[str, list[str]] = {}
+    for label, value in zip(labels, values, strict=True):
+        having.setdefault(short(value), []).append(label)
+    if any(value and _DIGEST.search(value) for value in values):
+        return {"values": " | ".join(", ".join(found) for found in having.values())}
+    return {"values": " | ".join(f"{value}: {', '.join(found)}" for value, found in having.items())}
 
 
 def short(value: str | None) -> str:

@@ -29,7 +29,10 @@ def time_word(pair: Pair | None) -> str | None:
 
 def _word(verdict: Verdict, words: dict[str, str], pair: Pair) -> str:
     word = words[verdict.word]
-    return f"{word} (+{verdict.n_needed - len(pair.seeds)})" if verdict.n_needed else word
+    if verdict.n_needed is None:
+        return word
+    more = verdict.n_needed - len(pair.seeds)
+    return f"{word} (+{more})" if more < 100 else f"{word} (>+99)"
 
 
 def points(pair: Pair | None) -> str | None:

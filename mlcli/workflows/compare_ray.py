@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -22,6 +23,8 @@ from typing import Any
 from mlcli.errors import MlcliError, UsageError
 from mlcli.workflows.compare_cells import EXPERIMENT, LOG, RESULT
 from mlcli.workflows.compare_local import own_environment, train_command
+
+_ANSWER_SECONDS = 10.0  # within which a cluster that is there accepts a connection
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class RayTasks:
             raise UsageError("--executor ray needs Ray, which is not installed\npip install 'mlcli[ray]'")
         import ray
 
+        _check_reachable(address)
         self._ray: Any = ray
         self._runs_directory = runs_directory
         self._data_directory = data_directory
@@ -71,10 +75,7 @@ class RayTasks:
         try:
             ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise MlcliError(
-                f"--executor ray: no Ray cluster at {address or 'the usual address'}: {str(error).splitlines()[0]}\n"
-                "ray start --head starts one on this machine; --address names another"
-            ) from error
+            raise _no_cluster(address, str(error).splitlines()[0]) from error
         self.n_slots = self._checked_slots(n_cpus, n_gpus)
         self._task = ray.remote(max_retries=0, num_cpus=n_cpus, num_gpus=n_gpus)(train_here)
 
@@ -122,6 +123,24 @@ class RayTasks:
             tasks = list(self._tasks)
         for task in tasks:
             self._ray.cancel(task, force=True)
+
+
+def _check_reachable(address: str | None) -> None:
+    """MlcliError where nothing answers at the address; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from error
+
+
+def _no_cluster(address: str | None, reason: str) -> MlcliError:
+    return MlcliError(
+        f"--executor ray: no Ray cluster at {address or 'the usual address'}: {reason}\n"
+        "ray start --head starts one on this machine; --address names another"
+    )
 
 
 def train_here(request: TaskRequest) -> TaskResult:
