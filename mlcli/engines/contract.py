@@ -117,6 +117,7 @@ class Bench(Protocol):
     it enough batches to last block_seconds.
     """
 
+    device: str  # where the batches are computed: cpu, cuda:0, mps
     block_seconds: Mapping[str, float]  # for "forward" and "train": how long a call should take at least
 
     def tile(self, n_samples: int) -> None:

@@ -103,7 +103,7 @@ class KerasEngine:
             )
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
-        # A call of `fit` costs a few milliseconds beside its steps.
+        # A call of `fit` costs about two milliseconds beside its steps.
         blocks = {"forward": 2e-3, "train": 0.2}
         product_dtype = torch.bfloat16 if self._model.in_bf16 else self._dtype
         work = DeviceWork(self._ready, self._forward_batches, self._train_batches, blocks, self._device, product_dtype)

@@ -37,7 +37,9 @@ class Batches:
 
 
 class ArrayBench:
-    """See the contract. There is no device: include_transfer leaves the cast and the scaling for the clock."""
+    """See the contract. There is no device to copy to: include_transfer leaves cast and scaling for the clock."""
+
+    device = "cpu"
 
     def __init__(
         self, work: ArrayWork, x: NDArray[Any], y: NDArray[np.int64], precision: str, *, include_transfer: bool

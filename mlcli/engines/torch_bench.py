@@ -51,6 +51,7 @@ class TorchBench:
         self._work = work
         self._includes_transfer = include_transfer
         self._x, self._y = (x, y) if include_transfer else work.make_ready(x, y)
+        self.device = str(work.device)
         self.block_seconds = work.block_seconds
 
     def tile(self, n_samples: int) -> None:

@@ -17,16 +17,23 @@ Group = tuple[str, int, Phase]
 
 
 def advise(
-    series: Sequence[BenchSeries], configured: int | None, command: Callable[[str, int, int], str | None]
+    series: Sequence[BenchSeries],
+    n_samples: int,
+    configured: int | None,
+    command: Callable[[str, int, int], str | None],
 ) -> tuple[BenchAdvice, ...]:
     """For each engine, thread count and phase the smallest size within 5 % of its best throughput.
 
-    configured: the batch size that the experiment has. command: of a backend, a thread count and a batch size, the
-    line that trains so.
+    n_samples: in an epoch; a larger, tiled batch is none to train with. configured: the batch size that the experiment
+    has. command: of a backend, a thread count and a batch size, the line that trains so.
     """
-    return tuple(
-        _advice(measured, configured, command) for measured in _groups(series) if any(one.figures for one in measured)
-    )
+    advice = []
+    for group in _groups(series):
+        measured = [one for one in group if one.figures is not None]
+        eligible = [one for one in measured if one.phase == "forward" or one.batch_size <= n_samples]
+        if eligible:
+            advice.append(_advice(eligible, n_samples, configured, command))
+    return tuple(advice)
 
 
 def _groups(series: Iterable[BenchSeries]) -> list[list[BenchSeries]]:
@@ -37,13 +44,15 @@ def _groups(series: Iterable[BenchSeries]) -> list[list[BenchSeries]]:
 
 
 def _advice(
-    series: list[BenchSeries], configured: int | None, command: Callable[[str, int, int], str | None]
+    series: list[BenchSeries],
+    n_samples: int,
+    configured: int | None,
+    command: Callable[[str, int, int], str | None],
 ) -> BenchAdvice:
     throughputs = {one.batch_size: one.figures.samples_per_second for one in series if one.figures is not None}
     best = max(throughputs, key=throughputs.__getitem__)
     chosen = min(size for size, throughput in throughputs.items() if throughput >= CLOSE_ENOUGH * throughputs[best])
     row = next(one for one in series if one.batch_size == chosen)
-    n_epoch = (row.steps_per_epoch - 1) * chosen + row.last_batch_size
     return BenchAdvice(
         backend=row.backend,
         threads=row.threads,
@@ -55,7 +64,7 @@ def _advice(
         steps_per_epoch=row.steps_per_epoch,
         last_batch_size=row.last_batch_size,
         configured_batch_size=configured,
-        configured_steps_per_epoch=math.ceil(n_epoch / configured) if configured else None,
+        configured_steps_per_epoch=math.ceil(n_samples / configured) if configured else None,
         command=command(row.backend, row.threads, chosen) if row.phase == "train" else None,
     )
 

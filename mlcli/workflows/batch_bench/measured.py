@@ -36,7 +36,6 @@ class Placed:
     """What was built for the measurement."""
 
     bench: Bench
-    device: str
     n_samples: int
     fingerprint: str
     trains_in_passes: bool
@@ -61,7 +60,7 @@ class MeasuredEngine:
     def introduction(self) -> Introduction:
         placed = self._placed
         return Introduction(
-            device=placed.device,
+            device=placed.bench.device,
             n_samples=placed.n_samples,
             fingerprint=placed.fingerprint,
             trains_in_passes=placed.trains_in_passes,

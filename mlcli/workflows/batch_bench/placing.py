@@ -39,7 +39,6 @@ def place(spec: SubjectSpec) -> Placed:
     x, y = built.dataset.train.x, built.dataset.train.y
     return Placed(
         bench=built.engine.bench(x, y, include_transfer=spec.include_transfer),
-        device=built.engine.device,
         n_samples=len(y),
         fingerprint=built.dataset.fingerprint,
         trains_in_passes=plan.in_passes,

@@ -63,8 +63,8 @@ class Cell:
             self.loss = visited.loss
         if visited.out_of_memory is None:
             self.calls_per_sample = visited.calls_per_sample
-        if visited.peak_memory_bytes is not None:
-            self.peak_memory_bytes = max(self.peak_memory_bytes or 0, visited.peak_memory_bytes)
+        if self.peak_memory_bytes is None:  # later, the process may hold what larger sizes need
+            self.peak_memory_bytes = visited.peak_memory_bytes
 
     def is_done(self, settings: BenchSettings) -> bool:
         """Whether no further visit is needed, or allowed."""

@@ -183,7 +183,7 @@ class _Benchmark:
             settings=self._settings,
             subjects=subjects,
             series=series,
-            advice=advise(series, plan.config.training.batch_size, self._task.command),
+            advice=advise(series, n_samples, plan.config.training.batch_size, self._task.command),
             warnings=warn(series, subjects, self._settings, n_cores=available_cores(), busy_cores=busy_cores),
             timing=BenchTiming(
                 wall_seconds=wall_seconds,

@@ -46,7 +46,7 @@ def _prepare(spec: SubjectSpec) -> Subject:
     from mlcli.workflows.batch_bench.placing import place
 
     placed = place(spec)
-    if placed.device == "cpu":
+    if placed.bench.device == "cpu":
         limit_to_available_memory()
     # What exists now is here to stay: it need not be searched again before every visit.
     gc.collect()

@@ -63,7 +63,9 @@ def test_speedups_are_over_the_smallest_size_that_was_measured():
 
 
 def test_the_advice_is_the_smallest_size_within_five_percent_of_the_best():
-    (advice,) = advise(ladder({1: 100, 100: 940, 300: 960, 1000: 1000, 6000: 980}), 128, lambda *given: f"line {given}")
+    (advice,) = advise(
+        ladder({1: 100, 100: 940, 300: 960, 1000: 1000, 6000: 980}), 60000, 128, lambda *given: f"line {given}"
+    )
     assert (advice.batch_size, advice.best_batch_size) == (300, 1000)
     assert (advice.steps_per_epoch, advice.last_batch_size) == (200, 300)
     assert (advice.configured_batch_size, advice.configured_steps_per_epoch) == (128, 469)
@@ -71,12 +73,17 @@ def test_the_advice_is_the_smallest_size_within_five_percent_of_the_best():
 
 
 def test_prediction_has_advice_of_its_own_and_no_line_to_train_with():
-    found = advise((*ladder({1: 1, 10: 2}), *ladder({1: 100, 10: 100}, "forward")), None, lambda *_: "line")
+    found = advise((*ladder({1: 1, 10: 2}), *ladder({1: 100, 10: 100}, "forward")), 60000, None, lambda *_: "line")
     assert [(one.phase, one.batch_size, one.command) for one in found] == [("train", 10, "line"), ("forward", 1, None)]
 
 
+def test_nobody_is_told_to_train_with_more_than_there_is():
+    found = advise((*ladder({100: 1, 70000: 2}), *ladder({100: 1, 70000: 2}, "forward")), 60000, None, lambda *_: "")
+    assert [(one.phase, one.batch_size) for one in found] == [("train", 100), ("forward", 70000)]
+
+
 def test_nothing_measured_means_no_advice():
-    assert advise([replace(series(1, 1.0), figures=None, status="out of memory")], None, lambda *_: "") == ()
+    assert advise([replace(series(1, 1.0), figures=None, status="out of memory")], 60000, None, lambda *_: "") == ()
 
 
 def warnings(*given: BenchSeries, subject=SUBJECT, settings=SETTINGS, busy_cores=0.0) -> list[str]:

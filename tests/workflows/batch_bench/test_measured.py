@@ -23,6 +23,7 @@ class FakeBench:
 
     def __init__(self, error: Exception | None = None, too_large: int = 0) -> None:
         self.now = 0.0
+        self.device = "cpu"
         self.block_seconds = BLOCK_SECONDS
         self.error, self.too_large = error, too_large
         self.n_held = N
@@ -75,7 +76,7 @@ SCORES = Scores(LOGITS.argmax(1), LOGITS, None)
 
 
 def measured(bench: FakeBench) -> MeasuredEngine:
-    placed = Placed(bench, "cpu", N, "abc", trains_in_passes=True, score=lambda: SCORES, y=Y)
+    placed = Placed(bench, N, "abc", trains_in_passes=True, score=lambda: SCORES, y=Y)
     return MeasuredEngine(placed, clock=lambda: bench.now)
 
 
