@@ -11,12 +11,16 @@ import typer
 
 from mlcli.cli.bench_source import BenchSource
 from mlcli.cli.options import (
-    EXPERIMENT_PANEL,
     OUTPUT_PANEL,
     RUN_PANEL,
     DataDir,
+    DatasetName,
     Debug,
+    Device,
+    Limit,
+    ModelName,
     Offline,
+    OptimizerName,
     RunsDir,
     Settings,
 )
@@ -97,25 +101,12 @@ def batch_bench(
             rich_help_panel=MEASURING_PANEL,
         ),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=EXPERIMENT_PANEL)
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
+    dataset: DatasetName = None,
+    model: ModelName = None,
+    optimizer: OptimizerName = None,
+    limit: Limit = None,
     settings: Settings = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
-    ] = None,
+    device: Device = None,
     threads: Annotated[
         str | None,
         typer.Option(

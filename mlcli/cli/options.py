@@ -11,6 +11,39 @@ EXPERIMENT_PANEL = "The experiment"
 RUN_PANEL = "The run"
 OUTPUT_PANEL = "Output"
 
+DatasetName = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=EXPERIMENT_PANEL),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=EXPERIMENT_PANEL),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Samples per step.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
+]
+OptimizerName = Annotated[
+    str | None,
+    typer.Option("--optimizer", help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=EXPERIMENT_PANEL),
+]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=EXPERIMENT_PANEL)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        help="Governs initial weights, batch order and dropout.",
+        metavar="N",
+        rich_help_panel=EXPERIMENT_PANEL,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -19,6 +52,13 @@ Settings = Annotated[
         metavar="KEY=VALUE",
         rich_help_panel=EXPERIMENT_PANEL,
     ),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", help="CPU threads of every library.", metavar="N", rich_help_panel=RUN_PANEL),
 ]
 RunsDir = Annotated[
     Path | None,

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import DataDir, Debug, Format, Offline, Settings
+from mlcli.cli.options import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    Debug,
+    Device,
+    Format,
+    LearningRate,
+    Limit,
+    Offline,
+    OptimizerName,
+    Seed,
+    Settings,
+    Threads,
+)
 from mlcli.cli.thread_count import settle_threads
 
 if TYPE_CHECKING:
@@ -25,16 +39,16 @@ def parity(
     ] = "sklearn,torch,keras",
     steps: Annotated[int, typer.Option(help="Optimizer steps to take.", metavar="N")] = 100,
     tolerance: Annotated[float, typer.Option(help="On the loss of each step, nats per sample.", metavar="X")] = 1e-8,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.")] = None,
+    dataset: DatasetName = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="logistic, mlp or cnn.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples per step.", metavar="N")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of initial weights and batch order.", metavar="N")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use the first N training samples only.", metavar="N")] = None,
+    batch_size: BatchSize = None,
+    optimizer: OptimizerName = None,
+    lr: LearningRate = None,
+    seed: Seed = None,
+    limit: Limit = None,
     settings: Settings = None,
-    device: Annotated[str | None, typer.Option(help="Where all engines compute; default cpu.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of every library.", metavar="N")] = None,
+    device: Device = None,
+    threads: Threads = None,
     data_dir: DataDir = None,
     offline: Offline = False,
     output_format: Format = "table",

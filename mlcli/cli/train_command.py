@@ -11,12 +11,21 @@ from mlcli.cli.options import (
     EXPERIMENT_PANEL,
     OUTPUT_PANEL,
     RUN_PANEL,
+    BatchSize,
     DataDir,
+    DatasetName,
     Debug,
+    Device,
     Format,
+    LearningRate,
+    Limit,
+    ModelName,
     Offline,
+    OptimizerName,
     RunsDir,
+    Seed,
     Settings,
+    Threads,
 )
 from mlcli.cli.thresholds import check_thresholds, parse_thresholds
 
@@ -33,36 +42,16 @@ def train(
     backend: Annotated[
         str | None, typer.Option("--backend", "-b", help="sklearn, torch or keras.", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
+    dataset: DatasetName = None,
+    model: ModelName = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training data.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Samples per step.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=EXPERIMENT_PANEL)
-    ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=EXPERIMENT_PANEL)
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Governs initial weights, batch order and dropout.", metavar="N", rich_help_panel=EXPERIMENT_PANEL
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL),
-    ] = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    optimizer: OptimizerName = None,
+    seed: Seed = None,
+    limit: Limit = None,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -72,12 +61,8 @@ def train(
         ),
     ] = None,
     settings: Settings = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of every library.", metavar="N", rich_help_panel=RUN_PANEL)
-    ] = None,
+    device: Device = None,
+    threads: Threads = None,
     deterministic: Annotated[
         bool,
         typer.Option(
