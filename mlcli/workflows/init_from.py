@@ -41,7 +41,7 @@ def settled(plan: Plan, runs_directory: Path) -> Plan:
         return plan
     run = read_start(plan, runs_directory).run
     is_at_home = run.path.parent.resolve() == runs_directory.resolve()
-    named = run.record.run_id if is_at_home else str(run.path.resolve())
+    named = run.path.name if is_at_home else str(run.path.resolve())
     init_from = init_from.model_copy(update={"run": named, "weights": weights_digest(run.weights())})
     return replace(plan, config=plan.config.model_copy(update={"init_from": init_from}))
 
