@@ -51,6 +51,7 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
         super().build(variables)
         self.weights = _tensors(variables)
         self.kernel_positions = tuple(index for index, weight in enumerate(self.weights) if weight.ndim > 1)
+        self.denominators = tuple(torch.empty_like(weight) for weight in self.weights)
 
     def apply(self, grads: Tensors, trainable_variables: Sequence[Any] | None = None) -> None:
         """One step. grads: in the order of the variables that the optimizer was built for.
@@ -79,6 +80,18 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
     def update(self, grads: Tensors, lr: float) -> None:
         raise NotImplementedError
 
+    def step_by_ratio(self, numerators: Tensors, squares: Tensors, root_scale: float, lr: float) -> None:
+        """weights -= lr * numerators / (sqrt(squares) / root_scale + epsilon), in place.
+
+        The denominators are kept from step to step: fresh memory of that size costs more than the square root.
+        """
+        for square, denominator in zip(squares, self.denominators, strict=True):
+            torch.sqrt(square, out=denominator)
+        if root_scale != 1:
+            torch._foreach_div_(self.denominators, root_scale)
+        torch._foreach_add_(self.denominators, self.epsilon)
+        torch._foreach_addcdiv_(self.weights, numerators, self.denominators, -lr)
+
     def slots(self) -> dict[str, Tensor]:
         """The moments by the names of their Keras variables: the tensors themselves."""
         return {variable.name: variable.value for variable in self.variables if variable is not self.iterations}
@@ -106,7 +119,7 @@ class TextbookRmsProp(TextbookOptimizer, keras.optimizers.RMSprop):
         averages = _tensors(self._velocities)
         torch._foreach_mul_(averages, self.rho)
         torch._foreach_addcmul_(averages, grads, grads, 1 - self.rho)
-        _step_by_ratio(self.weights, grads, averages, 1.0, self.epsilon, lr)
+        self.step_by_ratio(grads, averages, 1.0, lr)
 
 
 class TextbookAdam(TextbookOptimizer, keras.optimizers.Adam):
@@ -120,7 +133,7 @@ class TextbookAdam(TextbookOptimizer, keras.optimizers.Adam):
         torch._foreach_addcmul_(second, grads, grads, 1 - self.beta_2)
         step = self.clock.n_steps + 1
         first_correction, second_correction = 1 - self.beta_1**step, 1 - self.beta_2**step
-        _step_by_ratio(self.weights, first, second, second_correction**0.5, self.epsilon, lr / first_correction)
+        self.step_by_ratio(first, second, second_correction**0.5, lr / first_correction)
 
 
 class TextbookAdamW(TextbookAdam, keras.optimizers.AdamW):
@@ -133,17 +146,6 @@ class TextbookAdamW(TextbookAdam, keras.optimizers.AdamW):
 
 def _tensors(variables: Sequence[Any]) -> Tensors:
     return tuple(variable.value for variable in variables)
-
-
-def _step_by_ratio(
-    weights: Tensors, numerators: Tensors, squares: Tensors, root_scale: float, epsilon: float, lr: float
-) -> None:
-    """weights -= lr * numerators / (sqrt(squares) / root_scale + epsilon), in place."""
-    denominators = torch._foreach_sqrt(squares)
-    if root_scale != 1:
-        torch._foreach_div_(denominators, root_scale)
-    torch._foreach_add_(denominators, epsilon)
-    torch._foreach_addcdiv_(weights, numerators, denominators, -lr)
 
 
 def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
