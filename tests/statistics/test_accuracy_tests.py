@@ -131,3 +131,13 @@ def test_mcnemar_is_the_exact_binomial_test(only_first, only_second):
     second = np.array([False] * only_first + [True] * only_second + [True] * 5)
     expected = binomtest(only_first, n).pvalue if n else 1.0
     assert mcnemar_p(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_different_alone_is_not_among_twenty():
+    reference = np.ones((5, 100), dtype=bool)
+    worse = reference.copy()
+    worse[:, :7] = False
+    difference = accuracy_difference(worse, reference)
+    assert 0.01 < difference.p_value < 0.05
+    assert accuracy_verdicts([difference])[0].word == "lower"
+    assert accuracy_verdicts([difference] * 20)[0].word == "too few"

@@ -47,3 +47,10 @@ def test_one_round_is_too_few():
 
 def test_equal_times_do_not_differ():
     assert time_verdicts([time_ratio([2.0, 3.0], [2.0, 3.0])])[0].word == "tie"
+
+
+def test_what_is_different_alone_is_not_among_twenty():
+    ratio = time_ratio([1.2, 1.3, 1.1, 1.25], [1.0, 1.0, 1.05, 1.0])
+    assert 0.01 < ratio.p_value < 0.05
+    assert time_verdicts([ratio])[0].word == "higher"
+    assert time_verdicts([ratio] * 20)[0].word == "too few"
