@@ -1,0 +1,119 @@
+"""The opponent of `mlcli --help`: a typer application with the same commands, options and texts, and empty bodies.
+
+It is written from the real application's own list whenever it is measured, so that the two cannot drift apart.
+
+    python bare_application.py FOLDER     writes FOLDER/bare_application.py and FOLDER/bare.py, which runs it
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo, CommandInfo, OptionInfo, TyperInfo
+
+from mlcli.cli.app import app
+
+_HEAD = """from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+"""
+_SETTINGS = ("help", "metavar", "rich_help_panel", "is_eager", "hidden", "min", "max")
+_TYPES = ("str", "int", "float", "bool", "pathlib.Path")
+
+
+def source() -> str:
+    """A module that defines `app`."""
+    return _HEAD + "\n".join(_application("app", app, app.info))
+
+
+def _application(name: str, application: typer.Typer, info: TyperInfo) -> Iterator[str]:
+    """Lines that make `application` again under a variable of that name."""
+    settings = info.context_settings if isinstance(info.context_settings, dict) else None
+    yield (
+        f"{name} = typer.Typer(name={_text(info.name)}, help={_text(info.help)}, "
+        f"no_args_is_help=True, context_settings={settings!r})\n"
+    )
+    if application.registered_callback and application.registered_callback.callback:
+        yield f"@{name}.callback()"
+        yield from _function(f"{name}_main", application.registered_callback.callback)
+    for command in application.registered_commands:
+        yield f"@{name}.command({_text(_command_name(command))})"
+        yield from _function(f"{name}_{_variable(_command_name(command))}", _callback(command))
+    for group in application.registered_groups:
+        if group.typer_instance is not None:
+            variable = f"{name}_{_variable(str(group.name))}"
+            yield from _application(variable, group.typer_instance, group.typer_instance.info)
+            yield f"{name}.add_typer({variable}, name={group.name!r})\n"
+
+
+def _command_name(command: CommandInfo) -> str:
+    return command.name or _callback(command).__name__.replace("_", "-")
+
+
+def _callback(command: CommandInfo) -> Callable[..., Any]:
+    if command.callback is None:
+        raise ValueError(f"the command {command.name} has no function")
+    return command.callback
+
+
+def _function(name: str, function: Callable[..., Any]) -> Iterator[str]:
+    hints = get_type_hints(function, include_extras=True)
+    yield f"def {name}("
+    for parameter in inspect.signature(function).parameters.values():
+        yield f"    {parameter.name}: {_annotation(hints[parameter.name], parameter)},"
+    yield ") -> None:"
+    yield f"    {(inspect.getdoc(function) or '')!r}\n"
+
+
+def _annotation(hint: Any, parameter: inspect.Parameter) -> str:
+    """`Annotated[type, typer.Option(...)] = default`, whichever way the original is written."""
+    kind, *details = get_args(hint) if hasattr(hint, "__metadata__") else (hint, parameter.default)
+    info = details[0]
+    default = info.default if info is parameter.default else parameter.default
+    text = f"Annotated[{_type(kind)}, {_declaration(info)}]"
+    return text if default in (inspect.Parameter.empty, ...) else f"{text} = {_literal(default)}"
+
+
+def _type(kind: Any) -> str:
+    text = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    text = text.replace("Path", "pathlib.Path").replace("pathlib.pathlib.", "pathlib.")
+    words = text.replace("list[", "").replace("]", "").replace(" | None", "").split()
+    return text if all(word in _TYPES for word in words) else "str"
+
+
+def _declaration(info: ArgumentInfo | OptionInfo) -> str:
+    kind = "Option" if isinstance(info, OptionInfo) else "Argument"
+    # Inside Annotated, typer.Option takes the first flag for its default.
+    first = [info.default] if isinstance(info.default, str) and info.default.startswith("-") else []
+    arguments = [repr(declaration) for declaration in (*first, *(info.param_decls or ()))]
+    settings = {name: getattr(info, name) for name in _SETTINGS}
+    arguments += [f"{name}={value!r}" for name, value in settings.items() if value not in (None, False)]
+    return f"typer.{kind}({', '.join(arguments)})"
+
+
+def _literal(value: Any) -> str:
+    return repr(value) if isinstance(value, str | int | float | bool | None) else repr(str(value))
+
+
+def _text(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else "None"
+
+
+def _variable(name: str) -> str:
+    return name.replace("-", "_")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    (folder / "bare_application.py").write_text(source(), encoding="utf-8")
+    # A module of its own, because Python keeps the compiled form of modules but not of the script it is started with.
+    (folder / "bare.py").write_text("from bare_application import app\n\napp()\n", encoding="utf-8")

@@ -1,0 +1,183 @@
+"""Every row of the table: what is held against what, and the ratio that is allowed.
+
+Rows of one family are measured in the same rounds, one contestant after the other, so that a machine that slows down
+slows all of them down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Row:
+    """ours over theirs must be at most `allowed`, or below it where is_strict. Of several rivals the best counts."""
+
+    name: str
+    work: str
+    ours: str
+    theirs: tuple[str, ...]
+    allowed: float
+    is_strict: bool = False
+    figure: Literal["seconds", "peak_bytes"] = "seconds"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Rows that share their rounds; repeats: how many rounds where the command line does not say."""
+
+    name: str
+    rows: tuple[Row, ...]
+    repeats: int
+    needs_fashion: bool = True
+
+    @property
+    def contestants(self) -> tuple[str, ...]:
+        """Each once, in the order of the rows."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in (row.ours, *row.theirs)))
+
+
+@dataclass(frozen=True)
+class ImportsRow:
+    """A command that must load none of these packages."""
+
+    name: str
+    work: str
+    arguments: tuple[str, ...]
+    forbidden: tuple[str, ...]
+
+
+_EPOCH = "steady epoch, Fashion-MNIST 784-512-10, RMSprop, batch 128"
+_PROCESS = "train --backend torch --dataset fashion --epochs 1, whole process"
+_TORCH, _KERAS = "mlcli_engines:torch_epochs", "mlcli_engines:keras_epochs"
+_SCRIPT = ("script_fashion.py",)
+
+
+def _competitor(name: str) -> Row:
+    return Row(
+        f"torch-{name}", f"{_EPOCH}: {name}", _TORCH, (f"competitors:{name}_epochs",), allowed=1.0, is_strict=True
+    )
+
+
+FAMILIES = (
+    Family(
+        "help",
+        (Row("help-time", "mlcli --help: a bare typer application", "mlcli --help", ("bare.py --help",), 1.3),),
+        repeats=15,
+        needs_fashion=False,
+    ),
+    Family(
+        "train",
+        (
+            Row("train-time", f"{_PROCESS}: a plain script", "mlcli train", _SCRIPT, 1.25),
+            Row(
+                "train-memory",
+                f"{_PROCESS}, peak RSS: a plain script",
+                "mlcli train",
+                _SCRIPT,
+                1.25,
+                figure="peak_bytes",
+            ),
+        ),
+        repeats=7,
+    ),
+    Family(
+        "torch",
+        (
+            Row(
+                "torch-handwritten",
+                f"{_EPOCH}: the best tensor-resident loop",
+                _TORCH,
+                (
+                    "handwritten_torch:bytes_gathered_by_epoch",
+                    "handwritten_torch:bytes_gathered_by_epoch_single_tensor",
+                    "handwritten_torch:bytes_gathered_by_batch",
+                    "handwritten_torch:floats_gathered_by_batch",
+                    "handwritten_torch:fused_adam_without_mean",
+                    "handwritten_torch:own_update",
+                ),
+                1.03,
+            ),
+            Row("torch-tutorial", f"{_EPOCH}: the tutorials' loop", _TORCH, ("tutorial_torch:tutorial_epochs",), 0.40),
+            _competitor("lightning"),
+            _competitor("skorch"),
+            _competitor("accelerate"),
+            _competitor("fastai"),
+        ),
+        repeats=5,
+    ),
+    Family(
+        "keras",
+        (
+            Row(
+                "keras-arrays",
+                f"{_EPOCH}: the best fit from arrays",
+                _KERAS,
+                (
+                    "handwritten_keras:float_arrays",
+                    "handwritten_keras:float_tensors",
+                    "handwritten_keras:byte_tensors",
+                    "handwritten_keras:loader_of_batches",
+                    "handwritten_keras:loader_with_callback",
+                    "handwritten_keras:float_generator",
+                    "handwritten_keras:byte_generator",
+                ),
+                1.05,
+            ),
+            Row(
+                "keras-tutorial",
+                f"{_EPOCH}: fit on the tutorials' loader",
+                _KERAS,
+                ("handwritten_keras:tutorial_fit",),
+                0.60,
+            ),
+        ),
+        repeats=5,
+    ),
+    Family(
+        "sklearn",
+        (
+            Row(
+                "sklearn-logistic",
+                "logistic regression on Fashion-MNIST, 100 iterations: bare LogisticRegression.fit",
+                "mlcli_engines:logistic_fits",
+                ("handwritten_sklearn:bare_fits",),
+                1.02,
+            ),
+        ),
+        repeats=3,
+    ),
+)
+
+_HEAVY = ("torch", "keras", "sklearn", "torchvision", "pandas", "matplotlib", "scipy", "numpy")
+
+IMPORTS = (
+    ImportsRow("help-imports", "mlcli --help", ("--help",), _HEAVY),
+    ImportsRow(
+        "iris-imports",
+        "train --dataset iris --backend sklearn",
+        ("train", "--dataset", "iris", "--backend", "sklearn", "--model", "logistic"),
+        ("torch", "keras"),
+    ),
+)
+
+ROW_NAMES = tuple(row.name for family in FAMILIES for row in family.rows) + tuple(row.name for row in IMPORTS)
+
+
+def chosen_families(wanted: list[str]) -> tuple[Family, ...]:
+    """The families with the rows whose name begins with one of the wanted; all where nothing is wanted."""
+    families = [
+        Family(
+            family.name,
+            tuple(row for row in family.rows if is_wanted(row.name, wanted)),
+            family.repeats,
+            family.needs_fashion,
+        )
+        for family in FAMILIES
+    ]
+    return tuple(family for family in families if family.rows)
+
+
+def is_wanted(name: str, wanted: list[str]) -> bool:
+    return not wanted or any(name.startswith(prefix) for prefix in wanted)
