@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mlcli.timing import RepeatedTiming, clock_resolution_seconds
+from mlcli.timing import RepeatedTiming, clock_resolution_seconds, timed_calls
 
 
 class Work:
@@ -91,3 +91,19 @@ def test_after_other_work_short_work_is_repeated_and_long_work_is_not():
 def test_the_clock_resolution_is_its_smallest_step():
     ticks = itertools.count()
     assert clock_resolution_seconds(lambda: next(ticks) // 3 * 0.015) == pytest.approx(0.015)
+
+
+@pytest.mark.parametrize(("seconds_a_call", "n_expected"), [(0.1, 6), (1.0, 3), (9.0, 2)])
+def test_calls_are_timed_one_by_one_and_none_is_begun_when_the_time_is_up(monkeypatch, seconds_a_call, n_expected):
+    now = [0.0]
+    results = []
+
+    def call():
+        now[0] += seconds_a_call
+        results.append(len(results))
+        return results[-1]
+
+    monkeypatch.setattr("mlcli.timing.time.perf_counter", lambda: now[0])
+    first, seconds = timed_calls(call, n_calls=6, max_seconds=2.5)
+    assert first == 0
+    assert seconds == pytest.approx([seconds_a_call] * n_expected)

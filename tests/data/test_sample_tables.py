@@ -88,6 +88,11 @@ def test_text_where_a_number_belongs_is_named_with_its_row_and_column(tmp_path, 
         read(written(tmp_path, as_csv(frame)))
 
 
+def test_truth_values_are_no_numbers(tmp_path):
+    with pytest.raises(DataError, match=r"sample 0 \(from 0\), column 'width': 'True' is not a number"):
+        read(written(tmp_path, "height,width,depth (cm)\n1,True,3\n4,False,6\n"))
+
+
 def test_a_cell_without_a_number(tmp_path):
     frame = FRAME.copy()
     frame.loc[3, "depth (cm)"] = np.nan

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mlcli.engines.torch_engine import TorchEngine
 from mlcli.errors import UsageError
 from mlcli.workflows.evaluate import EvaluationRequest, evaluate
 
@@ -62,11 +63,20 @@ def test_a_split_that_the_run_does_not_have(iris_run):
         evaluate(iris_run, EvaluationRequest(split="validation"))
 
 
-def test_any_batch_size_gives_the_same_labels(digits_run):
+def test_any_batch_size_gives_the_same_labels(digits_run, monkeypatch):
     whole = evaluate(digits_run, EvaluationRequest(threads=1))
+    sizes = []
+    predict = TorchEngine.predict
+
+    def spied(self, x, batch_size=1024):
+        sizes.append(batch_size)
+        return predict(self, x, batch_size)
+
+    monkeypatch.setattr(TorchEngine, "predict", spied)
     pieces = evaluate(digits_run, EvaluationRequest(batch_size=7, threads=1))
     assert np.array_equal(whole.scores.labels, pieces.scores.labels)
     assert pieces.evaluation.time.batch_size == 7
+    assert sizes == [7] * 6
 
 
 def test_a_score_that_is_not_the_reported_one_is_said(digits_run):
