@@ -184,7 +184,7 @@ class RunRecord:
     dataset: str
     model: str
     seed: int
-    metrics: Mapping[str, Metrics]  # by split name; "train" is the last pass, seen while training
+    metrics: Mapping[str, Metrics]  # by split name; "train" as seen while training, in the epoch that was kept
     timing: Timing | None
     epochs: int | None  # passes made; None for one-call fits
     best_epoch: int | None

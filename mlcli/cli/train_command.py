@@ -27,10 +27,10 @@ from mlcli.cli.options import (
     Settings,
     Threads,
 )
+from mlcli.cli.thread_count import settle_threads
 from mlcli.cli.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
-    from mlcli.config.schema import ExperimentConfig
     from mlcli.workflows.plan import Plan
     from mlcli.workflows.train import Places, TrainResult
 
@@ -133,7 +133,7 @@ def train(
         },
         settings=settings or [],
     )
-    n_threads = _settle_threads(experiment)
+    n_threads = settle_threads(experiment)
     from mlcli.workflows.plan import describe_plan, make_plan
 
     places = _places(runs_dir, out, data_dir, offline)
@@ -156,15 +156,6 @@ def train(
 
         print_run(result.record, result.directory, output_format, is_reused=result.is_reused)
         check_thresholds(thresholds, result.record)
-
-
-def _settle_threads(experiment: ExperimentConfig) -> int:
-    """Decide the thread count and tell the libraries; numpy must not be loaded before."""
-    from mlcli.workflows.threads import available_cores, set_thread_environment
-
-    n_threads = experiment.runtime.threads or available_cores()
-    set_thread_environment(n_threads)
-    return n_threads
 
 
 def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> Places:

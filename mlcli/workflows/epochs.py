@@ -38,7 +38,8 @@ class EpochLoop:
         self._best_value = math.inf
         self._best_weights: Mapping[str, NDArray[np.floating]] | None = None
         self._n_done = 0
-        self.metrics: dict[str, Metrics] = {}  # of the last epoch, by split
+        self._best_metrics: dict[str, Metrics] = {}
+        self.metrics: dict[str, Metrics] = {}  # by split, of the last epoch; after `run`, of the epoch that was kept
         self.best_epoch: int | None = None
         self.note: str | None = None  # what early stopping did, in words
 
@@ -105,7 +106,7 @@ class EpochLoop:
             value = -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
         if value >= self._best_value - (self._stopping.min_delta if self._stopping else 0.0):
             return False
-        self._best_value, self.best_epoch = value, epoch
+        self._best_value, self.best_epoch, self._best_metrics = value, epoch, dict(self.metrics)
         if self._stopping is not None and self._stopping.restore_best:
             self._best_weights = self._engine.weights()
         return True
@@ -120,6 +121,7 @@ class EpochLoop:
         if self._best_weights is None or self.best_epoch == self._n_done:
             return
         self._engine.load_weights(self._best_weights)
+        self.metrics = self._best_metrics
         kept = f"the weights are those of epoch {self.best_epoch}"
         self.note = f"{self.note}; {kept}" if self.note else f"{kept}, the best"
 

@@ -172,6 +172,7 @@ class _Training:
             self._progress.best_epoch = loop.best_epoch
             self._progress.metrics |= loop.metrics
             self._add_to_history(record, directory, self._config.training.epochs or 0)
+        self._progress.metrics |= loop.metrics
         self._progress.digests["batch_order"] = loop.batch_order_digest
         if loop.note:
             self._note(loop.note)

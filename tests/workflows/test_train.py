@@ -147,6 +147,8 @@ def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path):
     assert result.record.epochs == best.epoch + 2 < 200
     assert result.record.best_epoch == best.epoch
     assert result.record.metrics["test"].accuracy == best.validation_accuracy
+    assert result.record.metrics["validation"] == result.record.metrics["test"]
+    assert result.record.metrics["train"].loss == best.train_loss
     assert any("stopped early" in note for note in result.record.notes)
 
 
