@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlcli.config.schema import ExperimentConfig
@@ -31,6 +32,7 @@ def folder(tmp_path_factory):
     """A folder with the configs, as a user's checkout has them; data and runs stay in it from command to command."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "configs", folder / "configs")
+    np.save(folder / "samples.npy", np.zeros((5, 8, 8), dtype=np.uint8))
     return folder
 
 
