@@ -41,7 +41,7 @@ def batch_bench(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CONFIG|RUN]",
+            metavar="CONFIG|RUN",
             help="A YAML file, or a finished run whose weights are used; without one, an mlp on MNIST.",
         ),
     ] = None,

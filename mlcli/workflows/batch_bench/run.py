@@ -98,7 +98,7 @@ class _Benchmark:
             introductions, startups = self._introduce(processes)
             startup_seconds = time.perf_counter() - self._started
             bystanders = Bystanders([process.cpu_seconds for process in processes])
-            names = [f"{backend} ({threads} threads)" for backend, threads in self._pairs]
+            names = [f"{backend}, threads: {threads}," for backend, threads in self._pairs]
             rounds = Rounds(processes, self._phases(), names, self._settings, self._observer)
             n_samples = min(introduction.n_samples for introduction in introductions)
             rounds.run(self._sizes(n_samples), n_samples)
@@ -110,7 +110,7 @@ class _Benchmark:
     def _process(self, backend: str, threads: int) -> SubjectProcess:
         task = self._task
         plan = task.plans[backend]
-        self._observer.on_stage(f"starting {backend} with {threads} threads")
+        self._observer.on_stage(f"starting {backend}, threads: {threads}")
         spec = SubjectSpec(
             config=plan.config.model_dump_json(),
             run=str(task.run.resolve()) if task.run else None,

@@ -1,0 +1,162 @@
+"""`mlcli batch-bench` against torch's own timer, on the same model, sizes and threads, in one process.
+
+    python tests/benchmarks/batch_bench_timer.py --data-dir DIR [--threads 2] [--seconds 0.15] [--rounds 12]
+
+The timer runs two things: the very model and step that mlcli measures, which says whether mlcli measures right; and
+the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward and
+torch.optim.Adam(fused=True).step, which says whether it measures the right thing. All rotate through the same samples
+and take turns, so that whatever else the machine does meets all. Prints a row a phase and size with the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlcli.workflows.threads import set_thread_environment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0.15, help="of each visit")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES)
+    options = parser.parse_args()
+    set_thread_environment(options.threads)
+    print(f"{'phase':8} {'size':>6} {'mlcli':>12} {'Timer, same':>12} {'ratio':>6} {'Timer, plain':>13} {'ratio':>6}")
+    for phase, size, ours, same, plain in compare(options):
+        print(
+            f"{phase:8} {size:6} {ours * 1e6:9.1f} µs {same * 1e6:9.1f} µs {ours / same:6.3f} "
+            f"{plain * 1e6:10.1f} µs {ours / plain:6.3f}",
+            flush=True,
+        )
+
+
+def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, float, float, float]]:
+    """Phase, size, and the medians of mlcli, of the timer on the same step, and of the timer on plain code; seconds."""
+    import gc
+
+    from torch.utils.benchmark import Timer
+
+    from mlcli.statistics import median
+    from mlcli.workflows.batch_bench.measured import MeasuredEngine
+    from mlcli.workflows.batch_bench.visits import Visit
+
+    data_directory = str(options.data_dir) if options.data_dir else None
+    plain = HandWritten(data_directory)
+    same = SameStep(data_directory, options.threads, plain)
+    ours = MeasuredEngine(same.placed)
+    gc.disable()
+    for size in options.sizes:
+        for phase in ("forward", "train"):
+            calls = [getattr(work, phase)(size) for work in (same, plain)]
+            timers = [Timer("call()", globals={"call": call}, num_threads=options.threads) for call in calls]
+            samples: list[list[float]] = [[], [], []]
+            for timer in timers:
+                timer.timeit(1)
+            for _ in range(options.rounds):
+                samples[0] += ours.visit(Visit(phase, size, options.seconds, None, warmup_seconds=0.1)).samples
+                for found, timer in zip(samples[1:], timers, strict=True):
+                    found += timer.blocked_autorange(min_run_time=options.seconds).times
+            yield (phase, size, *map(median, samples))
+
+
+def experiment():
+    """An mlp of 256 units on MNIST, trained by Adam."""
+    from mlcli.config.schema import ExperimentConfig
+
+    return ExperimentConfig.model_validate({"backend": "torch", "dataset": {"name": "mnist"}})
+
+
+class SameStep:
+    """The engine's own model and training step, called by the timer."""
+
+    def __init__(self, data_directory: str | None, threads: int, plain: HandWritten) -> None:
+        from mlcli.workflows.batch_bench.placing import place
+        from mlcli.workflows.batch_bench.visits import SubjectSpec
+
+        config = experiment().model_dump_json()
+        self.placed = place(SubjectSpec(config, None, threads, None, False, False, data_directory, False))
+        self.engine = self.placed.score.func.__self__
+        self.batches = plain.batches
+
+    def forward(self, size: int) -> Callable[[], None]:
+        import torch
+
+        batches, model = self.batches(size), self.engine._model
+
+        @torch.inference_mode()
+        def call() -> None:
+            model(next(batches)[0])
+
+        return call
+
+    def train(self, size: int) -> Callable[[], None]:
+        import torch
+
+        batches, step = self.batches(size), self.engine._train_step
+        scores, loss = torch.empty(size, 10), torch.empty(())
+
+        def call() -> None:
+            step(*next(batches), 1e-9, scores, loss)
+
+        return call
+
+
+class HandWritten:
+    """The same model and samples in plain torch."""
+
+    def __init__(self, data_directory: str | None) -> None:
+        import torch
+        from torch import nn
+
+        from mlcli.config.schema import DatasetConfig
+        from mlcli.data.load import load_dataset
+
+        dataset = load_dataset(DatasetConfig(name="mnist"), data_dir=Path(data_directory) if data_directory else None)
+        self.x = torch.tensor(dataset.train.x).float() / 255
+        self.y = torch.tensor(dataset.train.y)
+        self.model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-9, fused=True)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        n_whole = len(self.x) // size * size
+        return itertools.cycle(list(zip(self.x[:n_whole].split(size), self.y[:n_whole].split(size), strict=True)))
+
+    def forward(self, size: int) -> Callable[[], None]:
+        import torch
+
+        batches = self.batches(size)
+
+        @torch.inference_mode()
+        def call() -> None:
+            self.model(next(batches)[0])
+
+        return call
+
+    def train(self, size: int) -> Callable[[], None]:
+        from torch.nn import functional
+
+        batches = self.batches(size)
+
+        def call() -> None:
+            x, y = next(batches)
+            self.optimizer.zero_grad()
+            functional.cross_entropy(self.model(x), y).backward()
+            self.optimizer.step()
+
+        return call
+
+
+if __name__ == "__main__":
+    main()
