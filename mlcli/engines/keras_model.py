@@ -59,10 +59,11 @@ class PassLog:
 
 
 class NetworkModel(keras.Sequential):
-    """A Sequential whose training step does the work of Keras's own and keeps its figures in a PassLog.
+    """A Sequential whose training step is Keras's own but for its figures, which it keeps in a PassLog.
 
-    Keras's step gives the same weights. It takes longer, because each layer's `__call__` inspects its arguments
-    anew, and because the loss and every metric are reduced and accumulated batch by batch.
+    Every layer goes through Keras's `__call__`, as in any Keras program, so that the time of a run is that of
+    Keras. What is left out are the metric objects, which are reduced and accumulated batch by batch, and the
+    loss's `__call__`, whose mean is taken in float32.
     """
 
     in_bf16 = False  # matrix products and convolutions in bfloat16; weights and outputs keep their type
@@ -85,7 +86,7 @@ class NetworkModel(keras.Sequential):
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = data
-        scores = self.call(x, training=True)
+        scores = self(x, training=True)
         losses = self.loss.call(y, scores)
         self.optimizer.apply(torch.autograd.grad(losses.mean(), self.parameters_in_order))
         self.log.losses.append(losses.detach())
@@ -96,7 +97,7 @@ class NetworkModel(keras.Sequential):
 def _through(layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
     for layer in layers:
         drops = isinstance(layer, SeededDropout)
-        inputs = layer.call(inputs, training=training) if drops else layer.call(inputs)
+        inputs = layer(inputs, training=training) if drops else layer(inputs)
     return inputs
 
 
