@@ -41,6 +41,7 @@ class BenchSubject:
     startup_seconds: float  # process started, framework imported, data read, model built, peak found
     clock_resolution_seconds: float
     matrix_products: Mapping[int, tuple[float, ...]]  # n -> seconds of each n x n product
+    waiting: Literal["spin", "sleep"]  # what threads do until there is work; sleep on a busy machine
     notes: tuple[str, ...]
 
     @property

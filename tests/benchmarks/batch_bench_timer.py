@@ -5,7 +5,8 @@
 The timer runs two things: the very model and step that mlcli measures, which says whether mlcli measures right; and
 the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward and
 torch.optim.Adam(fused=True).step, which says whether it measures the right thing. All rotate through the same samples
-and take turns, so that whatever else the machine does meets all. Prints a row a phase and size with the medians.
+and take turns, so that whatever else the machine does meets all. Prints a row a phase and size: the medians of all
+samples, and the medians over rounds of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.statistics import median
 from mlcli.workflows.threads import set_thread_environment
 
 if TYPE_CHECKING:
@@ -34,21 +36,23 @@ def main() -> None:
     options = parser.parse_args()
     set_thread_environment(options.threads)
     print(f"{'phase':8} {'size':>6} {'mlcli':>12} {'Timer, same':>12} {'ratio':>6} {'Timer, plain':>13} {'ratio':>6}")
-    for phase, size, ours, same, plain in compare(options):
+    for phase, size, rounds in compare(options):
+        ours, same, plain = ([seconds for one in rounds for seconds in one[who]] for who in range(3))
+        by_round = [[median(samples) for samples in one] for one in rounds]
+        to_same, to_plain = (median([one[0] / one[who] for one in by_round]) for who in (1, 2))
         print(
-            f"{phase:8} {size:6} {ours * 1e6:9.1f} µs {same * 1e6:9.1f} µs {ours / same:6.3f} "
-            f"{plain * 1e6:10.1f} µs {ours / plain:6.3f}",
+            f"{phase:8} {size:6} {median(ours) * 1e6:9.1f} µs {median(same) * 1e6:9.1f} µs {to_same:6.3f} "
+            f"{median(plain) * 1e6:10.1f} µs {to_plain:6.3f}",
             flush=True,
         )
 
 
-def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, float, float, float]]:
-    """Phase, size, and the medians of mlcli, of the timer on the same step, and of the timer on plain code; seconds."""
+def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[list[float]]]]]:
+    """Phase, size, and for each round the samples in seconds: mlcli, timer on the same step, timer on plain code."""
     import gc
 
     from torch.utils.benchmark import Timer
 
-    from mlcli.statistics import median
     from mlcli.workflows.batch_bench.measured import MeasuredEngine
     from mlcli.workflows.batch_bench.visits import Visit
 
@@ -61,14 +65,14 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, float, floa
         for phase in ("forward", "train"):
             calls = [getattr(work, phase)(size) for work in (same, plain)]
             timers = [Timer("call()", globals={"call": call}, num_threads=options.threads) for call in calls]
-            samples: list[list[float]] = [[], [], []]
             for timer in timers:
                 timer.timeit(1)
+            rounds = []
             for _ in range(options.rounds):
-                samples[0] += ours.visit(Visit(phase, size, options.seconds, None, warmup_seconds=0.1)).samples
-                for found, timer in zip(samples[1:], timers, strict=True):
-                    found += timer.blocked_autorange(min_run_time=options.seconds).times
-            yield (phase, size, *map(median, samples))
+                samples = [list(ours.visit(Visit(phase, size, options.seconds, None, warmup_seconds=0.1)).samples)]
+                samples += [timer.blocked_autorange(min_run_time=options.seconds).times for timer in timers]
+                rounds.append(samples)
+            yield phase, size, rounds
 
 
 def experiment():

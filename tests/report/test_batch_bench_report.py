@@ -43,8 +43,8 @@ RECORD = BatchBenchRecord(
     n_parameters=203_530,
     settings=BenchSettings(("torch",), (2,), PHASES, (1000, 7000), 0.25, 2.0, None, "float32", False, False, False),
     subjects=(
-        BenchSubject("torch", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, ()),
-        BenchSubject("sklearn", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, ()),
+        BenchSubject("torch", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", ()),
+        BenchSubject("sklearn", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", ()),
     ),
     series=(MEASURED, TOO_LARGE, NO_STEP),
     advice=(
@@ -112,6 +112,8 @@ def test_a_narrow_terminal_gets_the_columns_that_tell_most(capsys, monkeypatch):
     assert "samples/s" in header
     assert "p95" not in header
     assert "…" not in header
+    sentence = next(line for line in header.splitlines() if "take batches" in line)
+    assert sentence.endswith("against 469 with batches of 128")  # whole, as a line to paste must be
 
 
 def test_json_holds_raw_samples_and_what_is_derived(capsys):

@@ -77,6 +77,7 @@ def warn(
     return (
         *_too_many_threads(subjects, n_cores),
         *_busy(busy_cores, n_cores),
+        *_sleeping(subjects),
         *(line for group in _groups(series) for line in _of_group(group, settings, subjects)),
     )
 
@@ -95,6 +96,14 @@ def _busy(busy_cores: float | None, n_cores: int) -> Iterator[str]:
         yield (
             f"other programs kept {busy_cores:.1f} of {n_cores} cores busy meanwhile: the times are longer than this "
             "machine needs; run again when it is idle, or with a longer --max-time"
+        )
+
+
+def _sleeping(subjects: Sequence[BenchSubject]) -> Iterator[str]:
+    if any(subject.waiting == "sleep" and subject.threads > 1 for subject in subjects):
+        yield (
+            "waiting threads slept instead of spinning, as they do where the machine is busy or OMP_WAIT_POLICY says "
+            "so, which makes small batches slower; run again when it is idle, or with --threads 1"
         )
 
 

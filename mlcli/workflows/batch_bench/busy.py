@@ -33,7 +33,7 @@ class Bystanders:
         return sum(times) - guest - idle - own.user - own.system - sum(seconds() for seconds in self._cpu_seconds)
 
 
-def busy_cores_now(seconds: float = 0.25) -> float:
+def busy_cores_now(seconds: float = 1.0) -> float:
     """Cores that other programs want at this moment, watched for so many seconds."""
     bystanders = Bystanders(())
     time.sleep(seconds)

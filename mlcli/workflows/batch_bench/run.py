@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mlcli.bench_records import (
     BatchBenchRecord,
@@ -31,7 +32,11 @@ from mlcli.workflows.batch_bench.rounds import BenchObserver, Rounds
 from mlcli.workflows.batch_bench.visits import Introduction, SubjectSpec
 from mlcli.workflows.environment import describe_environment
 from mlcli.workflows.plan import Plan
-from mlcli.workflows.threads import available_cores, thread_environment
+from mlcli.workflows.threads import available_cores, is_busy, thread_environment
+
+# Where others keep this many cores busy, and have for a minute, waiting threads sleep: spinning, they would take turns
+# with them. Sleeping costs small batches dearly, so that a moment's work by others must not decide it.
+_BUSY_CORES = 0.75
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class _Benchmark:
         self._settings = task.settings
         self._observer = observer
         self._started = time.perf_counter()
-        self._busy_before = busy_cores_now()
+        self._must_sleep = is_busy() and busy_cores_now() >= _BUSY_CORES
         self._pairs = [(backend, threads) for backend in task.plans for threads in task.settings.threads]
 
     def run(self) -> BatchBenchRecord:
@@ -121,11 +126,15 @@ class _Benchmark:
             data_directory=str(task.data_directory.resolve()) if task.data_directory else None,
             offline=task.offline,
         )
-        return SubjectProcess(spec, backend, thread_environment(threads, sleep=self._must_sleep(threads)))
+        return SubjectProcess(spec, backend, self._environment(threads))
 
-    def _must_sleep(self, threads: int) -> bool:
-        """Whether waiting threads would take cores from other programs, as seen before anything was started."""
-        return threads > 1 and threads + self._busy_before > (os.cpu_count() or 1) + 0.5
+    def _environment(self, threads: int) -> dict[str, str]:
+        return thread_environment(threads, sleep=threads > 1 and self._must_sleep)
+
+    def _waiting(self, threads: int) -> Literal["spin", "sleep"]:
+        """As the machine or the user's own environment has it."""
+        policy = (os.environ | self._environment(threads)).get("OMP_WAIT_POLICY", "")
+        return "sleep" if policy.lower() == "passive" else "spin"
 
     def _introduce(self, processes: Sequence[SubjectProcess]) -> tuple[list[Introduction], list[float]]:
         introductions, startups = [], []
@@ -160,6 +169,7 @@ class _Benchmark:
                 startup_seconds=startup,
                 clock_resolution_seconds=introduction.clock_resolution_seconds,
                 matrix_products={n: tuple(seconds) for n, seconds in products.items()},
+                waiting=self._waiting(threads),
                 notes=introduction.notes,
             )
             for (backend, threads), introduction, startup, products in zip(

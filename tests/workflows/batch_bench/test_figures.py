@@ -14,7 +14,15 @@ from mlcli.workflows.batch_bench.figures import series_of, with_speedups
 from mlcli.workflows.batch_bench.rounds import Cell
 
 SUBJECT = BenchSubject(
-    "torch", 2, "cpu", 60000, 3.0, clock_resolution_seconds=1e-7, matrix_products={100: (1e-3, 2e-3)}, notes=()
+    "torch",
+    2,
+    "cpu",
+    60000,
+    3.0,
+    clock_resolution_seconds=1e-7,
+    matrix_products={100: (1e-3, 2e-3)},
+    waiting="spin",
+    notes=(),
 )
 SETTINGS = BenchSettings(("torch",), (2,), PHASES, None, 0.25, 2.0, None, "float32", False, False, False)
 NETWORK = build_network(LogisticModel(), (5,), 10)  # 100 operations forward, 200 in training
@@ -123,3 +131,9 @@ def test_more_threads_than_cores_are_named_with_the_number_that_fits():
 def test_other_programs_are_named():
     (line,) = warnings(series(1, *[0.01] * 6), busy_cores=1.5)
     assert "kept 1.5 of 2 cores busy" in line
+
+
+def test_sleeping_threads_are_named():
+    (line,) = warnings(series(1, *[0.01] * 6), subject=replace(SUBJECT, waiting="sleep"))
+    assert "threads slept" in line
+    assert "--threads 1" in line

@@ -35,6 +35,7 @@ def test_sizes_beyond_the_data_are_refused_tiled_or_left_out_of_the_default_ladd
         ([1.0, 2.0, 4.0, 8.0], True),
         ([10.0, 10.1, 10.2, 10.3], False),
         ([10.0, 9.0, 9.0, 10.6], True),  # a dip may be noise: the best of the last three counts
+        ([10.0, 9.0, 10.6, 9.9], True),
         ([10.0, 8.0, 7.0, 6.0], False),
     ],
 )

@@ -65,6 +65,15 @@ def test_what_the_engine_refuses_is_refused_here():
         started.introduction()
 
 
+def test_what_a_framework_prints_is_no_answer():
+    """A forest that is told to be verbose prints to stdout, where the answers go."""
+    parameters = {"n_estimators": 2, "verbose": 2}
+    forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": parameters}
+    with process(IRIS | {"model": forest}) as started:
+        assert started.introduction().notes == ("fitted on 120 samples before it was measured",)
+        assert started.visit(VISIT).samples
+
+
 def test_a_fault_of_the_framework_arrives_in_words():
     broken = {
         "backend": "sklearn",
