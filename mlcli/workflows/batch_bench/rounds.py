@@ -15,8 +15,8 @@ from mlcli.workflows.batch_bench.visits import Subject, Visit, Visited
 
 TOLERANCE = 0.02  # of the median, for both ends of its interval
 _LEAST_SAMPLES = 6  # fewer have no 95 % interval
-_LEAST_VISITS = 3  # so that a figure is never of one moment
-_VISITS = 8  # in which the most time is spent
+_LEAST_VISITS = 6  # so that a figure is never of one moment
+_VISITS = 12  # in which the most time is spent
 _WARMUP_SHARE = 0.05  # of the most time
 _OVERTIME = 4.0  # times the most time, for a few samples of what takes long
 
