@@ -62,7 +62,8 @@ class RunDirectory:
     @classmethod
     def create(cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None) -> RunDirectory:
         """Make a directory that no other run has, `out` itself where it is given; MlcliError where that fails."""
-        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+        now = utc_now()  # milliseconds, so that runs begun within a second sort by age
+        stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
         name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
         path = out if out is not None else runs_directory / name
         try:

@@ -86,7 +86,7 @@ class _Training:
         self._observer = observer
         self._watch = Stopwatch()
         self._progress = _Progress()
-        self._created = utc_now().isoformat(timespec="seconds")
+        self._created = utc_now().isoformat(timespec="milliseconds")
 
     def run(self, if_needed: bool) -> TrainResult:
         if is_busy():
