@@ -146,7 +146,7 @@ FAMILIES = (
                 1.02,
             ),
         ),
-        repeats=3,
+        repeats=5,
     ),
 )
 

@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", metavar="ROW", default=[], help=f"rows whose name begins so: {', '.join(ROW_NAMES)}"
     )
-    parser.add_argument("--repeats", type=int, metavar="N", help="rounds that count; without it, 3 to 15 by row")
+    parser.add_argument("--repeats", type=int, metavar="N", help="rounds that count; without it, 5 to 15 by row")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where Fashion-MNIST is")
     parser.add_argument("--threads", type=int, default=available_cores(), metavar="N", help="CPU threads of both sides")
