@@ -95,10 +95,23 @@ class Dataset:
 
 @dataclass(frozen=True)
 class PassResult:
-    """One pass over the training split, as the engine saw it while training."""
+    """Consecutive steps of a pass over the training split, each batch as the engine saw it before its update.
 
-    loss: float  # nats per sample, without weight decay
-    accuracy: float
+    batch_losses: float64 (n_steps,), nats per sample, without weight decay. batch_sizes: int64 (n_steps,), samples.
+    """
+
+    batch_losses: NDArray[np.float64]
+    batch_sizes: NDArray[np.int64]
+    n_correct: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per sample over all steps."""
+        return float((self.batch_losses * self.batch_sizes).sum() / self.batch_sizes.sum())
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.n_correct / self.batch_sizes.sum())
 
 
 @dataclass(frozen=True)

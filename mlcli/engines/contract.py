@@ -63,12 +63,12 @@ class Engine(Protocol):
         """Take the training split, once, in its compact dtype, to where the engine computes."""
         ...
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
-        """One pass over the placed split in exactly this order.
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+        """A pass over the placed split in exactly this order, or some consecutive steps of one.
 
         order: int64 (n,), positions in the placed split; batches of batch_size, the last one short.
         learning_rates: float64 (ceil(n / batch_size),), one a step.
-        The loss and the accuracy are means over the samples as each batch was met, before its update.
+        A pass in parts, each but the last of whole batches, leaves the same bits as the pass at once.
         UsageError for an engine that fits in one call.
         """
         ...

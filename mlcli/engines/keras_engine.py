@@ -23,6 +23,7 @@ from mlcli.engines.keras_model import (
     to_canonical,
 )
 from mlcli.engines.keras_optimizers import build_optimizer
+from mlcli.engines.pass_results import from_samples
 from mlcli.engines.torch_bench import Batch, DeviceWork, TorchBench
 from mlcli.engines.torch_device import apply_runtime
 from mlcli.engines.weight_check import check_weights
@@ -77,10 +78,12 @@ class KerasEngine:
         self._x = torch.tensor(x, device=self._device)
         self._y = torch.tensor(y, device=self._device)
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
         self._fit(PlacedBatches(self._x, self._y, batches, self._scale), learning_rates.tolist())
-        return PassResult(loss=_mean(self._model.log.losses), accuracy=_mean(self._model.log.hits))
+        log = self._model.log
+        losses = torch.cat(log.losses).double().cpu().numpy()
+        return from_samples(losses, int(torch.cat(log.hits).sum()), self._batch_size)
 
     def _fit(self, batches: DataLoader[int], learning_rates: Sequence[float]) -> None:
         self._optimizer.clock.start_pass(learning_rates)
@@ -144,11 +147,6 @@ class KerasEngine:
 
     def estimator_bytes(self) -> None:
         return None
-
-
-def _mean(parts: list[Tensor]) -> float:
-    """The mean over all batches, taken in float64 on the host: the one time in a pass that it waits for the device."""
-    return float(torch.cat(parts).cpu().double().mean())
 
 
 def _generators(seed: int, device: torch.device, n: int) -> dict[str, torch.Generator]:

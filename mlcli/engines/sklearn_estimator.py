@@ -92,7 +92,7 @@ class EstimatorEngine:
         self._x = scaled_matrix(x, self._scaling, self._precision)
         self._y = np.asarray(y)
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         raise UsageError(f"{self._name} is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:

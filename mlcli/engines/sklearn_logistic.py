@@ -54,7 +54,7 @@ class LogisticEngine:
         self._x = self._to_device(scaled_matrix(x, self._scaling, self._precision))
         self._y = self._to_device(y)
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         raise UsageError("scikit-learn's logistic regression is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:

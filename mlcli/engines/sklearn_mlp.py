@@ -7,7 +7,6 @@ and its own optimizers are given the learning rate, and for Adam the epsilon, of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 
 from mlcli.config.schema import Adam, MlpModel, Sgd
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.pass_results import from_samples
 from mlcli.engines.sklearn_bench import ArrayBench, ArrayWork
 from mlcli.engines.sklearn_engine import scaled_matrix
 from mlcli.engines.weight_check import check_weights
@@ -134,23 +134,21 @@ class MlpEngine:
         self._x = scaled_matrix(x, self._scaling, self._precision)
         self._y = np.asarray(y)
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         y = self._y[order]
         self._model.start_pass()
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the loss says that a run diverges
                 self._pass(self._x[order], y, learning_rates, self._batch_size)
         except ValueError as error:
+            # Raised when every step is done; the losses, or the weights, say so themselves.
             if "non-finite parameter weights" not in str(error):
                 raise
-            return PassResult(loss=math.nan, accuracy=math.nan)
         probabilities = np.concatenate(self._model.batch_probabilities)
         self._model.start_pass()
         chosen = np.maximum(probabilities[np.arange(len(y)), y], np.finfo(probabilities.dtype).tiny)
-        return PassResult(
-            loss=float(-np.log(chosen.astype(np.float64)).mean()),
-            accuracy=float((probabilities.argmax(axis=1) == y).mean()),
-        )
+        n_correct = int((probabilities.argmax(axis=1) == y).sum())
+        return from_samples(-np.log(chosen.astype(np.float64)), n_correct, self._batch_size)
 
     def _pass(
         self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rates: Iterable[float], batch_size: int

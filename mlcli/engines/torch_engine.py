@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.pass_results import batch_sizes
 from mlcli.engines.torch_bench import Batch, DeviceWork, TorchBench
 from mlcli.engines.torch_device import apply_runtime
 from mlcli.engines.torch_optimizers import TorchOptimizer
@@ -62,9 +63,9 @@ class TorchEngine:
         # The epoch's samples in order: one buffer for all epochs, so that no epoch pays for fresh pages.
         self._x_epoch = torch.empty_like(self._x)
 
-    def train_epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
         index = torch.from_numpy(order).to(self._device)
-        x_epoch = self._x_epoch if len(order) == len(self._x) else torch.empty_like(self._x[: len(order)])
+        x_epoch = self._x_epoch[: len(order)]
         torch.index_select(self._x, 0, index, out=x_epoch)
         y_epoch = self._y.index_select(0, index)
         scores = torch.empty(len(order), self._network.n_classes, device=self._device, dtype=self._dtype)
@@ -96,11 +97,8 @@ class TorchEngine:
         return functional.nll_loss(shares.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
 
     def _pass_result(self, losses: Tensor, scores: Tensor, y: Tensor) -> PassResult:
-        lengths = torch.full_like(losses, self._batch_size, dtype=torch.float64)
-        lengths[-1] = len(y) - self._batch_size * (len(losses) - 1)
-        loss = (losses.double() * lengths).sum() / len(y)
-        accuracy = (scores.argmax(dim=1) == y).double().mean()
-        return PassResult(loss=float(loss), accuracy=float(accuracy))
+        n_correct = int((scores.argmax(dim=1) == y).sum())
+        return PassResult(losses.double().cpu().numpy(), batch_sizes(len(y), self._batch_size), n_correct)
 
     def fit(self) -> FitResult:
         raise UsageError("PyTorch trains in passes, not in one call")

@@ -65,7 +65,7 @@ class EpochLoop:
         part = "first_epoch" if epoch == 1 else "remaining_epochs"
         before = self._watch.seconds(part)
         with self._watch.part(part):
-            result = self._engine.train_epoch(order, rates)
+            result = self._engine.train_steps(order, rates)
         seconds = self._watch.seconds(part) - before
         _check_finite(result.loss, epoch)
         self._n_done = epoch

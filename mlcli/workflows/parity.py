@@ -128,7 +128,7 @@ def _lockstep(engines: Mapping[str, Engine], course: _Course) -> Iterator[dict[P
     """Every engine takes one step, then every pair is compared; and so on."""
     for index, batch in enumerate(course.batches):
         rate = course.learning_rates[index : index + 1]
-        losses = {backend: engine.train_epoch(batch, rate).loss for backend, engine in engines.items()}
+        losses = {backend: engine.train_steps(batch, rate).loss for backend, engine in engines.items()}
         finite = [math.isfinite(loss) for loss in losses.values()]
         if not any(finite):
             raise DivergedError(

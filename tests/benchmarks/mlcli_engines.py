@@ -38,7 +38,7 @@ def _epochs(backend: str, data: Fashion) -> Contestant:
         nonlocal n_done
         n_done += 1
         rates = learning_rates(ConstantSchedule(), optimizer.lr, epoch=n_done, n_epochs=1000, n_steps=n_steps)
-        result = engine.train_epoch(epoch_order(0, n_done, n_samples), rates)
+        result = engine.train_steps(epoch_order(0, n_done, n_samples), rates)
         return Round(result.loss, result.accuracy)
 
     return one_epoch

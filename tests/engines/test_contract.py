@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,18 +37,19 @@ class FakeEngine:
     def place(self, x, y):
         self.x, self.y = self._scaled(x), y
 
-    def train_epoch(self, order, learning_rates):
-        loss = correct = 0.0
+    def train_steps(self, order, learning_rates):
+        losses, sizes, n_correct = [], [], 0
         for step, lr in enumerate(learning_rates):
             index = order[step * self.spec.batch_size : (step + 1) * self.spec.batch_size]
             x, y = self.x[index], self.y[index]
             p = _softmax(x @ self.w.T + self.b)
-            loss -= np.log(p[np.arange(len(y)), y]).sum()
-            correct += (p.argmax(1) == y).sum()
+            losses.append(-np.log(p[np.arange(len(y)), y]).mean())
+            sizes.append(len(y))
+            n_correct += int((p.argmax(1) == y).sum())
             p[np.arange(len(y)), y] -= 1
             self.w -= lr * p.T @ x / len(y)
             self.b -= lr * p.mean(0)
-        return PassResult(loss / len(order), correct / len(order))
+        return PassResult(np.array(losses), np.array(sizes), n_correct)
 
     def fit(self):
         raise UsageError("passes only")
@@ -139,7 +141,7 @@ def make(case: Case, device: str = "cpu", **runtime: Any):
 def epoch(engine, case: Case, number: int, n: int) -> PassResult:
     order = np.random.default_rng(number).permutation(n)
     steps = -(-n // case.batch_size)
-    return engine.train_epoch(order, np.full(steps, case.optimizer.lr))
+    return engine.train_steps(order, np.full(steps, case.optimizer.lr))
 
 
 def trained(case: Case, digits, n_epochs: int = 3, device: str = "cpu"):
@@ -231,7 +233,7 @@ def test_the_order_decides_what_is_learned(case, digits):
     for order in (np.arange(1500), np.arange(1500), np.arange(1500)[::-1].copy()):
         engine, _ = make(case)
         engine.place(x[:1500], y[:1500])
-        engine.train_epoch(order, np.full(24, case.optimizer.lr))
+        engine.train_steps(order, np.full(24, case.optimizer.lr))
         weights.append(engine.weights())
     first = next(name for name in weights[0] if name.endswith("weight"))
     for name in weights[0]:
@@ -246,14 +248,37 @@ def test_a_pass_sees_each_listed_sample_once_and_no_other(case, digits):
     order = np.random.default_rng(5).permutation(1000)
     left, _ = make(case)
     left.place(x[:1000], y[:1000])
-    left_result = left.train_epoch(order, np.full(16, case.optimizer.lr))
+    left_result = left.train_steps(order, np.full(16, case.optimizer.lr))
     right, _ = make(case)
     right.place(x[:1000][order], y[:1000][order])
-    right_result = right.train_epoch(np.arange(1000), np.full(16, case.optimizer.lr))
-    assert left_result == right_result
+    right_result = right.train_steps(np.arange(1000), np.full(16, case.optimizer.lr))
+    assert (left_result.loss, left_result.accuracy) == (right_result.loss, right_result.accuracy)
     left_weights = left.weights()
     for name, array in right.weights().items():
         np.testing.assert_array_equal(left_weights[name], array)
+
+
+@parametrize(PASSES)
+def test_a_pass_in_parts_leaves_the_bits_of_the_pass_at_once(case, digits):
+    x, y = digits
+    order = np.random.default_rng(6).permutation(1000)
+    rates = case.optimizer.lr * (1 + 0.5 * np.sin(np.arange(16)))
+    whole, _ = make(case)
+    whole.place(x[:1000], y[:1000])
+    expected = whole.train_steps(order, rates)
+    parted, _ = make(case)
+    parted.place(x[:1000], y[:1000])
+    bounds = [0, 1, 3, 9, 16]
+    parts = [
+        parted.train_steps(order[64 * start : 64 * stop], rates[start:stop])
+        for start, stop in itertools.pairwise(bounds)
+    ]
+    np.testing.assert_array_equal(np.concatenate([part.batch_losses for part in parts]), expected.batch_losses)
+    assert np.concatenate([part.batch_sizes for part in parts]).tolist() == expected.batch_sizes.tolist()
+    assert sum(part.n_correct for part in parts) == expected.n_correct
+    parted_weights = parted.weights()
+    for name, array in whole.weights().items():
+        np.testing.assert_array_equal(parted_weights[name], array)
 
 
 @parametrize({name: case for name, case in PASSES.items() if "dropout" not in name})
@@ -264,7 +289,7 @@ def test_the_pass_reports_the_loss_of_each_batch_before_its_update(case, digits)
     engine.place(x, y)
     scores = engine.predict(x)
     chosen = scores.probabilities[np.arange(len(y)), y].astype(np.float64)
-    result = engine.train_epoch(np.arange(len(x)), np.array([case.optimizer.lr]))
+    result = engine.train_steps(np.arange(len(x)), np.array([case.optimizer.lr]))
     assert result.loss == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
     assert result.accuracy == pytest.approx((scores.labels == y).mean(), abs=1e-9)
 
@@ -293,9 +318,9 @@ def test_learning_rates_act_step_by_step(case, digits):
     engine, initial = make(case)
     engine.place(x[:64], y[:64])
     name = list(initial)[-1]
-    engine.train_epoch(np.arange(64), np.array([1e-30]))
+    engine.train_steps(np.arange(64), np.array([1e-30]))
     np.testing.assert_allclose(engine.weights()[name], initial[name], atol=1e-12)
-    engine.train_epoch(np.arange(64), np.array([case.optimizer.lr]))
+    engine.train_steps(np.arange(64), np.array([case.optimizer.lr]))
     assert np.abs(engine.weights()[name] - initial[name]).max() > 1e-5
 
 
@@ -318,7 +343,7 @@ def test_the_wrong_way_of_fitting_is_refused(case, digits):
     engine, _ = make(case)
     engine.place(digits[0][:200], digits[1][:200])
     with pytest.raises(UsageError):
-        engine.fit() if case.in_passes else engine.train_epoch(np.arange(200), np.full(4, 0.1))
+        engine.fit() if case.in_passes else engine.train_steps(np.arange(200), np.full(4, 0.1))
 
 
 @parametrize({name: case for name, case in PASSES.items() if case.backend != "fake"})
@@ -341,7 +366,7 @@ def test_a_benchmark_takes_the_very_steps_of_training(case, digits, include_tran
     x, y = digits
     trained_engine, _ = make(case)
     trained_engine.place(x[:320], y[:320])
-    trained_engine.train_epoch(np.arange(320), np.full(5, case.optimizer.lr))
+    trained_engine.train_steps(np.arange(320), np.full(5, case.optimizer.lr))
     timed_engine, _ = make(case)
     bench = timed_engine.bench(x, y, include_transfer=include_transfer)
     bench.train(bench.batches([0, 64, 128], 64), case.optimizer.lr)

@@ -47,7 +47,7 @@ def trained(spec, data, n_epochs=2, engine=KerasEngine):
     built.place(*data)
     rates = spec.optimizer.lr * (1 + 0.5 * np.sin(np.arange(N_STEPS)))
     results = [
-        built.train_epoch(np.random.default_rng(number).permutation(len(data[1])), rates) for number in range(n_epochs)
+        built.train_steps(np.random.default_rng(number).permutation(len(data[1])), rates) for number in range(n_epochs)
     ]
     return built, results
 
@@ -88,7 +88,7 @@ def test_the_step_and_the_optimizers_of_keras_give_the_same_weights(optimizer, s
     spec = spec_for(MlpModel(hidden=(24,), activation="tanh"), optimizer)
     engine = KerasEngine(spec, weights_for(spec))
     engine.place(x, y)
-    result = engine.train_epoch(np.arange(len(y)), np.full(N_STEPS, optimizer.lr))
+    result = engine.train_steps(np.arange(len(y)), np.full(N_STEPS, optimizer.lr))
 
     plain = keras.Sequential(
         [keras.Input((64,)), keras.layers.Dense(24, activation="tanh"), keras.layers.Dense(10)],
@@ -178,7 +178,7 @@ def test_a_model_that_ends_in_softmax_takes_its_loss_on_clipped_probabilities(di
     np.testing.assert_allclose(scores.logits, logits, rtol=1e-5)
     np.testing.assert_allclose(scores.probabilities, p, atol=1e-6)
     chosen = np.clip(p[np.arange(len(y)), y], 1e-7, 1 - 1e-7)
-    result = engine.train_epoch(np.arange(len(y)), np.array([0.1]))
+    result = engine.train_steps(np.arange(len(y)), np.array([0.1]))
     assert result.loss == pytest.approx(-np.log(chosen).mean(), rel=1e-12)
 
 
@@ -199,7 +199,7 @@ def test_standard_scaling_is_that_of_data_scaled_beforehand():
         spec = spec_for(model, optimizer, (4,), scaling, batch_size=150, precision="float64")
         engine = KerasEngine(spec, None)
         engine.place(samples, y.astype(np.int64))
-        engine.train_epoch(np.arange(150), np.array([0.5]))
+        engine.train_steps(np.arange(150), np.array([0.5]))
         weights.append(engine.weights())
         assert (engine.predict(samples).labels == y).mean() > 0.6
     assert_same_weights(*weights, rtol=0, atol=1e-12)
@@ -217,7 +217,7 @@ def test_precisions_live_side_by_side_and_leave_keras_as_it_was(digits):
         for engine in (left, right):
             if number == 0:
                 engine.place(*digits)
-            engine.train_epoch(order, rates)
+            engine.train_steps(order, rates)
     assert_same_weights(left.weights(), alone.weights(), rtol=0, atol=0)
     assert {array.dtype for array in left.weights().values()} == {np.dtype("float64")}
     assert {array.dtype for array in right.weights().values()} == {np.dtype("float32")}
@@ -234,7 +234,7 @@ def test_dropout_draws_from_the_seed_of_the_run_and_from_nothing_else(digits):
         engine.place(*digits)
         torch.manual_seed(elsewhere)
         keras.utils.set_random_seed(elsewhere)
-        engine.train_epoch(np.arange(len(digits[1])), np.full(N_STEPS, 0.1))
+        engine.train_steps(np.arange(len(digits[1])), np.full(N_STEPS, 0.1))
         weights.append(engine.weights())
     assert_same_weights(weights[0], weights[1], rtol=0, atol=0)
     assert not np.allclose(weights[0]["1.weight"], weights[2]["1.weight"], atol=1e-4)

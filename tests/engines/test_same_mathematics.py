@@ -62,7 +62,7 @@ def step_by_step(engine, lr, x, y):
             order = generator.permutation(len(x))
         start = step % n_per_epoch * BATCH_SIZE
         batch = order[start : start + BATCH_SIZE]
-        losses.append(engine.train_epoch(batch, np.array([rates[step] * lr])).loss)
+        losses.append(engine.train_steps(batch, np.array([rates[step] * lr])).loss)
     return np.array(losses)
 
 
@@ -125,7 +125,7 @@ class _HandWrittenLoop:
     def place(self, x, y):
         self.x, self.y = torch.from_numpy(x).double() / 16, torch.from_numpy(y)
 
-    def train_epoch(self, order, learning_rates):
+    def train_steps(self, order, learning_rates):
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rates[0]
         self.optimizer.zero_grad()
