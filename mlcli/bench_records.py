@@ -22,7 +22,7 @@ class BenchSettings:
     phases: tuple[Phase, ...]
     sizes: tuple[int, ...] | None  # None: doubled until memory or throughput stops it
     min_seconds: float  # least time spent sampling each figure
-    max_seconds: float  # most time, unless too few samples were taken by then
+    max_seconds: float  # most time, unless too few undisturbed samples were taken by then
     repeats: int | None  # samples of each figure; None: until the interval of the median is narrow enough
     precision: PrecisionName
     compiled: bool
@@ -43,6 +43,7 @@ class BenchSubject:
     matrix_products: Mapping[int, tuple[float, ...]]  # n -> seconds of each n x n product
     waiting: Literal["spin", "sleep"]  # what threads do until there is work; sleep on a busy machine
     notes: tuple[str, ...]
+    fastest_reference_seconds: float = 0.0  # of the work that tells whether a sample was disturbed
 
     @property
     def peak_flops(self) -> float | None:
@@ -53,7 +54,8 @@ class BenchSubject:
 
 @dataclass(frozen=True)
 class BenchFigures:
-    """What the samples of a series say. Quartiles, percentile and interval are over samples."""
+    """What the undisturbed samples of a series say; the least disturbed ones, where there are too few of those.
+    Quartiles, percentile and interval are over samples."""
 
     median_seconds: float  # per batch
     median_interval: tuple[float, float] | None  # 95 %; None for fewer than 6 samples
@@ -65,6 +67,10 @@ class BenchFigures:
     speedup: float  # throughput over that of the smallest size measured
     flops: float | None  # per second; None for models whose operations are not counted
     share_of_peak: float | None
+    n_samples: int  # that these figures are made of
+    n_disturbed: int  # among them
+    slowdown: float  # the longest reference among them over the fastest of the subject
+    median_of_all_seconds: float  # disturbed samples included
 
     @property
     def spread(self) -> float:
@@ -83,7 +89,8 @@ class BenchFigures:
 @dataclass(frozen=True)
 class BenchSeries:
     """One engine, thread count, phase and batch size. samples: seconds per batch, each a mean over calls_per_sample
-    consecutive batches, in the order taken; no figures, and the reason, where nothing was measured."""
+    consecutive batches, in the order taken; references: how long the same short piece of work took next to each of
+    them; disturbed: whether that was too long. No figures, and the reason, where nothing was measured."""
 
     backend: str
     threads: int
@@ -97,6 +104,8 @@ class BenchSeries:
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
     samples: tuple[float, ...] = ()
+    references: tuple[float, ...] = ()
+    disturbed: tuple[bool, ...] = ()
     sampled_seconds: float = 0.0  # of all samples together
     warmup_seconds: float = 0.0
     peak_memory_bytes: int | None = None

@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 5
     PARTIAL_FAILURE = 6
     THRESHOLD_MISSED = 7
+    SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
 

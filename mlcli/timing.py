@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -17,7 +17,14 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
+        self._before_seconds = 0.0
         self._seconds: dict[str, float] = {}
+
+    def add_earlier(self, total_seconds: float, seconds_by_part: Mapping[str, float]) -> None:
+        """Count time that was spent before this stopwatch was made, as by the process whose work goes on here."""
+        self._before_seconds += total_seconds
+        for name, seconds in seconds_by_part.items():
+            self._seconds[name] = self.seconds(name) + seconds
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -34,8 +41,13 @@ class Stopwatch:
 
     @property
     def total_seconds(self) -> float:
-        """Seconds since the stopwatch was made."""
-        return time.perf_counter() - self._started
+        """Seconds since the stopwatch was made, and those added."""
+        return self._before_seconds + time.perf_counter() - self._started
+
+    @property
+    def seconds_by_part(self) -> dict[str, float]:
+        """Seconds of every part so far."""
+        return dict(self._seconds)
 
 
 def timed_calls(call: Callable[[], T], *, n_calls: int, max_seconds: float) -> tuple[T, list[float]]:
@@ -64,23 +76,46 @@ def clock_resolution_seconds(clock: Clock = time.perf_counter, n_steps: int = 10
     return min(steps)
 
 
+class Witness(Protocol):
+    """Says how fast the machine was while samples were taken: by a reference, the seconds that a piece of work takes
+    which is always the same."""
+
+    def begin(self) -> None:
+        """Samples follow, one after the other."""
+        ...
+
+    def end(self, seconds: float) -> float:
+        """A sample is over, whose calls took so many seconds together: the reference that goes with it."""
+        ...
+
+
+class _NoWitness:
+    def begin(self) -> None:
+        return None
+
+    def end(self, seconds: float) -> float:
+        return 0.0
+
+
 class RepeatedTiming:
     """Times one piece of work again and again: a first call, a warm-up until the times are stable, then samples.
 
     A sample is the mean over calls_per_sample consecutive calls, as many as it takes to outlast block_seconds, so that
     what a block of calls pays once, reading the clock included, weighs little. All times are seconds per call, kept in
-    the order in which they were taken.
+    the order in which they were taken, and with each sample the reference of a witness.
     """
 
-    def __init__(self, block: Callable[[int], float], block_seconds: float) -> None:
+    def __init__(self, block: Callable[[int], float], block_seconds: float, witness: Witness | None = None) -> None:
         """block: does the work so many times and returns the seconds that took."""
         self._block = block
         self._block_seconds = block_seconds
+        self._witness = witness or _NoWitness()
         self.first_call_seconds: float | None = None
         self.calls_per_sample = 1
         self.warmup_calls = 0
         self.warmup_total_seconds = 0.0
         self.samples: list[float] = []
+        self.references: list[float] = []  # one a sample, 0 without a witness
 
     def warm_up(self, most_seconds: float, tolerance: float = 0.05) -> None:
         """Make the first call, find calls_per_sample, and go on until three blocks in a row differ by less than a share
@@ -91,9 +126,10 @@ class RepeatedTiming:
         self.first_call_seconds = self._block(1)
         recent: list[float] = []
         while len(recent) < 3 or max(recent[-3:]) > (1 + tolerance) * min(recent[-3:]):
+            self._witness.begin()
             seconds = self._block(self.calls_per_sample)
             if self.calls_per_sample == 1 and seconds >= max(most_seconds, self._block_seconds):
-                self.samples.append(seconds)
+                self._keep(seconds)
                 return
             self._count_warmup(self.calls_per_sample, seconds)
             recent.append(seconds)
@@ -114,10 +150,16 @@ class RepeatedTiming:
     def sample(self, seconds: float, most_samples: int | None = None) -> None:
         """Take samples for so many seconds, or so many of them: at least one."""
         total, n_taken = 0.0, 0
+        self._witness.begin()
         while not n_taken or (total < seconds and (most_samples is None or n_taken < most_samples)):
             taken = self._block(self.calls_per_sample)
-            self.samples.append(taken / self.calls_per_sample)
+            self._keep(taken)
             total, n_taken = total + taken, n_taken + 1
+
+    def _keep(self, seconds: float) -> None:
+        """seconds: of all calls of a sample."""
+        self.references.append(self._witness.end(seconds))
+        self.samples.append(seconds / self.calls_per_sample)
 
     def _count_warmup(self, n_calls: int, seconds: float) -> None:
         self.warmup_calls += n_calls

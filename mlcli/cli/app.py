@@ -6,14 +6,12 @@ Nothing heavy is imported here or in the command files: `mlcli --help` must appe
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from mlcli import __version__
+from mlcli import __version__, interruption
 from mlcli.cli import (
     batch_bench_command,
     compare_command,
@@ -49,10 +47,6 @@ app.add_typer(data_command.app, name="data")
 app.add_typer(runs_command.app, name="runs")
 
 
-class Terminated(BaseException):
-    """SIGTERM, raised where the program was, so that it can tidy up as it does for Ctrl-C."""
-
-
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"mlcli {__version__}")
@@ -72,21 +66,17 @@ def main() -> NoReturn:
     """Run the command line; every error that leaves a command becomes a message and an exit code here."""
     # OpenBLAS reads this when it is loaded; see workflows/threads.py.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    interruption.install()
     is_debugging = "--debug" in sys.argv or bool(os.environ.get("MLCLI_DEBUG"))
     try:
-        # An int is the exit code of a typer.Exit; typer turns Ctrl-C into one too.
+        # An int is the exit code of a typer.Exit.
         outcome = app(standalone_mode=False)
-        if outcome == ExitCode.SIGINT:
-            raise KeyboardInterrupt
     except MlcliError as error:
         if is_debugging:
             raise
-        _end(str(error), error.exit_code)
-    except Terminated:
-        _end("stopped by SIGTERM", ExitCode.SIGTERM)
-    except KeyboardInterrupt:
-        _end("stopped by Ctrl-C", ExitCode.SIGINT)
+        _end(_with_notes(error), error.exit_code)
+    except interruption.Interrupted as error:
+        _end(_with_notes(error), error.exit_code)
     except BrokenPipeError:
         # The reader has gone, e.g. `| head`; what Python would still flush has nowhere to go either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,8 +97,9 @@ def _help_line(error: Exception) -> str:
     return f"{context.command_path if context else 'mlcli'} --help shows what there is"
 
 
-def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:
-    raise Terminated
+def _with_notes(error: BaseException) -> str:
+    """The message, and what was added to it on its way."""
+    return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def _end(message: str, code: ExitCode) -> NoReturn:

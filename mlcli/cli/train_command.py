@@ -27,10 +27,13 @@ from mlcli.cli.options import (
     Settings,
     Threads,
 )
+from mlcli.cli.resume_steps import refuse_with_resume, resumed
 from mlcli.cli.thread_count import settle_threads
 from mlcli.cli.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
+    from mlcli.config.schema import ExperimentConfig
+    from mlcli.workflows.checkpointing import CheckpointEvery
     from mlcli.workflows.plan import Plan
     from mlcli.workflows.train import Places, TrainResult
 
@@ -83,6 +86,24 @@ def train(
             "--if-needed", help="Report an identical finished run instead of repeating it.", rich_help_panel=RUN_PANEL
         ),
     ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="Go on with a run that was stopped, where it was, to the same bits: a directory, a run id, a unique "
+            "prefix of one, or last, the newest unfinished one.",
+            metavar="RUN",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        str,
+        typer.Option(
+            help="How often a checkpoint is made, e.g. 500steps, 60s, 1epoch, never; auto: at ends of epochs and every "
+            "minute, for at most 1 % of the time.",
+            metavar="INTERVAL",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = "auto",
     print_config: Annotated[
         bool,
         typer.Option("--print-config", help="Print the resolved configuration and stop.", rich_help_panel=OUTPUT_PANEL),
@@ -110,52 +131,45 @@ def train(
     """Train one experiment on one engine and leave a run directory behind."""
     from mlcli.config.experiment import load_experiment
     from mlcli.report.formats import checked_format
+    from mlcli.workflows.checkpointing import parse_checkpoint_every
 
     checked_format(output_format)
     thresholds = parse_thresholds(fail_under or [])
-    experiment = load_experiment(
-        config,
-        flags={
-            "backend": backend,
-            "dataset.name": dataset,
-            "model.name": model,
-            "training.epochs": epochs,
-            "training.batch_size": batch_size,
-            "optimizer.name": optimizer,
-            "optimizer.lr": lr,
-            "seed": seed,
-            "dataset.limit": limit,
-            "runtime.device": device,
-            "runtime.threads": threads,
-            "runtime.deterministic": deterministic or None,
-            "name": name,
-            "init_from.run": init_from,
-        },
-        settings=settings or [],
-    )
-    n_threads = settle_threads(experiment)
-    from mlcli.workflows.plan import describe_plan, make_plan
-
-    places = _places(runs_dir, out, data_dir, offline)
-    plan = make_plan(experiment)
-    if experiment.init_from:
-        from mlcli.workflows.init_from import settled
-
-        plan = settled(plan, places.runs_directory)
-    if print_config:
-        from mlcli.config.dump import to_yaml
-
-        typer.echo(to_yaml(plan.config), nl=False)
-    elif dry_run:
-        from mlcli.report.plan_report import print_plan
-
-        print_plan(describe_plan(plan, n_threads), plan.config, output_format)
+    every = parse_checkpoint_every(checkpoint_every)
+    flags = {
+        "backend": backend,
+        "dataset.name": dataset,
+        "model.name": model,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "optimizer.name": optimizer,
+        "optimizer.lr": lr,
+        "seed": seed,
+        "dataset.limit": limit,
+        "runtime.device": device,
+        "runtime.threads": threads,
+        "runtime.deterministic": deterministic or None,
+        "name": name,
+        "init_from.run": init_from,
+    }
+    if resume is not None:
+        unused = {"--set": settings, "--out": out, "--if-needed": if_needed, "--print-config": print_config}
+        refuse_with_resume(resume, config, flags, unused | {"--dry-run": dry_run})
+        places = _places(runs_dir, None, data_dir, offline)
+        result = resumed(resume, places, every, quiet=quiet, verbose=verbose)
     else:
-        result = _train(plan, places, n_threads, training_flags=(if_needed, quiet, verbose))
-        from mlcli.report.train_report import print_run
+        experiment = load_experiment(config, flags=flags, settings=settings or [])
+        n_threads = settle_threads(experiment)
+        places = _places(runs_dir, out, data_dir, offline)
+        plan = _planned(experiment, places)
+        if print_config or dry_run:
+            _show(plan, n_threads, output_format, as_config=print_config)
+            return
+        result = _train(plan, places, n_threads, every, training_flags=(if_needed, quiet, verbose))
+    from mlcli.report.train_report import print_run
 
-        print_run(result.record, result.directory, output_format, is_reused=result.is_reused)
-        check_thresholds(thresholds, result.record)
+    print_run(result.record, result.directory, output_format, is_reused=result.is_reused)
+    check_thresholds(thresholds, result.record)
 
 
 def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> Places:
@@ -165,10 +179,35 @@ def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offl
     return Places(runs_dir or default_runs_directory(), out, data_dir, offline)
 
 
-def _train(plan: Plan, places: Places, n_threads: int, training_flags: tuple[bool, bool, bool]) -> TrainResult:
+def _planned(experiment: ExperimentConfig, places: Places) -> Plan:
+    from mlcli.workflows.plan import make_plan
+
+    plan = make_plan(experiment)
+    if experiment.init_from:
+        from mlcli.workflows.init_from import settled
+
+        plan = settled(plan, places.runs_directory)
+    return plan
+
+
+def _show(plan: Plan, n_threads: int, output_format: str, *, as_config: bool) -> None:
+    if as_config:
+        from mlcli.config.dump import to_yaml
+
+        typer.echo(to_yaml(plan.config), nl=False)
+    else:
+        from mlcli.report.plan_report import print_plan
+        from mlcli.workflows.plan import describe_plan
+
+        print_plan(describe_plan(plan, n_threads), plan.config, output_format)
+
+
+def _train(
+    plan: Plan, places: Places, n_threads: int, every: CheckpointEvery, training_flags: tuple[bool, bool, bool]
+) -> TrainResult:
     from mlcli.report.progress import training_progress
     from mlcli.workflows.train import train as train_workflow
 
     if_needed, quiet, verbose = training_flags
     with training_progress(quiet=quiet, verbose=verbose) as progress:
-        return train_workflow(plan, places, n_threads, progress, if_needed=if_needed)
+        return train_workflow(plan, places, n_threads, progress, if_needed=if_needed, every=every)

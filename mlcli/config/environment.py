@@ -19,6 +19,7 @@ from mlcli.config.yaml_source import parse_value
 from mlcli.errors import nearest_match
 
 PREFIX = "MLCLI_"
+_MAX_SHOWN_CHARACTERS = 80
 SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime", "threads")}
 # Read elsewhere; they say nothing about the experiment.
 OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})
@@ -38,7 +39,7 @@ def environment_layer(environ: Mapping[str, str] | None = None) -> tuple[Node, l
 
 
 def _setting(variable: str, text: str) -> tuple[Node | None, list[Fault]]:
-    place = Place(escaped(variable))
+    place = Place(escaped(variable, _MAX_SHOWN_CHARACTERS))
     path = SHORT_NAMES.get(variable) or _path(variable)
     if path[0] not in ExperimentConfig.model_fields:
         return None, [Fault(place, "", f"unknown variable{_did_you_mean(variable)}")]

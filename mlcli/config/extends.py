@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NoReturn
 
 from mlcli.config.faults import Fault, UnreadableError, escaped, shown
 from mlcli.config.merging import merged, normalised
-from mlcli.config.nodes import Node, without
-from mlcli.config.yaml_source import read_yaml
+from mlcli.config.nodes import Node, n_values, without
+from mlcli.config.yaml_source import TOO_MANY_VALUES, ValueCount, read_yaml
 
 MAX_FILES = 32
 MAX_CHAIN = 8
@@ -32,11 +33,12 @@ class _Composition:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._read: dict[Path, Node] = {}
+        self._count = ValueCount()
 
     def read(self, path: Path, chain: tuple[Path, ...]) -> Node:
-        node, faults = read_yaml(path)
+        node, faults = read_yaml(path, self._count)
         self.faults += faults
-        chain = (*chain, path.resolve())
+        chain = (*chain, _resolved(path))
         composed = Node({}, node.place)
         for named in self._named_files(node):
             composed = merged(composed, self._base(named, path, chain))
@@ -56,18 +58,26 @@ class _Composition:
 
     def _base(self, named: Node, path: Path, chain: tuple[Path, ...]) -> Node:
         base = path.parent / str(named.content)
-        resolved = base.resolve()
+        if not os.path.isfile(base):  # first, because no other answer is quick for a name of a megabyte
+            self._stop(named, f"no such file: {shown(str(base))}")
+        resolved = _resolved(base)
         if resolved in chain:
             files = " -> ".join(escaped(file.name) for file in (*chain[chain.index(resolved) :], resolved))
             self._stop(named, f"files extend one another in a circle: {files}")
         if resolved in self._read:
-            return self._read[resolved]
+            node = self._read[resolved]
+            if self._count.is_too_high_with(n_values(node)):
+                self._stop(named, TOO_MANY_VALUES)
+            return node
         if len(chain) >= MAX_CHAIN or len(self._read) >= MAX_FILES:
             self._stop(named, f"more than {MAX_CHAIN} files in a chain, or {MAX_FILES} in all")
-        if not base.is_file():
-            self._stop(named, f"no such file: {shown(str(base))}")
         self._read[resolved] = self.read(base, chain)
         return self._read[resolved]
 
     def _stop(self, node: Node, message: str) -> NoReturn:
         raise UnreadableError([Fault(node.place, "extends", message)])
+
+
+def _resolved(path: Path) -> Path:
+    """Without links. Unlike Path.resolve, it raises nothing for links in a circle."""
+    return Path(os.path.realpath(path))

@@ -54,6 +54,13 @@ def plain(node: Node) -> Any:
     return node.content
 
 
+def n_values(node: Node) -> int:
+    """How many values a node holds, itself and the keys included."""
+    if isinstance(node.content, tuple):
+        return 1 + sum(map(n_values, node.content))
+    return 1 + sum(1 + n_values(entry.node) for entry in node.entries.values())
+
+
 def with_entry(node: Node, key: Key, entry: Entry) -> Node:
     """A copy of a mapping with one entry set."""
     return replace(node, content={**node.entries, key: entry})

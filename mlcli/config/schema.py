@@ -17,19 +17,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from mlcli.config.frozen import FrozenDict, frozen
 from mlcli.config.values import (
-    DEVICE_PATTERN,
-    NAME_PATTERN,
-    SHA256_PATTERN,
+    ClassName,
     Device,
     Fraction,
     NonNegativeFloat,
+    Parameters,
     PositiveFloat,
     PositiveInt,
     Rate,
     RunName,
+    RunReference,
     Seed,
     Sha256,
     TestPart,
+    ThreadCount,
     ValidationPart,
 )
 
@@ -107,10 +108,8 @@ class EstimatorModel(Section):
     """Any scikit-learn classifier, by class name."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
-    estimator: str = Field(description="the class name, e.g. RandomForestClassifier")
-    parameters: Annotated[dict[str, Any], AfterValidator(frozen)] = Field(
-        default_factory=FrozenDict, description="arguments of its constructor"
-    )
+    estimator: ClassName = Field(description="the class name, e.g. RandomForestClassifier")
+    parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
 
 
 ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
@@ -119,11 +118,10 @@ ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
 class InitFrom(Section):
     """The finished run whose weights training starts from. The optimizer starts afresh."""
 
-    run: str = Field(min_length=1, description="a directory, a run id, a unique prefix of one, or last")
+    run: RunReference = Field(description="a directory, a run id, a unique prefix of one, or last")
     weights: Sha256 | None = Field(
         None,
         description="digest of those weights; null: whatever they are; a finished run states it, and is held to it",
-        json_schema_extra={"pattern": SHA256_PATTERN},
     )
 
 
@@ -254,9 +252,8 @@ class RuntimeConfig(Section):
     device: Device = Field(
         "auto",
         description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
-        json_schema_extra={"pattern": DEVICE_PATTERN},
     )
-    threads: PositiveInt | None = Field(None, description="CPU threads of every library; null: the cores available")
+    threads: ThreadCount | None = Field(None, description="CPU threads of every library; null: the cores available")
     precision: Literal["float32", "float64"] = Field("float32", description="of weights, data and gradients")
     deterministic: bool = Field(False, description="deterministic algorithms on GPUs too; slower")
 
@@ -267,7 +264,6 @@ class ExperimentConfig(Section):
     name: RunName | None = Field(
         None,
         description="short name, used in run directories; null: made of dataset and model",
-        json_schema_extra={"pattern": NAME_PATTERN},
     )
     backend: BackendName | None = Field(
         None, description="sklearn, torch or keras; null: the first of `backends`, or torch"

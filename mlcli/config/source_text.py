@@ -6,14 +6,19 @@ import codecs
 import os
 import re
 import stat
+import time
+from io import FileIO
 from pathlib import Path
 
 from mlcli.config.faults import Fault, Place, UnreadableError, escaped
 from mlcli.errors import nearest_match
 
 MAX_BYTES = 1_000_000
+MAX_SECONDS = 10.0  # for what a pipe or a terminal sends, in all
 # What YAML does not allow unescaped; lone surrogates cannot appear in decoded UTF-8.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The parser takes minutes over a file that is full of them, and there are no tags that they could be for.
+_TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])\ufeff?%TAG")
 _OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
 
 
@@ -37,12 +42,37 @@ def read_text(path: Path) -> str:
 
 def _read_bytes(path: Path) -> bytes | None:
     """The content, or None where it is over the limit; a huge or endless file is not read to its end."""
-    with path.open("rb") as file:
+    with FileIO(path, opener=_open_at_once) as file:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode) and status.st_size > MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode):
+            content = _received(file)
+        elif status.st_size > MAX_BYTES:
             return None
-        content = file.read(MAX_BYTES + 1)
+        else:
+            content = file.read(MAX_BYTES + 1)
     return content if len(content) <= MAX_BYTES else None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open for reading; also a pipe that nobody writes to, for which the system would wait."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _received(file: FileIO) -> bytes:
+    """What a pipe or a device sends until its end, or until it is too much; OSError where that takes too long."""
+    import select
+
+    content = b""
+    deadline = time.monotonic() + MAX_SECONDS
+    while len(content) <= MAX_BYTES:
+        ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimeoutError(None, f"it is no plain file, and its end did not come in {MAX_SECONDS:g} s")
+        chunk = file.read(MAX_BYTES + 1 - len(content))
+        if not chunk:
+            break
+        content += chunk
+    return content
 
 
 def _near_file(path: Path) -> str:
@@ -68,11 +98,15 @@ def _decoded(content: bytes, source: str) -> str:
 
 
 def checked_characters(text: str, source: str) -> str:
-    """The text itself; UnreadableError where it holds a character that YAML forbids."""
+    """The text itself; UnreadableError where it holds a character that YAML forbids, or declares tags."""
     found = _FORBIDDEN.search(text)
     if found:
         message = f"the character {escaped(found.group())} is not allowed here"
         raise UnreadableError([Fault(_place(source, text[: found.start()]), "", message)])
+    found = _TAG_DIRECTIVE.search(text)
+    if found:
+        place = _place(source, text[: found.end() - len("%TAG")])
+        raise UnreadableError([Fault(place, "", "the directive %TAG is not allowed; only plain values are")])
     return text
 
 

@@ -31,6 +31,7 @@ _EXPECTED = {
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:.10g}",
+    "less_than_equal": "must be at most {le:.10g}",
 }
 _MAX_WORD_CHARACTERS = 60
 

@@ -5,28 +5,43 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from mlcli.config.faults import shown
+from mlcli.config.frozen import frozen
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+ThreadCount = Annotated[int, Field(ge=1, le=1024)]  # OpenMP ends the process where it cannot have them all
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
+_SHA256 = r"^[0-9a-f]{64}$"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_CLASS = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+# What no file system takes, or no terminal should see: control characters and line breaks.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
 
 
 def _device(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(DEVICE_PATTERN, value.lower()):
+    if not isinstance(value, str) or not re.fullmatch(_DEVICE, value.lower()):
         raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
     return value.lower()
 
 
 def _run_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(NAME_PATTERN, value):
+    if isinstance(value, str) and not re.fullmatch(_NAME, value):
         raise ValueError(
             "must be 1 to 64 letters, digits, dots, dashes or underscores, the first of them a letter or digit"
         )
@@ -34,8 +49,34 @@ def _run_name(value: Any) -> Any:
 
 
 def _sha256(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(SHA256_PATTERN, value):
+    if not isinstance(value, str) or not re.fullmatch(_SHA256, value):
         raise ValueError("must be the 64 hexadecimal digits of a sha256")
+    return value
+
+
+def _class_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(_CLASS, value):
+        raise ValueError("must be the name of a class, e.g. RandomForestClassifier")
+    return value
+
+
+def _run_reference(value: Any) -> Any:
+    if isinstance(value, str) and not _may_name_a_run(value):
+        raise ValueError("must be a directory, a run id, a unique prefix of one, or last")
+    return value
+
+
+def _may_name_a_run(text: str) -> bool:
+    parts = text.encode("utf-8", "surrogatepass").split(b"/")
+    n_bytes = sum(map(len, parts)) + len(parts) - 1
+    is_path = 0 < n_bytes <= _MAX_PATH_BYTES and max(map(len, parts)) <= _MAX_PART_BYTES
+    return is_path and not _CONTROL.search(text)
+
+
+def _parameter_names(value: dict[str, Any]) -> dict[str, Any]:
+    wrong = [name for name in value if not re.fullmatch(_CLASS, name)]
+    if wrong:
+        raise ValueError(f"an argument cannot be called {shown(wrong[0])}")
     return value
 
 
@@ -51,9 +92,17 @@ def _in_words(message: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-Device = Annotated[str, BeforeValidator(_device)]
-RunName = Annotated[str, BeforeValidator(_run_name)]
-Sha256 = Annotated[str, BeforeValidator(_sha256)]
+def _pattern(pattern: str) -> Any:
+    """What editors check while typing."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
+Device = Annotated[str, BeforeValidator(_device), _pattern(_DEVICE)]
+RunName = Annotated[str, BeforeValidator(_run_name), _pattern(_NAME)]
+ClassName = Annotated[str, BeforeValidator(_class_name), _pattern(_CLASS)]
+RunReference = Annotated[str, BeforeValidator(_run_reference)]
+Parameters = Annotated[dict[str, Any], AfterValidator(_parameter_names), AfterValidator(frozen)]
+Sha256 = Annotated[str, BeforeValidator(_sha256), _pattern(_SHA256)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _in_words("must be auto, train, or a fraction above 0 and below 1")
 ]

@@ -20,17 +20,30 @@ from mlcli.config.source_text import checked_characters, read_text
 
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
+TOO_MANY_VALUES = f"holds more than {MAX_VALUES} values, aliases expanded and extended files counted"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE_KEY = "<<"
 
 
-def read_yaml(path: Path) -> tuple[Node, list[Fault]]:
+@dataclass
+class ValueCount:
+    """How many values a configuration makes: those of all its files, each time that they are used."""
+
+    n_values: int = 0
+
+    def is_too_high_with(self, n_more: int) -> bool:
+        """Add some, and tell whether no experiment needs so many."""
+        self.n_values += n_more
+        return self.n_values > MAX_VALUES
+
+
+def read_yaml(path: Path, count: ValueCount | None = None) -> tuple[Node, list[Fault]]:
     """The mapping in a file, and the faults that did not prevent reading the rest (duplicate keys, tags).
 
-    UnreadableError where the file cannot be read at all.
+    count: goes on from the files read before, if any. UnreadableError where the file cannot be read at all.
     """
     source = escaped(str(path))
-    node, faults = parse_yaml(read_text(path), lambda mark: Place(source, mark.line + 1, mark.column + 1))
+    node, faults = parse_yaml(read_text(path), lambda mark: Place(source, mark.line + 1, mark.column + 1), count)
     start = Place(source, 1, 1)
     if node is None or node.content is None:
         raise UnreadableError([*faults, Fault(start, "", "is empty; write settings as `key: value` lines")])
@@ -49,9 +62,11 @@ def parse_value(text: str, place: Place) -> tuple[Node | None, list[Fault]]:
     return node or Node(None, place), faults
 
 
-def parse_yaml(text: str, place_of: Callable[[Any], Place]) -> tuple[Node | None, list[Fault]]:
+def parse_yaml(
+    text: str, place_of: Callable[[Any], Place], count: ValueCount | None = None
+) -> tuple[Node | None, list[Fault]]:
     """The single document in `text`, None where there is none. place_of turns PyYAML's marks into places."""
-    composer = _Composer(place_of)
+    composer = _Composer(place_of, count or ValueCount())
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             composer.take(event)
@@ -86,13 +101,13 @@ class _Open:
 class _Composer:
     """Turns events into nodes without recursion, and stops at the first sign of an attack."""
 
-    def __init__(self, place_of: Callable[[Any], Place]) -> None:
+    def __init__(self, place_of: Callable[[Any], Place], count: ValueCount) -> None:
         self.root: Node | None = None
         self.faults: list[Fault] = []
         self._place_of = place_of
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}  # node, values in it, levels in it
-        self._n_values = 0
+        self._counted = count
         self._n_documents = 0
 
     def take(self, event: yaml.Event) -> None:
@@ -184,9 +199,8 @@ class _Composer:
             self._stop(place, f"is nested more than {MAX_DEPTH} levels deep")
 
     def _count(self, n_values: int, place: Place) -> None:
-        self._n_values += n_values
-        if self._n_values > MAX_VALUES:
-            self._stop(place, f"holds more than {MAX_VALUES} values, aliases expanded; is it the right file?")
+        if self._counted.is_too_high_with(n_values):
+            self._stop(place, TOO_MANY_VALUES)
 
     def _path(self) -> list[Key]:
         """The keys of the value that is being read."""

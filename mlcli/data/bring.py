@@ -19,6 +19,10 @@ Origin = str | Path  # the address that a file's name is added to, or a folder
 class BringError(Exception):
     """A file that no origin gave; the message is one line with all that was tried."""
 
+    def __init__(self, file: RawFile, failures: Sequence[str]) -> None:
+        self.file = file
+        super().__init__(f"{file.name} could not be fetched; tried {'; '.join(failures)}")
+
 
 def bring(files: Sequence[RawFile], folder: Path, origins: Sequence[Origin], say: Say) -> None:
     """Bring the files into `folder` from the first of the origins that has each.
@@ -49,7 +53,7 @@ def _bring_one(file: RawFile, target: Path, origins: Sequence[Origin], say: Say)
         if check.state == "ok":
             return
         failures.append(f"{place}: {check.detail}")
-    raise BringError(f"{file.name} could not be fetched; tried {'; '.join(failures)}")
+    raise BringError(file, failures)
 
 
 def _transfer(place: str | Path, target: Path, file: RawFile) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from mlcli import __version__
+from mlcli.config.faults import escaped
 from mlcli.data.directory import unwritable
 from mlcli.errors import DataError, UsageError
 
@@ -101,7 +102,7 @@ class _Transfer(threading.Thread):
 
     def _check_length(self, announced: str | None) -> None:
         if announced is not None and announced.strip() != str(self._n_bytes):
-            raise TransferError(f"announces {announced.strip()[:20]} bytes instead of {self._n_bytes}")
+            raise TransferError(f"announces {escaped(announced.strip(), 20)} bytes instead of {self._n_bytes}")
 
     def _receive(self, response: http.client.HTTPResponse) -> None:
         with _writing(self._target):
@@ -174,4 +175,4 @@ def _reason(error: Exception) -> str:
         return "the host name cannot be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return escaped(" ".join(str(error).split()), 200) or type(error).__name__

@@ -158,7 +158,7 @@ class ImageSource:
         try:
             bring(wanted, folder, origins, say)
         except BringError as error:
-            raise self._refusal(data_dir, str(error), checks[wanted[0]]) from error
+            raise self._refusal(data_dir, str(error), checks[error.file]) from error
         return len(wanted)
 
     def _refusal(self, data_dir: Path, reason: str, check: FileCheck) -> DataError:

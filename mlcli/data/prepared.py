@@ -92,7 +92,7 @@ def _has_files(manifest: dict[str, Any]) -> bool:
 def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     try:
         mapped = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, EOFError, ValueError) as error:
+    except Exception as error:  # numpy's reader of headers lets everything out that parsing Python can raise
         raise PreparedError(f"{path.name} cannot be opened: {error}") from error
     if mapped.shape != shape or mapped.dtype != np.dtype(dtype) or not mapped.flags.c_contiguous:
         raise PreparedError(f"{path.name} holds {mapped.dtype} {mapped.shape} instead of {dtype} {shape}")

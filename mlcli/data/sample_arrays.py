@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
+from mlcli.config.faults import escaped
 from mlcli.data.sample_numbers import check_dtype, check_finite, native
 from mlcli.data.sample_source import SampleBatch, check_shape, rows_per_batch
 from mlcli.errors import DataError, UsageError
@@ -22,11 +26,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MOST_FORTRAN_BYTES = 256 * 2**20  # of an array in an archive, which cannot be mapped
+_N_SHOWN = 12  # array names in a message
+_MOST_SHOWN = 400  # characters of what a file says of itself
+# What numpy and zipfile raise at files that are something else.
+_ERRORS = (
+    ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, SyntaxError, TokenError, OverflowError,
+    MemoryError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Header:
     shape: tuple[int, ...]
     is_fortran: bool
     dtype: np.dtype[Any]
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass
@@ -47,7 +65,7 @@ class ArrayFile:
                 yield self._batch(stream, header, start, min(n_rows, header.shape[0] - start))
 
     def _batch(self, stream: IO[bytes], header: _Header, start: int, n_rows: int) -> SampleBatch:
-        n_values = n_rows * int(np.prod(header.shape[1:]))
+        n_values = n_rows * math.prod(header.shape[1:])
         n_bytes = n_values * header.dtype.itemsize
         data = stream.read(n_bytes)
         if len(data) < n_bytes:
@@ -82,6 +100,8 @@ def open_npy(path: Path, expected: Preprocessing) -> ArrayFile | FortranFile:
 
     header = _checked_header(str(path), open_stream, expected)
     if header.is_fortran:
+        if header.n_bytes > path.stat().st_size:
+            raise DataError(f"{path}: announces {header.shape[0]:,} samples, and not as many are there; it was cut off")
         return FortranFile(
             str(path), expected, lambda: np.load(path, mmap_mode="r", allow_pickle=False), header.shape[0]
         )
@@ -100,14 +120,22 @@ def open_npz(path: Path, expected: Preprocessing, array: str | None) -> ArrayFil
 
     header = _checked_header(place, open_stream, expected)
     if header.is_fortran:
+        _check_fortran_size(place, header)
         with _read_errors(place), np.load(path, allow_pickle=False) as arrays:
             whole = arrays[name]
         return FortranFile(place, expected, lambda: whole, header.shape[0])
     return ArrayFile(place, expected, open_stream, header.shape[0])
 
 
+def _check_fortran_size(place: str, header: _Header) -> None:
+    """DataError for an array that could only be read whole, and is too large, or says that it is."""
+    if header.n_bytes > _MOST_FORTRAN_BYTES:
+        raise DataError(f"{place}: a large array in Fortran order; save it in C order, or as an .npy file")
+
+
 def _chosen(path: Path, names: list[str], array: str | None) -> str:
-    known = ", ".join(names) or "none"
+    more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
+    known = escaped(", ".join(names[:_N_SHOWN]) or "none", _MOST_SHOWN) + more
     if array is not None:
         if array not in names:
             raise UsageError(f"--array {array}: {path} has no such array; it has {known}")
@@ -144,5 +172,6 @@ def _read_errors(place: str) -> Iterator[None]:
     """Say what is wrong with a file in place of the errors that numpy and zipfile raise."""
     try:
         yield
-    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{place}: not an array file that can be read: {error}") from error
+    except _ERRORS as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{place}: not an array file that can be read: {escaped(lines[0], _MOST_SHOWN)}") from error

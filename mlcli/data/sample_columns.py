@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from mlcli.errors import DataError
 from mlcli.records import Preprocessing
 
 _N_SHOWN = 6  # column names in a message
+_LONGEST_SHOWN = 60  # characters of a name
 
 
 def sample_columns(place: str, columns: Sequence[str], expected: Preprocessing) -> list[str]:
@@ -18,9 +20,13 @@ def sample_columns(place: str, columns: Sequence[str], expected: Preprocessing) 
     """
     if not expected.feature_names:
         return _pixel_columns(place, columns, expected)
-    names = expected.feature_names
-    missing = [name for name in names if name not in columns]
-    extra = [name for name in columns if name not in names]
+    names, present = expected.feature_names, Counter(columns)
+    doubled = sorted(name for name, n in present.items() if n > 1)
+    if doubled:
+        raise DataError(f"{place}: column {doubled[0][:_LONGEST_SHOWN]!r} is there twice")
+    missing = [name for name in names if name not in present]
+    known = set(names)
+    extra = [name for name in columns if name not in known]
     if missing or extra:
         faults = [f"columns that are missing: {_listed(missing)}"] if missing else []
         faults += [f"columns that are not expected: {_listed(extra)}"] if extra else []
@@ -41,4 +47,4 @@ def _pixel_columns(place: str, columns: Sequence[str], expected: Preprocessing) 
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
-    return ", ".join(repr(name) for name in names[:_N_SHOWN]) + more
+    return ", ".join(repr(name[:_LONGEST_SHOWN]) for name in names[:_N_SHOWN]) + more

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.config.faults import escaped
 from mlcli.data.sample_columns import sample_columns
 from mlcli.data.sample_numbers import check_finite
 from mlcli.data.sample_source import SampleBatch, rows_per_batch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+_MOST_CHARACTERS = 16 * 2**20  # of the line with the names
 _ENCODING = "utf-8-sig"  # a byte order mark, which Excel writes, is no part of the first name
 
 
@@ -85,9 +87,9 @@ class CsvFile:
         is_text = column.notna() & (numbers.isna() | (column.dtype == bool))
         if is_text.any():
             row = int(np.flatnonzero(is_text)[0])
+            found = str(column.iloc[row])[:60]
             raise DataError(
-                f"{self.path}: sample {start + row} (from 0), column {str(column.name)!r}: {str(column.iloc[row])!r} "
-                "is not a number"
+                f"{self.path}: sample {start + row} (from 0), column {str(column.name)!r}: {found!r} is not a number"
             )
         return numbers
 
@@ -95,19 +97,24 @@ class CsvFile:
 def open_csv(path: Path, expected: Preprocessing) -> CsvFile:
     """The rows of a .csv file; DataError where the columns are not those of the run."""
     with _read_errors(path), path.open(encoding=_ENCODING, newline="") as file:
-        first = next((row for row in csv.reader(file, skipinitialspace=True) if row), None)
+        first = next((row for row in csv.reader(_lines(file), skipinitialspace=True) if row), None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
     columns = [name.strip() for name in first]
-    doubled = sorted({name for name in columns if columns.count(name) > 1}) if expected.feature_names else []
-    if doubled:
-        raise DataError(f"{path}: column {doubled[0]!r} is there twice")
     has_header = bool(expected.feature_names) or not all(map(_is_number, columns))
     if not expected.feature_names:
         # Pixels are known by their place, and their names may repeat.
         columns = [f"pixel {index}" for index in range(len(columns))]
     sample_columns(str(path), columns, expected)
     return CsvFile(path, expected, columns, has_header)
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Its lines; ValueError for one without an end, which would have to be held whole."""
+    while line := file.readline(_MOST_CHARACTERS):
+        if len(line) == _MOST_CHARACTERS:
+            raise ValueError(f"a line of {_MOST_CHARACTERS:,} characters or more")
+        yield line
 
 
 def _is_number(text: str) -> bool:
@@ -138,6 +145,7 @@ def _read_errors(path: Path) -> Iterator[None]:
             yield
     except Warning as error:
         raise DataError(f"{path}: a row has more cells than the header has names") from error
-    except (ValueError, OSError, csv.Error) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError, OSError, csv.Error) as error:
         # pandas.errors.ParserError and UnicodeDecodeError are ValueErrors.
-        raise DataError(f"{path}: not a table of comma-separated numbers: {str(error).splitlines()[0]}") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{path}: not a table of comma-separated numbers: {escaped(lines[0])}") from error

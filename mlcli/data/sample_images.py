@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.config.faults import escaped
 from mlcli.data.sample_source import IMAGE_SUFFIXES, SampleBatch, rows_per_batch
 from mlcli.errors import DataError
 from mlcli.records import Preprocessing
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _WHITE = 255.0  # the largest grey level of an image file
 # Modes that turn to 8-bit grey levels without losing the scale; "I;16" and "F" would be cut off at 255.
+# Those of IMAGE_SUFFIXES. Pillow goes by the content, and has other formats that it gives to other programs to decode.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -52,7 +56,7 @@ def open_images(path: Path, expected: Preprocessing) -> ImageFiles:
         raise DataError(
             f"{path}: the run takes tables ({', '.join(expected.feature_names)}), not images; use a .csv file"
         )
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    files = _files_in(path) if path.is_dir() else [path]
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(f"{path}: no image directly in this folder; expected {', '.join(IMAGE_SUFFIXES)}")
@@ -67,19 +71,31 @@ def open_images(path: Path, expected: Preprocessing) -> ImageFiles:
     return source
 
 
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if os.path.isfile(file))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
 def _grey_levels(path: Path, expected: Preprocessing) -> NDArray[np.uint8]:
     """uint8 (height, width). The size is judged before anything is decoded."""
     from PIL import Image
 
     _, height, width = expected.input_shape
+    place = escaped(str(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
                 if image.size != (width, height):
-                    raise DataError(f"{path}: {image.width}x{image.height} pixels, expected {width}x{height}")
+                    raise DataError(f"{place}: {image.width}x{image.height} pixels, expected {width}x{height}")
                 if image.mode not in _MODES:
-                    raise DataError(f"{path}: pixels of kind {image.mode}, expected 8-bit grey levels or colours")
+                    raise DataError(f"{place}: pixels of kind {image.mode}, expected 8-bit grey levels or colours")
                 return np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not an image that can be read: {error}") from error
+    except DataError:
+        raise
+    # Pillow lets everything through that its decoders stumble over.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{place}: not an image that can be read: {escaped(lines[0], 200)}") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcli.config.faults import escaped
 from mlcli.data.sample_columns import sample_columns
 from mlcli.data.sample_numbers import check_finite
 from mlcli.data.sample_source import SampleBatch, rows_per_batch
@@ -45,6 +46,8 @@ class ParquetFile:
                 check_finite(str(self.path), x, start, self.expected)
                 yield SampleBatch(x.reshape(-1, *self.expected.input_shape))
                 start += batch.num_rows
+        if start != self.n_samples:
+            raise DataError(f"{self.path}: announces {self.n_samples:,} samples, and {start:,} are there")
 
     def _refuse_gap(self, column: Any, name: str, start: int) -> None:
         if column.null_count:
@@ -64,7 +67,7 @@ def open_parquet(path: Path, expected: Preprocessing) -> ParquetFile:
         kind = schema.field(name).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise DataError(f"{path}: column {name!r} holds {kind}, expected numbers")
-    if n_samples == 0:
+    if n_samples < 1:
         raise DataError(f"{path}: there are no samples in it")
     return ParquetFile(path, expected, columns, n_samples)
 
@@ -79,6 +82,7 @@ def _opened(path: Path) -> Any:
 def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError) as error:
-        # pyarrow.lib.ArrowInvalid is a ValueError.
-        raise DataError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError, MemoryError, OSError) as error:
+        # Each of pyarrow's errors is one of these too.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{path}: not a Parquet file that can be read: {escaped(lines[0], 200)}") from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from mlcli.config.faults import escaped
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Preprocessing
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 16 * 2**20  # of a batch as float32
 _MOST_ROWS = 65_536
+_MOST_SHOWN = 80  # characters of a shape
 
 # Suffix to "module:function"; an image file or a folder of them goes to IMAGES.
 READERS = {
@@ -55,8 +59,7 @@ def open_samples(path: Path, expected: Preprocessing, *, array: str | None = Non
     read, DataError for one that is missing or holds something else.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
+    _check_kind(path)
     if path.is_dir() or suffix in IMAGE_SUFFIXES:
         reader = IMAGES
     elif suffix in READERS:
@@ -67,7 +70,20 @@ def open_samples(path: Path, expected: Preprocessing, *, array: str | None = Non
         raise UsageError(f"--array {array}: {path} is no .npz file")
     module, _, function = reader.partition(":")
     open_reader = cast("Callable[..., SampleSource]", getattr(import_module(module), function))
-    return open_reader(path, expected, array) if suffix == ".npz" else open_reader(path, expected)
+    return open_reader(path, expected, array) if reader == READERS[".npz"] else open_reader(path, expected)
+
+
+def _check_kind(path: Path) -> None:
+    """DataError for what is neither a file nor a folder: a pipe or a device could keep the reader waiting for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: there is no such file or folder") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{escaped(str(path))}: cannot be read: {reason}") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: neither a file nor a folder, but a pipe or a device")
 
 
 def rows_per_batch(expected: Preprocessing) -> int:
@@ -89,13 +105,19 @@ def check_shape(place: str, shape: tuple[int, ...], expected: Preprocessing) -> 
     """DataError, with what was expected, unless (n, ...) is a shape that the run takes."""
     accepted = accepted_shapes(expected)
     if shape[1:] in accepted and len(shape) > 1:
-        if shape[0] == 0:
+        if shape[0] < 1:
             raise DataError(f"{place}: there are no samples in it")
+        if shape[0] >= 2**63:
+            raise DataError(f"{place}: announces more samples than can be counted")
         return
     shown = [_with_n(one) for one in accepted]
     alternatives = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]
     advice = "; a single sample needs a first axis of length 1" if shape in accepted else ""
-    raise DataError(f"{place}: shape {shape} does not fit; expected {alternatives}{advice}")
+    raise DataError(f"{place}: shape {_shortened(shape)} does not fit; expected {alternatives}{advice}")
+
+
+def _shortened(shape: tuple[int, ...]) -> str:
+    return escaped(str(shape), _MOST_SHOWN)
 
 
 def _with_n(shape: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
@@ -156,7 +157,8 @@ class MlpEngine:
         self._optimizer.learning_rates = iter(learning_rates)
         self._model._optimizer = self._optimizer
         self._model.set_params(batch_size=min(batch_size, len(y)))
-        self._model.partial_fit(x, y)
+        with config_context(assume_finite=True):  # what is not finite shows in the losses, as in every engine
+            self._model.partial_fit(x, y)
 
     def fit(self) -> FitResult:
         raise UsageError("scikit-learn's MLPClassifier trains in passes, not in one call")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcli.metrics.scores import check_scores
 from mlcli.records import Scores
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> C
 
     ECE = sum over bins of n_bin / n * |accuracy of the bin - mean confidence of the bin|
     (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017, equations 3 and 5; 15 bins
-    as in their tables). y: int64 (n,), n at least 1.
+    as in their tables). y: int64 (n,). DataError: see `check_scores`.
     """
+    check_scores(scores, y)
     confidences = confidence(scores)
     if confidences is None:
         return None

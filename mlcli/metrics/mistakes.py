@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlcli.metrics.calibration import confidence
+from mlcli.metrics.scores import check_scores
 from mlcli.records import Scores
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ class Mistake:
 
 
 def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mistake, ...]:
-    """The n mistakes with the highest probability, the lower index first where they tie; without any, by index."""
+    """The n mistakes with the highest probability, the lower index first where they tie; without any, by index.
+
+    DataError: see `check_scores`.
+    """
+    check_scores(scores, y)
     wrong = np.flatnonzero(scores.labels != y)
     probabilities = confidence(scores)
     if probabilities is not None:

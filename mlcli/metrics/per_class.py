@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcli.errors import DataError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,7 +30,15 @@ class ClassScores:
 
 
 def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """Counts int64 (n_classes, n_classes): rows are true classes, columns predicted ones."""
+    """Counts int64 (n_classes, n_classes): rows are true classes, columns predicted ones.
+
+    DataError for classes that are not from 0 to n_classes - 1, and for labels of other samples.
+    """
+    if y.shape != labels.shape or y.ndim != 1:
+        raise DataError(f"{labels.shape} labels were predicted, and {y.shape} are known")
+    for of_samples in (labels, y) if len(y) else ():
+        if of_samples.min() < 0 or of_samples.max() >= n_classes:
+            raise DataError(f"classes from {of_samples.min()} to {of_samples.max()}, expected 0 to {n_classes - 1}")
     counts = np.bincount(y * n_classes + labels, minlength=n_classes * n_classes)
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlcli.errors import MlcliError
 
@@ -27,3 +27,19 @@ def weights_bytes(weights: Mapping[str, NDArray[np.floating]]) -> bytes:
         if not np.array_equal(array, contiguous[name], equal_nan=True):
             raise MlcliError(f"weight {name} did not survive being written in safetensors form; nothing was saved")
     return data
+
+
+def parsed_weights(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name, as they are there; ValueError for anything else.
+
+    The header is held to the bytes that follow before an array is made: its offsets, types and shapes must account
+    for every one of them.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays: dict[str, NDArray[Any]] = load(data)
+    except (SafetensorError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"not a safetensors file of numbers: {error}") from error
+    return arrays

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlcli.report.formats import message_console
+from mlcli.report.safe_text import escape
 
 
 class QuietBenchProgress:

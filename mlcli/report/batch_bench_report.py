@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from mlcli.bench_records import BatchBenchRecord, BenchAdvice, BenchFigures, BenchSeries, BenchSubject
-from mlcli.report.batch_bench_table import markdown_rows, print_series_table
+from mlcli.report.batch_bench_table import markdown_rows, print_series_table, seconds_text
 from mlcli.report.formats import OutputFormat, result_console
 from mlcli.report.tables import print_csv, print_markdown
 from mlcli.runs import to_json
@@ -78,6 +78,7 @@ def closing_lines(record: BatchBenchRecord) -> list[str]:
     several = len({subject.threads for subject in record.subjects}) > 1
     lines = [_peak_line(subject, several) for subject in record.subjects if subject.peak_flops]
     timing = record.timing
+    lines += [_undisturbed_line(record, subject, several) for subject in record.subjects]
     lines.append(
         "±: how far the 95 % interval of the median reaches; IQR: from quartile to quartile; "
         "both as shares of the median"
@@ -98,6 +99,19 @@ def _peak_line(subject: BenchSubject, several_threads: bool) -> str:
     return (
         f"{subject.backend}{threads}: the fastest matrix product reached {(subject.peak_flops or 0) / 1e9:,.0f} GFLOP/s"
         f" (up to {n:,} x {n:,}, in this run)"
+    )
+
+
+def _undisturbed_line(record: BatchBenchRecord, subject: BenchSubject, several_threads: bool) -> str:
+    """How many samples the figures are made of, and why not of the others."""
+    own = [one for one in record.series if (one.backend, one.threads) == (subject.backend, subject.threads)]
+    n_samples = sum(len(one.samples) for one in own)
+    n_undisturbed = n_samples - sum(sum(one.disturbed) for one in own)
+    threads = f" with {_counted(subject.threads, 'thread')}" if several_threads else ""
+    return (
+        f"{subject.backend}{threads}: {n_undisturbed:,} of {n_samples:,} samples undisturbed, and the figures are of "
+        f"these: next to each, a small matrix product took at most 10 % longer than the fastest in this run "
+        f"({seconds_text(subject.fastest_reference_seconds)})"
     )
 
 
@@ -190,6 +204,8 @@ def flat_row(series: BenchSeries, record: BatchBenchRecord) -> dict[str, object]
         "peak_memory_bytes": series.peak_memory_bytes,
         "first_call_seconds": series.first_call_seconds,
         "n_samples_taken": len(series.samples),
+        "n_samples_disturbed": sum(series.disturbed),
+        "median_of_all_seconds": figures.median_of_all_seconds if figures else None,
         "calls_per_sample": series.calls_per_sample,
         "reason": series.reason,
     }

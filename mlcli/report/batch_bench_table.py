@@ -6,20 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.box import ROUNDED
-from rich.markup import escape
+from rich.console import Console
 from rich.table import Table
 
 from mlcli.bench_records import BenchFigures, BenchSeries
 from mlcli.report.formats import result_console
+from mlcli.report.safe_text import escape
 
-_WIDTH_FOR_ALL = 140  # a terminal narrower than this shows the most telling columns
+_NO_EDGE = 10_000
 
 
 @dataclass(frozen=True)
 class _Column:
     title: str
     text: Callable[[BenchSeries, BenchFigures], str]
-    is_telling: bool = True
+    rank: int = 0  # where the terminal is narrow, the highest goes first; 0 never goes
 
 
 def seconds_text(seconds: float) -> str:
@@ -34,20 +35,24 @@ def _three_digits(value: float) -> str:
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
 
 
-_FIRST_TITLES = ("batch\nsize", "steps per\nepoch", "loss")
+_FIRST_TITLES = ("batch\nsize", "steps per\nepoch")
 _COLUMNS = (
+    _Column("loss", lambda series, figures: "" if series.loss is None else f"{series.loss:.3f}", rank=3),
     _Column("time per\nbatch", lambda series, figures: seconds_text(figures.median_seconds)),
-    _Column("±", lambda series, figures: _percent(figures.half_width), is_telling=False),
-    _Column("IQR", lambda series, figures: f"{figures.spread:.0%}"),
-    _Column("p95", lambda series, figures: seconds_text(figures.p95_seconds), is_telling=False),
-    _Column("time per\nsample", lambda series, figures: seconds_text(figures.seconds_per_sample), is_telling=False),
+    _Column("±", lambda series, figures: _percent(figures.half_width), rank=6),
+    _Column("IQR", lambda series, figures: f"{figures.spread:.0%}", rank=2),
+    _Column("p95", lambda series, figures: seconds_text(figures.p95_seconds), rank=10),
+    _Column("time per\nsample", lambda series, figures: seconds_text(figures.seconds_per_sample), rank=8),
     _Column("samples/s", lambda series, figures: f"{figures.samples_per_second:,.0f}"),
-    _Column("speed-up", lambda series, figures: f"{_three_digits(figures.speedup)}x"),
-    _Column("GFLOP/s", lambda series, figures: "" if figures.flops is None else _three_digits(figures.flops / 1e9)),
-    _Column("of\npeak", lambda series, figures: _percent(figures.share_of_peak), is_telling=False),
-    _Column("peak\nmemory", lambda series, figures: _mebibytes(series.peak_memory_bytes), is_telling=False),
-    _Column("first\ncall", lambda series, figures: _first_call(series)),
+    _Column("speed-up", lambda series, figures: f"{_three_digits(figures.speedup)}x", rank=1),
+    _Column(
+        "GFLOP/s", lambda series, figures: "" if figures.flops is None else _three_digits(figures.flops / 1e9), rank=5
+    ),
+    _Column("of\npeak", lambda series, figures: _percent(figures.share_of_peak), rank=7),
+    _Column("peak\nmemory", lambda series, figures: _mebibytes(series.peak_memory_bytes), rank=9),
+    _Column("first\ncall", lambda series, figures: _first_call(series), rank=4),
 )
+_STATUS_COLUMN = "time per\nbatch"
 
 
 def _percent(share: float | None) -> str:
@@ -63,18 +68,36 @@ def _first_call(series: BenchSeries) -> str:
 
 
 def print_series_table(title: str, series: Sequence[BenchSeries]) -> None:
-    """A table on stdout; a size that ran out of memory says so across its row."""
+    """A table on stdout, with the columns that the terminal has room for; a size that ran out of memory says so."""
     console = result_console()
-    columns = [column for column in _COLUMNS if column.is_telling or console.width >= _WIDTH_FOR_ALL]
+    columns = list(_COLUMNS)
+    table = _table(title, series, columns)
+    while _width(table, console) > console.width and any(column.rank for column in columns):
+        columns.remove(max(columns, key=lambda column: column.rank))
+        table = _table(title, series, columns)
+    left_out = [column.title.replace("\n", " ") for column in _COLUMNS if column not in columns]
+    # The edge gives way rather than the figures.
+    console.width = max(console.width, _width(table, console))
+    console.print(table)
+    if left_out:
+        console.print(f"not shown at this width: {', '.join(left_out)}", markup=False, soft_wrap=True)
+    for one in series:
+        if one.status == "out of memory":
+            console.print(f"{one.batch_size:,}: {one.reason}", markup=False, soft_wrap=True)
+
+
+def _width(table: Table, console: Console) -> int:
+    """The width that the table would take where nothing holds it in."""
+    return console.measure(table, options=console.options.update_width(_NO_EDGE)).maximum
+
+
+def _table(title: str, series: Sequence[BenchSeries], columns: Sequence[_Column]) -> Table:
     table = Table(title=escape(title), box=ROUNDED, title_justify="left", title_style="bold", padding=(0, 1))
     for name in (*_FIRST_TITLES, *(column.title for column in columns)):
         table.add_column(escape(name), justify="right", no_wrap=True)
     for one in series:
         table.add_row(*map(escape, _cells(one, columns)))
-    console.print(table)
-    for one in series:
-        if one.status == "out of memory":
-            console.print(f"{one.batch_size:,}: {one.reason}", markup=False, soft_wrap=True)
+    return table
 
 
 def markdown_rows(series: Sequence[BenchSeries]) -> list[dict[str, object]]:
@@ -84,12 +107,13 @@ def markdown_rows(series: Sequence[BenchSeries]) -> list[dict[str, object]]:
 
 
 def _cells(series: BenchSeries, columns: Sequence[_Column]) -> list[str]:
-    loss = "" if series.loss is None else f"{series.loss:.3f}"
-    if series.figures is None:
-        texts = [series.status, *[""] * (len(columns) - 1)]
-    else:
-        texts = [column.text(series, series.figures) for column in columns]
-    return [f"{series.batch_size:,}", _steps(series), loss, *texts]
+    return [f"{series.batch_size:,}", _steps(series), *(_cell(series, column) for column in columns)]
+
+
+def _cell(series: BenchSeries, column: _Column) -> str:
+    if series.figures is not None:
+        return column.text(series, series.figures)
+    return series.status if column.title == _STATUS_COLUMN else ""
 
 
 def _steps(series: BenchSeries) -> str:

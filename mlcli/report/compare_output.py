@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from mlcli.report.compare_report import print_comparison
 from mlcli.report.compare_tables import TableOptions
 from mlcli.report.output_file import stdout_into
+from mlcli.report.safe_text import write_text
 from mlcli.statistics.comparison import Comparison
 
 
@@ -19,6 +19,6 @@ def write_comparison(
         if output_format == "html":
             from mlcli.report.compare_html import comparison_html
 
-            sys.stdout.write(comparison_html(comparison, options))
+            write_text(comparison_html(comparison, options))
         else:
             print_comparison(comparison, output_format, options)

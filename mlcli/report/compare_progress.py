@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from rich.markup import escape
-
 from mlcli.report.formats import message_console
+from mlcli.report.safe_text import escape
 
 
 class MatrixProgress:

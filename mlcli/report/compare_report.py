@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
-from rich.markup import escape
 from rich.table import Table
 
 from mlcli.report.compare_tables import TableOptions, TextTable, comparison_tables, receipt_tables
@@ -22,7 +21,8 @@ from mlcli.report.compare_words import (
 )
 from mlcli.report.formats import OutputFormat, message_console, result_console
 from mlcli.report.receipt_report import receipt_document
-from mlcli.report.tables import print_csv
+from mlcli.report.safe_text import escape, write_text
+from mlcli.report.tables import markdown_cell, print_csv
 from mlcli.runs import to_json
 from mlcli.statistics.comparison import COMPARISON_SCHEMA_VERSION, FIGURES, Comparison, Pair, PlannedCell, Variant
 
@@ -41,7 +41,7 @@ def print_comparison(comparison: Comparison, output_format: str, options: TableO
             _print_receipt(message_console(), comparison)
             _print_closing(message_console(), comparison)
         case OutputFormat.MARKDOWN:
-            sys.stdout.write(_markdown(comparison, options))
+            write_text(_markdown(comparison, options))
         case OutputFormat.TABLE:
             console = result_console()
             for table in comparison_tables(comparison, options):
@@ -74,7 +74,7 @@ def _print_table(console: Console, table: TextTable) -> None:
         )
     for row in table.rows:
         shown.add_row(*(_styled(value or "") for value in row.values()))
-    console.print(table.title, style="bold", markup=False)
+    console.print(escape(table.title), style="bold")
     console.print(shown)
     console.print()
 
@@ -86,7 +86,7 @@ def _styled(text: str) -> str:
 
 def _print_closing(console: Console, comparison: Comparison) -> None:
     for sentence in conclusions(comparison):
-        console.print(sentence, style="bold", markup=False)
+        console.print(escape(sentence), style="bold")
     if comparison.pairs:
         console.print(METHOD, style="dim", markup=False)
     if comparison.cost:
@@ -110,9 +110,9 @@ def _receipt(comparison: Comparison) -> list[TextTable]:
 
 def _markdown_table(table: TextTable) -> str:
     headers = list(table.rows[0])
-    lines = [[header.replace("\n", " ") for header in headers]]
+    lines = [[markdown_cell(header) for header in headers]]
     lines += [["---", *["---:" if header not in _LEFT else "---" for header in headers[1:]]]]
-    lines += [[(value or "").replace("|", "\\|") for value in row.values()] for row in table.rows]
+    lines += [[markdown_cell(value or "") for value in row.values()] for row in table.rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -197,7 +197,7 @@ def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
         case output:
             table = TextTable("the plan; nothing was run", tuple(_planned_row(cell) for cell in cells))
             if output is OutputFormat.MARKDOWN:
-                sys.stdout.write(_markdown_table(table))
+                write_text(_markdown_table(table))
             else:
                 _print_table(result_console(), table)
                 result_console().print(planned_sentence(cells), style="bold", markup=False)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from mlcli.agreement_records import Conversion
 from mlcli.report.formats import OutputFormat
+from mlcli.report.safe_text import write_text
 from mlcli.report.tables import Figures, print_csv, print_figures, print_markdown_figures
 from mlcli.runs import to_json
 
@@ -23,10 +24,10 @@ def print_conversion(conversion: Conversion, output_format: str) -> None:
             print_csv([{key: value for key, value in document.items() if key not in ("usage", "notes")}])
         case OutputFormat.MARKDOWN:
             print_markdown_figures(_title(conversion), _figures(conversion))
-            sys.stdout.write(f"\n```python\n{conversion.usage}```\n")
+            write_text(f"\n```python\n{conversion.usage}```\n")
         case OutputFormat.TABLE:
             print_figures(_title(conversion), _figures(conversion))
-            sys.stdout.write(f"\n{conversion.usage}")
+            write_text(f"\n{conversion.usage}")
 
 
 def _title(conversion: Conversion) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcli.errors import MlcliError, UsageError
+from mlcli.runs.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,11 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def words(text: str) -> str:
+    """A name as it is drawn: what stands between dollar signs in it is no formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def plain_axes(axes: Axes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlcli.metrics.evaluation import Evaluation
 from mlcli.records import EpochRecord, Preprocessing, Scores, Split
-from mlcli.report.drawing import new_figure, save_figure
+from mlcli.report.drawing import new_figure, save_figure, words
 from mlcli.report.learning_curves import draw_learning_curves
 from mlcli.report.mistake_plots import draw_mistakes
 
@@ -30,20 +30,21 @@ def save_evaluation_plots(
     directory: Path,
 ) -> list[Path]:
     """Draw mistakes, confusion matrix and, where there were at least two epochs, learning curves; returns the files."""
-    title = f"{evaluation.run_id}, {evaluation.split} split of {evaluation.dataset}"
+    run = words(evaluation.run_id)
+    title = f"{run}, {evaluation.split} split of {evaluation.dataset}"
     mistakes = draw_mistakes(samples, scores, preprocessing, n_mistakes, title)
     paths = [
         save_figure(mistakes, directory / "mistakes.png"),
         save_figure(_draw_confusion(evaluation, title), directory / "confusion_matrix.png"),
     ]
     if len(history) > 1:
-        curves = draw_learning_curves(history, evaluation.run_id)
+        curves = draw_learning_curves(history, run)
         paths.append(save_figure(curves, directory / "learning_curves.png"))
     return paths
 
 
 def _draw_confusion(evaluation: Evaluation, title: str) -> Figure:
-    names = [scores.name for scores in evaluation.classes]
+    names = [words(scores.name) for scores in evaluation.classes]
     side = 2.2 + 0.62 * len(names)
     figure = new_figure(max(6.0, side + 0.8), max(5.0, side))
     axes = figure.subplots()

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from mlcli.metrics.evaluation import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.report.formats import OutputFormat, result_console
+from mlcli.report.safe_text import escape
 from mlcli.report.tables import (
     Figures,
     Row,

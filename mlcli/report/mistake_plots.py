@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcli.metrics.mistakes import Mistake, confident_mistakes
 from mlcli.records import Preprocessing, Scores, Split
-from mlcli.report.drawing import GREY, PALETTE, new_figure, plain_axes
+from mlcli.report.drawing import GREY, PALETTE, new_figure, plain_axes, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def _draw_images(samples: Split, mistakes: tuple[Mistake, ...], preprocessing: P
 
 
 def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocessing: Preprocessing) -> None:
-    names = preprocessing.class_names
+    names = [words(name) for name in preprocessing.class_names]
     smallest, largest = preprocessing.value_range or (float(x.min()), float(x.max()))
     image = x[0] if len(x) == 1 else np.moveaxis(x, 0, -1)
     axes.imshow(image, cmap="gray_r", vmin=smallest, vmax=largest, interpolation="nearest")
@@ -58,7 +58,9 @@ def _draw_scatter(samples: Split, scores: Scores, preprocessing: Preprocessing, 
     x = samples.x[:, [first, second]]
     for label, name in enumerate(preprocessing.class_names):
         of_class = x[samples.y == label]
-        axes.scatter(of_class[:, 0], of_class[:, 1], s=28, color=_color(label), alpha=0.8, linewidth=0, label=name)
+        axes.scatter(
+            of_class[:, 0], of_class[:, 1], s=28, color=_color(label), alpha=0.8, linewidth=0, label=words(name)
+        )
     is_wrong = scores.labels != samples.y
     edges = [_color(label) for label in scores.labels[is_wrong].tolist()]
     axes.scatter(x[is_wrong, 0], x[is_wrong, 1], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
@@ -88,4 +90,4 @@ def _color(label: int) -> str:
 
 def _feature_name(preprocessing: Preprocessing, index: int) -> str:
     names = preprocessing.feature_names
-    return names[index] if names else f"feature {index}"
+    return words(names[index]) if names else f"feature {index}"

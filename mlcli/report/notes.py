@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.markup import escape
-
 from mlcli.report.formats import message_console
+from mlcli.report.safe_text import escape
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mlcli.records import EpochRecord
 from mlcli.report.formats import message_console
+from mlcli.report.safe_text import escape
 
 
 class QuietProgress:

@@ -8,6 +8,7 @@ from collections import Counter
 
 from mlcli.agreement_records import Receipt, ReceiptRow
 from mlcli.report.formats import OutputFormat, result_console
+from mlcli.report.safe_text import escape
 from mlcli.report.tables import Row, print_csv, print_markdown, print_table
 from mlcli.runs import to_json
 
@@ -40,7 +41,7 @@ def print_receipt_tables(receipt: Receipt) -> None:
     print_table("what was held equal", _equal_rows(receipt))
     if len(receipt.run_ids) <= _MAX_COLUMNS:
         for number, run_id in enumerate(receipt.run_ids, 1):
-            console.print(f"run {number}: {run_id}", markup=False)
+            console.print(escape(f"run {number}: {run_id}"))
 
 
 def receipt_document(receipt: Receipt) -> dict[str, object]:

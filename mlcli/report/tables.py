@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 
 from rich.box import ROUNDED, SIMPLE_HEAD, Box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mlcli.report.formats import OutputFormat, result_console
+from mlcli.report.safe_text import escape, write_text
 from mlcli.runs import to_json
 
 _NO_EDGE = 10_000
@@ -90,19 +91,25 @@ def print_figures(title: str, sections: Sequence[Figures]) -> None:
 def print_csv(rows: Sequence[Row]) -> None:
     """A header and a line a row on stdout."""
     if rows:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        write_text(text.getvalue())
 
 
 def print_markdown(rows: Sequence[Row]) -> None:
     """A pipe table on stdout."""
     if not rows:
         return
-    lines = [list(map(_words, rows[0])), ["---"] * len(rows[0])] + [
-        [cell(value).replace("|", "\\|") for value in row.values()] for row in rows
-    ]
-    sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    lines = [[markdown_cell(_words(name)) for name in rows[0]], ["---"] * len(rows[0])]
+    lines += [[markdown_cell(cell(value)) for value in row.values()] for row in rows]
+    write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+def markdown_cell(text: str) -> str:
+    """The text on one line, and in one cell."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def print_markdown_figures(title: str, sections: Sequence[Figures]) -> None:

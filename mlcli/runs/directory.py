@@ -6,15 +6,11 @@ Files are written beside their target, flushed to the disk and renamed, so that 
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import hashlib
 import io
-import json
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +19,9 @@ from mlcli.config.dump import to_yaml
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.models.weights_file import weights_bytes
-from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Timing
+from mlcli.records import EpochRecord, Preprocessing, RunRecord
+from mlcli.runs.artifact_file import read_artifact
+from mlcli.runs.atomic import disk_errors, sweep_parts, write_whole
 from mlcli.runs.file_names import (
     CONFIG,
     ENVIRONMENT,
@@ -36,9 +34,12 @@ from mlcli.runs.file_names import (
     PREPROCESSING,
     WEIGHTS,
 )
-from mlcli.runs.history_csv import parsed_history
+from mlcli.runs.history_csv import history_bytes, parsed_history
+from mlcli.runs.json_reader import parsed_json
 from mlcli.runs.plain_json import to_json
 from mlcli.runs.preprocessing_json import preprocessing_document
+from mlcli.runs.printable import first_line, printable
+from mlcli.runs.record_json import record_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,12 +96,24 @@ class RunDirectory:
     def append_history(self, record: EpochRecord) -> None:
         """Add a row; the file is there from the first epoch on, so that a run that dies leaves what it had."""
         target = self.path / HISTORY
-        names = [field.name for field in fields(EpochRecord)]
-        with _disk_errors(target), target.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(asdict(record))
+        rows = history_bytes([record], with_header=not target.exists())
+        with disk_errors(target, len(rows)), target.open("ab") as file:
+            length = file.tell()
+            try:
+                file.write(rows)
+                file.flush()
+            except OSError:
+                file.truncate(length)  # half a row would spoil those before it
+                raise
+
+    def rewrite_history(self, records: Sequence[EpochRecord]) -> None:
+        """Replace all rows, as when a run goes on from an epoch that is not its last; none: the file goes."""
+        target = self.path / HISTORY
+        if records:
+            self._write(HISTORY, history_bytes(records, with_header=True))
+        else:
+            with disk_errors(target):
+                target.unlink(missing_ok=True)
 
     def write_log(self, lines: Iterable[str]) -> None:
         """What happened, in words, a line each."""
@@ -128,7 +141,9 @@ class RunDirectory:
     def finish(self, record: RunRecord) -> None:
         """Write the manifest over every artifact, then the record: from here on the run is what its status says."""
         artifacts = sorted(
-            path for path in self.path.iterdir() if path.is_file() and path.name not in (MANIFEST, METRICS)
+            path
+            for path in self.path.iterdir()
+            if path.is_file() and path.name not in (MANIFEST, METRICS) and not path.name.startswith(".")
         )
         manifest = {
             "algorithm": "sha256",
@@ -136,6 +151,13 @@ class RunDirectory:
         }
         self._write(MANIFEST, to_json(manifest).encode())
         self._write(METRICS, to_json(asdict(record)).encode())
+
+    def reopen(self) -> None:
+        """Make an ended run an unfinished one again, without what a killed process left half written."""
+        sweep_parts(self.path)
+        for name in (METRICS, MANIFEST):
+            with disk_errors(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
 
     def has_record(self) -> bool:
         """Whether the run has ended in any way that it could still write down."""
@@ -145,32 +167,32 @@ class RunDirectory:
         """The record of the run; MlcliError where there is none, DataError where it cannot be read."""
         path = self.path / METRICS
         try:
-            return _record(json.loads(path.read_text(encoding="utf-8")))
+            return record_from(parsed_json(read_artifact(self.path, METRICS)))
         except FileNotFoundError as error:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"{path}: not a record that this version can read: {error}") from error
+        except (OSError, ValueError) as error:
+            place = printable(str(path))
+            raise DataError(f"{place}: not a record that this version can read: {first_line(error)}") from error
 
     def read_history(self) -> list[EpochRecord]:
         """The epochs written so far, not verified; a row that a killed process left half written is dropped."""
         try:
-            lines = (self.path / HISTORY).read_bytes().splitlines(keepends=True)
+            lines = read_artifact(self.path, HISTORY).splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise DataError(f"{self.path / HISTORY} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path / HISTORY} cannot be read: {first_line(error)}") from error
         try:
             return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
         except ValueError as error:
-            raise DataError(f"{self.path / HISTORY}: this version cannot read it: {error}") from error
+            raise DataError(f"{self.path / HISTORY}: this version cannot read it: {first_line(error)}") from error
 
     def read_environment(self) -> dict[str, Any]:
         """Versions, machine, device and threads, not verified; empty for a run that did not come so far."""
         try:
-            environment: dict[str, Any] = json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+            return parsed_json(read_artifact(self.path, ENVIRONMENT))
         except (OSError, ValueError):
             return {}
-        return environment
 
     @property
     def config_path(self) -> Path:
@@ -178,42 +200,4 @@ class RunDirectory:
         return self.path / CONFIG
 
     def _write(self, name: str, data: bytes) -> None:
-        target = self.path / name
-        part = target.with_name(f".{name}.{os.getpid()}.part")
-        with _disk_errors(target, len(data)):
-            try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-        _sync_folder(self.path)
-
-
-def _record(document: dict[str, Any]) -> RunRecord:
-    values = {field.name: document[field.name] for field in fields(RunRecord)}
-    values["metrics"] = {name: Metrics(**metrics) for name, metrics in values["metrics"].items()}
-    values["timing"] = Timing(**values["timing"]) if values["timing"] else None
-    values["notes"] = tuple(values["notes"])
-    return RunRecord(**values)
-
-
-@contextlib.contextmanager
-def _disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        needed = f" ({n_bytes:,} bytes are needed)" if n_bytes is not None else ""
-        raise MlcliError(f"{target}: cannot be written: {error.strerror or error}{needed}") from error
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename durable; not every system lets a folder be opened for that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_whole(self.path / name, data)

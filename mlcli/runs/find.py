@@ -11,6 +11,7 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.file_names import CONFIG, METRICS
+from mlcli.runs.printable import first_line, printable
 
 _N_SHOWN = 5  # ids in a message
 
@@ -22,11 +23,15 @@ def default_runs_directory() -> Path:
 
 def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
     """The run directories below, the newest first; those that are unfinished too."""
-    if not runs_directory.is_dir():
+    try:
+        names = sorted(os.listdir(runs_directory), reverse=True)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for path in sorted(runs_directory.iterdir(), key=lambda path: path.name, reverse=True):
-        if path.is_dir() and (path / CONFIG).is_file():
-            yield RunDirectory(path)
+    except (OSError, ValueError) as error:
+        raise MlcliError(f"{runs_directory}: cannot be listed: {first_line(error)}") from error
+    for name in names:
+        if os.path.isfile(runs_directory / name / CONFIG):
+            yield RunDirectory(runs_directory / name)
 
 
 def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
@@ -51,7 +56,7 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
     path = Path(reference)
     if _is_run(path):
         return RunDirectory(path.resolve())
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"{path}: not a run directory, it has no {CONFIG}")
     runs = list(find_runs(runs_directory))
     matches = [run for run in runs if run.run_id.startswith(reference)]
@@ -63,7 +68,8 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / CONFIG).is_file() or (path / METRICS).is_file()
+    # os.path has False for what pathlib raises an error at: a name that is too long, a folder that is closed.
+    return os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS)
 
 
 def _newest_finished(runs_directory: Path) -> RunDirectory:
@@ -92,4 +98,4 @@ def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:
 
 def _shown(ids: list[str]) -> str:
     more = f" and {len(ids) - _N_SHOWN} more" if len(ids) > _N_SHOWN else ""
-    return ", ".join(ids[:_N_SHOWN]) + more
+    return ", ".join(map(printable, ids[:_N_SHOWN])) + more

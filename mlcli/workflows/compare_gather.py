@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -11,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from mlcli.config.dump import config_digest, to_dict
-from mlcli.config.experiment import load_experiment
 from mlcli.config.schema import ExperimentConfig
-from mlcli.errors import MlcliError, UsageError
+from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.records import RunRecord
 from mlcli.runs import RunDirectory, find_run, find_runs
 from mlcli.runs.file_names import CONFIG
+from mlcli.runs.printable import first_line
+from mlcli.runs.stored_config import read_config
 from mlcli.statistics.comparison import Failure, MeasuredRun, Variant
 from mlcli.workflows.stored_run import StoredRun, open_run
 
 # What tells variants apart is looked for here first, then among all other keys.
 _FIRST_KEYS = ("backend", "model.name", "model.estimator", "dataset.name", "optimizer.name", "optimizer.lr")
+_LARGEST = 1e100  # of a figure; the squares of larger ones, as of a loss that is about to overflow, do not exist
+_TICK = 1e-9  # seconds; no clock counts shorter ones
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def _directories(reference: str, runs_directory: Path) -> list[RunDirectory]:
     if not has_magic(reference):
         return [find_run(reference, runs_directory)]
     by_id = [run for run in find_runs(runs_directory) if fnmatch(run.run_id, reference)]
-    found = by_id or [RunDirectory(Path(path)) for path in glob(reference) if (Path(path) / CONFIG).is_file()]
+    found = by_id or [RunDirectory(Path(path)) for path in glob(reference) if os.path.isfile(Path(path) / CONFIG)]
     if not found:
         raise UsageError(f"{reference}: fits no run in {runs_directory} and no path")
     return sorted(found, key=lambda run: run.run_id)
@@ -67,15 +71,13 @@ def gathered(directory: RunDirectory, runs_directory: Path, *, is_reused: bool =
     if record is not None and record.status == "finished":
         run = open_run(str(directory.path), runs_directory)
         return GatheredRun(run.config, run, is_reused=is_reused)
-    # Nothing in the environment has a say in what was run.
-    config = load_experiment(directory.path / CONFIG, environ={})
-    return GatheredRun(config, None, _reason(record))
+    return GatheredRun(read_config(directory.path), None, _reason(record))
 
 
 def _reason(record: RunRecord | None) -> str:
     if record is None:
         return "unfinished: it was stopped, or still runs"
-    return f"{record.status}: {record.error}" if record.error else record.status
+    return f"{record.status}: {first_line(record.error)}" if record.error else record.status
 
 
 def check_same_data(runs: Iterable[StoredRun]) -> None:
@@ -136,6 +138,8 @@ def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
     record = run.record
     predictions = run.predictions()
     y = predictions["y"]
+    if len(y) < 2 or len(y) != record.metrics["test"].n_samples:
+        raise DataError(f"run {record.run_id}: predictions of {len(y):,} test samples, which is not what was scored")
     return MeasuredRun(
         run_id=record.run_id,
         directory=str(run.path),
@@ -154,10 +158,11 @@ def _figures(record: RunRecord) -> dict[str, float | None]:
     if test is None or timing is None:
         raise MlcliError(f"run {record.run_id}: finished, but without test scores or times")
     n_steady = (record.epochs or 1) - 1
-    return {
+    fit_seconds = timing.first_epoch_seconds + timing.remaining_epochs_seconds
+    figures: dict[str, float | None] = {
         "accuracy": test.accuracy,
         "loss": test.loss,
-        "fit_seconds": timing.first_epoch_seconds + timing.remaining_epochs_seconds,
+        "fit_seconds": fit_seconds if fit_seconds >= _TICK else 0.0,
         "first_epoch_seconds": timing.first_epoch_seconds if record.epochs else None,
         "steady_epoch_seconds": timing.remaining_epochs_seconds / n_steady if n_steady else None,
         "samples_per_second": record.samples_per_second,
@@ -166,6 +171,7 @@ def _figures(record: RunRecord) -> dict[str, float | None]:
         "peak_memory_bytes": record.peak_memory_bytes,
         "n_parameters": record.n_parameters,
     }
+    return {name: None if value is None or abs(value) > _LARGEST else value for name, value in figures.items()}
 
 
 def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict
     return {
         "mlcli": __version__,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": package_versions(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -29,6 +29,11 @@ def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict
         "git_commit": _git_commit(),
         "dataset_fingerprint": fingerprint,
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of every package that computes; None for one that is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def peak_memory_bytes() -> int | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlcli.config.schema import ExperimentConfig, Lbfgs
-from mlcli.engines.contract import Engine
-from mlcli.errors import DivergedError, UsageError
+from mlcli.engines.contract import Engine, Weights
+from mlcli.errors import UsageError
 from mlcli.metrics import score
 from mlcli.records import Dataset, EpochRecord, Metrics
+from mlcli.runs.checkpoint import Checkpoint, Position
 from mlcli.timing import Stopwatch
 from mlcli.workflows.batch_order import epoch_order
 from mlcli.workflows.schedules import learning_rates
+from mlcli.workflows.training_pass import PartLength, TrainingPass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,107 +31,156 @@ class EpochLoop:
     stopping watches that), without validation data the one with the least training loss.
     """
 
-    def __init__(self, config: ExperimentConfig, engine: Engine, dataset: Dataset, watch: Stopwatch) -> None:
+    def __init__(
+        self, config: ExperimentConfig, engine: Engine, dataset: Dataset, watch: Stopwatch, length: PartLength
+    ) -> None:
         self._config = config
         self._engine = engine
         self._dataset = dataset
         self._watch = watch
+        self._length = length
         self._stopping = config.training.early_stopping
-        self._orders = hashlib.sha256()
-        self._best_value = math.inf
-        self._best_weights: Mapping[str, NDArray[np.floating]] | None = None
-        self._n_done = 0
-        self._best_metrics: dict[str, Metrics] = {}
-        self.metrics: dict[str, Metrics] = {}  # by split, of the last epoch; after `run`, of the epoch that was kept
-        self.best_epoch: int | None = None
+        self._n_epochs = config.training.epochs or 0
+        self._batch_size = config.training.batch_size or 1
+        self._pass: TrainingPass | None = None
+        self._position = Position()
+        self.best_weights: Weights | None = None  # kept where early stopping may need them
         self.note: str | None = None  # what early stopping did, in words
 
     @property
+    def position(self) -> Position:
+        """How far training is; between two parts of a pass, of what was done of it."""
+        if self._pass is None:
+            return self._position
+        n_done = len(self._pass.batch_losses)
+        step = self._position.step + n_done
+        return replace(self._position, step=step, n_correct=self._pass.n_correct, pass_seconds=self._pass.seconds)
+
+    @property
+    def batch_losses(self) -> NDArray[np.float64]:
+        """Of the epoch under way, float64 (n,)."""
+        import numpy as np
+
+        return np.empty(0) if self._pass is None else self._pass.batch_losses
+
     def batch_order_digest(self) -> str:
         """sha256 over the orders of the epochs made so far."""
-        return self._orders.hexdigest()
+        orders = hashlib.sha256()
+        for record in self._position.history:
+            orders.update(self._order(record.epoch).tobytes())
+        return orders.hexdigest()
 
-    def run(self) -> Iterator[EpochRecord]:
-        """Train, yielding the record of each epoch. DivergedError when the loss is no longer finite."""
-        n_epochs = self._config.training.epochs or 0
-        for epoch in range(1, n_epochs + 1):
-            yield self._one_epoch(epoch, n_epochs)
-            if self._is_over(epoch):
-                break
+    def go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Continue where a checkpoint was made; the engine has its weights and its state already."""
+        position, losses = checkpoint.position, checkpoint.batch_losses
+        self._position = replace(position, step=position.step - len(losses), n_correct=0, pass_seconds=0.0)
+        self.best_weights = checkpoint.best_weights
+        if len(losses):
+            self._pass = self._new_pass(
+                batch_losses=losses, n_correct=position.n_correct, seconds=position.pass_seconds
+            )
+
+    def run(self) -> Iterator[EpochRecord | None]:
+        """Train, yielding the record of each epoch, and None after each part of a pass but the last.
+
+        DivergedError when the loss is no longer finite.
+        """
+        while not self._is_over():
+            under_way = self._pass or self._new_pass()
+            self._pass = under_way
+            n_steps = math.ceil(len(self._dataset.train) / self._batch_size)
+            for n_done in under_way.run(self._engine, self._watch, self._length, self._position.step):
+                if n_done < n_steps:
+                    yield None
+            yield self._end_of(under_way, n_steps)
         self._keep_best()
 
-    def _one_epoch(self, epoch: int, n_epochs: int) -> EpochRecord:
-        n_samples = len(self._dataset.train)
-        order = epoch_order(self._config.seed, epoch, n_samples)
-        self._orders.update(order.tobytes())
-        rates = self._learning_rates(epoch, n_epochs)
-        part = "first_epoch" if epoch == 1 else "remaining_epochs"
-        before = self._watch.seconds(part)
-        with self._watch.part(part):
-            result = self._engine.train_steps(order, rates)
-        seconds = self._watch.seconds(part) - before
-        _check_finite(result.loss, epoch)
-        self._n_done = epoch
-        self.metrics["train"] = Metrics(result.accuracy, result.loss, n_samples)
-        validation = self._validate()
-        return EpochRecord(
-            epoch=epoch,
-            learning_rate=float(rates[-1]),
+    def _new_pass(
+        self, *, batch_losses: NDArray[np.float64] | None = None, n_correct: int = 0, seconds: float = 0.0
+    ) -> TrainingPass:
+        epoch = len(self._position.history) + 1
+        return TrainingPass(
+            epoch,
+            self._order(epoch),
+            self._learning_rates(epoch),
+            self._batch_size,
+            batch_losses=batch_losses,
+            n_correct=n_correct,
+            seconds=seconds,
+        )
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return epoch_order(self._config.seed, epoch, len(self._dataset.train))
+
+    def _learning_rates(self, epoch: int) -> NDArray[np.float64]:
+        config = self._config
+        if config.optimizer is None or isinstance(config.optimizer, Lbfgs):
+            raise UsageError("training in passes needs an optimizer with a learning rate: sgd, adam, adamw or rmsprop")
+        n_steps = math.ceil(len(self._dataset.train) / self._batch_size)
+        lr = config.optimizer.lr
+        return learning_rates(config.schedule, lr, epoch=epoch, n_epochs=self._n_epochs, n_steps=n_steps)
+
+    def _end_of(self, under_way: TrainingPass, n_steps: int) -> EpochRecord:
+        result, n_samples = under_way.result, len(self._dataset.train)
+        metrics = {"train": Metrics(result.accuracy, result.loss, n_samples)} | self._validate()
+        validation = metrics.get("validation")
+        before = self._position
+        position = replace(before, step=before.step + n_steps, metrics=metrics)
+        value = self._value(result.loss, validation)
+        is_best = self._is_better(value)
+        if is_best:
+            position = replace(position, best_epoch=under_way.epoch, best_value=value, best_metrics=metrics)
+            if self._stopping is not None and self._stopping.restore_best:
+                self.best_weights = self._engine.weights()
+        record = EpochRecord(
+            epoch=under_way.epoch,
+            learning_rate=float(self._learning_rates(under_way.epoch)[-1]),
             train_loss=result.loss,
             train_accuracy=result.accuracy,
             validation_loss=validation.loss if validation else None,
             validation_accuracy=validation.accuracy if validation else None,
-            seconds=seconds,
-            samples_per_second=n_samples / seconds,
-            is_best=self._is_new_best(epoch, result.loss, validation),
+            seconds=under_way.seconds,
+            samples_per_second=n_samples / under_way.seconds,
+            is_best=is_best,
         )
+        self._position = replace(position, history=(*before.history, record))
+        self._pass = None
+        return record
 
-    def _learning_rates(self, epoch: int, n_epochs: int) -> NDArray[np.float64]:
-        config = self._config
-        if config.optimizer is None or isinstance(config.optimizer, Lbfgs):
-            raise UsageError("training in passes needs an optimizer with a learning rate: sgd, adam, adamw or rmsprop")
-        n_steps = math.ceil(len(self._dataset.train) / (config.training.batch_size or 1))
-        return learning_rates(config.schedule, config.optimizer.lr, epoch=epoch, n_epochs=n_epochs, n_steps=n_steps)
-
-    def _validate(self) -> Metrics | None:
+    def _validate(self) -> dict[str, Metrics]:
         split = self._dataset.validation
         if split is None:
-            return None
+            return {}
         with self._watch.part("validate"):
-            metrics = score(self._engine.predict(split.x), split.y)
-        self.metrics["validation"] = metrics
-        return metrics
+            return {"validation": score(self._engine.predict(split.x), split.y)}
 
-    def _is_new_best(self, epoch: int, train_loss: float, validation: Metrics | None) -> bool:
-        value = train_loss
-        if validation is not None:
-            by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
-            value = -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
-        if value >= self._best_value - (self._stopping.min_delta if self._stopping else 0.0):
-            return False
-        self._best_value, self.best_epoch, self._best_metrics = value, epoch, dict(self.metrics)
-        if self._stopping is not None and self._stopping.restore_best:
-            self._best_weights = self._engine.weights()
-        return True
+    def _value(self, train_loss: float, validation: Metrics | None) -> float:
+        """What decides which epoch is best, lower is better."""
+        if validation is None:
+            return train_loss
+        by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
+        return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
 
-    def _is_over(self, epoch: int) -> bool:
-        if self._stopping is None or self.best_epoch is None or epoch - self.best_epoch < self._stopping.patience:
+    def _is_better(self, value: float) -> bool:
+        best = self._position.best_value
+        return best is None or value < best - (self._stopping.min_delta if self._stopping else 0.0)
+
+    def _is_over(self) -> bool:
+        position, stopping = self._position, self._stopping
+        epoch = len(position.history)
+        if position.is_over or epoch >= self._n_epochs:
+            return True
+        if stopping is None or position.best_epoch is None or epoch - position.best_epoch < stopping.patience:
             return False
-        self.note = f"stopped early after epoch {epoch}: {self._stopping.monitor} was best in epoch {self.best_epoch}"
+        self.note = f"stopped early after epoch {epoch}: {stopping.monitor} was best in epoch {position.best_epoch}"
         return True
 
     def _keep_best(self) -> None:
-        if self._best_weights is None or self.best_epoch == self._n_done:
+        position = self._position
+        self._position = replace(position, is_over=True)
+        if position.is_over or self.best_weights is None or position.best_epoch == len(position.history):
             return
-        self._engine.load_weights(self._best_weights)
-        self.metrics = self._best_metrics
-        kept = f"the weights are those of epoch {self.best_epoch}"
+        self._engine.load_weights(self.best_weights)
+        self._position = replace(self._position, metrics=position.best_metrics)
+        kept = f"the weights are those of epoch {position.best_epoch}"
         self.note = f"{self.note}; {kept}" if self.note else f"{kept}, the best"
-
-
-def _check_finite(loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"the training loss became {loss} in epoch {epoch}: the run diverged\n"
-            "lower the learning rate (--lr), or look for values in the data that are not finite"
-        )

@@ -111,11 +111,12 @@ def _machine(run: RunFacts) -> dict[str, str | None]:
 
 
 def _code(run: RunFacts) -> dict[str, str | None]:
-    packages = dict(run.environment.get("packages") or {})
+    packages = run.environment.get("packages")
+    versions = packages if isinstance(packages, Mapping) else {}
     return {
         "mlcli and its metrics": run.record.mlcli_version,
         "python": _text(run.environment.get("python")),
-        **{name: _text(version) for name, version in sorted(packages.items())},
+        **{name: _text(version) for name, version in sorted(versions.items())},
     }
 
 

@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
-from mlcli.config.experiment import load_experiment
 from mlcli.engines.registry import backend_info
 from mlcli.errors import MlcliError, UsageError, unknown_name
 from mlcli.records import RunRecord, RunStatus
 from mlcli.runs import RunDirectory, find_runs
+from mlcli.runs.stored_config import read_config
 
 _LEAST_REFERENCE = len("20260131T120000Z")  # the time of a run's id
 
@@ -126,8 +126,9 @@ def describe_run(directory: RunDirectory) -> RunRecord:
     """
     if directory.has_record():
         return directory.read_record()
-    config = load_experiment(directory.config_path, environ={})
+    config = read_config(directory.path)
     history, environment = directory.read_history(), directory.read_environment()
+    device, threads = environment.get("device"), environment.get("threads")
     return RunRecord(
         run_id=directory.run_id,
         name=config.name or "",
@@ -142,15 +143,19 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         best_epoch=next((record.epoch for record in reversed(history) if record.is_best), None),
         samples_per_second=None,
         n_parameters=None,
-        device=environment.get("device", config.runtime.device),
-        threads=environment.get("threads", config.runtime.threads or 0),
+        device=device if isinstance(device, str) else config.runtime.device,
+        threads=threads if isinstance(threads, int) else config.runtime.threads or 0,
         peak_memory_bytes=None,
         notes=(),
         digests={},
-        mlcli_version=environment.get("mlcli", ""),
+        mlcli_version=str(environment.get("mlcli", "")),
         created=_modified(directory.config_path),
     )
 
 
 def _modified(path: Path) -> str:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
+    """Empty for a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
+    except (OSError, ValueError, OverflowError):
+        return ""

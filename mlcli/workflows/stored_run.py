@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcli.config.experiment import load_experiment
 from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, OptimizerConfig, Sgd
 from mlcli.data.load import load_dataset
 from mlcli.data.registry import dataset_info
@@ -18,11 +17,16 @@ from mlcli.errors import DataError, UsageError
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, EpochRecord, Preprocessing, RunRecord
 from mlcli.runs import VerifiedFiles, find_run
+from mlcli.runs.printable import first_line
 from mlcli.workflows.plan import DEFAULT_BATCH_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_MAX_HEADER_BYTES = 2**20  # of a weights file
+_MAX_NUMBER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ class StoredRun:
         """
         if self.network is None:
             raise UsageError(f"run {self.record.run_id}: model {self.record.model} has no weights, but an estimator")
-        found = self.files.weights()
+        found = self.files.weights(_MAX_HEADER_BYTES + _MAX_NUMBER_BYTES * self.network.n_parameters)
         try:
             check_weights(self.network, found)
         except UsageError as error:
-            raise DataError(f"run {self.record.run_id}: {error}") from error
+            raise DataError(f"run {self.record.run_id}: {first_line(error)}") from error
         for name, array in found.items():
             _check_numbers(self.record.run_id, name, array)
         return {name: found[name] for name in self.network.parameter_shapes()}
@@ -133,6 +137,8 @@ class StoredRun:
         """
         if name is not None and name != self.config.dataset.name:
             self._check_shape(name)
+        else:
+            self._check_own_shape()
         config = self.config.dataset.model_copy(update={"name": name or self.config.dataset.name, "scaling": "none"})
         dataset = load_dataset(config, data_dir=data_directory, offline=offline)
         notes = (*dataset.notes, *self._differences(dataset))
@@ -142,6 +148,14 @@ class StoredRun:
         """Whether content and split are those of the run."""
         digests = self.record.digests
         return (dataset.fingerprint, dataset.split_digest) == (digests["dataset"], digests["split"])
+
+    def _check_own_shape(self) -> None:
+        info, own = dataset_info(self.config.dataset.name), self.preprocessing
+        if (info.input_shape, info.n_classes) != (own.input_shape, len(own.class_names)):
+            raise DataError(
+                f"run {self.record.run_id}: its preprocessing is for samples of {_shape(own.input_shape)} in "
+                f"{len(own.class_names)} classes, and its dataset {info.name} has other ones"
+            )
 
     def _check_shape(self, name: str) -> None:
         info, own = dataset_info(name), self.preprocessing
@@ -171,16 +185,25 @@ def open_run(reference: str, runs_directory: Path) -> StoredRun:
     missing or altered, with the file.
     """
     directory = find_run(reference, runs_directory)
+    name = first_line(directory.run_id)
     if not directory.has_record():
-        raise UsageError(f"run {directory.run_id} is unfinished: it has no record, so it was stopped or still runs")
+        raise UsageError(f"run {name} is unfinished: it has no record, so it was stopped or still runs")
     record = directory.read_record()
     if record.status != "finished":
-        reason = f": {record.error}" if record.error else ""
-        raise UsageError(f"run {directory.run_id} is {record.status}{reason}\nonly a finished run can be used again")
+        reason = f": {first_line(record.error)}" if record.error else ""
+        raise UsageError(f"run {name} is {record.status}{reason}\nonly a finished run can be used again")
+    _check_finished(name, record)
     files = VerifiedFiles(directory.path)
-    # Nothing in the environment has a say in what was run.
-    config = load_experiment(files.config_path, environ={})
-    return StoredRun(record, config, files)
+    return StoredRun(record, files.config(), files)
+
+
+def _check_finished(name: str, record: RunRecord) -> None:
+    """DataError for a record that says finished and lacks what every finished run has."""
+    missing = [f"digests.{part}" for part in ("dataset", "split") if part not in record.digests]
+    missing += ["metrics.test"] if "test" not in record.metrics else []
+    missing += ["timing"] if record.timing is None else []
+    if missing:
+        raise DataError(f"run {name}: its record says finished, but has no {' and no '.join(missing)}")
 
 
 def _for_prediction(config: ExperimentConfig, backend: str) -> ExperimentConfig:

@@ -1,13 +1,13 @@
-"""Train one experiment: data, engine, passes, scores, run directory."""
+"""Train one experiment: data, engine, passes, scores, run directory; from the beginning or from a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli import __version__
+from mlcli import interruption
 from mlcli.data.load import load_dataset
 from mlcli.data.preprocessing import preprocessing_of
 from mlcli.engines.contract import Engine, Weights
@@ -15,24 +15,28 @@ from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.metrics import score
 from mlcli.models.initial_weights import as_precision, initial_weights
-from mlcli.records import Dataset, EpochRecord, Metrics, RunRecord, RunStatus, Timing
-from mlcli.runs import RunDirectory, find_finished, utc_now
-from mlcli.timing import Stopwatch
+from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
+from mlcli.runs import RunDirectory, find_finished
+from mlcli.runs.checkpoint import Checkpoint
+from mlcli.runs.checkpoint_folder import CheckpointFolder, FoundCheckpoint
+from mlcli.runs.hold import RunHold
+from mlcli.workflows.checkpointing import AUTO, CheckpointEvery, check_finite
 from mlcli.workflows.digests import experiment_digests, weights_digest
 from mlcli.workflows.engine_spec import engine_spec
-from mlcli.workflows.environment import describe_environment, peak_memory_bytes
-from mlcli.workflows.epochs import EpochLoop
+from mlcli.workflows.environment import describe_environment
+from mlcli.workflows.in_passes import TrainingInPasses
 from mlcli.workflows.init_from import read_start, settled
 from mlcli.workflows.memory_errors import translated_memory_errors
 from mlcli.workflows.observer import TrainingObserver
+from mlcli.workflows.one_call import fit_in_one_call
 from mlcli.workflows.plan import Plan
+from mlcli.workflows.resume import check_same_experiment, differences, is_finished, restore_state, say_what_next
+from mlcli.workflows.run_progress import RunProgress
 from mlcli.workflows.threads import is_busy, machine_load
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -54,63 +58,120 @@ class TrainResult:
     is_reused: bool = False
 
 
-@dataclass
-class _Progress:
-    """What is known of the run so far; becomes its record, however it ends."""
-
-    device: str = ""
-    history: list[EpochRecord] = field(default_factory=list)
-    metrics: dict[str, Metrics] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    best_epoch: int | None = None
-
-
 def train(
-    plan: Plan, places: Places, threads: int, observer: TrainingObserver, *, if_needed: bool = False
+    plan: Plan,
+    places: Places,
+    threads: int,
+    observer: TrainingObserver,
+    *,
+    if_needed: bool = False,
+    every: CheckpointEvery = AUTO,
 ) -> TrainResult:
     """Run a planned experiment and leave a run directory behind.
 
-    With if_needed, a finished run of the same experiment is returned instead. Raises the errors of errors.py; the
-    directory of a run that ends early keeps a record with its status and the reason.
+    With if_needed, a finished run of the same experiment is returned instead. every: how often a checkpoint is made.
+    Raises the errors of errors.py, and Interrupted; the directory of a run that ends early keeps a record with its
+    status and the reason.
     """
-    return _Training(settled(plan, places.runs_directory), places, threads, observer).run(if_needed)
+    return _Training(settled(plan, places.runs_directory), places, threads, observer, every).run(if_needed)
+
+
+def resume(
+    directory: RunDirectory,
+    plan: Plan,
+    places: Places,
+    threads: int,
+    observer: TrainingObserver,
+    *,
+    every: CheckpointEvery = AUTO,
+) -> TrainResult:
+    """Finish a run that was begun, in its own directory, from the newest checkpoint that is whole.
+
+    plan: of the configuration of the run. Where threads, device and versions are those the run began with, the result
+    has the bits of the undisturbed run. A finished run is returned as it is. MlcliError where another process holds
+    the run, DataError where configuration or data were changed; and all that `train` raises.
+    """
+    hold = RunHold.take(directory.path)
+    try:
+        if is_finished(directory):
+            return TrainResult(directory.read_record(), directory.path, is_reused=True)
+        training = _Training(plan, places, threads, observer, every)
+        return training.go_on(directory)
+    finally:
+        hold.release()
 
 
 class _Training:
-    def __init__(self, plan: Plan, places: Places, threads: int, observer: TrainingObserver) -> None:
+    def __init__(
+        self, plan: Plan, places: Places, threads: int, observer: TrainingObserver, every: CheckpointEvery
+    ) -> None:
         self._plan = plan
         self._config = plan.config
         self._places = places
         self._threads = threads
         self._observer = observer
-        self._watch = Stopwatch()
-        self._progress = _Progress()
-        self._created = utc_now().isoformat(timespec="milliseconds")
+        self._every = every
+        self._progress = RunProgress(plan, threads)
+        self._watch = self._progress.watch
+        self._found: FoundCheckpoint | None = None  # of the run that goes on
+        self._passes: TrainingInPasses | None = None
+
+    @property
+    def _from(self) -> Checkpoint | None:
+        return self._found.checkpoint if self._found else None
 
     def run(self, if_needed: bool) -> TrainResult:
-        if is_busy():
-            self._note(f"the machine is busy (load {machine_load():.1f}): the times of this run say little")
-        dataset = self._load()
-        self._progress.digests |= experiment_digests(self._config, dataset)
-        if if_needed:
-            found = find_finished(self._places.runs_directory, self._progress.digests["experiment"])
-            if found:
-                return TrainResult(found[1], found[0].path, is_reused=True)
-        with translated_memory_errors(self._config.training.batch_size):
-            engine = self._build(dataset)
-        directory = RunDirectory.create(self._config, self._places.runs_directory, self._places.out)
         try:
-            with translated_memory_errors(self._config.training.batch_size):
-                self._train(engine, dataset, directory)
-            record = self._record(directory.run_id, "finished")
-            directory.finish(record)
+            dataset = self._load()
+            if if_needed:
+                found = find_finished(self._places.runs_directory, self._progress.digests["experiment"])
+                if found:
+                    return TrainResult(found[1], found[0].path, is_reused=True)
+            engine = self._build(dataset)
+        except Exception:
+            raise
+        except BaseException as error:  # told to stop: the run can be taken up later
+            with contextlib.suppress(MlcliError):
+                self._leave(self._new_directory(), error)
+            raise
+        directory = self._new_directory()
+        hold = RunHold.take(directory.path)
+        try:
+            return self._complete(engine, dataset, directory)
+        finally:
+            hold.release()
+
+    def go_on(self, directory: RunDirectory) -> TrainResult:
+        folder = CheckpointFolder(directory.path)
+        try:
+            self._take_up(directory, folder.find())
+            dataset = self._load()
+            if self._from:
+                check_same_experiment(self._from, self._progress.digests, directory)
+            engine = self._build(dataset)
+        except Exception:
+            raise
         except BaseException as error:
             self._leave(directory, error)
             raise
-        return TrainResult(record, directory.path)
+        self._note(f"resumed from the checkpoint {self._from.words}" if self._from else "resumed from the beginning")
+        folder.clear_damage()
+        directory.reopen()
+        directory.rewrite_history(self._progress.history)
+        return self._complete(engine, dataset, directory)
+
+    def _take_up(self, directory: RunDirectory, found: FoundCheckpoint) -> None:
+        self._found = found
+        for fault in found.faults:
+            self._note(f"checkpoint {fault}" + ("; the one before is used" if found.checkpoint else ""))
+        if found.checkpoint:
+            self._progress.go_on_from(found.checkpoint)
+            for difference in differences(directory):
+                self._note(difference)
 
     def _load(self) -> Dataset:
+        if is_busy():
+            self._note(f"the machine is busy (load {machine_load():.1f}): the times of this run say little")
         self._observer.on_stage(f"loading {self._config.dataset.name}")
         with self._watch.part("load"):
             dataset = load_dataset(
@@ -124,23 +185,27 @@ class _Training:
         n_samples, batch_size = len(dataset.train), self._config.training.batch_size
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} is more than the {n_samples} training samples: one batch an epoch")
+        self._progress.digests |= experiment_digests(self._config, dataset)
         return dataset
 
     def _note(self, text: str) -> None:
-        self._progress.notes.append(text)
-        self._observer.on_note(text)
+        if self._progress.add_note(text):
+            self._observer.on_note(text)
 
     def _build(self, dataset: Dataset) -> Engine:
         self._observer.on_stage(f"building {self._config.model.name} on {self._plan.backend}")
-        with self._watch.part("build"):
-            engine = build_engine(
-                self._plan.backend, engine_spec(self._plan, dataset, self._threads), self._initial_weights()
-            )
+        with self._watch.part("build"), translated_memory_errors(self._config.training.batch_size):
+            spec = engine_spec(self._plan, dataset, self._threads)
+            if self._from:  # on the device that it ran on
+                spec = replace(spec, runtime=replace(spec.runtime, device=self._from.run.device))
+            engine = build_engine(self._plan.backend, spec, self._from.weights if self._from else self._start())
+            if self._from:
+                restore_state(engine, self._from.engine)
             engine.place(dataset.train.x, dataset.train.y)
         self._progress.device = engine.device
         return engine
 
-    def _initial_weights(self) -> Mapping[str, NDArray[np.floating]] | None:
+    def _start(self) -> Weights | None:
         if self._plan.network is None:
             return None
         if self._config.init_from:
@@ -153,60 +218,54 @@ class _Training:
         self._progress.digests["initial_weights"] = weights_digest(weights)
         return weights
 
-    def _train(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
+    def _new_directory(self) -> RunDirectory:
+        directory = RunDirectory.create(self._config, self._places.runs_directory, self._places.out)
         directory.write_config(self._config)
-        directory.write_environment(
-            describe_environment(device=engine.device, threads=self._threads, fingerprint=dataset.fingerprint)
-        )
+        return directory
+
+    def _complete(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> TrainResult:
+        """Train, score, save; whatever comes between is written down."""
+        try:
+            with translated_memory_errors(self._config.training.batch_size):
+                self._train(engine, dataset, directory)
+            with interruption.shielded():
+                self._save(engine, directory)
+                record = self._progress.record(directory.run_id, "finished")
+                directory.finish(record)
+        except BaseException as error:
+            self._leave(directory, error)
+            raise
+        CheckpointFolder(directory.path).remove()
+        return TrainResult(record, directory.path)
+
+    def _train(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
+        if not directory.read_environment():
+            directory.write_environment(
+                describe_environment(device=engine.device, threads=self._threads, fingerprint=dataset.fingerprint)
+            )
         directory.write_preprocessing(preprocessing_of(dataset))
-        if self._plan.in_passes:
-            self._run_epochs(engine, dataset, directory)
-        else:
-            self._fit_once(engine, dataset, directory)
+        self._fit(engine, dataset, directory)
         self._evaluate(engine, dataset, directory)
-        self._save(engine, directory)
 
-    def _run_epochs(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        loop = EpochLoop(self._config, engine, dataset, self._watch)
-        for record in loop.run():
-            self._progress.best_epoch = loop.best_epoch
-            self._progress.metrics |= loop.metrics
-            self._add_to_history(record, directory, self._config.training.epochs or 0)
-        self._progress.metrics |= loop.metrics
-        self._progress.digests["batch_order"] = loop.batch_order_digest
-        if loop.note:
-            self._note(loop.note)
+    def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
+        config, progress = self._config, self._progress
+        if not self._plan.in_passes:
+            self._observer.on_stage(f"fitting {config.model.name} in one call")
+            record, note = fit_in_one_call(engine, dataset, progress)
+            self._add_to_history(record, directory)
+        else:
+            folder = CheckpointFolder(directory.path)
+            self._passes = TrainingInPasses(config, engine, dataset, progress, folder, self._every, self._found)
+            note = self._passes.run(lambda record: self._add_to_history(record, directory))
+        if note:
+            self._note(note)
+        if self._plan.network is not None:
+            check_finite(engine.weights(), self._passes.n_steps if self._passes else 1)
 
-    def _add_to_history(self, record: EpochRecord, directory: RunDirectory, n_epochs: int) -> None:
+    def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
         self._progress.history.append(record)
         directory.append_history(record)
-        self._observer.on_epoch(record, n_epochs)
-
-    def _fit_once(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        self._observer.on_stage(f"fitting {self._config.model.name} in one call")
-        with self._watch.part("first_epoch"):
-            result = engine.fit()
-        seconds = self._watch.seconds("first_epoch")
-        if result.converged is False:
-            self._note(f"the solver stopped after {result.n_iterations} iterations, before it converged")
-        with self._watch.part("validate"):
-            self._progress.metrics["train"] = train = score(engine.predict(dataset.train.x), dataset.train.y)
-            validation = None
-            if dataset.validation is not None:
-                validation = score(engine.predict(dataset.validation.x), dataset.validation.y)
-                self._progress.metrics["validation"] = validation
-        record = EpochRecord(
-            epoch=1,
-            learning_rate=None,
-            train_loss=train.loss,
-            train_accuracy=train.accuracy,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=validation.accuracy if validation else None,
-            seconds=seconds,
-            samples_per_second=len(dataset.train) / seconds,
-            is_best=True,
-        )
-        self._add_to_history(record, directory, 1)
+        self._observer.on_epoch(record, self._config.training.epochs or 1)
 
     def _evaluate(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         self._observer.on_stage("scoring the test split")
@@ -226,14 +285,7 @@ class _Training:
             weights = engine.weights()
             directory.write_weights(weights)
             self._progress.digests["weights"] = weights_digest(weights)
-        directory.write_log(self._log_lines())
-
-    def _log_lines(self) -> list[str]:
-        progress = self._progress
-        return [f"note: {note}" for note in progress.notes] + [
-            f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
-            for record in progress.history
-        ]
+        directory.write_log(self._progress.log_lines())
 
     def _leave(self, directory: RunDirectory, error: BaseException) -> None:
         """Say in the directory how the run ended. A disk that refuses even that leaves it without a record."""
@@ -243,46 +295,9 @@ class _Training:
         elif not isinstance(error, Exception):
             status = "interrupted"
         reason = str(error) or type(error).__name__
-        try:
-            directory.write_log([*self._log_lines(), f"{status}: {reason}"])
-            directory.finish(self._record(directory.run_id, status, reason))
-        except MlcliError:
-            return
-
-    def _record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
-        progress, config = self._progress, self._config
-        return RunRecord(
-            run_id=run_id,
-            name=config.name or "",
-            status=status,
-            backend=self._plan.backend,
-            dataset=config.dataset.name,
-            model=config.model.name,
-            seed=config.seed,
-            metrics=progress.metrics,
-            timing=self._timing(),
-            epochs=len(progress.history) if self._plan.in_passes else None,
-            best_epoch=progress.best_epoch,
-            samples_per_second=_steady_rate(progress.history),
-            n_parameters=self._plan.network.n_parameters if self._plan.network else None,
-            device=progress.device,
-            threads=self._threads,
-            peak_memory_bytes=peak_memory_bytes(),
-            notes=tuple(progress.notes),
-            digests=progress.digests,
-            mlcli_version=__version__,
-            created=self._created,
-            error=error,
-        )
-
-    def _timing(self) -> Timing:
-        seconds = {f"{part}_seconds": self._watch.seconds(part) for part in _PARTS}
-        return Timing(total_seconds=self._watch.total_seconds, **seconds)
-
-
-def _steady_rate(history: list[EpochRecord]) -> float | None:
-    """Training samples a second over the epochs after the first, which pays for warming up; None without any epoch."""
-    steady = history[1:] or history
-    seconds = sum(record.seconds for record in steady)
-    n_samples = sum(record.samples_per_second * record.seconds for record in steady)
-    return n_samples / seconds if seconds else None
+        with contextlib.suppress(MlcliError):
+            if self._passes and status == "interrupted":
+                self._passes.keep_end()
+            directory.write_log([*self._progress.log_lines(), f"{status}: {reason}"])
+            directory.finish(self._progress.record(directory.run_id, status, reason))
+        say_what_next(error, directory, self._places.data_directory, offline=self._places.offline)

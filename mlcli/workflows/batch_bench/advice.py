@@ -94,8 +94,8 @@ def _too_many_threads(subjects: Sequence[BenchSubject], n_cores: int) -> Iterato
 def _busy(busy_cores: float | None, n_cores: int) -> Iterator[str]:
     if busy_cores is not None and busy_cores > _BUSY_CORES:
         yield (
-            f"other programs kept {busy_cores:.1f} of {n_cores} cores busy meanwhile: the times are longer than this "
-            "machine needs; run again when it is idle, or with a longer --max-time"
+            f"other programs kept {busy_cores:.1f} of {n_cores} cores busy meanwhile: the times may be longer than "
+            "this machine needs; run again when it is idle, or with a longer --max-time"
         )
 
 
@@ -112,6 +112,7 @@ def _of_group(series: list[BenchSeries], settings: BenchSettings, subjects: Sequ
     name = f"{series[0].backend} {series[0].phase}"
     if len({one.threads for one in subjects}) > 1:
         name += f" with {series[0].threads} threads"
+    yield from _disturbed(name, measured, settings)
     wide = {one.batch_size: figures.spread for one, figures in measured if figures.spread > _WIDE_SPREAD}
     if wide:
         yield (
@@ -127,6 +128,18 @@ def _of_group(series: list[BenchSeries], settings: BenchSettings, subjects: Sequ
     if coarse:
         yield f"{name}: the clock ticks every {resolution:.2g} s, too coarse for {_sizes(coarse)}; use larger --sizes"
     yield from _long_first_calls(name, measured, settings)
+
+
+def _disturbed(
+    name: str, measured: Iterable[tuple[BenchSeries, BenchFigures]], settings: BenchSettings
+) -> Iterator[str]:
+    slowdowns = {one.batch_size: figures.slowdown for one, figures in measured if figures.n_disturbed}
+    if slowdowns:
+        yield (
+            f"{name}: other work on this machine hardly ever left {_sizes(slowdowns)} alone; the figures are of the "
+            f"least disturbed samples, next to which a small matrix product took up to {max(slowdowns.values()):.1f} "
+            f"times its best; run again when the machine is idle, or with --max-time {_longer(settings.max_seconds)}"
+        )
 
 
 def _long_first_calls(

@@ -10,6 +10,7 @@ from mlcli.bench_records import BenchFigures, BenchSeries, BenchSubject, Phase
 from mlcli.models.layers import Network
 from mlcli.models.operations import forward_flops, train_flops
 from mlcli.statistics import median, median_interval, quantile
+from mlcli.workflows.batch_bench.disturbance import disturbed_marks, least_disturbed
 from mlcli.workflows.batch_bench.rounds import Cell
 
 
@@ -29,6 +30,8 @@ def series_of(cell: Cell, subject: BenchSubject, n_held: int, network: Network |
         first_call_seconds=cell.first_call_seconds,
         calls_per_sample=cell.calls_per_sample,
         samples=tuple(cell.samples),
+        references=tuple(cell.references),
+        disturbed=tuple(disturbed_marks(cell.references, subject.fastest_reference_seconds)),
         sampled_seconds=cell.sampled_seconds,
         warmup_seconds=cell.warmup_seconds,
         peak_memory_bytes=cell.peak_memory_bytes,
@@ -45,20 +48,27 @@ def steps_of_epoch(n_samples: int, batch_size: int) -> tuple[int, int]:
 
 
 def _figures(cell: Cell, subject: BenchSubject, network: Network | None) -> BenchFigures:
-    seconds = median(cell.samples)
+    fastest = subject.fastest_reference_seconds
+    samples = least_disturbed(cell.samples, cell.references, fastest)
+    references = least_disturbed(cell.references, cell.references, fastest)
+    seconds = median(samples)
     flops = _flops_per_sample(network, cell.phase)
     rate = None if flops is None else flops * cell.batch_size / seconds
     return BenchFigures(
         median_seconds=seconds,
-        median_interval=median_interval(cell.samples),
-        first_quartile_seconds=quantile(cell.samples, 0.25),
-        third_quartile_seconds=quantile(cell.samples, 0.75),
-        p95_seconds=quantile(cell.samples, 0.95),
+        median_interval=median_interval(samples),
+        first_quartile_seconds=quantile(samples, 0.25),
+        third_quartile_seconds=quantile(samples, 0.75),
+        p95_seconds=quantile(samples, 0.95),
         seconds_per_sample=seconds / cell.batch_size,
         samples_per_second=cell.batch_size / seconds,
         speedup=1.0,
         flops=rate,
         share_of_peak=rate / subject.peak_flops if rate and subject.peak_flops else None,
+        n_samples=len(samples),
+        n_disturbed=sum(disturbed_marks(references, fastest)),
+        slowdown=max(references) / fastest if fastest else 1.0,
+        median_of_all_seconds=median(cell.samples),
     )
 
 

@@ -16,6 +16,7 @@ from mlcli.records import Scores
 from mlcli.timing import Clock, RepeatedTiming, clock_resolution_seconds
 from mlcli.workflows.batch_bench import memory
 from mlcli.workflows.batch_bench.visits import Introduction, Visit, Visited
+from mlcli.workflows.batch_bench.witness import NoWaits, Waits, Witness
 from mlcli.workflows.memory_errors import translated_memory_errors
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _LEARNING_RATE = 1e-9
 _REWARM_SECONDS = 0.005
 _PRODUCT_SIZES = (512, 1024, 2048, 4096, 8192, 16384)
 _PRODUCT_SECONDS = 0.02
+# The reference next to every sample: a product of matrices so small that they stay in the cache of a core. It takes all
+# threads and some hundredths of a millisecond, so that it meets what the sample meets and costs little.
+_REFERENCE_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Placed:
 class MeasuredEngine:
     """Implements `Subject` in this process."""
 
-    def __init__(self, placed: Placed, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, placed: Placed, clock: Clock = time.perf_counter, waits: Waits | None = None) -> None:
+        """waits: for cores, of the threads of this process; None where they wait for one another."""
         self._placed = placed
         self._bench = placed.bench
         self._clock = clock
@@ -55,6 +60,7 @@ class MeasuredEngine:
         self._timings: dict[tuple[Phase, int], RepeatedTiming] = {}
         self._positions: dict[int, int] = {}  # batches of each size that were cut so far
         self._products: dict[int, Callable[[], None]] = {}
+        self._witness = Witness(self._bench.matrix_product(_REFERENCE_SIZE), clock, waits or NoWaits())
         self._scores: Scores | None = None
 
     def introduction(self) -> Introduction:
@@ -101,6 +107,7 @@ class MeasuredEngine:
             peak = memory.peak_memory_bytes()
         return Visited(
             samples=tuple(timing.samples[n_before:]),
+            references=tuple(timing.references[n_before:]),
             calls_per_sample=timing.calls_per_sample,
             warmup_seconds=timing.warmup_total_seconds - warmup_before,
             first_call_seconds=timing.first_call_seconds if is_first else None,
@@ -118,7 +125,7 @@ class MeasuredEngine:
                 self._bench.forward(batches)
             return self._clock() - started
 
-        return RepeatedTiming(block, self._bench.block_seconds[visit.phase])
+        return RepeatedTiming(block, self._bench.block_seconds[visit.phase], self._witness)
 
     def _next_starts(self, batch_size: int, n_batches: int) -> list[int]:
         """Where the next batches begin: through the data and over again, so that no batch is still in a cache."""

@@ -76,7 +76,7 @@ class SubjectProcess:
         if answer is None:
             self._restart()
             return Visited(out_of_memory=_KILLED)
-        return Visited(**(answer | {"samples": tuple(answer["samples"])}))
+        return Visited(**(answer | {name: tuple(answer[name]) for name in ("samples", "references")}))
 
     def products(self) -> dict[int, float]:
         self._send({"ask": "products"})

@@ -10,15 +10,21 @@ from typing import Protocol
 
 from mlcli.bench_records import BenchSettings, Phase
 from mlcli.statistics import is_median_within, median
+from mlcli.workflows.batch_bench.disturbance import (
+    LEAST_SAMPLES,
+    disturbed_marks,
+    fastest_reference,
+    least_disturbed,
+)
 from mlcli.workflows.batch_bench.ladder import is_worth_doubling
 from mlcli.workflows.batch_bench.visits import Subject, Visit, Visited
 
 TOLERANCE = 0.02  # of the median, for both ends of its interval
-_LEAST_SAMPLES = 6  # fewer have no 95 % interval
 _LEAST_VISITS = 6  # so that a figure is never of one moment
 _VISITS = 12  # in which the most time is spent
 _WARMUP_SHARE = 0.05  # of the most time
-_OVERTIME = 4.0  # times the most time, for a few samples of what takes long
+_OVERTIME = 4.0  # times the most time, for a few samples of what takes long or was disturbed
+_ALL_TOGETHER = 1.25  # times the most time of all figures, while which disturbed figures may take overtime
 
 
 class BenchObserver(Protocol):
@@ -41,6 +47,7 @@ class Cell:
     phase: Phase
     batch_size: int
     samples: list[float] = field(default_factory=list)
+    references: list[float] = field(default_factory=list)  # one a sample
     sampled_seconds: float = 0.0  # without the first call, which may be a long compilation
     warmup_seconds: float = 0.0
     first_call_seconds: float | None = None
@@ -55,6 +62,7 @@ class Cell:
         self.n_visits += 1
         self.out_of_memory = visited.out_of_memory
         self.samples += visited.samples
+        self.references += visited.references
         self.warmup_seconds += visited.warmup_seconds
         self.sampled_seconds += sum(visited.samples) * visited.calls_per_sample
         if self.first_call_seconds is None:
@@ -66,18 +74,34 @@ class Cell:
         if self.peak_memory_bytes is None:  # later, the process may hold what larger sizes need
             self.peak_memory_bytes = visited.peak_memory_bytes
 
-    def is_done(self, settings: BenchSettings) -> bool:
-        """Whether no further visit is needed, or allowed."""
+    def least_disturbed(self, fastest: float) -> list[float]:
+        """The samples that figures are made of. fastest: reference of this subject."""
+        return least_disturbed(self.samples, self.references, fastest)
+
+    def is_done(self, settings: BenchSettings, fastest: float, *, has_overtime: bool) -> bool:
+        """Whether no further visit is needed, or allowed. fastest: reference of this subject so far."""
         if self.out_of_memory is not None:
             return True
         if settings.repeats is not None:
             return len(self.samples) >= settings.repeats
-        if self.sampled_seconds >= settings.max_seconds and len(self.samples) >= _LEAST_SAMPLES:
-            return True
         if self.sampled_seconds >= _OVERTIME * settings.max_seconds:
             return bool(self.samples)
-        is_sampled = self.n_visits >= _LEAST_VISITS and self.sampled_seconds >= settings.min_seconds
-        return is_sampled and is_median_within(self.samples, TOLERANCE)
+        has_enough = len(self.samples) >= LEAST_SAMPLES
+        if has_enough and self.sampled_seconds >= settings.max_seconds and not has_overtime:
+            return True
+        return self._is_known(settings, fastest)
+
+    def _is_known(self, settings: BenchSettings, fastest: float) -> bool:
+        """Whether the undisturbed samples alone are enough."""
+        marks = disturbed_marks(self.references, fastest)
+        undisturbed = [seconds for seconds, is_disturbed in zip(self.samples, marks, strict=True) if not is_disturbed]
+        if len(undisturbed) < LEAST_SAMPLES:
+            return False
+        seconds = sum(undisturbed) * (self.calls_per_sample or 1)
+        if seconds >= settings.max_seconds:
+            return True
+        is_sampled = self.n_visits >= _LEAST_VISITS and seconds >= settings.min_seconds
+        return is_sampled and is_median_within(undisturbed, TOLERANCE)
 
 
 class Rounds:
@@ -96,6 +120,7 @@ class Rounds:
         self._observer = observer
         self.cells: list[Cell] = []
         self.products: list[dict[int, list[float]]] = [{} for _ in subjects]
+        self.fastest = [0.0] * len(subjects)  # reference of each subject so far
 
     def run(self, sizes: Sequence[int] | None, n_samples: int) -> None:
         """Measure. sizes: None for doubling from 1 on; n_samples: of the data that batches are cut from."""
@@ -103,12 +128,12 @@ class Rounds:
             self._meet(size)
         self._multiply()
         n_round = 1
-        while any(not cell.is_done(self._settings) for cell in self.cells):
+        while not all(self._are_done()):
             order = sorted({cell.batch_size for cell in self.cells})
             random.Random(n_round).shuffle(order)
             for size in order:
                 for cell in self.cells:
-                    if cell.batch_size == size and not cell.is_done(self._settings):
+                    if cell.batch_size == size and not self._is_done(cell):
                         self._visit(cell)
             self._multiply()
             n_round += 1
@@ -123,7 +148,7 @@ class Rounds:
     def _visit(self, cell: Cell) -> None:
         settings = self._settings
         text = f"{self._names[cell.subject]} {cell.phase} {cell.batch_size:,}"
-        n_done = sum(other.is_done(settings) for other in self.cells)
+        n_done = sum(self._are_done())
         self._observer.on_visit(text, n_done, len(self.cells))
         left = None
         if settings.repeats is not None:
@@ -136,6 +161,20 @@ class Rounds:
             warmup_seconds=_WARMUP_SHARE * settings.max_seconds,
         )
         cell.add(self._subjects[cell.subject].visit(visit))
+        self.fastest[cell.subject] = self._fastest_reference(cell.subject)
+
+    def _fastest_reference(self, subject: int) -> float:
+        return fastest_reference(
+            seconds for cell in self.cells if cell.subject == subject for seconds in cell.references
+        )
+
+    def _are_done(self) -> list[bool]:
+        return [self._is_done(cell) for cell in self.cells]
+
+    def _is_done(self, cell: Cell) -> bool:
+        most_seconds = _ALL_TOGETHER * self._settings.max_seconds * len(self.cells)
+        has_overtime = sum(other.sampled_seconds for other in self.cells) < most_seconds
+        return cell.is_done(self._settings, self.fastest[cell.subject], has_overtime=has_overtime)
 
     def _multiply(self) -> None:
         """Matrix products of every subject, in every round, because the peak drifts with the machine too."""
@@ -160,5 +199,7 @@ class Rounds:
             for phase in phases:
                 cells = [cell for cell in self.cells if (cell.subject, cell.phase) == (subject, phase)]
                 if all(cell.out_of_memory is None for cell in cells):
-                    found.append([cell.batch_size / median(cell.samples) for cell in cells])
+                    found.append(
+                        [cell.batch_size / median(cell.least_disturbed(self.fastest[subject])) for cell in cells]
+                    )
         return found

@@ -171,9 +171,10 @@ class _Benchmark:
                 matrix_products={n: tuple(seconds) for n, seconds in products.items()},
                 waiting=self._waiting(threads),
                 notes=introduction.notes,
+                fastest_reference_seconds=fastest,
             )
-            for (backend, threads), introduction, startup, products in zip(
-                self._pairs, introductions, startups, rounds.products, strict=True
+            for (backend, threads), introduction, startup, products, fastest in zip(
+                self._pairs, introductions, startups, rounds.products, rounds.fastest, strict=True
             )
         )
 

@@ -47,9 +47,11 @@ class Visit:
 
 @dataclass(frozen=True)
 class Visited:
-    """New samples, in seconds per batch. first_call_seconds and loss: at the first visit of this phase and size."""
+    """New samples, in seconds per batch, and of each how long the reference took next to it. first_call_seconds and
+    loss: at the first visit of this phase and size."""
 
     samples: tuple[float, ...] = ()
+    references: tuple[float, ...] = ()
     calls_per_sample: int = 1
     warmup_seconds: float = 0.0
     first_call_seconds: float | None = None

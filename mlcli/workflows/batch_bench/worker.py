@@ -44,6 +44,8 @@ def _prepare(spec: SubjectSpec) -> Subject:
     from mlcli.workflows.batch_bench.measured import MeasuredEngine
     from mlcli.workflows.batch_bench.memory import limit_to_available_memory
     from mlcli.workflows.batch_bench.placing import place
+    from mlcli.workflows.batch_bench.witness import ThreadWaits
+    from mlcli.workflows.threads import available_cores
 
     placed = place(spec)
     if placed.bench.device == "cpu":
@@ -52,7 +54,7 @@ def _prepare(spec: SubjectSpec) -> Subject:
     gc.collect()
     gc.freeze()
     gc.disable()
-    return MeasuredEngine(placed)
+    return MeasuredEngine(placed, waits=ThreadWaits() if spec.threads <= available_cores() else None)
 
 
 def _serve(subject: Subject, request: dict[str, Any]) -> dict[str, Any]:
