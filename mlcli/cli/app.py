@@ -88,6 +88,10 @@ def main() -> NoReturn:
             _end(f"{error.format_message()}\n{_help_line(error)}", ExitCode.USAGE)
         if is_debugging:
             raise
+        from mlcli.workflows.memory_errors import first_line, is_out_of_memory
+
+        if is_out_of_memory(error):
+            _end(f"out of memory: {first_line(error)}\nclose other programs, or ask for less", ExitCode.OUT_OF_MEMORY)
         _end(f"{type(error).__name__}: {error}\nthis is a fault in mlcli; --debug shows where", ExitCode.FAILURE)
     sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
 

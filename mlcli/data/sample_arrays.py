@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _MOST_FORTRAN_BYTES = 256 * 2**20  # of an array in an archive, which cannot be mapped
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others fail in ways of their own
 _N_SHOWN = 12  # array names in a message
 _MOST_SHOWN = 400  # characters of what a file says of itself
 # What numpy and zipfile raise at files that are something else.
@@ -111,9 +112,11 @@ def open_npy(path: Path, expected: Preprocessing) -> ArrayFile | FortranFile:
 def open_npz(path: Path, expected: Preprocessing, array: str | None) -> ArrayFile | FortranFile:
     """One array of an .npz file: the one named, else `x`, else the only one."""
     with _read_errors(str(path)), zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-    name = _chosen(path, names, array)
+        compressions = {member.filename.removesuffix(".npy"): member.compress_type for member in archive.infolist()}
+    name = _chosen(path, list(compressions), array)
     place = f"{path}: array {name!r}"
+    if compressions[name] not in _COMPRESSIONS:
+        raise DataError(f"{place}: compressed in a way that numpy does not write; save it with numpy.savez_compressed")
 
     def open_stream() -> IO[bytes]:
         return zipfile.ZipFile(path).open(f"{name}.npy")

@@ -1,4 +1,4 @@
-"""Numbers that an engine can take: native types, and nothing that is not finite."""
+"""Numbers that an engine can take: native types, and nothing that is not finite once it is scaled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from mlcli.records import Preprocessing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# Engines scale and multiply in float32, whose largest number is 3e38; no measurement comes near either.
+_LARGEST = 1e18
 
 
 def check_dtype(place: str, dtype: np.dtype[Any]) -> None:
@@ -32,10 +35,13 @@ def native(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def check_finite(place: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
-    """DataError naming the first value that is NaN or infinite, by row from 0 and feature or pixel."""
-    if x.dtype.kind != "f" or np.isfinite(x).all():
+    """DataError naming the first value that is NaN, infinite or beyond 1e18, by row from 0 and feature or pixel."""
+    if x.dtype.kind != "f":
         return
-    row, *position = np.argwhere(~np.isfinite(x))[0].tolist()
+    is_fit = np.abs(x) <= _LARGEST  # False for NaN too
+    if is_fit.all():
+        return
+    row, *position = np.argwhere(~is_fit)[0].tolist()
     value = x[(row, *position)]
     where = f"column {expected.feature_names[position[0]]!r}" if expected.feature_names else f"position {position}"
     raise DataError(f"{place}: sample {first_row + row} (from 0), {where}: {value} is not a number that can be scored")

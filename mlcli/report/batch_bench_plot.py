@@ -107,10 +107,11 @@ def _draw_out_of_memory(axes: Axes, series: list[BenchSeries]) -> None:
 
 
 def _label_sizes(axes: Axes, sizes: list[int]) -> None:
-    """The sizes themselves as ticks; of many, those that are at least a factor of 1.6 apart."""
+    """The sizes themselves as ticks; of many, those that have room for their labels."""
+    room = (sizes[-1] / sizes[0]) ** 0.055  # a factor, because the axis is logarithmic
     shown: list[int] = []
     for size in sizes:
-        if not shown or size >= 1.6 * shown[-1]:
+        if not shown or size >= room * shown[-1]:
             shown.append(size)
     axes.set_xticks(shown, [f"{size:,}" for size in shown], color=GREY)
     axes.set_xticks([], minor=True)

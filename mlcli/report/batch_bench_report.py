@@ -103,15 +103,15 @@ def _peak_line(subject: BenchSubject, several_threads: bool) -> str:
 
 
 def _undisturbed_line(record: BatchBenchRecord, subject: BenchSubject, several_threads: bool) -> str:
-    """How many samples the figures are made of, and why not of the others."""
+    """Which samples the figures are made of."""
     own = [one for one in record.series if (one.backend, one.threads) == (subject.backend, subject.threads)]
     n_samples = sum(len(one.samples) for one in own)
     n_undisturbed = n_samples - sum(sum(one.disturbed) for one in own)
     threads = f" with {_counted(subject.threads, 'thread')}" if several_threads else ""
     return (
-        f"{subject.backend}{threads}: {n_undisturbed:,} of {n_samples:,} samples undisturbed, and the figures are of "
-        f"these: next to each, a small matrix product took at most 10 % longer than the fastest in this run "
-        f"({seconds_text(subject.fastest_reference_seconds)})"
+        f"{subject.backend}{threads}: figures are of undisturbed samples, {n_undisturbed:,} of {n_samples:,}; next to "
+        f"these, a small matrix product took at most 10 % longer than the fastest in this run "
+        f"({seconds_text(subject.fastest_reference_seconds)}, which runs to be compared should share)"
     )
 
 
@@ -123,7 +123,7 @@ def advice_sentence(advice: BenchAdvice, *, several_threads: bool = False) -> st
         f"({advice.samples_per_second:,.0f} samples/s), "
     )
     if advice.batch_size == advice.best_batch_size:
-        text += "the fastest; every smaller one is more than 5 % slower"
+        text += "the fastest of those measured, and no smaller one is within 5 %"
     else:
         text += (
             f"the smallest within 5 % of the best throughput "

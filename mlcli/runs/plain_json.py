@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
-
-# Deletion, the second set of control characters, and those that turn the direction of writing. Only a string can hold
-# them, for outside of strings the document is ASCII.
-_CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def to_json(value: Any) -> str:
@@ -19,7 +14,10 @@ def to_json(value: Any) -> str:
     Characters that a terminal would act on are escaped, those too that JSON itself lets through.
     """
     text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n"
+    if not text.replace("\n", "").isprintable():
+        # Only within a string can there be any, for the rest of the document is ASCII.
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SCHEMA_VERSION = 1
 _MAX_VALUES = 2**31  # in a sample
+_MAX_SCALING = 1e18  # engines scale in float32, whose largest number is 3e38
 
 
 def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
@@ -93,9 +94,16 @@ def _check_scaling(found: _Document) -> None:
     for name, values in (("shift", found.scaling.shift), ("scale", found.scaling.scale)):
         if isinstance(values, tuple) and (found.kind != "table" or len(values) != found.input_shape[0]):
             raise ValueError(f"scaling.{name}: {len(values)} numbers, expected one, or one for each feature")
-    scale = found.scaling.scale
-    if scale == 0 or (isinstance(scale, tuple) and 0 in scale):
-        raise ValueError("scaling.scale: nothing can be divided by 0")
+    if any(abs(shift) > _MAX_SCALING for shift in _each(found.scaling.shift)):
+        raise ValueError(f"scaling.shift: a number beyond {_MAX_SCALING:g}")
+    if any(not 1 / _MAX_SCALING <= abs(scale) <= _MAX_SCALING for scale in _each(found.scaling.scale)):
+        raise ValueError(f"scaling.scale: a number that is not within {1 / _MAX_SCALING:g} and {_MAX_SCALING:g}")
+
+
+def _each(values: float | tuple[float, ...] | None) -> tuple[float, ...]:
+    if values is None:
+        return ()
+    return values if isinstance(values, tuple) else (values,)
 
 
 def _scaling(found: _ScalingDocument) -> Scaling:

@@ -15,7 +15,7 @@ from mlcli.metrics.mistakes import confident_mistakes
 from mlcli.metrics.per_class import class_scores, confusion_matrix, macro_average
 from mlcli.records import Dataset, Metrics, Scores, Split, SplitName
 from mlcli.timing import timed_calls
-from mlcli.workflows.memory_errors import translated_memory_errors
+from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
 from mlcli.workflows.stored_run import StoredRun
 
 N_WARM_CALLS = 5
@@ -50,7 +50,7 @@ def evaluate(run: StoredRun, request: EvaluationRequest) -> EvaluationResult:
     """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data."""
     dataset = run.load_dataset(request.dataset, data_directory=request.data_directory, offline=request.offline)
     samples = _samples(dataset, request.split)
-    with translated_memory_errors(request.batch_size):
+    with translated_memory_errors(batch_advice(request.batch_size)):
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
         scores, seconds = timed_calls(
             partial(engine.predict, samples.x, batch_size=request.batch_size),

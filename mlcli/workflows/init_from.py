@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.engines.contract import Weights
 from mlcli.errors import DataError, UsageError
+from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.workflows.digests import weights_digest
 from mlcli.workflows.plan import Plan
@@ -67,6 +69,23 @@ def read_start(plan: Plan, runs_directory: Path) -> Start:
             f"and the configuration asks for {(init_from.weights or '')[:12]}..."
         )
     return Start(run, dict(zip(plan.network.parameter_shapes(), weights.values(), strict=True)))
+
+
+def starting_weights(plan: Plan, runs_directory: Path) -> tuple[Weights | None, str | None]:
+    """The weights that a plan starts from, in its precision, and where they come from in words, if from a run.
+
+    None for a model that has no weights. Raises what `read_start` raises.
+    """
+    if plan.network is None:
+        return None, None
+    note = None
+    if plan.config.init_from:
+        start = read_start(plan, runs_directory)
+        chosen: Weights = start.weights
+        note = start.note
+    else:
+        chosen = initial_weights(plan.network, plan.config.seed)
+    return as_precision(chosen, plan.config.runtime.precision), note
 
 
 def _check_model(there: Network, here: Network, run_id: str) -> None:

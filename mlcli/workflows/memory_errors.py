@@ -9,20 +9,30 @@ from mlcli.errors import OutOfMemoryError
 
 
 @contextmanager
-def translated_memory_errors(batch_size: int | None) -> Iterator[None]:
+def translated_memory_errors(advice: str) -> Iterator[None]:
     """Raise OutOfMemoryError in place of Python's, numpy's and torch's own, with what may help."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        advice = "use fewer samples (--limit)"
-        if batch_size and batch_size > 1:
-            advice = f"batch_size was {batch_size}; --batch-size {batch_size // 2} may fit"
-        raise OutOfMemoryError(f"out of memory: {str(error).splitlines()[0]}\n{advice}") from error
+        raise OutOfMemoryError(f"out of memory: {first_line(error)}\n{advice}") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def batch_advice(batch_size: int | None) -> str:
+    """What may help where the batches of training do not fit."""
+    if batch_size and batch_size > 1:
+        return f"batch_size was {batch_size}; --batch-size {batch_size // 2} may fit"
+    return "use fewer samples (--limit)"
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message; its kind where it has none, as with Python's own MemoryError."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of any library means that memory ran out."""
     # torch.OutOfMemoryError is known by name, so that torch need not be imported; its CPU allocator raises a plain
     # RuntimeError.
     text = str(error)

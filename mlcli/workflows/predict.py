@@ -13,7 +13,7 @@ from mlcli.engines.contract import Engine
 from mlcli.errors import UsageError
 from mlcli.records import Prediction, Preprocessing, Scores
 from mlcli.timing import Stopwatch
-from mlcli.workflows.memory_errors import translated_memory_errors
+from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
 from mlcli.workflows.prediction_output import PredictionWriter, check_output, prediction_output
 from mlcli.workflows.stored_run import StoredRun
 
@@ -45,7 +45,7 @@ def predict(run: StoredRun, request: PredictionRequest, report: Report) -> Predi
     if request.output.exists() and request.input.exists() and request.output.samefile(request.input):
         raise UsageError(f"--output {request.output}: this is the input")
     source = open_samples(request.input, run.preprocessing, array=request.array)
-    with translated_memory_errors(request.batch_size):
+    with translated_memory_errors(batch_advice(request.batch_size)):
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
         with prediction_output(request.output, run.preprocessing.class_names) as writer:
             labelling = _Labelling(engine, run.preprocessing, request.batch_size)

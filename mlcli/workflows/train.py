@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlcli import interruption
 from mlcli.data.load import load_dataset
@@ -14,7 +14,6 @@ from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.metrics import score
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs import RunDirectory, find_finished
 from mlcli.runs.checkpoint import Checkpoint
@@ -25,8 +24,8 @@ from mlcli.workflows.digests import experiment_digests, weights_digest
 from mlcli.workflows.engine_spec import engine_spec
 from mlcli.workflows.environment import describe_environment
 from mlcli.workflows.in_passes import TrainingInPasses
-from mlcli.workflows.init_from import read_start, settled
-from mlcli.workflows.memory_errors import translated_memory_errors
+from mlcli.workflows.init_from import settled, starting_weights
+from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
 from mlcli.workflows.observer import TrainingObserver
 from mlcli.workflows.one_call import fit_in_one_call
 from mlcli.workflows.plan import Plan
@@ -34,9 +33,7 @@ from mlcli.workflows.resume import check_same_experiment, differences, is_finish
 from mlcli.workflows.run_progress import RunProgress
 from mlcli.workflows.threads import is_busy, machine_load
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+_TOO_LARGE = "the model, or the data beside it, does not fit: use fewer units, or fewer samples (--limit)"
 
 
 @dataclass(frozen=True)
@@ -121,19 +118,13 @@ class _Training:
         return self._found.checkpoint if self._found else None
 
     def run(self, if_needed: bool) -> TrainResult:
-        try:
+        with self._kept_when_stopped(self._new_directory):
             dataset = self._load()
             if if_needed:
                 found = find_finished(self._places.runs_directory, self._progress.digests["experiment"])
                 if found:
                     return TrainResult(found[1], found[0].path, is_reused=True)
             engine = self._build(dataset)
-        except Exception:
-            raise
-        except BaseException as error:  # told to stop: the run can be taken up later
-            with contextlib.suppress(MlcliError):
-                self._leave(self._new_directory(), error)
-            raise
         directory = self._new_directory()
         hold = RunHold.take(directory.path)
         try:
@@ -143,22 +134,29 @@ class _Training:
 
     def go_on(self, directory: RunDirectory) -> TrainResult:
         folder = CheckpointFolder(directory.path)
-        try:
+        with self._kept_when_stopped(lambda: directory):
             self._take_up(directory, folder.find())
             dataset = self._load()
             if self._from:
                 check_same_experiment(self._from, self._progress.digests, directory)
             engine = self._build(dataset)
-        except Exception:
-            raise
-        except BaseException as error:
-            self._leave(directory, error)
-            raise
         self._note(f"resumed from the checkpoint {self._from.words}" if self._from else "resumed from the beginning")
         folder.clear_damage()
         directory.reopen()
         directory.rewrite_history(self._progress.history)
         return self._complete(engine, dataset, directory)
+
+    @contextlib.contextmanager
+    def _kept_when_stopped(self, directory: Callable[[], RunDirectory]) -> Iterator[None]:
+        """Told to stop inside, the run leaves a directory from which it can be taken up."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException as error:
+            with contextlib.suppress(MlcliError):
+                self._leave(directory(), error)
+            raise
 
     def _take_up(self, directory: RunDirectory, found: FoundCheckpoint) -> None:
         self._found = found
@@ -194,28 +192,25 @@ class _Training:
 
     def _build(self, dataset: Dataset) -> Engine:
         self._observer.on_stage(f"building {self._config.model.name} on {self._plan.backend}")
-        with self._watch.part("build"), translated_memory_errors(self._config.training.batch_size):
+        with self._watch.part("build"), translated_memory_errors(_TOO_LARGE):
             spec = engine_spec(self._plan, dataset, self._threads)
             if self._from:  # on the device that it ran on
                 spec = replace(spec, runtime=replace(spec.runtime, device=self._from.run.device))
-            engine = build_engine(self._plan.backend, spec, self._from.weights if self._from else self._start())
+            engine = build_engine(self._plan.backend, spec, self._weights())
             if self._from:
                 restore_state(engine, self._from.engine)
             engine.place(dataset.train.x, dataset.train.y)
         self._progress.device = engine.device
         return engine
 
-    def _start(self) -> Weights | None:
-        if self._plan.network is None:
-            return None
-        if self._config.init_from:
-            start = read_start(self._plan, self._places.runs_directory)
-            self._note(start.note)
-            chosen: Weights = start.weights
-        else:
-            chosen = initial_weights(self._plan.network, self._config.seed)
-        weights = as_precision(chosen, self._config.runtime.precision)
-        self._progress.digests["initial_weights"] = weights_digest(weights)
+    def _weights(self) -> Weights | None:
+        if self._from:
+            return self._from.weights
+        weights, note = starting_weights(self._plan, self._places.runs_directory)
+        if note:
+            self._note(note)
+        if weights is not None:
+            self._progress.digests["initial_weights"] = weights_digest(weights)
         return weights
 
     def _new_directory(self) -> RunDirectory:
@@ -226,7 +221,7 @@ class _Training:
     def _complete(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> TrainResult:
         """Train, score, save; whatever comes between is written down."""
         try:
-            with translated_memory_errors(self._config.training.batch_size):
+            with translated_memory_errors(batch_advice(self._config.training.batch_size)):
                 self._train(engine, dataset, directory)
             with interruption.shielded():
                 self._save(engine, directory)
@@ -272,10 +267,9 @@ class _Training:
         with self._watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
             self._progress.metrics["test"] = score(scores, dataset.test.y)
-        arrays: dict[str, NDArray[np.generic]] = {"y": dataset.test.y, "labels": scores.labels}
-        arrays |= {"logits": scores.logits} if scores.logits is not None else {}
-        arrays |= {"probabilities": scores.probabilities} if scores.probabilities is not None else {}
-        directory.write_predictions(arrays)
+        arrays = {"labels": scores.labels, "logits": scores.logits, "probabilities": scores.probabilities}
+        kept = {name: array for name, array in arrays.items() if array is not None}
+        directory.write_predictions({"y": dataset.test.y, **kept})
 
     def _save(self, engine: Engine, directory: RunDirectory) -> None:
         data = engine.estimator_bytes()

@@ -29,7 +29,7 @@ def keras_epochs(data: Fashion) -> Contestant:
 
 def _epochs(backend: str, data: Fashion) -> Contestant:
     optimizer = RmsProp(lr=LEARNING_RATE, decay=DECAY)
-    engine = _placed(backend, data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
+    engine = placed(backend, data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
     n_samples = len(data.y)
     n_steps = -(-n_samples // BATCH_SIZE)
     n_done = 0
@@ -46,7 +46,7 @@ def _epochs(backend: str, data: Fashion) -> Contestant:
 
 def logistic_fits(data: Fashion) -> Contestant:
     """A fit of the sklearn engine, from the same start each time."""
-    engine = _placed("sklearn", data, LogisticModel(), Lbfgs(max_iter=MAX_ITER), None)
+    engine = placed("sklearn", data, LogisticModel(), Lbfgs(max_iter=MAX_ITER), None)
     start = as_precision(initial_weights(build_network(LogisticModel(), INPUT_SHAPE, N_CLASSES), seed=0), "float32")
 
     def one_fit() -> Round:
@@ -59,9 +59,10 @@ def logistic_fits(data: Fashion) -> Contestant:
     return one_fit
 
 
-def _placed(
+def placed(
     backend: str, data: Fashion, model: ModelConfig, optimizer: OptimizerConfig, batch_size: int | None
 ) -> Engine:
+    """An engine with the training images in it, from the same initial weights each time."""
     network = build_network(model, INPUT_SHAPE, N_CLASSES)
     spec = EngineSpec(
         model=model,

@@ -108,6 +108,19 @@ FAMILIES = (
         repeats=5,
     ),
     Family(
+        "checkpoints",
+        (
+            Row(
+                "checkpoints",
+                "5 epochs, Fashion-MNIST 784-512-10, RMSprop, batch 128, checkpoints as by default: the passes alone",
+                "mlcli_training:epochs_with_checkpoints",
+                ("mlcli_training:passes_alone",),
+                1.02,
+            ),
+        ),
+        repeats=7,
+    ),
+    Family(
         "keras",
         (
             Row(

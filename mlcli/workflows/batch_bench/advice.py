@@ -111,7 +111,7 @@ def _of_group(series: list[BenchSeries], settings: BenchSettings, subjects: Sequ
     measured = [(one, one.figures) for one in series if one.figures is not None]
     name = f"{series[0].backend} {series[0].phase}"
     if len({one.threads for one in subjects}) > 1:
-        name += f" with {series[0].threads} threads"
+        name += f" with {series[0].threads} thread{'s' if series[0].threads > 1 else ''}"
     yield from _disturbed(name, measured, settings)
     wide = {one.batch_size: figures.spread for one, figures in measured if figures.spread > _WIDE_SPREAD}
     if wide:

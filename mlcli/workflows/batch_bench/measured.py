@@ -17,7 +17,7 @@ from mlcli.timing import Clock, RepeatedTiming, clock_resolution_seconds
 from mlcli.workflows.batch_bench import memory
 from mlcli.workflows.batch_bench.visits import Introduction, Visit, Visited
 from mlcli.workflows.batch_bench.witness import NoWaits, Waits, Witness
-from mlcli.workflows.memory_errors import translated_memory_errors
+from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ class MeasuredEngine:
         gc.collect()
         n_held = self._n_held
         try:
-            with translated_memory_errors(None):
+            with translated_memory_errors(batch_advice(None)):
                 return self._measure(visit)
         except OutOfMemoryError as error:
             reason = str(error).splitlines()[0]

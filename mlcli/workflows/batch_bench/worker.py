@@ -45,9 +45,11 @@ def _prepare(spec: SubjectSpec) -> Subject:
     from mlcli.workflows.batch_bench.memory import limit_to_available_memory
     from mlcli.workflows.batch_bench.placing import place
     from mlcli.workflows.batch_bench.witness import ThreadWaits
+    from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
     from mlcli.workflows.threads import available_cores
 
-    placed = place(spec)
+    with translated_memory_errors(batch_advice(None)):
+        placed = place(spec)
     if placed.bench.device == "cpu":
         limit_to_available_memory()
     # What exists now is here to stay: it need not be searched again before every visit.

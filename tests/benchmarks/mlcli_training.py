@@ -1,0 +1,75 @@
+"""Our side: what `mlcli train` adds around the engine's passes. A round is several epochs, because not every one has a
+checkpoint of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from contest import BATCH_SIZE, DECAY, LEARNING_RATE, N_HIDDEN, Contestant, Fashion, Round
+from mlcli_engines import placed, torch_epochs
+
+from mlcli.config.schema import ExperimentConfig, MlpModel, RmsProp
+from mlcli.data.load import load_dataset
+from mlcli.engines.contract import Engine
+from mlcli.records import Dataset, EpochRecord
+from mlcli.runs.checkpoint import Checkpoint
+from mlcli.runs.checkpoint_folder import CheckpointFolder
+from mlcli.workflows.checkpointing import AUTO, Checkpointer
+from mlcli.workflows.epochs import EpochLoop
+from mlcli.workflows.plan import make_plan
+from mlcli.workflows.run_progress import RunProgress
+from mlcli.workflows.training_pass import PartLength
+
+N_EPOCHS_A_ROUND = 5
+
+
+def passes_alone(data: Fashion) -> Contestant:
+    """The engine's passes, one after the other."""
+    one_epoch = torch_epochs(data)
+
+    def several_epochs() -> Round:
+        return [one_epoch() for _ in range(N_EPOCHS_A_ROUND)][-1]
+
+    return several_epochs
+
+
+def epochs_with_checkpoints(data: Fashion) -> Contestant:
+    """The loop of `mlcli train`, with its parts of passes and its checkpoints as they are by default."""
+    optimizer = RmsProp(lr=LEARNING_RATE, decay=DECAY)
+    config = ExperimentConfig.model_validate(
+        {
+            "backend": "torch",
+            "dataset": {"name": "fashion"},
+            "model": {"name": "mlp", "hidden": (N_HIDDEN,)},
+            "optimizer": optimizer.model_dump(),
+            "training": {"epochs": 10**6, "batch_size": BATCH_SIZE},
+        }
+    )
+    engine = placed("torch", data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
+    dataset = load_dataset(config.dataset, data_dir=data.folder, offline=True)
+    epochs = _epochs(config, engine, dataset, data)
+
+    def several_epochs() -> Round:
+        record = [next(epochs) for _ in range(N_EPOCHS_A_ROUND)][-1]
+        return Round(record.train_loss, record.train_accuracy or 0.0)
+
+    return several_epochs
+
+
+def _epochs(config: ExperimentConfig, engine: Engine, dataset: Dataset, data: Fashion) -> Iterator[EpochRecord]:
+    progress = RunProgress(make_plan(config), data.threads)
+    loop = EpochLoop(config, engine, dataset, progress.watch, PartLength(AUTO.part_seconds))
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(
+            loop.position, loop.batch_losses, engine.weights(), engine.state(), loop.best_weights, progress.so_far()
+        )
+
+    with tempfile.TemporaryDirectory(dir=data.folder) as run_path:
+        checkpointer = Checkpointer(CheckpointFolder(Path(run_path)), AUTO, checkpoint)
+        for record in loop.run():
+            checkpointer.offer(loop.position, at_epoch_end=record is not None)
+            if record is not None:
+                yield record
