@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -45,10 +46,11 @@ def validated(root: Node, backend: str) -> tuple[ExperimentConfig | None, list[F
         return None, [_fault(root, details) for details in error.errors(include_url=False)]
 
 
-def sections_of(owner: type[Section], key: str) -> list[type[Section]]:
+@cache  # because a file can have thousands of faults
+def sections_of(owner: type[Section], key: str) -> tuple[type[Section], ...]:
     """The sections that may stand under a key: none for a plain value, several where `name` chooses."""
     field = owner.model_fields.get(key)
-    return _sections_in(field.annotation) if field else []
+    return tuple(_sections_in(field.annotation)) if field else ()
 
 
 def _sections_in(annotation: Any) -> list[type[Section]]:
@@ -111,12 +113,13 @@ def _owner(loc: Sequence[Key]) -> type[Section]:
     owner: type[Section] = ExperimentConfig
     for key, below in zip(loc, [*loc[1:], None], strict=False):
         sections = sections_of(owner, str(key))
-        named = [section for section in sections if _name_of(section) == below]
+        named = tuple(section for section in sections if _name_of(section) == below)
         if named or len(sections) == 1:
             owner = (named or sections)[0]
     return owner
 
 
+@cache
 def _name_of(section: type[Section]) -> Any:
     field = section.model_fields.get("name")
     return field.default if field else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mlcli.config.faults import escaped
 from mlcli.config.schema import EstimatorModel
 from mlcli.engines.contract import Engine, EngineSpec
+from mlcli.engines.sklearn_contents import check_contents
 from mlcli.engines.sklearn_estimator import EstimatorEngine
-from mlcli.engines.sklearn_trees import check_trees
 from mlcli.engines.skops_archive import check_members
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Scores
@@ -99,5 +99,5 @@ def load_estimator(data: bytes) -> Any:
             named = escaped(", ".join(foreign), 300)
             raise DataError(f"the stored estimator holds types that are not trusted: {named}")
         estimator = skops.io.loads(data, trusted=sorted(TRUSTED_TYPES))
-        check_trees(estimator)
+        check_contents(estimator)
     return estimator

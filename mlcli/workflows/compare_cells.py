@@ -8,7 +8,7 @@
 
 The runs themselves lie in the runs directory as all others do, and a cell is finished when a finished run of exactly
 its experiment is there. The lock is inherited by the process: a cell whose compare was killed runs on, and the next
-compare waits for it instead of repeating it.
+compare waits for it instead of repeating it. A cell that was itself stopped goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mlcli.errors import ExitCode, MlcliError
 from mlcli.records import RunRecord
 from mlcli.runs import RunDirectory, find_runs, to_json
 from mlcli.workflows.compare_matrix import Cell
+from mlcli.workflows.resume import stopped_run
 
 EXPERIMENT, RESULT, LOG = "experiment.yaml", "result.json", "log.txt"
 _INTERRUPTIONS = (ExitCode.SIGINT, ExitCode.SIGTERM)
@@ -37,11 +38,12 @@ _INTERRUPTIONS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 class Executor(Protocol):
     """Where the processes of cells run."""
 
-    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None) -> int | None:
+    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None, stopped: Path | None) -> int | None:
         """Run EXPERIMENT in the folder of a cell into RESULT and LOG there, the run into the runs directory.
 
-        lock: a file descriptor that the process keeps open. Returns the exit code, negative for a signal; None where
-        nothing was started because `stop` was called.
+        lock: a file descriptor that the process keeps open. stopped: a run of this experiment that was stopped and has
+        a checkpoint; an executor that can reach it goes on with it. Returns the exit code, negative for a signal; None
+        where nothing was started because `stop` was called.
         """
         ...
 
@@ -70,7 +72,8 @@ class CellOutcome:
 
 
 class FinishedRuns:
-    """The finished runs below a directory by experiment; the newest of each. Every record is read once."""
+    """The finished runs below a directory by experiment; the newest of each. The record of a finished run is read
+    once; any other may still become one."""
 
     def __init__(self, runs_directory: Path) -> None:
         self._runs_directory = runs_directory
@@ -94,10 +97,10 @@ class FinishedRuns:
         for directory in reversed(list(find_runs(self._runs_directory))):
             if directory.run_id in self._seen or not directory.has_record():
                 continue
-            self._seen.add(directory.run_id)
             with contextlib.suppress(MlcliError):
                 record = directory.read_record()
                 if record.status == "finished":
+                    self._seen.add(directory.run_id)
                     self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
 
 
@@ -150,8 +153,9 @@ class CellRunner:
     ) -> CellOutcome:
         (folder / "failure.json").unlink(missing_ok=True)
         _write(folder / EXPERIMENT, to_yaml(cell.config))
+        stopped = stopped_run(cell.config, cell.digest, self._runs_directory)
         start = time.perf_counter()
-        code = self._executor.run(folder, environment, descriptor)
+        code = self._executor.run(folder, environment, descriptor, stopped)
         seconds = time.perf_counter() - start
         if code is None:
             return CellOutcome(cell, None, "not run: the comparison was stopped", None, is_interrupted=True)

@@ -25,10 +25,11 @@ class LocalProcesses:
         self._is_stopping = False
         self._guard = threading.Lock()
 
-    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None) -> int | None:
+    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None, stopped: Path | None) -> int | None:
         """See Executor."""
+        what = ["--resume", str(stopped)] if stopped else [str(folder / EXPERIMENT)]
         with (folder / RESULT).open("wb") as result, (folder / LOG).open("wb") as log:
-            process = self._started(folder, (result, log), environment, lock)
+            process = self._started(what, (result, log), environment, lock)
             if process is None:
                 return None
             code = process.wait()
@@ -37,13 +38,13 @@ class LocalProcesses:
         return code
 
     def _started(
-        self, folder: Path, streams: tuple[IO[bytes], IO[bytes]], environment: Mapping[str, str], lock: int | None
+        self, what: list[str], streams: tuple[IO[bytes], IO[bytes]], environment: Mapping[str, str], lock: int | None
     ) -> subprocess.Popen[bytes] | None:
         with self._guard:
             if self._is_stopping:
                 return None
             process = subprocess.Popen(
-                [*self._command, str(folder / EXPERIMENT)],
+                [*self._command, *what],
                 stdin=subprocess.DEVNULL,
                 stdout=streams[0],
                 stderr=streams[1],
@@ -68,7 +69,7 @@ class LocalProcesses:
 
 
 def train_command(runs_directory: Path, data_directory: Path | None, *, offline: bool) -> list[str]:
-    """The command that runs a cell, but for the configuration, which comes last."""
+    """The command that runs a cell, but for what is run, which comes last."""
     command = [sys.executable, "-m", "mlcli", "train", "--runs-dir", str(runs_directory), "--format", "json"]
     command += ["--data-dir", str(data_directory)] if data_directory else []
     return command + (["--offline"] if offline else [])

@@ -94,8 +94,8 @@ class RayTasks:
             )
         return slots
 
-    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None) -> int | None:
-        """See Executor."""
+    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None, stopped: Path | None) -> int | None:
+        """See Executor. A task that was killed left nothing on its node, so every cell begins anew."""
         request = TaskRequest((folder / EXPERIMENT).read_text(encoding="utf-8"), self._data_directory, self._offline)
         with self._guard:
             if self._is_stopping:

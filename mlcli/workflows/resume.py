@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcli import __version__
+from mlcli.config.dump import to_yaml
 from mlcli.config.experiment import load_experiment
 from mlcli.config.schema import ExperimentConfig
 from mlcli.engines.contract import Engine
@@ -16,6 +18,7 @@ from mlcli.records import EngineState
 from mlcli.runs import RunDirectory, find_run, find_runs
 from mlcli.runs.checkpoint import Checkpoint
 from mlcli.runs.checkpoint_folder import CheckpointFolder
+from mlcli.runs.hold import RunHold
 from mlcli.workflows.environment import package_versions
 
 if TYPE_CHECKING:
@@ -72,6 +75,25 @@ def _refuse_links(path: Path) -> None:
     for entry in path.rglob("*"):
         if entry.is_symlink():
             raise DataError(f"{entry}: a link in the run directory; such a run is not resumed\nremove the link")
+
+
+def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
+    """The newest run of exactly this experiment that was stopped, has a checkpoint, and that no process holds."""
+    text = to_yaml(config).encode()
+    for directory in find_runs(runs_directory):
+        with contextlib.suppress(MlcliError, OSError):
+            if directory.config_path.read_bytes() != text or _has_ended(directory):
+                continue
+            found = CheckpointFolder(directory.path).find().checkpoint
+            if found and found.run.digests.get("experiment") == experiment_digest:
+                RunHold.take(directory.path).release()
+                return directory.path
+    return None
+
+
+def _has_ended(directory: RunDirectory) -> bool:
+    """By itself: a run that failed or diverged would do so again."""
+    return directory.has_record() and directory.read_record().status != "interrupted"
 
 
 def check_same_experiment(checkpoint: Checkpoint, digests: Mapping[str, str], directory: RunDirectory) -> None:

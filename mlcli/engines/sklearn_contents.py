@@ -1,4 +1,8 @@
-"""The trees in an estimator from a file: compiled code follows their indices without a look at where they lead."""
+"""What is in an estimator from a file, where the types alone say too little.
+
+Compiled code follows the indices of trees without a look at where they lead, and threads are started without a look at
+how many.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,22 @@ from mlcli.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MAX_THREADS = 4096
 _NO_CHILD = -1
 _N_BITSET_WORDS = 8
 # Ensembles that check the samples once, and hand them to trees that check nothing.
 _UNCHECKED = ("sklearn.ensemble._forest", "sklearn.ensemble._gb")
 
 
-def check_trees(estimator: Any) -> None:
-    """DataError where a tree in it leads out of itself, or in a circle, or asks for a feature that is not there."""
+def check_contents(estimator: Any) -> None:
+    """DataError where a tree in it leads out of itself, or in a circle, or asks for a feature that is not there.
+
+    And where it would start more threads than any machine has.
+    """
     for part in _parts(estimator):
+        n_jobs = getattr(part, "n_jobs", None)
+        if isinstance(n_jobs, int) and abs(n_jobs) > _MAX_THREADS:
+            raise DataError(f"the stored estimator asks for {n_jobs:,} threads")
         n_features = getattr(part, "n_features_in_", None)
         if hasattr(part, "tree_"):
             _check_tree(part.tree_, n_features)
