@@ -107,7 +107,9 @@ def _with_notes(error: BaseException) -> str:
 
 
 def _end(message: str, code: ExitCode) -> NoReturn:
-    first, *others = message.splitlines() or [""]
+    from mlcli.config.faults import escaped
+
+    first, *others = map(escaped, message.splitlines() or [""])
     sys.stderr.write(f"mlcli: {first}\n")
     for line in others:
         sys.stderr.write(f"       {line}\n")

@@ -60,8 +60,8 @@ def _check(path: Path) -> tuple[list[str], tuple[str, ...]]:
     faults = _faults(path, None)
     try:
         backends = named_backends(path)
-    except ConfigError:  # among the faults already
-        return faults, ()
+    except ConfigError as error:
+        return faults or list(error.faults), ()
     faults += [fault for backend in backends for fault in _faults(path, backend)]
     return list(dict.fromkeys(faults)), backends
 

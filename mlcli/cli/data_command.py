@@ -151,4 +151,6 @@ def _print(title: str, rows: list[Row], output_format: str) -> None:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    from mlcli.config.faults import escaped
+
+    typer.echo(escaped(line), err=True)

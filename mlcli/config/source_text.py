@@ -17,8 +17,10 @@ MAX_BYTES = 1_000_000
 MAX_SECONDS = 10.0  # for what a pipe or a terminal sends, in all
 # What YAML does not allow unescaped; lone surrogates cannot appear in decoded UTF-8.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The parser takes minutes over a file that is full of them, and there are no tags that they could be for.
+# The parser takes seconds over a file that is full of them, and there are no tags that they could be for.
 _TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])\ufeff?%TAG")
+# What a pipe gave it does not give again, and some commands read a configuration once for each engine.
+_from_pipes: dict[tuple[int, int], bytes] = {}
 _OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
 
 
@@ -45,7 +47,8 @@ def _read_bytes(path: Path) -> bytes | None:
     with FileIO(path, opener=_open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            content = _received(file)
+            pipe = (status.st_dev, status.st_ino)
+            content = _from_pipes[pipe] = _from_pipes.get(pipe) or _received(file)
         elif status.st_size > MAX_BYTES:
             return None
         else:

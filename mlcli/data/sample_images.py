@@ -40,7 +40,7 @@ class ImageFiles:
         for start in range(0, self.n_samples, n_rows):
             paths = self.paths[start : start + n_rows]
             x = np.stack([_grey_levels(path, self.expected) for path in paths])[:, np.newaxis]
-            yield SampleBatch(self._in_range(x), tuple(path.name for path in paths))
+            yield SampleBatch(self._in_range(x), tuple(escaped(path.name) for path in paths))
 
     def _in_range(self, x: NDArray[np.uint8]) -> NDArray[Any]:
         """White in a file is 255; where the run's white is another value, the levels are stretched to that."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -161,7 +162,7 @@ class RunDirectory:
 
     def has_record(self) -> bool:
         """Whether the run has ended in any way that it could still write down."""
-        return (self.path / METRICS).is_file()
+        return os.path.isfile(self.path / METRICS)
 
     def read_record(self) -> RunRecord:
         """The record of the run; MlcliError where there is none, DataError where it cannot be read."""

@@ -11,7 +11,6 @@ from mlcli.config.yaml_source import parse_value
 from mlcli.errors import ConfigError, DataError
 from mlcli.runs.artifact_file import read_artifact
 from mlcli.runs.file_names import CONFIG
-from mlcli.runs.record_json import MAX_THREADS
 
 
 def read_config(directory: Path) -> ExperimentConfig:
@@ -24,8 +23,6 @@ def read_config(directory: Path) -> ExperimentConfig:
         if _extends(read_artifact(directory, CONFIG)):
             raise ValueError("it extends another file")
         config = load_experiment(path, environ={})
-        if (config.runtime.threads or 0) > MAX_THREADS:
-            raise ValueError(f"runtime.threads is {config.runtime.threads:,}, and no machine has as many")
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: nothing says what was run") from error
     except ConfigError as error:

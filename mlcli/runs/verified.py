@@ -84,9 +84,7 @@ class VerifiedFiles:
             raise DataError(f"{path} cannot be read: {_reason(error)}; {_REMEDY}") from error
         if found != digest:
             left = escaped(digest[:12])
-            raise DataError(
-                f"{path} was altered: its sha256 is {found[:12]}..., and the run left {left}...\n{_REMEDY}"
-            )
+            raise DataError(f"{path} was altered: its sha256 is {found[:12]}..., and the run left {left}...\n{_REMEDY}")
 
     def _bytes(self, name: str, most_bytes: int | None = None) -> bytes:
         if name not in self._digests:

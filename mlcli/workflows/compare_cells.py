@@ -14,7 +14,6 @@ compare waits for it instead of repeating it. A cell that was itself stopped goe
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -28,10 +27,13 @@ from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
 from mlcli.records import RunRecord
 from mlcli.runs import RunDirectory, find_runs, to_json
+from mlcli.runs.artifact_file import read_artifact
+from mlcli.runs.json_reader import parsed_json
 from mlcli.workflows.compare_matrix import Cell
 from mlcli.workflows.resume import stopped_run
 
 EXPERIMENT, RESULT, LOG = "experiment.yaml", "result.json", "log.txt"
+_MOST_FAILURE_BYTES = 2**20
 _INTERRUPTIONS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
@@ -177,9 +179,9 @@ class CellRunner:
 
     def _recorded_failure(self, cell: Cell) -> str | None:
         try:
-            document = json.loads((self._folder(cell) / "failure.json").read_text(encoding="utf-8"))
+            document = parsed_json(read_artifact(self._folder(cell), "failure.json", _MOST_FAILURE_BYTES))
             return f"{document['reason']} (failed before; --retry-failed tries it again)"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError):
             return None
 
 

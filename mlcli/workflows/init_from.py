@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MOST_LAYERS_SHOWN = 12
+
+
 @dataclass(frozen=True)
 class Start:
     """The weights that a plan starts from, under the names that its own network has for them, and their run."""
@@ -101,7 +104,10 @@ def _bare(network: Network) -> list[Layer]:
 
 
 def _in_words(network: Network) -> str:
-    return ", ".join(_layer_in_words(layer) for layer in _bare(network))
+    layers = _bare(network)
+    words = [_layer_in_words(layer) for layer in layers[:_MOST_LAYERS_SHOWN]]
+    n_more = len(layers) - len(words)
+    return ", ".join([*words, f"and {n_more} more"] if n_more else words)
 
 
 def _layer_in_words(layer: Layer) -> str:

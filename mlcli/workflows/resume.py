@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from mlcli import __version__
 from mlcli.config.dump import to_yaml
-from mlcli.config.experiment import load_experiment
+from mlcli.config.faults import escaped
 from mlcli.config.schema import ExperimentConfig
 from mlcli.engines.contract import Engine
 from mlcli.errors import DataError, DivergedError, MlcliError, UsageError
 from mlcli.records import EngineState
 from mlcli.runs import RunDirectory, find_run, find_runs
 from mlcli.runs.checkpoint import Checkpoint
+from mlcli.runs.checkpoint_folder import FOLDER as CHECKPOINTS
 from mlcli.runs.checkpoint_folder import CheckpointFolder
 from mlcli.runs.hold import RunHold
+from mlcli.runs.stored_config import read_config
 from mlcli.workflows.environment import package_versions
 
 if TYPE_CHECKING:
@@ -43,12 +45,12 @@ class Resumable:
 def open_resumable(reference: str, runs_directory: Path) -> Resumable:
     """The run that is meant: a directory, a run id, a unique prefix of one, or `last`, the newest unfinished one.
 
-    Imports no numerical library. UsageError where nothing fits, DataError for a directory with links that lead out
-    of it, ConfigError where its configuration cannot be read.
+    Imports no numerical library. UsageError where nothing fits, DataError for a directory with links, and for a
+    configuration that cannot be read.
     """
     directory = _newest_unfinished(runs_directory) if reference == "last" else find_run(reference, runs_directory)
     _refuse_links(directory.path)
-    config = load_experiment(directory.config_path, environ={})
+    config = read_config(directory.path)
     threads = directory.read_environment().get("threads")
     return Resumable(directory, config, threads if isinstance(threads, int) and 0 < threads <= _MOST_THREADS else None)
 
@@ -72,9 +74,11 @@ def is_finished(directory: RunDirectory) -> bool:
 
 def _refuse_links(path: Path) -> None:
     """A run is written to when it goes on, and nothing of that may land elsewhere."""
-    for entry in path.rglob("*"):
+    folders = [path, path / CHECKPOINTS]
+    for entry in [path / CHECKPOINTS, *(entry for folder in folders if folder.is_dir() for entry in folder.iterdir())]:
         if entry.is_symlink():
-            raise DataError(f"{entry}: a link in the run directory; such a run is not resumed\nremove the link")
+            shown = escaped(str(entry))
+            raise DataError(f"{shown}: a link in the run directory; such a run is not resumed\nremove the link")
 
 
 def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:

@@ -9,7 +9,7 @@ import pytest
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
 from mlcli.records import RunRecord
-from mlcli.runs import RunDirectory, find_run
+from mlcli.runs import RunDirectory, find_run, find_runs
 
 CONFIG = ExperimentConfig(name="n", backend="torch")
 
@@ -81,6 +81,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="not a run directory"):
         find_run(str(tmp_path / "folder"), tmp_path)
+
+
+@pytest.mark.parametrize("reference", ["x" * 300, "x\0y", "x/" * 3000, "", "\udcff"])
+def test_a_reference_that_no_directory_could_have(runs, reference):
+    with pytest.raises(UsageError, match="no run|fits 4 runs|not a run directory"):
+        find_run(reference, runs)
+
+
+def test_only_folders_with_a_configuration_are_runs(runs):
+    (runs / "99_a_file").touch()
+    (runs / "99_a_folder").mkdir()
+    (runs / "99_a_link").symlink_to("nothing")
+    (runs / "99_a_folder_in_place_of_a_configuration" / "config.yaml").mkdir(parents=True)
+    found = [run.run_id for run in find_runs(runs)]
+    assert found == ["20260103T000000Z_d", "20260102T000000Z_c", "20260101T000000Z_ab", "20260101T000000Z_a"]
+    assert list(find_runs(runs / "99_a_file")) == list(find_runs(runs / "nothing")) == []
 
 
 def test_last_passes_over_a_record_that_cannot_be_read(runs):

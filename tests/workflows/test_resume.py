@@ -65,7 +65,9 @@ def start(plan, path, *, every=EVERY_EPOCH, stop_at=None):
 def go_on(path, *, every=EVERY_EPOCH, observer=None):
     found = open_resumable(str(path), path.parent)
     places = Places(path.parent)
-    return resume(found.directory, make_plan(found.config), places, found.threads or 1, observer or Observer(), every=every)
+    return resume(
+        found.directory, make_plan(found.config), places, found.threads or 1, observer or Observer(), every=every
+    )
 
 
 @pytest.fixture
@@ -167,6 +169,14 @@ def test_a_finished_run_has_no_checkpoints_and_no_traces_of_its_stops(stopped):
     assert result.record.status == "finished"
     assert result.record.error is None
     assert "resumed from the checkpoint after epoch 2" in result.record.notes
+
+
+def test_what_a_killed_process_left_half_written_is_swept(stopped):
+    parts = [stopped / ".metrics.json.1.part", stopped / "checkpoint" / ".00000009_x.safetensors.1.part"]
+    for part in parts:
+        part.write_bytes(b"half")
+    go_on(stopped)
+    assert not [path for path in stopped.rglob("*") if path.name.endswith(".part")]
 
 
 def test_time_that_was_spent_before_counts(stopped):
