@@ -5,10 +5,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
+SOAK_STAMP := $(VENV)/.soak-installed
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help train demo test lint format bench accuracy clean
+.PHONY: help train demo test lint format bench accuracy soak clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +51,15 @@ bench: $(BENCH_STAMP) ## Measure speed and memory against hand-written code, as 
 
 accuracy: $(STAMP) ## Train the shipped configs in full and check the accuracy each must reach
 	$(BIN)/python tests/benchmarks/accuracy.py $(ARGS)
+
+# The fuzzer.
+$(SOAK_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[soak]'
+	@touch $@
+
+# e.g. make soak ARGS="--only kills --kills 50"
+soak: $(SOAK_STAMP) ## Seek for long what must never happen: fuzzing, kills, simultaneous starts
+	$(BIN)/python tests/soak/run.py $(ARGS)
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,129 @@
+"""One fuzz target in a process of its own; see fuzzing.py, which starts it.
+
+python tests/soak/fuzz_child.py config|samples|runs --reproduce FILE    what an input that was kept does
+python tests/soak/fuzz_child.py config|samples|runs --keep FOLDER [option of libFuzzer ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+import mlcli
+
+# "module:Class" by name. A new target is one file and one row.
+TARGETS = {
+    "config": "fuzz_config:ConfigTarget",
+    "samples": "fuzz_samples:SamplesTarget",
+    "runs": "fuzz_runs:RunsTarget",
+}
+_PRODUCT = Path(mlcli.__file__).parent
+# What is compiled anew so that it tells its coverage: mlcli, and the parsers in Python under it.
+_INSTRUMENTED = ["mlcli", "PIL", "skops"]
+
+
+class Target(Protocol):
+    """A reader that is given bytes."""
+
+    def seeds(self) -> Iterator[bytes]: ...
+
+    def words(self) -> Iterable[str]: ...
+
+    def check(self, data: bytes) -> None:
+        """Raises nothing for any input."""
+        ...
+
+
+def main() -> None:
+    arguments, options = _arguments()
+    if arguments.reproduce:
+        with tempfile.TemporaryDirectory(prefix="mlcli-fuzz-") as folder:
+            _built(arguments.target, Path(folder), nullcontext()).check(arguments.reproduce.read_bytes())
+        print("nothing: the input is read, or refused in words")
+    else:
+        _fuzz(arguments.target, arguments.scratch, arguments.keep, options)
+
+
+def _arguments() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--reproduce", type=Path, metavar="FILE")
+    parser.add_argument("--scratch", type=Path, metavar="FOLDER")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    return parser.parse_known_args()
+
+
+def _built(name: str, scratch: Path, importing: AbstractContextManager[object]) -> Target:
+    module, _, target = TARGETS[name].partition(":")
+    with importing:
+        create = cast("Callable[[Path], Target]", getattr(import_module(module), target))
+    return create(scratch)
+
+
+def _fuzz(name: str, scratch: Path, keep: Path, options: list[str]) -> None:
+    import atheris
+
+    sys.dont_write_bytecode = True  # what is imported late must not look like a reader that writes
+    target = _built(name, scratch, atheris.instrument_imports(include=_INSTRUMENTED))
+    corpus, seeds, dictionary = scratch / "corpus", scratch / "seeds", scratch / "dictionary"
+    corpus.mkdir()
+    seeds.mkdir()
+    for number, seed in enumerate(target.seeds()):
+        (seeds / f"{number:05}").write_bytes(seed)
+    dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words()))
+    recorder = _Recorder(target, keep, name)
+    files = [f"-artifact_prefix={keep}/{name}-", f"-dict={dictionary}", str(corpus), str(seeds)]
+    atheris.Setup([sys.argv[0], *options, *files], recorder.take)
+    atheris.Fuzz()
+
+
+def _escaped(word: str) -> str:
+    """As a dictionary of libFuzzer has it."""
+    return "".join(f"\\x{byte:02x}" for byte in word.encode())
+
+
+class _Recorder:
+    """Keeps one input for every kind of exception and place, with its traceback beside it, and goes on."""
+
+    def __init__(self, target: Target, keep: Path, name: str) -> None:
+        self._target = target
+        self._keep = keep
+        self._name = name
+        self._seen: set[str] = set()
+
+    def take(self, data: bytes) -> None:
+        try:
+            self._target.check(data)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._record(data, error)
+
+    def _record(self, data: bytes, error: BaseException) -> None:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).is_relative_to(_PRODUCT)
+        ]
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        finding = f"{type(error).__name__} {place}"
+        if finding in self._seen:
+            return
+        self._seen.add(finding)
+        file = self._keep / f"{self._name}-{hashlib.sha256(data).hexdigest()[:12]}"
+        file.write_bytes(data)
+        file.with_name(f"{file.name}.txt").write_text(
+            "".join(traceback.format_exception(error)), errors="backslashreplace"
+        )
+
+
+if __name__ == "__main__":
+    main()

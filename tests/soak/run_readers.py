@@ -1,0 +1,140 @@
+"""Everything that reads a run directory. Each reader is given a damaged run, which lies beside an intact one.
+
+A number that comes with it chooses among the ways to sort and to print: one per input is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from mlcli.config.experiment import load_experiment
+from mlcli.data.load import load_dataset
+from mlcli.engines.registry import build_engine
+from mlcli.records import Dataset
+from mlcli.report.runs_report import print_one_run, print_run_list
+from mlcli.runs import RunDirectory, find_finished, find_run
+from mlcli.runs.checkpoint_folder import CheckpointFolder
+from mlcli.timing import Stopwatch
+from mlcli.workflows.engine_spec import engine_spec
+from mlcli.workflows.epochs import EpochLoop
+from mlcli.workflows.plan import Plan, make_plan
+from mlcli.workflows.receipt import RunFacts, facts_of, fairness_receipt
+from mlcli.workflows.resume import differences, open_resumable, restore_state
+from mlcli.workflows.run_list import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.workflows.run_progress import RunProgress
+from mlcli.workflows.stored_run import StoredRun, open_run
+from mlcli.workflows.training_pass import PartLength
+
+INTACT = "intact"
+_FORMATS = ("table", "json", "csv", "markdown")
+_MOST_VALUES = 100_000  # of a sample that a run asks for
+
+Reader = Callable[[Path, int], object]
+
+
+def _show(path: Path, number: int) -> None:
+    record = describe_run(RunDirectory(path))
+    print_one_run(record, path, RunDirectory(path).read_history(), _FORMATS[number % len(_FORMATS)])
+
+
+def _list(path: Path, number: int) -> None:
+    wanted = RunFilter(backend="sklearn", name="*")
+    found = list_runs(path.parent, wanted, sort=tuple(SORT_KEYS)[number % len(SORT_KEYS)])
+    shown = {run.reference: (run.record, run.directory) for run in found.runs}
+    print_run_list(shown, "runs", _FORMATS[number % len(_FORMATS)])
+
+
+def _find(path: Path, number: int) -> None:
+    find_run("last", path.parent)
+    find_finished(path.parent, "no such digest")
+
+
+def _open(path: Path, number: int = 0) -> StoredRun:
+    return open_run(path.name, path.parent)
+
+
+def _history(path: Path, number: int) -> None:
+    _open(path).history()
+
+
+def _predictions(path: Path, number: int) -> None:
+    _open(path).predictions()
+
+
+def _receipt(path: Path, number: int) -> None:
+    fairness_receipt([_intact_facts(path.parent), facts_of(_open(path))])
+
+
+@cache
+def _intact_facts(runs_directory: Path) -> RunFacts:
+    return facts_of(open_run(INTACT, runs_directory))
+
+
+def _predict(path: Path, number: int) -> None:
+    """The run's own engine, on samples as it says it expects them."""
+    run = _open(path)
+    engine = run.build_engine("sklearn", threads=1)
+    shape = run.preprocessing.input_shape
+    if math.prod(shape) <= _MOST_VALUES:
+        engine.predict(np.ones((2, *shape), dtype=np.float32), batch_size=2)
+
+
+def _resume(path: Path, number: int) -> None:
+    """All that is read of a run before its experiment is."""
+    found = open_resumable(str(path), path.parent)
+    CheckpointFolder(found.directory.path).find()
+    list(differences(found.directory))
+
+
+def _go_on(path: Path, number: int) -> None:
+    """As a resumed run goes on, for a part of an epoch."""
+    checkpoint = CheckpointFolder(path).find().checkpoint
+    if checkpoint is not None:
+        plan, dataset = _experiment(path)
+        engine = build_engine(plan.backend, engine_spec(plan, dataset, 1), checkpoint.weights)
+        restore_state(engine, checkpoint.engine)
+        engine.place(dataset.train.x, dataset.train.y)
+        RunProgress(plan, 1).go_on_from(checkpoint)
+        loop = EpochLoop(plan.config, engine, dataset, Stopwatch(), PartLength(1.0, None))
+        loop.go_on_from(checkpoint)
+        next(loop.run(), None)
+
+
+@cache
+def _experiment(path: Path) -> tuple[Plan, Dataset]:
+    """Of the one real run that has checkpoints."""
+    plan = make_plan(load_experiment(RunDirectory(path).config_path, environ={}))
+    return plan, load_dataset(plan.config.dataset)
+
+
+# Who reads a file of a run that has a record, and of one that has none; patterns may stand for several files.
+# A new file is a row here, if one of the real runs has it.
+_OF_FINISHED: Mapping[str, tuple[Reader, ...]] = {
+    "config.yaml": (_open, _receipt, _predict),
+    "environment.json": (_receipt,),
+    "estimator.skops": (_predict,),
+    "history.csv": (_history,),
+    "manifest.json": (_open,),
+    "metrics.json": (_show, _list, _find, _receipt),
+    "predictions.npz": (_predictions,),
+    "preprocessing.json": (_receipt, _predict),
+    "weights.safetensors": (_predict,),
+}
+_OF_UNFINISHED: Mapping[str, tuple[Reader, ...]] = {
+    "config.yaml": (_show, _list, _resume),
+    "environment.json": (_show, _resume),
+    "history.csv": (_show, _list),
+    "checkpoint/*": (_resume, _go_on),
+}
+
+
+def readers_of(file: str, *, has_record: bool) -> tuple[Reader, ...]:
+    """Those of a file, by its path in the run; none for a file that nothing reads."""
+    table = _OF_FINISHED if has_record else _OF_UNFINISHED
+    return next((readers for pattern, readers in table.items() if fnmatchcase(file, pattern)), ())
