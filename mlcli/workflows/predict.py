@@ -10,7 +10,7 @@ import numpy as np
 
 from mlcli.data.sample_source import SampleBatch, SampleSource, open_samples
 from mlcli.engines.contract import Engine
-from mlcli.errors import UsageError
+from mlcli.errors import DataError, UsageError
 from mlcli.records import Prediction, Preprocessing, Scores
 from mlcli.timing import Stopwatch
 from mlcli.workflows.memory_errors import batch_advice, translated_memory_errors
@@ -89,7 +89,12 @@ class _Labelling:
             self._smallest = min(self._smallest, float(batch.x.min()))
             self._largest = max(self._largest, float(batch.x.max()))
         with self.watch.part("predict"):
-            return self._engine.predict(batch.x, batch_size=self._batch_size)
+            scores = self._engine.predict(batch.x, batch_size=self._batch_size)
+        if scores.probabilities is not None and not np.isfinite(scores.probabilities).all():
+            raise DataError(
+                "the model gives probabilities that are not numbers: its weights or the samples are too large"
+            )
+        return scores
 
     def notes(self) -> list[str]:
         """Whether the values lie where the run's data lay."""

@@ -167,3 +167,17 @@ def test_class_names_with_commas_stay_one_cell(digits_run, tmp_path):
         assert list(csv.reader(file)) == [
             ["file", "label", "class_name"], ["a,b.png", "1", names[1]], ["c.png", "0", "plain"],
         ]  # fmt: skip
+
+
+def test_probabilities_that_are_no_numbers_are_refused_and_nothing_is_written(digits_copy, digits_file, tmp_path):
+    """As from weights that are finite and far too large."""
+    from mlcli.runs import RunDirectory
+    from mlcli.workflows.stored_run import open_run
+
+    weights = {name: array * np.float32(1e30) for name, array in open_run(str(digits_copy), tmp_path).weights().items()}
+    directory = RunDirectory(digits_copy)
+    directory.write_weights(weights)
+    directory.finish(directory.read_record())
+    with pytest.raises(DataError, match="probabilities that are not numbers"):
+        labelled(open_run(str(digits_copy), tmp_path), digits_file, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
