@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def config_path(inputs: Sequence[str]) -> Path | None:
     """The configuration file among the arguments, None where they name runs."""
     from mlcli.errors import UsageError
 
-    configs = [text for text in inputs if text.endswith((".yaml", ".yml")) or Path(text).is_file()]
+    configs = [text for text in inputs if text.endswith((".yaml", ".yml")) or os.path.isfile(text)]
     if configs and len(inputs) > 1:
         raise UsageError(f"{configs[0]}: give one configuration, or runs, not both")
     return Path(configs[0]) if configs else None

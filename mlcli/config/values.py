@@ -21,7 +21,8 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
-ThreadCount = Annotated[int, Field(ge=1, le=1024)]  # OpenMP ends the process where it cannot have them all
+MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as it is told
+ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcli.config.values import MOST_THREADS
 from mlcli.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MAX_THREADS = 4096
 _NO_CHILD = -1
 _N_BITSET_WORDS = 8
 # Ensembles that check the samples once, and hand them to trees that check nothing.
@@ -30,7 +30,7 @@ def check_contents(estimator: Any) -> None:
     """
     for part in _parts(estimator):
         n_jobs = getattr(part, "n_jobs", None)
-        if isinstance(n_jobs, int) and abs(n_jobs) > _MAX_THREADS:
+        if isinstance(n_jobs, int) and abs(n_jobs) > MOST_THREADS:
             raise DataError(f"the stored estimator asks for {n_jobs:,} threads")
         n_features = getattr(part, "n_features_in_", None)
         if hasattr(part, "tree_"):

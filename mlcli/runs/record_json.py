@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from mlcli.config.values import MOST_THREADS
 from mlcli.records import RunRecord
 from mlcli.runs.json_reader import typed
 
-_MAX_THREADS = 4096
 _MAX_SECONDS = 1e9  # thirty years
 _MAX_CHARACTERS = 300
 _NAMES = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
@@ -36,7 +36,7 @@ def _check_numbers(record: RunRecord) -> None:
         _check_range(f"metrics.{split}.n_samples", metrics.n_samples, 1)
     for name, seconds in (asdict(record.timing) if record.timing else {}).items():
         _check_range(f"timing.{name}", seconds, 0, _MAX_SECONDS)
-    _check_range("threads", record.threads, 0, _MAX_THREADS)
+    _check_range("threads", record.threads, 0, MOST_THREADS)
     for name in ("seed", "epochs", "best_epoch", "samples_per_second", "n_parameters", "peak_memory_bytes"):
         _check_range(name, getattr(record, name), 0)
 

@@ -12,6 +12,7 @@ from mlcli import __version__
 from mlcli.config.dump import to_yaml
 from mlcli.config.faults import escaped
 from mlcli.config.schema import ExperimentConfig
+from mlcli.config.values import MOST_THREADS
 from mlcli.engines.contract import Engine
 from mlcli.errors import DataError, DivergedError, MlcliError, UsageError
 from mlcli.records import EngineState
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-
-_MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def open_resumable(reference: str, runs_directory: Path) -> Resumable:
     _refuse_links(directory.path)
     config = read_config(directory.path)
     threads = directory.read_environment().get("threads")
-    return Resumable(directory, config, threads if isinstance(threads, int) and 0 < threads <= _MOST_THREADS else None)
+    return Resumable(directory, config, threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None)
 
 
 def _newest_unfinished(runs_directory: Path) -> RunDirectory:

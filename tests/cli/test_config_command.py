@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,15 @@ def test_validate_does_not_look_at_the_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLCLI_SEED", "nonsense")
     assert config("validate", "x.yaml").exit_code == 0
     assert faults_of(config("show", "x.yaml")) == ["MLCLI_SEED: seed: must be a whole number, got 'nonsense'"]
+
+
+def test_validate_reads_a_pipe_for_every_engine() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"backends: {torch: , sklearn: {seed: -1}}\n")
+    os.close(writing)
+    (fault,) = faults_of(config("validate", f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert fault == f"/dev/fd/{reading}:1:37: backends.sklearn.seed: must be at least 0, got -1"
 
 
 def test_validate_wants_a_file() -> None:

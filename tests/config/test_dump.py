@@ -73,7 +73,7 @@ ODD_TEXTS += [
 
 
 def test_text_that_looks_like_something_else_loads_back_as_text(load) -> None:
-    parameters: dict[str, Any] = {text: text for text in ODD_TEXTS if text != "<<"}
+    parameters: dict[str, Any] = {"mapping": {text: text for text in ODD_TEXTS if text != "<<"}, "null": "null"}
     parameters |= {"list": ODD_TEXTS, "numbers": [0.1, 1e-30, 1e22, -0.5, 3, 2**40], "nested": {0: [], 1: {}}}
     config = ExperimentConfig(backend="sklearn", model=EstimatorModel(estimator="SVC", parameters=parameters))
     again = load(to_yaml(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,16 @@ def test_faults_are_placed_in_the_file_that_has_them(files) -> None:
         ('"a\\0b"', "must be the path of a file, or a list of paths, got 'a\\x00b'"),
         ('"\\e[31m"', "no such file: '\\x1b[31m'"),
         (".", "no such file: '.'"),
+        ("../../../../../../../../../../dev/zero", "no such file: '../../../../../../../../../../dev/zero'"),
+        ("x" * 300, f"no such file: '{'x' * 57}...'"),
+        ("../" * 300_000, f"no such file: '{'../' * 19}...'"),  # at once: nothing may take its parts one by one
+        ("fifo", "no such file: 'fifo'"),
+        ("loop", "no such file: 'loop'"),
     ],
 )
-def test_what_cannot_be_extended(files, extends: str, fault: str) -> None:
+def test_what_cannot_be_extended(files, tmp_path: Path, extends: str, fault: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
     assert faults_of(files, x=f"seed: 1\nextends: {extends}\n") == [f"x.yaml:2:10: extends: {fault}"]
 
 
@@ -111,6 +119,20 @@ def test_long_chains_and_crowds_are_refused(files) -> None:
 def test_every_level_may_fan_out_without_an_explosion(files) -> None:
     levels = {f"f{n}": f"extends: [{', '.join([f'f{n - 1}.yaml'] * 50)}]\n" for n in range(1, 7)}
     assert files(f0="seed: 6\n", **levels).seed == 6
+
+
+@pytest.mark.parametrize("line", ["k{}: 1\n", "k{}: {{a: 1}}\n"])
+def test_the_values_of_all_files_are_counted_together(files, line: str) -> None:
+    crowd = {f"f{n}": "".join(line.format(f"{n}_{m}") for m in range(2000)) for n in range(6)}
+    *_, last = faults_of(files, **crowd, x=f"extends: [{', '.join(f'{name}.yaml' for name in crowd)}]\n")
+    assert last.endswith(": holds more than 10000 values, aliases expanded and extended files counted")
+
+
+def test_a_file_that_is_named_again_counts_again(files) -> None:
+    base = f"model: {{hidden: [{', '.join(['8'] * 1000)}]}}\n"
+    assert len(files(base=base, x=f"extends: [{', '.join(['base.yaml'] * 5)}]\n").model.hidden) == 1000
+    (line,) = faults_of(files, base=base, x=f"extends: [{', '.join(['base.yaml'] * 50)}]\n")
+    assert line.endswith(": extends: holds more than 10000 values, aliases expanded and extended files counted")
 
 
 def test_extends_belongs_into_files(files) -> None:

@@ -130,10 +130,12 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "test": st.floats(0.1, 0.9) | st.just("train"),
     "epochs": st.integers(1, 50),
     "threads": st.integers(1, 8),
-    "estimator": st.sampled_from(["SVC", "1e3", "null", "é: #"]),
+    "estimator": st.sampled_from(["SVC", "null", "True"]),
 }
 PLAIN_TEXT = st.text(st.characters(max_codepoint=0xD7FF, exclude_categories=["Cc"]), max_size=4)
-PARAMETERS = st.dictionaries(PLAIN_TEXT.filter(lambda key: key != "<<"), st.integers(-9, 9) | PLAIN_TEXT, max_size=3)
+VALUE = st.integers(-9, 9) | PLAIN_TEXT
+MAPPING = st.dictionaries(PLAIN_TEXT.filter(lambda key: key != "<<"), VALUE, max_size=3)
+PARAMETERS = st.dictionaries(st.sampled_from(["C", "null", "true", "_1"]), VALUE | MAPPING, max_size=3)
 
 
 def valid_sections(key: str) -> st.SearchStrategy[dict[str, Any]]:

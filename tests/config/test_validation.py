@@ -71,6 +71,18 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
             "55: model.parameters.1: must be text, got 1 (put it in quotes)",
         ),
         (
+            "model: {name: estimator, estimator: os.system}",
+            "37: model.estimator: must be the name of a class, e.g. RandomForestClassifier, got 'os.system'",
+        ),
+        (
+            'model: {name: estimator, estimator: "SVC\\e[31m"}',
+            "37: model.estimator: must be the name of a class, e.g. RandomForestClassifier, got 'SVC\\x1b[31m'",
+        ),
+        (
+            'model: {name: estimator, estimator: SVC, parameters: {C: 1, "\\e[31m": 2}}',
+            "54: model.parameters: an argument cannot be called '\\x1b[31m'",
+        ),
+        (
             "dataset: {test: 1.5}",
             "17: dataset.test: must be auto, train, or a fraction above 0 and below 1, got 1.5",
         ),
@@ -91,6 +103,22 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
             "init_from: {run: a, weights: 0f}",
             "30: init_from.weights: must be the 64 hexadecimal digits of a sha256, got '0f'",
         ),
+        *(
+            (
+                f'init_from: {{run: "{run}"}}',
+                f"18: init_from.run: must be a directory, a run id, a unique prefix of one, or last, got '{shown}'",
+            )
+            for run, shown in (
+                ("", ""),
+                ("a\\0b", "a\\x00b"),
+                ("a\\nb", "a\\nb"),
+                ("\\e]0;a", "\\x1b]0;a"),
+                ("\\x9b1m", "\\x9b1m"),
+                ("x" * 256, "x" * 57 + "..."),
+                ("x/" * 2048, "x/" * 28 + "x..."),
+            )
+        ),
+        ("runtime: {threads: 2000000000}", "20: runtime.threads: must be at most 1024, got 2000000000"),
         ("init_from: {weights: null}", "12: init_from.run: is required"),
         ("sede: 5", "1: sede: unknown key (did you mean 'seed'?)"),
         ("zzzzzz: 5", f"1: zzzzzz: unknown key; known: {TOP_LEVEL}"),
@@ -119,6 +147,11 @@ def test_one_fault_in_plain_words(faults, line: str, fault: str) -> None:
 def test_names_that_are_no_plain_file_names_are_refused(faults, name: str) -> None:
     (line,) = faults(f'name: "{name}"\n')
     assert line.startswith("x.yaml:1:7: name: must be 1 to 64 letters, digits, dots, dashes or underscores")
+
+
+@pytest.mark.parametrize("run", ["../runs/a", "/runs/a", "last", "runs/é b", "x" * 255, "x/" * 2047])
+def test_runs_are_named_by_any_path_that_can_be_one(load, run: str) -> None:
+    assert load(f'init_from: {{run: "{run}"}}\n').init_from.run == run
 
 
 def test_whole_numbers_do_where_numbers_are_asked_for(load) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from mlcli.config import source_text
 from mlcli.config.experiment import load_experiment
 from mlcli.config.scalars import plain_scalar
 from mlcli.config.schema import EstimatorModel, ExperimentConfig
@@ -105,6 +108,8 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("true: 1\n", "x.yaml:1:1: a key must be a name, got true"),
         ("? [a, b]\n: 1\n", "x.yaml:1:3: a key must be a name, got a list"),
         ("<<: 3\n", "x.yaml:1:5: <<: needs a mapping or a list of mappings, got 3"),
+        ("%TAG ! tag:a,b:\n---\nseed: 3\n", "x.yaml:1:1: the directive %TAG is not allowed; only plain values are"),
+        ("seed: 3\n...\r%TAG ! a\n---\n", "x.yaml:3:1: the directive %TAG is not allowed; only plain values are"),
     ],
 )
 def test_each_unreadable_file_has_one_fault_with_its_place(faults, text: str | bytes, fault: str) -> None:
@@ -216,6 +221,49 @@ def test_paths_that_are_no_files(tmp_path: Path, name: str, reason: str) -> None
         load_experiment(tmp_path / name, environ={})
     assert str(error.value).endswith(f": {reason}")
     assert str(error.value).isprintable()
+
+
+def test_a_version_and_text_that_looks_like_a_directive_are_no_fault(load) -> None:
+    text = '%YAML 1.1\n---\nmodel: {name: estimator, estimator: SVC, parameters: {a: "%TAG", b: " %TAG a"}}\n'
+    assert parameters(load(text)) == {"a": "%TAG", "b": " %TAG a"}
+
+
+def loaded_from_pipe(content: bytes, *, is_closed: bool = True) -> ExperimentConfig:
+    """What `mlcli train <(command)` reads: a pipe that has a name."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        time.sleep(0.05)  # so that the reader is there first
+        os.write(writing, content)
+        if is_closed:
+            os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return load_experiment(Path(f"/dev/fd/{reading}"), environ={})
+    finally:
+        writer.join()
+        os.close(reading)
+        if not is_closed:
+            os.close(writing)
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    assert loaded_from_pipe(b"seed: 6\n").seed == 6
+
+
+def test_a_pipe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+    with pytest.raises(ConfigError, match=r"fd/\d+: cannot be read: it is no plain file, and .* did not come in 0.1 s"):
+        loaded_from_pipe(b"seed: 6\n", is_closed=False)
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "x.yaml")
+    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is no plain file"):
+        load_experiment(tmp_path / "x.yaml", environ={})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -316,48 +313,6 @@ def test_fetch_from_an_address(
 def test_fetch_from_something_else_is_a_usage_error(tiny_source: MakeSource, tmp_path: Path, origin: str) -> None:
     with pytest.raises(UsageError, match="http or https address"):
         tiny_source().fetch(tmp_path, origin, offline=False, say=pytest.fail)
-
-
-READ_IN_A_PROCESS = """
-import json, sys
-from pathlib import Path
-from mlcli.data.image_source import ImageSource
-from mlcli.data.raw_files import RawFile
-from mlcli.records import DatasetInfo
-made = json.loads(sys.argv[1])
-info = made.pop("info") | {"input_shape": tuple(made.pop("input_shape"))}
-files = tuple(RawFile(**file) for file in made.pop("files"))
-source = ImageSource(info=DatasetInfo(**info), files=files, **made)
-data = source.read(Path(sys.argv[2]), offline=False, say=lambda line: None)
-print(json.dumps([data.fingerprint, "torch" in sys.modules]))
-"""
-
-
-def test_processes_that_start_together_download_and_prepare_once(
-    server: object, tiny_source: MakeSource, tiny_bodies: dict[str, bytes], tmp_path: Path
-) -> None:
-    def slowly(body: bytes) -> Callable[..., None]:
-        def answer(request: object) -> None:
-            time.sleep(0.1)
-            request.send_response(200)
-            request.end_headers()
-            request.wfile.write(body)
-
-        return answer
-
-    for name, body in tiny_bodies.items():
-        server.answers[f"/{name}"] = slowly(body)
-    source = asdict(tiny_source(server.url))
-    argument = json.dumps(source | {"input_shape": source["info"]["input_shape"]})
-    command = [sys.executable, "-c", READ_IN_A_PROCESS, argument, str(tmp_path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, answers
-    prints, have_decoded = zip(*(json.loads(stdout) for stdout, _ in answers), strict=True)
-    assert len(set(prints)) == 1
-    assert sorted(have_decoded) == [False, False, True]
-    assert dict(server.n_requests) == {f"/{name}": 1 for name in tiny_bodies}
 
 
 def test_the_lock_of_a_killed_process_does_not_stay(tiny_source: MakeSource, tiny_data_dir: Path) -> None:
