@@ -17,6 +17,6 @@ def test_more_threads_than_openmp_survives_are_refused():
 
 
 def test_the_flag_wins_over_the_configuration_and_is_told_to_the_libraries(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
     assert settle_threads(ExperimentConfig.model_validate({"runtime": {"threads": 3}}), 2) == 2
     assert os.environ["OMP_NUM_THREADS"] == "2"
