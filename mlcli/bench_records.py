@@ -12,6 +12,8 @@ Phase = Literal["forward", "train"]
 PHASES: tuple[Phase, ...] = ("forward", "train")
 PrecisionName = Literal["float32", "float64", "tf32", "bf16"]
 
+CLOSE_ENOUGH = 0.95  # of the best throughput, for the advice
+
 
 @dataclass(frozen=True)
 class BenchSettings:
@@ -114,7 +116,8 @@ class BenchSeries:
 
 @dataclass(frozen=True)
 class BenchAdvice:
-    """The smallest batch size within 5 % of the best throughput of one engine, thread count and phase."""
+    """The smallest batch size within 5 % of the best throughput of one engine, thread count and phase; perhaps within
+    5 %, for what the intervals of the medians say."""
 
     backend: str
     threads: int
@@ -128,6 +131,11 @@ class BenchAdvice:
     configured_batch_size: int | None
     configured_steps_per_epoch: int | None
     command: str | None  # trains with it
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the medians themselves are within 5 %."""
+        return self.samples_per_second >= CLOSE_ENOUGH * self.best_samples_per_second
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,17 @@ def test_make_alone_names_every_target_with_a_line():
         assert re.search(rf"^  make {target}\s+\w+", process.stdout, re.MULTILINE), target
 
 
+def test_every_promise_names_tests_that_are_there():
+    promises = re.search(r"^## What mlcli promises\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
+    rows = [line for line in promises.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) > 10
+    for row in rows:
+        paths = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        assert paths, row
+        for path in paths:
+            assert "def test_" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
 def test_the_reference_has_every_key_of_the_schema_with_its_default():
     """A key that is added to the schema must be told to the reader."""
     for key, default in _keys(ExperimentConfig):

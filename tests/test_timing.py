@@ -88,6 +88,37 @@ def test_after_other_work_short_work_is_repeated_and_long_work_is_not():
     assert short.blocks[-1] == 50
 
 
+class Witness:
+    """Numbers the samples that it sees, and remembers what they took."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def begin(self) -> None:
+        pass
+
+    def end(self, seconds: float) -> float:
+        self.seen.append(seconds)
+        return float(len(self.seen))
+
+
+def test_every_sample_has_the_reference_of_its_witness():
+    witness = Witness()
+    timing = RepeatedTiming(Work(0.0001), 0.01, witness)
+    timing.warm_up(1.0)
+    timing.sample(0.05)
+    timing.rewarm(0.005)
+    timing.sample(0.05)
+    assert timing.references == [float(n + 1) for n in range(len(timing.samples))]
+    assert witness.seen == pytest.approx([seconds * timing.calls_per_sample for seconds in timing.samples])
+
+
+def test_a_second_call_that_is_a_sample_has_a_reference_too():
+    timing = RepeatedTiming(Work(3.0, 2.0), 0.01, Witness())
+    timing.warm_up(0.1)
+    assert (timing.samples, timing.references) == ([2.0], [1.0])
+
+
 def test_the_clock_resolution_is_its_smallest_step():
     ticks = itertools.count()
     assert clock_resolution_seconds(lambda: next(ticks) // 3 * 0.015) == pytest.approx(0.015)

@@ -35,7 +35,7 @@ class BenchSource:
 
     def _names_run(self) -> bool:
         return (
-            self.source is not None and not self.source.endswith((".yaml", ".yml")) and not Path(self.source).is_file()
+            self.source is not None and not self.source.endswith((".yaml", ".yml")) and not os.path.isfile(self.source)
         )
 
     def _plans_of_config(self) -> dict[str, Plan]:

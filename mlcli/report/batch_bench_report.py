@@ -129,6 +129,8 @@ def advice_sentence(advice: BenchAdvice, *, several_threads: bool = False) -> st
             f"the smallest within 5 % of the best throughput "
             f"({advice.best_samples_per_second:,.0f} with {advice.best_batch_size:,})"
         )
+        if not advice.is_close:
+            text += ", for all that these medians can tell"
     if advice.phase == "forward":
         return text
     steps = f"; an epoch is then {_counted(advice.steps_per_epoch, 'step')}"

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/batch_bench_timer.py --data-dir DIR [--threads 2] [--seconds 0.15] [--rounds 12]
 
-The timer runs two things: the very model and step that mlcli measures, which says whether mlcli measures right; and
-the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward and
+The timer runs two things: the very model and step that mlcli measures, in the same mode, which says whether mlcli
+measures right; and the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward and
 torch.optim.Adam(fused=True).step, which says whether it measures the right thing. All rotate through the same samples
 and take turns, so that whatever else the machine does meets all. Prints a row a phase and size: the medians of all
 samples, and the medians over rounds of the ratios within a round.
@@ -51,6 +51,7 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
     """Phase, size, and for each round the samples in seconds: mlcli, timer on the same step, timer on plain code."""
     import gc
 
+    import torch
     from torch.utils.benchmark import Timer
 
     from mlcli.workflows.batch_bench.measured import MeasuredEngine
@@ -66,11 +67,13 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
             calls = [getattr(work, phase)(size) for work in (same, plain)]
             timers = [Timer("call()", globals={"call": call}, num_threads=options.threads) for call in calls]
             for timer in timers:
-                timer.timeit(1)
+                with torch.inference_mode(phase == "forward"):
+                    timer.timeit(1)
             rounds = []
             for _ in range(options.rounds):
                 samples = [list(ours.visit(Visit(phase, size, options.seconds, None, warmup_seconds=0.1)).samples)]
-                samples += [timer.blocked_autorange(min_run_time=options.seconds).times for timer in timers]
+                with torch.inference_mode(phase == "forward"):
+                    samples += [timer.blocked_autorange(min_run_time=options.seconds).times for timer in timers]
                 rounds.append(samples)
             yield phase, size, rounds
 
@@ -95,11 +98,8 @@ class SameStep:
         self.batches = plain.batches
 
     def forward(self, size: int) -> Callable[[], None]:
-        import torch
-
         batches, model = self.batches(size), self.engine._model
 
-        @torch.inference_mode()
         def call() -> None:
             model(next(batches)[0])
 

@@ -6,9 +6,12 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from mlcli.cli.app import app
@@ -40,7 +43,7 @@ def test_the_document_holds_every_size_of_both_phases_with_raw_samples(ladder):
         (phase, size) for phase in ("forward", "train") for size in (1, 50, 100)
     ]
     for series in measured:
-        assert len(series["samples"]) == 6
+        assert len(series["samples"]) == len(series["references"]) == len(series["disturbed"]) == 6
         figures = series["figures"]
         assert min(series["samples"]) <= figures["median_seconds"] <= max(series["samples"])
         assert figures["samples_per_second"] == pytest.approx(series["batch_size"] / figures["median_seconds"])
@@ -128,3 +131,41 @@ def test_a_run_keeps_its_experiment(stored_runs, cli):
     process = cli("batch-bench", stored_runs / "20260101T000000Z_digits", "--dataset", "iris", "--set", "seed=1")
     assert process.returncode == 2
     assert "--dataset, --set: a run brings its own experiment" in process.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_result(tmp_path, number, code):
+    arguments = ("--dataset", "iris", "--sizes", "1", "--max-time", "600", "-o", "bench.json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlcli", "batch-bench", *arguments], cwd=tmp_path, env=os.environ,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        assert "starting torch" in process.stderr.readline()
+        measuring = _only_child(process.pid)
+        process.send_signal(number)
+        _, words = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "stopped by" in words
+    assert not psutil.pid_exists(measuring)
+    assert not (tmp_path / "bench.json").exists()
+
+
+def _only_child(pid: int) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = psutil.Process(pid).children()
+        if children:
+            return children[0].pid
+        time.sleep(0.05)
+    raise AssertionError("no process was started")
+
+
+def test_a_model_that_no_memory_holds_is_an_error_of_memory(cli):
+    process = cli("batch-bench", "--dataset", "iris", "--set", "model.hidden=[4000000,4000000]", "--sizes", "1", *QUICK)
+    assert process.returncode == 5
+    assert "out of memory" in process.stderr
+    assert len(process.stderr.splitlines()) <= 4  # with the line that says what starts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -27,11 +28,14 @@ from mlcli.report.output_file import stdout_into
 FIGURES = BenchFigures(
     median_seconds=0.0125, median_interval=(0.0120, 0.0130), first_quartile_seconds=0.0122,
     third_quartile_seconds=0.0127, p95_seconds=0.0150, seconds_per_sample=1.25e-5, samples_per_second=80000.0,
-    speedup=12.3, flops=3.2e10, share_of_peak=0.21,
+    speedup=12.3, flops=3.2e10, share_of_peak=0.21, n_samples=6, n_disturbed=0, slowdown=1.05,
+    median_of_all_seconds=0.0130,
 )  # fmt: skip
 MEASURED = BenchSeries(
     "torch", 2, "train", 1000, 60, 1000, "measured", loss=2.3026, first_call_seconds=0.9, calls_per_sample=3,
-    samples=(0.0125,) * 6, sampled_seconds=0.2, warmup_seconds=0.01, peak_memory_bytes=600 * 2**20, figures=FIGURES,
+    samples=(*(0.0125,) * 6, 0.0225, 0.0225), references=(*(26e-6,) * 6, 50e-6, 50e-6),
+    disturbed=(*(False,) * 6, True, True), sampled_seconds=0.2, warmup_seconds=0.01, peak_memory_bytes=600 * 2**20,
+    figures=FIGURES,
 )  # fmt: skip
 TOO_LARGE = BenchSeries("torch", 2, "train", 7000, 9, 4000, "out of memory", reason="out of memory: 9 GiB asked for")
 NO_STEP = BenchSeries("sklearn", 2, "train", 1000, 60, 1000, "not applicable", reason="fitted in one call")
@@ -43,7 +47,7 @@ RECORD = BatchBenchRecord(
     n_parameters=203_530,
     settings=BenchSettings(("torch",), (2,), PHASES, (1000, 7000), 0.25, 2.0, None, "float32", False, False, False),
     subjects=(
-        BenchSubject("torch", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", ()),
+        BenchSubject("torch", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", (), 26e-6),
         BenchSubject("sklearn", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", ()),
     ),
     series=(MEASURED, TOO_LARGE, NO_STEP),
@@ -101,25 +105,50 @@ def test_the_closing_sentences_say_which_size_to_take_and_what_it_costs(capsys):
     assert "measured for 18.0 s of 20.0 s, after 10.0 s to start (10% warm-up and overhead)" in text
 
 
+def test_the_table_says_of_how_many_samples_its_figures_are(capsys):
+    text = printed(capsys, "table")
+    assert "torch: figures are of undisturbed samples, 6 of 8; next to these" in text
+    assert "at most 10 % longer than the fastest in this run (26.0 µs, " in text
+
+
+def test_a_size_that_only_may_be_within_five_percent_is_called_so(capsys):
+    advice = replace(RECORD.advice[0], samples_per_second=77000.0)
+    assert "with 6,000), for all that these medians can tell; an epoch" in printed(
+        capsys, "table", replace(RECORD, advice=(advice,))
+    )
+    assert "can tell" not in printed(capsys, "table")
+
+
 def test_threads_are_named_where_there_are_several(capsys):
     record = replace(RECORD, subjects=(*RECORD.subjects, replace(RECORD.subjects[0], threads=1)))
     assert "torch with 2 threads, training: take batches" in printed(capsys, "table", record)
 
 
-def test_a_narrow_terminal_gets_the_columns_that_tell_most(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    header = printed(capsys, "table")
-    assert "samples/s" in header
-    assert "p95" not in header
-    assert "…" not in header
-    sentence = next(line for line in header.splitlines() if "take batches" in line)
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"), [(100, "first", "p95"), (60, "samples/s", "IQR"), (20, "samples/s", "IQR")]
+)
+def test_a_narrow_terminal_gets_the_columns_that_tell_most_and_no_figure_is_cut(
+    capsys, monkeypatch, width, shown, left_out
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = printed(capsys, "table")
+    header = [line for line in text.splitlines() if line.startswith("│")][0:2]
+    assert any(shown in line for line in header)
+    assert not any(left_out in line for line in header)
+    assert re.search(rf"not shown at this width: .*{left_out}", text)
+    assert "…" not in text
+    for cell in ("9, last 4,000", "out of memory", "12.5 ms", "80,000"):
+        assert f" {cell} │" in text
+    sentence = next(line for line in text.splitlines() if "take batches" in line)
     assert sentence.endswith("against 469 with batches of 128")  # whole, as a line to paste must be
 
 
 def test_json_holds_raw_samples_and_what_is_derived(capsys):
     document = json.loads(printed(capsys, "json"))
     first = document["series"][0]
-    assert first["samples"] == [0.0125] * 6
+    assert first["samples"] == [0.0125] * 6 + [0.0225] * 2
+    assert first["references"] == [26e-6] * 6 + [50e-6] * 2
+    assert first["disturbed"] == [False] * 6 + [True] * 2
     assert first["figures"]["half_width"] == pytest.approx(0.04)
     assert first["figures"]["spread"] == pytest.approx(0.04)
     assert document["subjects"][0]["matrix_products"] == [{"n": 1000, "seconds": [0.0133, 0.0140]}]
@@ -136,6 +165,8 @@ def test_csv_has_a_row_a_series_in_plain_units(capsys):
     assert float(rows[0]["median_seconds"]) == 0.0125
     assert float(rows[0]["median_high_seconds"]) == 0.013
     assert rows[0]["transfer"] == "excluded"
+    assert (rows[0]["n_samples_taken"], rows[0]["n_samples_disturbed"]) == ("8", "2")
+    assert float(rows[0]["median_of_all_seconds"]) == 0.013
     assert rows[1]["median_seconds"] == ""
     assert rows[2]["reason"] == "fitted in one call"
 

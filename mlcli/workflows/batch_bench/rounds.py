@@ -24,7 +24,7 @@ _LEAST_VISITS = 6  # so that a figure is never of one moment
 _VISITS = 12  # in which the most time is spent
 _WARMUP_SHARE = 0.05  # of the most time
 _OVERTIME = 4.0  # times the most time, for a few samples of what takes long or was disturbed
-_ALL_TOGETHER = 1.25  # times the most time of all figures, while which disturbed figures may take overtime
+_ALL_TOGETHER = 1.15  # times the most time of all figures, while which disturbed figures may take overtime
 
 
 class BenchObserver(Protocol):

@@ -23,13 +23,15 @@ SUBJECT = BenchSubject(
     matrix_products={100: (1e-3, 2e-3)},
     waiting="spin",
     notes=(),
+    fastest_reference_seconds=1.0,
 )
 SETTINGS = BenchSettings(("torch",), (2,), PHASES, None, 0.25, 2.0, None, "float32", False, False, False)
 NETWORK = build_network(LogisticModel(), (5,), 10)  # 100 operations forward, 200 in training
 
 
 def series(batch_size: int, *samples: float, phase="train", n_samples=60000, **fields) -> BenchSeries:
-    cell = Cell(0, phase, batch_size, samples=list(samples), calls_per_sample=1, **fields)
+    fields = {"references": [1.0] * len(samples), "calls_per_sample": 1} | fields
+    cell = Cell(0, phase, batch_size, samples=list(samples), **fields)
     return series_of(cell, SUBJECT, n_samples, NETWORK)
 
 
@@ -47,6 +49,21 @@ def test_figures_are_those_of_the_samples():
     assert found.p95_seconds == pytest.approx(0.0215)
     assert found.seconds_per_sample == pytest.approx(0.00125)
     assert found.samples_per_second == pytest.approx(800)
+
+
+def test_figures_are_those_of_undisturbed_samples_and_all_are_kept():
+    found = series(10, *[0.010] * 6, *[0.020] * 8, references=[1.05] * 6 + [1.3] * 8)
+    assert found.disturbed == (False,) * 6 + (True,) * 8
+    assert (len(found.samples), len(found.references)) == (14, 14)
+    figures = found.figures
+    assert (figures.median_seconds, figures.p95_seconds, figures.median_of_all_seconds) == (0.010, 0.010, 0.020)
+    assert (figures.n_samples, figures.n_disturbed, figures.slowdown) == (6, 0, 1.05)
+
+
+def test_figures_of_the_least_disturbed_samples_say_how_disturbed_they_are():
+    figures = series(10, *[0.010] * 2, *[0.012] * 5, *[0.020] * 8, references=[1.0] * 2 + [1.2] * 5 + [2.0] * 8).figures
+    assert (figures.n_samples, figures.n_disturbed, figures.slowdown) == (7, 5, 1.2)
+    assert figures.median_seconds == 0.012
 
 
 def test_operations_per_second_are_set_against_the_fastest_matrix_product():
@@ -80,6 +97,34 @@ def test_the_advice_is_the_smallest_size_within_five_percent_of_the_best():
     assert advice.command == "line ('torch', 2, 300)"
 
 
+@pytest.mark.parametrize(
+    ("throughputs", "spread", "chosen"),
+    [
+        ({100: 800, 300: 940, 1000: 1000}, 0.0, 1000),
+        ({100: 800, 300: 940, 1000: 1000}, 0.03, 300),  # 940 is 970 perhaps, and 1000 is 970
+        ({100: 800, 300: 920, 1000: 1000}, 0.01, 1000),
+        ({100: 890, 300: 910, 1000: 1000}, 0.5, 300),  # nobody knows, but so much less is not advised
+    ],
+)
+def test_a_size_is_within_five_percent_unless_the_intervals_rule_it_out(throughputs, spread, chosen):
+    rows = [
+        series(size, *(size / rate * (1 + spread * step) for step in (-1, -0.5, -0.1, 0.1, 0.5, 1)))
+        for size, rate in throughputs.items()
+    ]
+    (advice,) = advise(rows, 60000, None, lambda *_: None)
+    assert advice.batch_size == chosen
+
+
+def test_a_best_size_that_is_not_known_well_may_be_closer_than_it_looks():
+    def best(spread: float) -> BenchSeries:
+        return series(1000, *(1 + spread * step for step in (-1, -0.5, -0.1, 0.1, 0.5, 1)))
+
+    exact = series(300, *[300 / 940] * 6)
+    assert [advise([exact, best(spread)], 60000, None, lambda *_: None)[0].batch_size for spread in (0.0, 0.03)] == [
+        1000, 300,
+    ]  # fmt: skip
+
+
 def test_prediction_has_advice_of_its_own_and_no_line_to_train_with():
     found = advise((*ladder({1: 1, 10: 2}), *ladder({1: 100, 10: 100}, "forward")), 60000, None, lambda *_: "line")
     assert [(one.phase, one.batch_size, one.command) for one in found] == [("train", 10, "line"), ("forward", 1, None)]
@@ -106,6 +151,15 @@ def test_a_wide_spread_names_the_sizes_and_more_time():
     wide, narrow = (0.01, 0.01, 0.02, 0.02, 0.03, 0.03), [0.01] * 6
     (line,) = warnings(series(1, *wide), series(10, *narrow), series(6000, *wide))
     assert "batches of 1 and 6,000 spread by more than 10 %" in line
+    assert "--max-time 8" in line
+
+
+def test_figures_of_disturbed_samples_are_named_with_more_time():
+    alone, disturbed = [1.0] * 6, [1.4] * 6
+    samples = [0.01] * 6
+    (line,) = warnings(series(1, *samples, references=alone), series(10, *samples, references=disturbed))
+    assert "hardly ever left batches of 10 alone" in line
+    assert "up to 1.4 times its best" in line
     assert "--max-time 8" in line
 
 

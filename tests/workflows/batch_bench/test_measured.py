@@ -23,6 +23,7 @@ class FakeBench:
 
     def __init__(self, error: Exception | None = None, too_large: int = 0) -> None:
         self.now = 0.0
+        self.pace = 1.0  # of the machine: 2.0 is half as fast
         self.device = "cpu"
         self.block_seconds = BLOCK_SECONDS
         self.error, self.too_large = error, too_large
@@ -45,7 +46,7 @@ class FakeBench:
     def _compute(self, batches, seconds):
         if self.error is not None and batches[0] == self.too_large:
             raise self.error
-        self.now += sum(batches) * seconds
+        self.now += sum(batches) * seconds * self.pace
 
     def forward(self, batches):
         self._compute(batches, 1e-4)
@@ -56,7 +57,7 @@ class FakeBench:
 
     def matrix_product(self, n):
         def multiply():
-            self.now += 1e-9 * n**2.5
+            self.now += 1e-9 * n**2.5 * self.pace
 
         return multiply
 
@@ -106,6 +107,18 @@ def test_training_moves_no_weight_by_anything_that_shows():
     bench = FakeBench()
     visit(measured(bench), 10, "train")
     assert all(0 < rate < 1e-8 for rate in bench.learning_rates)
+
+
+def test_each_sample_comes_with_a_reference_that_tells_how_fast_the_machine_was():
+    bench = FakeBench()
+    engine = measured(bench)
+    usual = visit(engine, 10)
+    bench.pace = 1.5
+    slow = visit(engine, 10)
+    for found in (usual, slow):
+        assert len(found.references) == len(found.samples)
+    assert len(set(np.round(usual.references, 9))) == 1
+    assert slow.references == pytest.approx([1.5 * usual.references[0]] * len(slow.samples))
 
 
 def test_the_first_call_and_the_loss_come_once():

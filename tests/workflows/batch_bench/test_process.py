@@ -40,6 +40,8 @@ def test_a_process_measures_what_it_is_asked_for(iris):
     assert second.first_call_seconds is None
     for visited in (first, second):
         assert all(0 < seconds < 1 for seconds in visited.samples)
+        assert len(visited.references) == len(visited.samples)
+        assert all(seconds > 0 for seconds in visited.references)
         assert visited.out_of_memory is None
     assert first.loss == pytest.approx(1.0986, abs=1e-4)  # ln 3: the weights of the logistic regression start at zero
     assert all(seconds > 0 for seconds in iris.products().values())

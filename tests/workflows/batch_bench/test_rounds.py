@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 from mlcli.bench_records import PHASES, BenchSettings
+from mlcli.statistics import median
+from mlcli.workflows.batch_bench.ladder import DEFAULT_SIZES
 from mlcli.workflows.batch_bench.rounds import Rounds
 from mlcli.workflows.batch_bench.visits import Visit, Visited
 
@@ -19,11 +21,16 @@ SETTINGS = BenchSettings(
 
 
 class FakeSubject:
-    """seconds: of a batch, by batch size and number of the sample. Sizes in `too_large` run out of memory."""
+    """seconds: of a batch, by batch size and number of the sample. Sizes in `too_large` run out of memory. reference:
+    by number of the sample."""
 
-    def __init__(self, seconds: Callable[[int, int], float], too_large: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, seconds: Callable[[int, int], float], too_large: tuple[int, ...] = (),
+        reference: Callable[[int], float] = lambda number: 1e-4,
+    ) -> None:  # fmt: skip
         self.seconds = seconds
         self.too_large = too_large
+        self.reference = reference
         self.visits: list[Visit] = []
         self.n_products = 0
         self.numbers = itertools.count()
@@ -33,12 +40,17 @@ class FakeSubject:
         if visit.batch_size in self.too_large:
             return Visited(out_of_memory="no more memory")
         samples: list[float] = []
+        references: list[float] = []
         while not samples or (
             sum(samples) < visit.seconds and (visit.most_samples is None or len(samples) < visit.most_samples)
         ):
-            samples.append(self.seconds(visit.batch_size, next(self.numbers)))
+            number = next(self.numbers)
+            references.append(self.reference(number))
+            samples.append(self.seconds(visit.batch_size, number))
         n_visits = len(self.visits)
-        return Visited(tuple(samples), first_call_seconds=9.0 * n_visits, loss=2.3, peak_memory_bytes=n_visits)
+        return Visited(
+            tuple(samples), tuple(references), first_call_seconds=9.0 * n_visits, loss=2.3, peak_memory_bytes=n_visits
+        )
 
     def products(self) -> dict[int, float]:
         self.n_products += 1
@@ -148,3 +160,71 @@ def test_auto_with_tiling_stops_when_memory_does():
     subject = FakeSubject(lambda size, number: 0.02, too_large=(4096,))
     rounds = run(subject, sizes=None, n_samples=100, tile=True)
     assert max(cell.batch_size for cell in rounds.cells) == 4096
+
+
+def test_a_disturbed_figure_is_visited_again_until_enough_samples_were_left_alone():
+    def slowness(number: int) -> int:
+        return 2 if number % 10 else 1
+
+    subject = FakeSubject(
+        lambda size, number: 0.02 * slowness(number), reference=lambda number: 1e-4 * slowness(number)
+    )
+    (cell,) = run(subject, sizes=(1,), phases=("train",)).cells
+    assert cell.n_visits > 12  # as many as there would be without overtime
+    assert set(cell.least_disturbed(1e-4)) == {0.02}
+
+
+def test_disturbed_figures_do_not_take_for_ever():
+    """The machine is left alone in the first round and then never again."""
+    subject = FakeSubject(lambda size, number: 0.02)
+    subject.reference = lambda number: 1e-4 if len(subject.visits) <= 6 and number % 4 == 0 else 2e-4
+    rounds = run(subject)
+    most = 1.15 * SETTINGS.max_seconds * len(rounds.cells)
+    assert sum(cell.sampled_seconds for cell in rounds.cells) == pytest.approx(most, rel=0.1)
+    assert all(len(cell.least_disturbed(1e-4)) >= 6 for cell in rounds.cells)
+
+
+def test_the_time_that_others_do_not_need_goes_to_disturbed_figures():
+    by_size = {1: 1e-4, 10: 1e-4, 100: 2e-4}
+    subject = FakeSubject(steady)
+    subject.reference = lambda number: by_size[subject.visits[-1].batch_size]
+    rounds = run(subject, phases=("train",))
+    assert [cell.n_visits for cell in rounds.cells[:2]] == [6, 6]
+    assert rounds.cells[2].sampled_seconds > 2 * SETTINGS.max_seconds
+
+
+class SharedMachine:
+    """Its clock is what was measured; in spells it runs slower, more so where a batch is small."""
+
+    def __init__(self, spells: Callable[[float], bool]) -> None:
+        self.spells = spells
+        self.now = 0.0
+
+    def visit(self, visit: Visit) -> Visited:
+        samples, references = [], []
+        end = self.now + visit.seconds
+        while not samples or self.now < end:
+            is_disturbed = self.spells(self.now)
+            # A sample that takes longer than others for reasons of its own, without a spell.
+            own = 1.02 if len(samples) % 3 == 0 else 1.0
+            fixed, each = (1.5e-3, 8e-6) if is_disturbed else (0.5e-3, 5.5e-6)
+            samples.append(own * (fixed + each * visit.batch_size))
+            references.append(4e-5 if is_disturbed else 2.7e-5 * own)
+            self.now += max(samples[-1], 0.002)
+        return Visited(tuple(samples), tuple(references))
+
+    def products(self) -> dict[int, float]:
+        return {}
+
+
+def test_runs_with_other_spells_have_the_same_medians_and_the_same_advice():
+    """Spells of some seconds, as a neighbour makes them, over a third of one run and most of the other."""
+    machines = SharedMachine(lambda now: now % 9 > 6), SharedMachine(lambda now: now % 7 > 1.5)
+    runs = [run(machine, sizes=DEFAULT_SIZES[:-1], phases=("train",)) for machine in machines]
+    found = [
+        [(cell.batch_size, cell.least_disturbed(one.fastest[0]), cell.samples) for cell in one.cells] for one in runs
+    ]
+    ratios = [median(first[1]) / median(second[1]) for first, second in zip(*found, strict=True)]
+    assert ratios == pytest.approx([1.0] * 7, abs=0.03)
+    ratios_of_all = [median(second[2]) / median(first[2]) for first, second in zip(*found, strict=True)]
+    assert max(ratios_of_all) > 1.3
