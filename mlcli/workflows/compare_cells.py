@@ -28,6 +28,7 @@ from mlcli.errors import ExitCode, MlcliError
 from mlcli.records import RunRecord
 from mlcli.runs import RunDirectory, find_runs, to_json
 from mlcli.runs.artifact_file import read_artifact
+from mlcli.runs.atomic import write_whole
 from mlcli.runs.json_reader import parsed_json
 from mlcli.workflows.compare_matrix import Cell
 from mlcli.workflows.resume import stopped_run
@@ -154,7 +155,7 @@ class CellRunner:
         self, cell: Cell, folder: Path, descriptor: int | None, environment: Mapping[str, str]
     ) -> CellOutcome:
         (folder / "failure.json").unlink(missing_ok=True)
-        _write(folder / EXPERIMENT, to_yaml(cell.config))
+        write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
         stopped = stopped_run(cell.config, cell.digest, self._runs_directory)
         start = time.perf_counter()
         code = self._executor.run(folder, environment, descriptor, stopped)
@@ -174,7 +175,8 @@ class CellRunner:
             return CellOutcome(cell, None, f"stopped by {name}; the next call runs it again", seconds, True)
         reason = _error_in(log) if code else "left no run"
         reason = reason or f"exit code {code}, see {log}"
-        _write(folder / "failure.json", to_json({"schema_version": 1, "exit_code": code, "reason": reason}))
+        failure = {"schema_version": 1, "exit_code": code, "reason": reason}
+        write_whole(folder / "failure.json", to_json(failure).encode())
         return CellOutcome(cell, None, reason, seconds)
 
     def _recorded_failure(self, cell: Cell) -> str | None:
@@ -210,9 +212,3 @@ def _error_in(log: Path) -> str | None:
     first = lines[starts[-1]].removeprefix("mlcli: ")
     others = [line.strip() for line in lines[starts[-1] + 1 :] if line.strip()]
     return "; ".join([first, *(line for line in others if "--debug" not in line)])
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
