@@ -32,8 +32,9 @@ train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
 demo: $(STAMP) ## Compare all three engines on the digits, three seeds each
 	$(BIN)/mlcli compare configs/digits_mlp.yaml --backends sklearn,torch,keras --seeds 3
 
+# Files side by side, two at a time: the tests of a file may stand on one another. ARGS go to pytest.
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, types and import directions
 	$(BIN)/ruff format --check .

@@ -32,8 +32,8 @@ def _caches_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No MLCLI_* variable of the user's shell, and an empty data directory."""
-    for name in [name for name in os.environ if name.startswith("MLCLI_")]:
+    """No MLCLI_* variable of the user's shell, nor the size of his terminal, and an empty data directory."""
+    for name in [name for name in os.environ if name.startswith("MLCLI_") or name in ("COLUMNS", "LINES")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLCLI_DATA_DIR", str(tmp_path_factory.getbasetemp() / "empty-data"))
 
