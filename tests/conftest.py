@@ -15,8 +15,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data")]
+
 if TYPE_CHECKING:
-    from mlcli.workflows.stored_run import StoredRun
+    from mlcli.experiment.stored_run import StoredRun
 
 _GIVEN_DATA_DIR = os.environ.get("MLCLI_TEST_DATA_DIR")
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "datasets"
@@ -81,9 +83,9 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Tests read it; those that damage a run copy it first.
     """
     from mlcli.config.schema import ExperimentConfig
-    from mlcli.report.progress import QuietProgress
-    from mlcli.workflows.plan import make_plan
-    from mlcli.workflows.train import Places, train
+    from mlcli.experiment.plan import make_plan
+    from mlcli.train.progress import QuietProgress
+    from mlcli.train.trainer import Places, train
 
     directory = tmp_path_factory.mktemp("stored-runs")
     forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": {"n_estimators": 10}}
@@ -106,21 +108,21 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def digits_run(stored_runs: Path) -> StoredRun:
-    from mlcli.workflows.stored_run import open_run
+    from mlcli.experiment.stored_run import open_run
 
     return open_run("20260101T000000Z_digits", stored_runs)
 
 
 @pytest.fixture
 def iris_run(stored_runs: Path) -> StoredRun:
-    from mlcli.workflows.stored_run import open_run
+    from mlcli.experiment.stored_run import open_run
 
     return open_run("20260101T000000Z_iris", stored_runs)
 
 
 @pytest.fixture
 def forest_run(stored_runs: Path) -> StoredRun:
-    from mlcli.workflows.stored_run import open_run
+    from mlcli.experiment.stored_run import open_run
 
     return open_run("20260101T000000Z_forest", stored_runs)
 

@@ -11,19 +11,19 @@ from typing import NoReturn
 
 import typer
 
-from mlcli import __version__, interruption
+from mlcli import __version__, signals
 from mlcli.cli import (
-    batch_bench_command,
-    compare_command,
-    config_command,
-    convert_command,
-    data_command,
-    evaluate_command,
-    parity_command,
-    predict_command,
-    receipt_command,
-    runs_command,
-    train_command,
+    batch_bench,
+    compare,
+    config,
+    convert,
+    data,
+    evaluate,
+    parity,
+    predict,
+    receipt,
+    runs,
+    train,
 )
 from mlcli.errors import ExitCode, MlcliError
 
@@ -34,17 +34,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train_command.train)
-app.command("compare")(compare_command.compare)
-app.command("evaluate")(evaluate_command.evaluate)
-app.command("predict")(predict_command.predict)
-app.command("convert")(convert_command.convert)
-app.command("parity")(parity_command.parity)
-app.command("batch-bench")(batch_bench_command.batch_bench)
-app.command("receipt")(receipt_command.receipt)
-app.add_typer(config_command.app, name="config")
-app.add_typer(data_command.app, name="data")
-app.add_typer(runs_command.app, name="runs")
+app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("convert")(convert.convert)
+app.command("parity")(parity.parity)
+app.command("batch-bench")(batch_bench.batch_bench)
+app.command("receipt")(receipt.receipt)
+app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
 
 
 def _show_version(value: bool) -> None:
@@ -66,7 +66,7 @@ def main() -> NoReturn:
     """Run the command line; every error that leaves a command becomes a message and an exit code here."""
     # OpenBLAS reads this when it is loaded; see workflows/threads.py.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-    interruption.install()
+    signals.install()
     is_debugging = "--debug" in sys.argv or bool(os.environ.get("MLCLI_DEBUG"))
     try:
         # An int is the exit code of a typer.Exit.
@@ -75,7 +75,7 @@ def main() -> NoReturn:
         if is_debugging:
             raise
         _end(_with_notes(error), error.exit_code)
-    except interruption.Interrupted as error:
+    except signals.Interrupted as error:
         _end(_with_notes(error), error.exit_code)
     except BrokenPipeError:
         # The reader has gone, e.g. `| head`; what Python would still flush has nowhere to go either.
@@ -88,7 +88,7 @@ def main() -> NoReturn:
             _end(f"{error.format_message()}\n{_help_line(error)}", ExitCode.USAGE)
         if is_debugging:
             raise
-        from mlcli.workflows.memory_errors import first_line, is_out_of_memory
+        from mlcli.experiment.memory_errors import first_line, is_out_of_memory
 
         if is_out_of_memory(error):
             _end(f"out of memory: {first_line(error)}\nclose other programs, or ask for less", ExitCode.OUT_OF_MEMORY)
@@ -107,7 +107,7 @@ def _with_notes(error: BaseException) -> str:
 
 
 def _end(message: str, code: ExitCode) -> NoReturn:
-    from mlcli.config.faults import escaped
+    from mlcli.text import escaped
 
     first, *others = map(escaped, message.splitlines() or [""])
     sys.stderr.write(f"mlcli: {first}\n")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlcli.config.faults import Fault, Place, escaped, shown
 from mlcli.config.merging import normalised, overlaid
+from mlcli.config.messages import Fault, Place, shown
 from mlcli.config.nodes import Node, from_plain, nested
-from mlcli.config.yaml_source import parse_value
+from mlcli.config.yaml_reader import parse_value
+from mlcli.text import escaped
 
 _MAX_KEYS = 16
 _MAX_SHOWN_CHARACTERS = 80

@@ -12,11 +12,10 @@ from functools import reduce
 from pathlib import Path
 
 from mlcli.config.command_line import command_line_layer
-from mlcli.config.environment import environment_layer
-from mlcli.config.extends import read_composed
-from mlcli.config.faults import Fault, Place, config_error, key_path, shown
-from mlcli.config.merging import merged
+from mlcli.config.merging import merged, read_composed
+from mlcli.config.messages import Fault, Place, config_error, key_path, shown
 from mlcli.config.nodes import Entry, Node, in_section, with_entry, without
+from mlcli.config.overrides import environment_layer
 from mlcli.config.schema import BACKEND_NAMES, BackendName, ExperimentConfig
 from mlcli.config.validation import validated
 from mlcli.errors import unknown_name

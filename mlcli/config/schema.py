@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from mlcli.config.frozen import FrozenDict, frozen
 from mlcli.config.values import (
     ClassName,
     Device,
     Fraction,
+    FrozenDict,
     NonNegativeFloat,
     Parameters,
     PositiveFloat,
@@ -32,6 +32,7 @@ from mlcli.config.values import (
     TestPart,
     ThreadCount,
     ValidationPart,
+    frozen,
 )
 
 BackendName = Literal["sklearn", "torch", "keras"]

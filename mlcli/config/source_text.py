@@ -10,8 +10,9 @@ import time
 from io import FileIO
 from pathlib import Path
 
-from mlcli.config.faults import Fault, Place, UnreadableError, escaped
+from mlcli.config.messages import Fault, Place, UnreadableError
 from mlcli.errors import nearest_match
+from mlcli.text import escaped
 
 MAX_BYTES = 1_000_000
 MAX_SECONDS = 10.0  # for what a pipe or a terminal sends, in all

@@ -11,9 +11,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mlcli.config.faults import Fault, Place, did_you_mean, key_path, shown
-from mlcli.config.nodes import Entry, Key, Node, plain, with_entry
-from mlcli.config.scalars import plain_scalar
+from mlcli.config.messages import Fault, Place, did_you_mean, key_path, shown
+from mlcli.config.nodes import Entry, Key, Node, plain, plain_scalar, with_entry
 from mlcli.config.schema import ExperimentConfig, Section, default_optimizer
 from mlcli.errors import unknown_name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import (
     AfterValidator,
@@ -14,8 +14,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from mlcli.config.faults import shown
-from mlcli.config.frozen import frozen
+from mlcli.config.messages import shown
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -33,6 +32,40 @@ _CLASS = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 # What no file system takes, or no terminal should see: control characters and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dict that cannot change. Its values must be hashable, as `frozen` makes them."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # dict sets it to None, because dicts change
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[Any, Any]]]:
+        return FrozenDict, (dict(self),)
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a configuration cannot change: load it again with other settings")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
+def frozen(value: Any) -> Any:
+    """Plain data with dicts as FrozenDict and lists as tuples, all the way down."""
+    if isinstance(value, dict):
+        return FrozenDict({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """The inverse of `frozen`: plain dicts and lists."""
+    if isinstance(value, dict):
+        return {key: thawed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thawed(item) for item in value]
+    return value
 
 
 def _device(value: Any) -> Any:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from mlcli import __version__
-from mlcli.config.faults import escaped
 from mlcli.data.directory import unwritable
 from mlcli.errors import DataError, UsageError
+from mlcli.text import escaped
 
 _SCHEMES = ("http", "https")
 _CHUNK = 1 << 16

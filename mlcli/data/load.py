@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlcli.data.directory import data_directory, offline_requested
 from mlcli.data.registry import dataset_row, dataset_source
-from mlcli.records import Dataset
+from mlcli.records import Dataset, Preprocessing
 
 if TYPE_CHECKING:
     from mlcli.config.schema import DatasetConfig
@@ -61,3 +61,16 @@ def _samples(data: SourceData, part: Part) -> Split:
 
     source = data.test if part.array == "test" and data.test is not None else data.train
     return take(source, part.indices)
+
+
+def preprocessing_of(dataset: Dataset) -> Preprocessing:
+    """Shapes, names and value range of the source, and the scaling that was fitted on the training split."""
+    info, maximum = dataset.info, dataset_row(dataset.info.name).maximum
+    return Preprocessing(
+        kind=info.kind,
+        input_shape=info.input_shape,
+        class_names=info.class_names,
+        feature_names=info.feature_names,
+        value_range=None if maximum is None else (0.0, maximum),
+        scaling=dataset.scaling,
+    )

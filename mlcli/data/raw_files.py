@@ -1,4 +1,4 @@
-"""The files as their publisher offers them, held against size and checksum."""
+"""Raw files of a dataset, verified by size and checksum."""
 
 from __future__ import annotations
 

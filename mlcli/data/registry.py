@@ -56,7 +56,7 @@ DATASETS: dict[str, DatasetRow] = {
         maximum=16.0,
     ),
     "mnist": DatasetRow(
-        source="mlcli.data.mnist:mnist",
+        source="mlcli.data.images:mnist",
         info=DatasetInfo(
             name="mnist",
             kind="image",
@@ -70,7 +70,7 @@ DATASETS: dict[str, DatasetRow] = {
         maximum=255.0,
     ),
     "fashion": DatasetRow(
-        source="mlcli.data.mnist:fashion",
+        source="mlcli.data.images:fashion",
         info=DatasetInfo(
             name="fashion",
             kind="image",

@@ -36,7 +36,7 @@ class BackendInfo:
 
 BACKENDS: dict[str, BackendInfo] = {
     "sklearn": BackendInfo(
-        engine="mlcli.engines.sklearn_engine:build",
+        engine="mlcli.engines.sklearn.engine:build",
         title="scikit-learn",
         optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
         activations=("relu", "tanh", "sigmoid"),
@@ -45,13 +45,13 @@ BACKENDS: dict[str, BackendInfo] = {
         devices=("cpu", "cuda"),
     ),
     "torch": BackendInfo(
-        engine="mlcli.engines.torch_engine:TorchEngine",
+        engine="mlcli.engines.torch.engine:TorchEngine",
         title="PyTorch",
         optimizers={"logistic": _BY_PASSES, "mlp": _BY_PASSES, "cnn": _BY_PASSES},
         has_compile=True,
     ),
     "keras": BackendInfo(
-        engine="mlcli.engines.keras_engine:KerasEngine",
+        engine="mlcli.engines.keras.engine:KerasEngine",
         title="Keras on PyTorch",
         optimizers={"logistic": _BY_PASSES, "mlp": _BY_PASSES, "cnn": _BY_PASSES},
     ),

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 from mlcli.config.dump import to_yaml
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
+from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.models.weights_file import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
-from mlcli.runs.artifact_file import read_artifact
-from mlcli.runs.atomic import disk_errors, sweep_parts, write_whole
-from mlcli.runs.file_names import (
+from mlcli.runs.files import (
     CONFIG,
     ENVIRONMENT,
     ESTIMATOR,
@@ -34,13 +33,13 @@ from mlcli.runs.file_names import (
     PREDICTIONS,
     PREPROCESSING,
     WEIGHTS,
+    read_artifact,
 )
-from mlcli.runs.history_csv import history_bytes, parsed_history
-from mlcli.runs.json_reader import parsed_json
-from mlcli.runs.plain_json import to_json
-from mlcli.runs.preprocessing_json import preprocessing_document
-from mlcli.runs.printable import first_line, printable
-from mlcli.runs.record_json import record_from
+from mlcli.runs.history import history_bytes, parsed_history
+from mlcli.runs.json import parsed_json
+from mlcli.runs.preprocessing import preprocessing_document
+from mlcli.runs.record import record_from
+from mlcli.text import first_line, printable, to_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from pathlib import Path
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.file_names import CONFIG, METRICS
-from mlcli.runs.printable import first_line, printable
+from mlcli.runs.files import CONFIG, METRICS
+from mlcli.text import first_line, printable
 
 _N_SHOWN = 5  # ids in a message
 

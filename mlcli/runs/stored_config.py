@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlcli.config.experiment import load_experiment
-from mlcli.config.faults import Place
+from mlcli.config.messages import Place
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.yaml_source import parse_value
+from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import ConfigError, DataError
-from mlcli.runs.artifact_file import read_artifact
-from mlcli.runs.file_names import CONFIG
+from mlcli.runs.files import CONFIG, read_artifact
 
 
 def read_config(directory: Path) -> ExperimentConfig:

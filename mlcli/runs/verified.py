@@ -7,19 +7,29 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcli.config.faults import escaped
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, OutOfMemoryError
 from mlcli.models.weights_file import parsed_weights
 from mlcli.records import EpochRecord, Preprocessing
-from mlcli.runs.artifact_file import leads_outside, open_artifact, read_artifact
-from mlcli.runs.file_names import CONFIG, ENVIRONMENT, ESTIMATOR, HISTORY, MANIFEST, PREDICTIONS, PREPROCESSING, WEIGHTS
-from mlcli.runs.history_csv import parsed_history
-from mlcli.runs.json_reader import parsed_json
-from mlcli.runs.predictions_npz import parsed_predictions
-from mlcli.runs.preprocessing_json import preprocessing_from
-from mlcli.runs.printable import first_line
+from mlcli.runs.files import (
+    CONFIG,
+    ENVIRONMENT,
+    ESTIMATOR,
+    HISTORY,
+    MANIFEST,
+    PREDICTIONS,
+    PREPROCESSING,
+    WEIGHTS,
+    leads_outside,
+    open_artifact,
+    read_artifact,
+)
+from mlcli.runs.history import parsed_history
+from mlcli.runs.json import parsed_json
+from mlcli.runs.predictions import parsed_predictions
+from mlcli.runs.preprocessing import preprocessing_from
 from mlcli.runs.stored_config import read_config
+from mlcli.text import escaped, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcli.statistics import median, quantile
+from mlcli.batch_bench.statistics import median, quantile
 
 Document = dict[str, Any]
 _ESTIMATORS: dict[str, Callable[[Document], float]] = {

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.statistics import median
-from mlcli.workflows.threads import set_thread_environment
+from mlcli.batch_bench.statistics import median
+from mlcli.experiment.threads import set_thread_environment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
     import torch
     from torch.utils.benchmark import Timer
 
-    from mlcli.workflows.batch_bench.measured import MeasuredEngine
-    from mlcli.workflows.batch_bench.visits import Visit
+    from mlcli.batch_bench.measurement import MeasuredEngine
+    from mlcli.batch_bench.messages import Visit
 
     data_directory = str(options.data_dir) if options.data_dir else None
     plain = HandWritten(data_directory)
@@ -89,8 +89,8 @@ class SameStep:
     """The engine's own model and training step, called by the timer."""
 
     def __init__(self, data_directory: str | None, threads: int, plain: HandWritten) -> None:
-        from mlcli.workflows.batch_bench.placing import place
-        from mlcli.workflows.batch_bench.visits import SubjectSpec
+        from mlcli.batch_bench.messages import SubjectSpec
+        from mlcli.batch_bench.placement import place
 
         config = experiment().model_dump_json()
         self.placed = place(SubjectSpec(config, None, threads, None, False, False, data_directory, False))

@@ -8,11 +8,10 @@ from contest import BATCH_SIZE, DECAY, LEARNING_RATE, MAX_ITER, N_CLASSES, N_HID
 from mlcli.config.schema import ConstantSchedule, Lbfgs, LogisticModel, MlpModel, ModelConfig, OptimizerConfig, RmsProp
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
+from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
 from mlcli.records import Scaling
-from mlcli.workflows.batch_order import epoch_order
-from mlcli.workflows.schedules import learning_rates
 
 INPUT_SHAPE = (1, 28, 28)
 

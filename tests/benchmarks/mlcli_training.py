@@ -13,14 +13,13 @@ from mlcli_engines import placed, torch_epochs
 from mlcli.config.schema import ExperimentConfig, MlpModel, RmsProp
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
+from mlcli.experiment.plan import make_plan
 from mlcli.records import Dataset, EpochRecord
-from mlcli.runs.checkpoint import Checkpoint
-from mlcli.runs.checkpoint_folder import CheckpointFolder
-from mlcli.workflows.checkpointing import AUTO, Checkpointer
-from mlcli.workflows.epochs import EpochLoop
-from mlcli.workflows.plan import make_plan
-from mlcli.workflows.run_progress import RunProgress
-from mlcli.workflows.training_pass import PartLength
+from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
+from mlcli.train.checkpointing import AUTO, Checkpointer
+from mlcli.train.epoch_chunks import PartLength
+from mlcli.train.epochs import EpochLoop
+from mlcli.train.run_progress import RunProgress
 
 N_EPOCHS_A_ROUND = 5
 

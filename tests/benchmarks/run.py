@@ -22,7 +22,7 @@ from rows import IMPORTS, ROW_NAMES, Family, ImportsRow, chosen_families, is_wan
 from tables import Conditions, document, print_contestants, print_rows
 from verdicts import Result, judged
 
-from mlcli.workflows.threads import available_cores, set_thread_environment
+from mlcli.experiment.threads import available_cores, set_thread_environment
 
 _BUSY_SHARE = 0.25  # of the cores; as much other work is enough to see in the ratios
 _FEWEST_ROUNDS = 3

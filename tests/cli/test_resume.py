@@ -156,7 +156,7 @@ def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
     assert "bytes are needed)" in process.stderr
     left = files(tmp_path / "left")
     assert not [name for name in left if name.endswith(".part")]
-    from mlcli.runs.checkpoint_folder import CheckpointFolder
+    from mlcli.runs.checkpoint import CheckpointFolder
 
     found = CheckpointFolder(tmp_path / "left" / "run").find()
     assert found.faults == ()

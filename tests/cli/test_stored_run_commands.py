@@ -74,7 +74,7 @@ def test_a_dataset_that_is_not_there_exits_with_3(cli, tmp_path, digits_copy):
     """The run claims to be of MNIST, whose files nobody has."""
     config = digits_copy / "config.yaml"
     config.write_text(config.read_text().replace("name: digits\n  test", "name: mnist\n  test"))
-    from mlcli.runs import RunDirectory
+    from mlcli.runs.directory import RunDirectory
 
     directory = RunDirectory(digits_copy)
     directory.finish(directory.read_record())

@@ -9,7 +9,7 @@ import pytest
 
 from mlcli.config.experiment import load_experiment, named_backends
 from mlcli.config.schema import Adam, CnnModel, Lbfgs, LogisticModel, MlpModel, RmsProp
-from mlcli.workflows.plan import make_plan
+from mlcli.experiment.plan import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ENGINES = {

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from mlcli.data.idx import torchvision_datasets
 from mlcli.data.registry import DATASETS, dataset_info, dataset_source
-from mlcli.data.torchvision_import import torchvision_datasets
 from mlcli.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlcli.config.schema import Adam, CnnModel, LogisticModel, MlpModel
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.torch_engine import TorchEngine
+from mlcli.engines.torch.engine import TorchEngine
 from mlcli.models.layers import build_network
 from mlcli.models.operations import forward_flops, train_flops
 from mlcli.records import Scaling

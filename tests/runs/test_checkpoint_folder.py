@@ -7,7 +7,7 @@ import os
 import pytest
 
 from mlcli.errors import MlcliError
-from mlcli.runs.checkpoint_folder import CheckpointFolder
+from mlcli.runs.checkpoint import CheckpointFolder
 
 
 @pytest.fixture

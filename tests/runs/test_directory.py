@@ -15,7 +15,9 @@ from safetensors.numpy import load_file
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
-from mlcli.runs import RunDirectory, find_finished, find_runs, to_json
+from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_finished, find_runs
+from mlcli.text import to_json
 
 CONFIG = ExperimentConfig(name="a_name", backend="torch", seed=3)
 RECORD = RunRecord(

@@ -9,7 +9,8 @@ import pytest
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
 from mlcli.records import RunRecord
-from mlcli.runs import RunDirectory, find_run, find_runs
+from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run, find_runs
 
 CONFIG = ExperimentConfig(name="n", backend="torch")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlcli.errors import DataError
-from mlcli.runs import VerifiedFiles
+from mlcli.runs.verified import VerifiedFiles
 
 FILES = (
     "config.yaml", "environment.json", "history.csv", "log.txt", "predictions.npz", "preprocessing.json",

@@ -8,11 +8,10 @@ from typing import Any
 
 from watched import read_or_refused
 
-from mlcli.config.dump import to_yaml
-from mlcli.config.editor_schema import json_schema
+from mlcli.config.dump import json_schema, to_yaml
 from mlcli.config.experiment import load_experiment, named_backends
 from mlcli.config.schema import ExperimentConfig
-from mlcli.workflows.plan import make_plan
+from mlcli.experiment.plan import make_plan
 
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _HOSTILE = (

@@ -14,7 +14,7 @@ from watched import read_or_refused
 
 # Imported by name while a reader runs; coverage is measured of what was imported before.
 from mlcli.data import sample_arrays, sample_csv, sample_images, sample_parquet  # noqa: F401
-from mlcli.data.sample_source import open_samples
+from mlcli.predict.readers import open_samples
 from mlcli.records import Preprocessing, Scaling
 
 _FEATURES = ("sepal length", "sepal width", "petal length", "petal width")

@@ -42,7 +42,7 @@ def _fuzzing(target: str) -> Callable[[Effort], Outcome]:
 JOBS: dict[str, Callable[[Effort], Outcome]] = {
     **{f"fuzz-{target}": _fuzzing(target) for target in TARGETS},
     "starts": lambda effort: start_together(effort.n_starts),
-    "kills": lambda effort: run_tests("tests/workflows/test_kills.py", MLCLI_SOAK_KILLS=str(effort.n_kills)),
+    "kills": lambda effort: run_tests("tests/robustness/test_kills.py", MLCLI_SOAK_KILLS=str(effort.n_kills)),
 }
 
 

@@ -13,23 +13,23 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcli.compare.receipt import RunFacts, facts_of, fairness_receipt
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine
+from mlcli.experiment.plan import Plan, engine_spec, make_plan
+from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import Dataset
-from mlcli.report.runs_report import print_one_run, print_run_list
-from mlcli.runs import RunDirectory, find_finished, find_run
-from mlcli.runs.checkpoint_folder import CheckpointFolder
+from mlcli.runs.checkpoint import CheckpointFolder
+from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_finished, find_run
+from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.report import print_one_run, print_run_list
 from mlcli.timing import Stopwatch
-from mlcli.workflows.engine_spec import engine_spec
-from mlcli.workflows.epochs import EpochLoop
-from mlcli.workflows.plan import Plan, make_plan
-from mlcli.workflows.receipt import RunFacts, facts_of, fairness_receipt
-from mlcli.workflows.resume import differences, open_resumable, restore_state
-from mlcli.workflows.run_list import SORT_KEYS, RunFilter, describe_run, list_runs
-from mlcli.workflows.run_progress import RunProgress
-from mlcli.workflows.stored_run import StoredRun, open_run
-from mlcli.workflows.training_pass import PartLength
+from mlcli.train.epoch_chunks import PartLength
+from mlcli.train.epochs import EpochLoop
+from mlcli.train.resume import differences, open_resumable, restore_state
+from mlcli.train.run_progress import RunProgress
 
 INTACT = "intact"
 _FORMATS = ("table", "json", "csv", "markdown")

@@ -13,7 +13,7 @@ from pathlib import Path
 from outcome import Outcome, last_line, quiet_environment
 
 from mlcli.errors import MlcliError
-from mlcli.workflows.stored_run import open_run
+from mlcli.experiment.stored_run import open_run
 
 _COMMAND = ("train", "--backend", "sklearn", "--dataset", "iris", "--model", "logistic", "--threads", "1")
 _LONGEST_SECONDS = 900

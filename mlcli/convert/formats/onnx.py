@@ -1,0 +1,133 @@
+"""An ONNX model of standard operators, the scaling included: raw samples in, logits and probabilities out."""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcli import __version__
+from mlcli.convert.formats.contract import Export, TrainedModel, Usage
+from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
+from mlcli.records import Scaling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Old enough for every runtime of the last years: onnx 1.12 and ONNX Runtime 1.12, of 2022.
+_OPSET = 17
+_IR_VERSION = 8
+_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+
+
+class OnnxExport(Export):
+    """See the contract. The file is float32, also for a model in float64."""
+
+    def refusal(self, network: Network) -> str | None:
+        missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+        return f"{' and '.join(missing)} must be installed: pip install 'mlcli[onnx]'" if missing else None
+
+    def write(self, model: TrainedModel, path: Path) -> None:
+        import onnx
+
+        document = onnx.helper.make_model(
+            _Graph(model).finished(),
+            opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+            ir_version=_IR_VERSION,
+            producer_name="mlcli",
+            producer_version=__version__,
+        )
+        onnx.checker.check_model(document, full_check=True)
+        path.write_bytes(document.SerializeToString())
+
+    def usage(self, model: TrainedModel, path: Path) -> Usage:
+        load = f"""\
+import onnxruntime
+
+session = onnxruntime.InferenceSession({str(path)!r})
+"""
+        score = """\
+scores = session.run(["logits"], {"x": x.astype("float32")})[0]
+labels = scores.argmax(axis=1)
+"""
+        return Usage(load, score, "logits")
+
+
+class _Graph:
+    """Nodes in a row, each taking the output of the one before."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        from onnx import TensorProto, helper, numpy_helper
+
+        self._helper, self._numpy_helper, self._float = helper, numpy_helper, TensorProto.FLOAT
+        self._model = model
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._last = "x"
+        self._scale(model.scaling)
+        for index, layer in enumerate(model.network.layers):
+            self._add_layer(index, layer)
+
+    def finished(self) -> Any:
+        """The graph, with the scores named logits and their softmax named probabilities."""
+        self._add("Identity", output="logits")
+        self._add("Softmax", output="probabilities", axis=1)
+        network = self._model.network
+        scores: list[str | int | None] = ["n", network.n_classes]
+        return self._helper.make_graph(
+            self._nodes,
+            network.kind,
+            [self._helper.make_tensor_value_info("x", self._float, ["n", *network.input_shape])],
+            [self._helper.make_tensor_value_info(name, self._float, scores) for name in ("logits", "probabilities")],
+            self._constants,
+        )
+
+    def _scale(self, scaling: Scaling) -> None:
+        if scaling.shift is not None:
+            self._add("Sub", self._constant("shift", scaling.shift))
+        if scaling.scale is not None:
+            self._add("Div", self._constant("scale", np.asarray(scaling.scale)))
+
+    def _add_layer(self, index: int, layer: Layer) -> None:
+        match layer:
+            case Flatten():
+                self._add("Flatten", axis=1)
+            case Linear():
+                self._add("Gemm", *self._parameters(index), transB=1)
+            case Conv2d():
+                pad = layer.kernel_size // 2
+                self._add("Conv", *self._parameters(index), pads=[pad] * 4)
+            case MaxPool2d():
+                self._add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+            case Activation(kind="gelu"):
+                self._gelu()
+            case Activation():
+                self._add(_ACTIVATIONS[layer.kind])
+            case Dropout() | Softmax():
+                pass  # nothing is dropped in prediction, and the softmax is an output of its own
+
+    def _gelu(self) -> None:
+        """x * (1 + erf(x / sqrt(2))) / 2; the operator Gelu came with opset 20."""
+        x = self._last
+        self._add("Div", self._constant(f"root_two_{x}", np.array(math.sqrt(2))))
+        self._add("Erf")
+        self._add("Add", self._constant(f"one_{x}", np.array(1.0)))
+        self._add("Mul", x)
+        self._add("Mul", self._constant(f"half_{x}", np.array(0.5)))
+
+    def _parameters(self, index: int) -> list[str]:
+        names = (f"{index}.weight", f"{index}.bias")
+        return [self._constant(name, self._model.weights[name]) for name in names]
+
+    def _constant(self, name: str, array: NDArray[np.floating]) -> str:
+        contiguous = np.array(array, dtype=np.float32, order="C")  # also of 0-d arrays, which must stay 0-d
+        self._constants.append(self._numpy_helper.from_array(contiguous, name))
+        return name
+
+    def _add(self, operator: str, *others: str, output: str | None = None, **attributes: Any) -> None:
+        output = output or f"{operator.lower()}_{len(self._nodes)}"
+        self._nodes.append(self._helper.make_node(operator, [self._last, *others], [output], **attributes))
+        self._last = output

@@ -1,0 +1,118 @@
+"""A skops file with a LogisticRegression or an MLPClassifier, ready to predict as if scikit-learn had fitted it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcli.convert.formats.contract import Export, ScoreKind, TrainedModel, Usage
+from mlcli.convert.formats.scaling_code import scaled_code
+from mlcli.models.layers import Activation, Linear, Network
+from mlcli.records import Scaling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # (out, in) and (out,)
+
+_ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
+# What training leaves in an MLPClassifier and predicting never reads.
+_ONLY_FOR_TRAINING = (
+    "_optimizer",
+    "_random_state",
+    "_no_improvement_count",
+    "best_loss_",
+    "loss_curve_",
+    "loss_",
+    "t_",
+)
+
+
+class SklearnExport(Export):
+    """See the contract."""
+
+    def refusal(self, network: Network) -> str | None:
+        if network.kind not in ("logistic", "mlp"):
+            return f"scikit-learn has no {network.kind}; convert it to torch, keras or onnx"
+        for layer in network.layers:
+            if isinstance(layer, Activation) and layer.kind not in _ACTIVATIONS:
+                known = ", ".join(_ACTIVATIONS)
+                return f"scikit-learn has no activation {layer.kind}, but {known}; convert to torch, keras or onnx"
+        return None
+
+    def write(self, model: TrainedModel, path: Path) -> None:
+        import skops.io
+
+        layers = _linear_layers(model)
+        is_logistic = model.network.kind == "logistic"
+        skops.io.dump(_logistic_regression(*layers[0]) if is_logistic else _mlp_classifier(model.network, layers), path)
+
+    def usage(self, model: TrainedModel, path: Path) -> Usage:
+        has_logits = model.network.kind == "logistic" and model.network.n_classes > 2
+        return _usage(model.scaling, model.precision, repr(str(path)), "logits" if has_logits else "probabilities")
+
+
+def estimator_usage(
+    scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
+) -> Usage:
+    """How a fitted estimator in skops form is loaded and used. trusted: types in it that skops asks about."""
+    asked = f", trusted={list(trusted)!r}" if trusted else ""
+    return _usage(scaling, precision, f"{str(path)!r}{asked}", "probabilities" if has_probabilities else "labels")
+
+
+def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:
+    matrix = scaled_code(
+        f'x.reshape(len(x), -1).astype("{precision}")', scaling, f'np.array({{}}, dtype="{precision}")'
+    )
+    imports = "import numpy as np\nimport skops.io" if "np." in matrix else "import skops.io"
+    methods = {"logits": "decision_function", "probabilities": "predict_proba"}
+    scores = f"scores = model.{methods[kind]}(matrix)\n" if kind in methods else ""
+    return Usage(
+        load=f"{imports}\n\nmodel = skops.io.load({arguments})\n",
+        score=f"matrix = {matrix}\n{scores}labels = model.predict(matrix)\n",
+        kind=kind,
+    )
+
+
+def _linear_layers(model: TrainedModel) -> list[Parameters]:
+    """Weight and bias of every layer, of the last one with a single row for two classes.
+
+    scikit-learn predicts two classes from one score s, the difference of the two: the probability of the second
+    is 1 / (1 + exp(-s)), which is what the softmax of both scores gives.
+    """
+    positions = [index for index, layer in enumerate(model.network.layers) if isinstance(layer, Linear)]
+    layers = [(model.weights[f"{index}.weight"], model.weights[f"{index}.bias"]) for index in positions]
+    if model.network.n_classes == 2:
+        weight, bias = layers[-1]
+        layers[-1] = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    return layers
+
+
+def _logistic_regression(weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    classifier = LogisticRegression()
+    classifier.coef_, classifier.intercept_ = np.array(weight, order="C"), np.array(bias)
+    classifier.classes_ = np.arange(max(2, len(weight)))
+    classifier.n_features_in_ = weight.shape[1]
+    return classifier
+
+
+def _mlp_classifier(network: Network, layers: list[Parameters]) -> Any:
+    from sklearn.neural_network import MLPClassifier
+
+    (activation,) = {layer.kind for layer in network.layers if isinstance(layer, Activation)}
+    hidden = tuple(len(bias) for _, bias in layers[:-1])
+    classifier = MLPClassifier(hidden, activation=_ACTIVATIONS[activation])
+    classes = np.arange(network.n_classes)
+    # One step makes scikit-learn lay out all that it needs to predict; the weights are then replaced.
+    n_features = layers[0][0].shape[1]
+    classifier.partial_fit(np.zeros((len(classes), n_features), dtype=layers[0][0].dtype), classes, classes=classes)
+    classifier.coefs_ = [np.array(weight.T, order="C") for weight, _ in layers]
+    classifier.intercepts_ = [np.array(bias) for _, bias in layers]
+    for name in _ONLY_FOR_TRAINING:
+        vars(classifier).pop(name, None)
+    return classifier

@@ -1,0 +1,76 @@
+"""What the result may depend on beside the configuration: versions, machine, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mlcli import __version__
+from mlcli.experiment.threads import machine_load
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
+
+
+def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict[str, Any]:
+    """Versions of everything that computes, the machine, the git commit of the current directory, and the data."""
+    return {
+        "mlcli": __version__,
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "threads": threads,
+        "machine_load": machine_load(),
+        "git_commit": _git_commit(),
+        "dataset_fingerprint": fingerprint,
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of every package that computes; None for one that is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory this process has had resident so far; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _git_commit() -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,106 @@
+"""What is known of a run so far; it becomes the run's record, however the run ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlcli import __version__
+from mlcli.experiment.environment import peak_memory_bytes
+from mlcli.experiment.plan import Plan
+from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
+from mlcli.runs.checkpoint import Checkpoint, RunSoFar
+from mlcli.runs.directory import utc_now
+from mlcli.timing import Stopwatch
+
+_PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evaluate")
+
+
+@dataclass
+class RunProgress:
+    """Filled in as the run goes on."""
+
+    plan: Plan
+    threads: int
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    created: str = field(default_factory=lambda: utc_now().isoformat(timespec="milliseconds"))
+    device: str = ""
+    history: list[EpochRecord] = field(default_factory=list)
+    metrics: dict[str, Metrics] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    best_epoch: int | None = None
+
+    def add_note(self, text: str) -> bool:
+        """Whether it is a new one."""
+        is_new = text not in self.notes
+        if is_new:
+            self.notes.append(text)
+        return is_new
+
+    def go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Take over what the processes before have done."""
+        position, run = checkpoint.position, checkpoint.run
+        self.created = run.created
+        self.watch.add_earlier(run.total_seconds, run.seconds)
+        self.history = list(position.history)
+        self.metrics, self.best_epoch = dict(position.metrics), position.best_epoch
+        self.notes = [*run.notes, *(note for note in self.notes if note not in run.notes)]
+        self.digests = dict(run.digests) | self.digests
+
+    def so_far(self) -> RunSoFar:
+        """What a checkpoint keeps of it."""
+        watch = self.watch
+        return RunSoFar(
+            created=self.created,
+            seconds=watch.seconds_by_part,
+            total_seconds=watch.total_seconds,
+            notes=tuple(self.notes),
+            digests=dict(self.digests),
+            device=self.device,
+        )
+
+    def log_lines(self) -> list[str]:
+        """What happened, in words."""
+        return [f"note: {note}" for note in self.notes] + [
+            f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
+            for record in self.history
+        ]
+
+    def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
+        """The record of a run that ends now."""
+        plan, config = self.plan, self.plan.config
+        return RunRecord(
+            run_id=run_id,
+            name=config.name or "",
+            status=status,
+            backend=plan.backend,
+            dataset=config.dataset.name,
+            model=config.model.name,
+            seed=config.seed,
+            metrics=self.metrics,
+            timing=self._timing(),
+            epochs=len(self.history) if plan.in_passes else None,
+            best_epoch=self.best_epoch,
+            samples_per_second=_steady_rate(self.history),
+            n_parameters=plan.network.n_parameters if plan.network else None,
+            device=self.device,
+            threads=self.threads,
+            peak_memory_bytes=peak_memory_bytes(),
+            notes=tuple(self.notes),
+            digests=self.digests,
+            mlcli_version=__version__,
+            created=self.created,
+            error=error,
+        )
+
+    def _timing(self) -> Timing:
+        seconds = {f"{part}_seconds": self.watch.seconds(part) for part in _PARTS}
+        return Timing(total_seconds=self.watch.total_seconds, **seconds)
+
+
+def _steady_rate(history: list[EpochRecord]) -> float | None:
+    """Training samples a second over the epochs after the first, which pays for warming up; None without any epoch."""
+    steady = history[1:] or history
+    seconds = sum(record.seconds for record in steady)
+    n_samples = sum(record.samples_per_second * record.seconds for record in steady)
+    return n_samples / seconds if seconds else None

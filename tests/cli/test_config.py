@@ -1,0 +1,142 @@
+"""`mlcli config`, as a user sees it: what is printed where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from mlcli.cli.config import app
+from mlcli.config.experiment import load_experiment
+from mlcli.config.schema import ExperimentConfig, Sgd
+from mlcli.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def config(*arguments: str) -> Result:
+    """The outcome of `mlcli config ARGUMENTS`; errors stay in `.exception`, as the application's boundary gets them."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+def faults_of(result: Result) -> list[str]:
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.exit_code == 2
+    return list(result.exception.faults)
+
+
+def test_show_prints_yaml_that_loads_to_the_same() -> None:
+    Path("x.yaml").write_text("optimizer: {name: adam, lr: 0.5}\nbackends: {keras: {seed: 3}}\n")
+    result = config("show", "x.yaml", "--backend", "keras", "--set", "optimizer=sgd", "--set", "training.epochs=2")
+    assert result.exit_code == 0
+    Path("shown.yaml").write_text(result.stdout)
+    shown = load_experiment(Path("shown.yaml"), environ={})
+    assert (shown.backend, shown.seed, shown.training.epochs, shown.optimizer) == ("keras", 3, 2, Sgd())
+    assert config("show", "shown.yaml").stdout == result.stdout
+
+
+def test_show_without_a_file_prints_the_defaults() -> None:
+    Path("shown.yaml").write_text(config("show").stdout)
+    assert load_experiment(Path("shown.yaml"), environ={}) == ExperimentConfig(backend="torch")
+
+
+def test_show_reports_faults_instead() -> None:
+    result = config("show", "--backend", "troch")
+    assert result.stdout == ""
+    assert faults_of(result) == [
+        "--backend: backend: must be one of sklearn, torch, keras, got 'troch' (did you mean 'torch'?)"
+    ]
+
+
+def test_validate_says_ok_for_each_file_and_the_engines_it_was_checked_for() -> None:
+    paths = sorted(str(path) for path in CONFIGS.glob("*_mlp.yaml"))
+    result = config("validate", *paths)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"{CONFIGS}/digits_mlp.yaml: ok (torch, keras, sklearn)",
+        f"{CONFIGS}/fashion_mlp.yaml: ok (torch, keras, sklearn)",
+        f"{CONFIGS}/mnist_mlp.yaml: ok (torch, keras)",
+    ]
+
+
+def test_validate_reports_every_fault_of_every_file() -> None:
+    Path("a.yaml").write_text("sede: 1\nbackends:\n  torch: {seed: -1}\n  keras: {optimizer: lbgfs}\n")
+    Path("b.yaml").write_text("seed: 1\n")
+    Path("c.yaml").write_text("seed: 1\nseed: 2\n")
+    result = config("validate", "a.yaml", "b.yaml", "missing.yaml", "c.yaml")
+    assert result.stdout == "b.yaml: ok (torch)\n"
+    assert faults_of(result) == [
+        "a.yaml:1:1: sede: unknown key (did you mean 'seed'?)",
+        "a.yaml:3:17: backends.torch.seed: must be at least 0, got -1",
+        "a.yaml:4:22: backends.keras.optimizer.name: unknown optimizer 'lbgfs' (did you mean 'lbfgs'?); "
+        "known: sgd, adam, adamw, rmsprop, lbfgs",
+        "missing.yaml: no such file",
+        "c.yaml:2:1: seed: is set twice (first in line 1)",
+    ]
+
+
+def test_validate_judges_common_settings_for_each_engine() -> None:
+    Path("x.yaml").write_text("optimizer: {decay: 2, name: rmsprop}\nbackends: {torch: {optimizer: sgd}, keras: }\n")
+    assert faults_of(config("validate", "x.yaml")) == ["x.yaml:1:20: optimizer.decay: must be less than 1, got 2"]
+
+
+def test_validate_says_what_an_engine_cannot_do() -> None:
+    Path("x.yaml").write_text("optimizer: rmsprop\nbackends: {torch: , sklearn: }\n")
+    (fault,) = faults_of(config("validate", "x.yaml"))
+    assert fault.startswith("x.yaml: backend sklearn: optimizer rmsprop cannot train mlp on scikit-learn")
+    Path("x.yaml").write_text("dataset: fashoin\n")
+    (fault,) = faults_of(config("validate", "x.yaml"))
+    assert fault.startswith("x.yaml: backend torch: unknown dataset 'fashoin' (did you mean 'fashion'?)")
+
+
+def test_validate_does_not_look_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("x.yaml").write_text("seed: 1\n")
+    monkeypatch.setenv("MLCLI_SEED", "nonsense")
+    assert config("validate", "x.yaml").exit_code == 0
+    assert faults_of(config("show", "x.yaml")) == ["MLCLI_SEED: seed: must be a whole number, got 'nonsense'"]
+
+
+def test_validate_reads_a_pipe_for_every_engine() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"backends: {torch: , sklearn: {seed: -1}}\n")
+    os.close(writing)
+    (fault,) = faults_of(config("validate", f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert fault == f"/dev/fd/{reading}:1:37: backends.sklearn.seed: must be at least 0, got -1"
+
+
+def test_validate_wants_a_file() -> None:
+    assert config("validate").exit_code == 2
+
+
+def test_schema_prints_one_json_document() -> None:
+    result = config("schema")
+    assert result.exit_code == 0
+    assert set(ExperimentConfig.model_fields) < set(json.loads(result.stdout)["properties"])
+
+
+def test_names_with_escapes_reach_no_terminal() -> None:
+    name = "\x1b[31m.yaml"
+    Path(name).write_text("seed: 1\n")
+    assert config("validate", name).stdout == "\\x1b[31m.yaml: ok (torch)\n"
+
+
+def test_help_needs_neither_pydantic_nor_yaml() -> None:
+    code = (
+        "import sys; from mlcli.cli import config; "
+        "print([name for name in ('pydantic', 'yaml', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert isinstance(app, typer.Typer)

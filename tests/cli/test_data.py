@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mlcli.cli.data import app
+from mlcli.errors import DataError, UsageError
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def json_rows(result: Result) -> list[dict[str, object]]:
+    assert result.exception is None, result.exception
+    return json.loads(result.stdout)["rows"]
+
+
+def copy_raw(image_data_dir: Path, folder: Path) -> Path:
+    """A data directory with the Fashion-MNIST files and nothing prepared."""
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (image_data_dir / "FashionMNIST" / "raw").iterdir():
+        (raw / path.name).write_bytes(path.read_bytes())
+    return raw
+
+
+def test_list_shows_shapes_counts_and_where(tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in json_rows(run("list", "--data-dir", tmp_path, "--format", "json"))}
+    assert list(rows) == ["iris", "digits", "mnist", "fashion"]
+    assert rows["iris"]["state"] == "embedded"
+    assert rows["fashion"] == {
+        "name": "fashion",
+        "title": "Fashion-MNIST (Xiao et al., arXiv:1708.07747)",
+        "kind": "image",
+        "shape": "1x28x28",
+        "classes": 10,
+        "train_samples": 60000,
+        "test_samples": 10000,
+        "state": "absent",
+        "path": None,
+    }
+
+
+@pytest.mark.parametrize("output_format", ["table", "markdown"])
+def test_list_for_people(tmp_path: Path, output_format: str) -> None:
+    result = run("list", "--data-dir", tmp_path, "--format", output_format)
+    assert result.exit_code == 0
+    assert "60,000" in result.stdout
+    assert "Fashion-MNIST (Xiao et al., arXiv:1708.07747)" in result.stdout
+
+
+def test_list_as_csv(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(StringIO(run("list", "--data-dir", tmp_path, "--format", "csv").stdout)))
+    assert [(row["name"], row["train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fetch", "fasion"], "did you mean 'fashion'"),
+        (["verify", "nmist"], "did you mean 'mnist'"),
+        (["list", "--format", "jsn"], "did you mean 'json'"),
+        (["fetch", "mnist", "--from", "file:///tmp"], "is not an http or https address"),
+        (["fetch", "mnist", "--from", "no-such-folder"], "neither a folder"),
+    ],
+)
+def test_wrong_words_are_usage_errors(arguments: list[str], message: str) -> None:
+    error = run(*arguments).exception
+    assert isinstance(error, UsageError)
+    assert message in str(error)
+
+
+def test_embedded_data_needs_no_fetching_and_verifies() -> None:
+    (row,) = json_rows(run("fetch", "iris", "--format", "json"))
+    assert (row["fetched_files"], row["path"]) == (0, "embedded in scikit-learn")
+    (row,) = json_rows(run("verify", "iris", "--format", "json"))
+    assert row["state"] == "ok"
+
+
+def test_absent_data_is_an_error_only_when_it_is_named(tmp_path: Path) -> None:
+    rows = json_rows(run("verify", "--data-dir", tmp_path, "--format", "json"))
+    assert [(row["name"], row["state"]) for row in rows] == [
+        ("iris", "ok"),
+        ("digits", "ok"),
+        ("mnist", "absent"),
+        ("fashion", "absent"),
+    ]
+    result = run("verify", "fashion", "--data-dir", tmp_path)
+    assert "absent" in result.stdout
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception).splitlines() == [
+        "fashion is not there",
+        "bring in what is altered or missing: mlcli data fetch fashion",
+    ]
+
+
+@pytest.mark.images
+def test_fetch_from_a_folder_then_verify_then_notice_an_alteration(image_data_dir: Path, tmp_path: Path) -> None:
+    at = ["--data-dir", tmp_path, "--format", "json"]
+    result = run("fetch", "fashion", "--from", image_data_dir, *at)
+    (row,) = json_rows(result)
+    assert (row["fetched_files"], row["files_already_there"]) == (4, 0)
+    assert "fetching" in result.stderr
+    states = {row["name"]: row["state"] for row in json_rows(run("list", *at))}
+    assert (states["fashion"], states["mnist"]) == ("prepared", "absent")
+    assert {row["state"] for row in json_rows(run("verify", "fashion", *at))} == {"ok"}
+
+    labels = tmp_path / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:-1])
+    result = run("verify", *at)
+    assert [row["path"] for row in json.loads(result.stdout)["rows"] if row["state"] == "altered"] == [str(labels)]
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception).startswith(f"{labels} has 29514 bytes instead of 29515\n")
+
+    (row,) = json_rows(run("fetch", "fashion", "--from", image_data_dir, *at))
+    assert (row["fetched_files"], row["files_already_there"]) == (1, 3)
+    assert run("verify", "fashion", *at).exit_code == 0
+
+
+@pytest.mark.images
+def test_verify_names_a_missing_file_of_a_set_that_cannot_be_loaded(image_data_dir: Path, tmp_path: Path) -> None:
+    raw = copy_raw(image_data_dir, tmp_path)
+    (raw / "t10k-labels-idx1-ubyte.gz").unlink()
+    result = run("verify", "--data-dir", tmp_path)
+    assert isinstance(result.exception, DataError)
+    assert f"{raw / 't10k-labels-idx1-ubyte.gz'} is missing" in str(result.exception)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mlcli.cli.data import app\n"
+        "try: app(['fetch', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'numpy', 'torch', 'sklearn', 'platformdirs', 'filelock'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--from" in result.stdout

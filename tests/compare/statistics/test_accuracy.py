@@ -1,0 +1,143 @@
+"""The accuracy verdict: right about simulated runs as often as promised, and right about cases known by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
+from mlcli.compare.statistics.verdicts import accuracy_verdicts
+
+N_REPEATS = 200
+
+
+def _words(rng, simulate, n_seeds, n_samples, accuracies, **options):
+    differences = [
+        accuracy_difference(*simulate(rng, n_seeds, n_samples, accuracies, **options)) for _ in range(N_REPEATS)
+    ]
+    return [accuracy_verdicts([difference])[0].word for difference in differences]
+
+
+def _share(words, *wanted):
+    return sum(word in wanted for word in words) / len(words)
+
+
+@pytest.mark.parametrize(("n_seeds", "n_samples", "accuracy"), [(5, 10_000, 0.88), (3, 359, 0.97)])
+def test_one_configuration_under_two_names_is_rarely_called_different(simulate, n_seeds, n_samples, accuracy):
+    rng = np.random.default_rng(1)
+    words = _words(rng, simulate, n_seeds, n_samples, (accuracy, accuracy), same_config=True)
+    assert _share(words, "higher", "lower") <= 0.05
+
+
+def test_variants_that_err_on_other_samples_but_equally_often_are_rarely_called_different(simulate):
+    words = _words(np.random.default_rng(2), simulate, 5, 2_000, (0.88, 0.88), same_config=False)
+    assert _share(words, "higher", "lower") <= 0.05
+
+
+def test_a_true_difference_of_one_point_is_found(simulate):
+    words = _words(np.random.default_rng(3), simulate, 5, 10_000, (0.89, 0.88), same_config=False)
+    assert _share(words, "higher") >= 0.9
+
+
+def test_six_equal_variants_are_rarely_called_different_in_any_pair(simulate):
+    rng = np.random.default_rng(4)
+    n_wrong, n_repeats = 0, 100
+    for _ in range(n_repeats):
+        runs = simulate(rng, 3, 500, (0.9,) * 6, same_config=False)
+        differences = [accuracy_difference(runs[i], runs[j]) for i in range(6) for j in range(i)]
+        n_wrong += any(verdict.word in ("higher", "lower") for verdict in accuracy_verdicts(differences))
+    assert n_wrong / n_repeats <= 0.05
+
+
+def test_the_interval_holds_the_true_difference_at_least_as_often_as_it_says(simulate):
+    rng = np.random.default_rng(5)
+    differences = [
+        accuracy_difference(*simulate(rng, 4, 1_000, (0.9, 0.85), same_config=False)) for _ in range(N_REPEATS)
+    ]
+    n_held = sum(difference.low <= 0.05 <= difference.high for difference in differences)
+    assert n_held / N_REPEATS >= 0.95
+
+
+def test_the_variance_is_that_of_two_crossed_factors():
+    """Against the sums of squares written out."""
+    rng = np.random.default_rng(6)
+    first, second = rng.random((4, 50)) < 0.8, rng.random((4, 50)) < 0.7
+    difference = accuracy_difference(first, second)
+    d = first.astype(float) - second
+    rows, columns, mean = d.mean(1), d.mean(0), d.mean()
+    of_seeds = 50 * sum((row - mean) ** 2 for row in rows) / 3
+    of_samples = 4 * sum((column - mean) ** 2 for column in columns) / 49
+    rest = sum((d[s, i] - rows[s] - columns[i] + mean) ** 2 for s in range(4) for i in range(50)) / (3 * 49)
+    variance = (max(of_seeds, rest) + max(of_samples - rest, 0)) / 200
+    assert difference.seed_variance / 4 + difference.sample_variance == pytest.approx(variance)
+
+
+def test_runs_that_agree_on_every_sample_are_a_tie():
+    correct = np.random.default_rng(7).random((3, 100)) < 0.9
+    difference = accuracy_difference(correct, correct)
+    assert (difference.mean, difference.low, difference.high) == (0, 0, 0)
+    assert accuracy_verdicts([difference])[0].word == "tie"
+
+
+def test_four_samples_of_thirty_are_no_proof():
+    """A solver without randomness gives the same answers with every seed; McNemar's exact p for 4 to 0 is 0.125."""
+    reference = np.ones((5, 30), dtype=bool)
+    worse = reference.copy()
+    worse[:, :4] = False
+    verdict = accuracy_verdicts([accuracy_difference(worse, reference)])[0]
+    assert verdict.word == "too few"
+    assert verdict.corrected_p > 0.1
+    assert verdict.n_needed is None  # more seeds would bring the same answers
+
+
+def test_ten_samples_of_thirty_are():
+    reference = np.ones((5, 30), dtype=bool)
+    worse = reference.copy()
+    worse[:, :10] = False
+    assert accuracy_verdicts([accuracy_difference(worse, reference)])[0].word == "lower"
+
+
+def test_with_the_number_of_seeds_it_asks_for_the_same_measurements_tell():
+    """Seeds vary by half a point around a difference of 0.3: two of them say nothing, repeated often enough they do."""
+    rng = np.random.default_rng(8)
+    reference = rng.random((2, 4_000)) < 0.9
+    better = reference.copy()
+    for row, n in zip(better, (4, 40), strict=True):
+        row[np.flatnonzero(~row)[:n]] = True
+    difference = accuracy_difference(better, reference)
+    verdict = accuracy_verdicts([difference])[0]
+    assert verdict.word == "too few"
+    n = verdict.n_needed
+    assert n is not None
+    assert n > 2
+    again = accuracy_difference(*(np.concatenate([runs] * math.ceil(n / 2)) for runs in (better, reference)))
+    assert accuracy_verdicts([again])[0].word != "too few"
+
+
+def test_one_seed_says_nothing_of_others():
+    correct = np.random.default_rng(9).random((1, 1_000)) < 0.9
+    verdict = accuracy_verdicts([accuracy_difference(correct, ~correct)])[0]
+    assert (verdict.word, verdict.corrected_p) == ("too few", None)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (4, 0), (10, 3), (200, 260), (3, 3)])
+def test_mcnemar_is_the_exact_binomial_test(only_first, only_second):
+    from scipy.stats import binomtest
+
+    n = only_first + only_second
+    first = np.array([True] * only_first + [False] * only_second + [True] * 5)
+    second = np.array([False] * only_first + [True] * only_second + [True] * 5)
+    expected = binomtest(only_first, n).pvalue if n else 1.0
+    assert mcnemar_p(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_different_alone_is_not_among_twenty():
+    reference = np.ones((5, 100), dtype=bool)
+    worse = reference.copy()
+    worse[:, :7] = False
+    difference = accuracy_difference(worse, reference)
+    assert 0.01 < difference.p_value < 0.05
+    assert accuracy_verdicts([difference])[0].word == "lower"
+    assert accuracy_verdicts([difference] * 20)[0].word == "too few"

@@ -1,0 +1,275 @@
+"""What is read from a YAML file, and what is refused before the schema sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from mlcli.config import source_text
+from mlcli.config.experiment import load_experiment
+from mlcli.config.nodes import plain_scalar
+from mlcli.config.schema import EstimatorModel, ExperimentConfig
+from mlcli.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E+3", 1000.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-2.5e2", -250.0),
+        ("012", 12),
+        ("-7", -7),
+        ("60_000", 60_000),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+        ("yes", "yes"),
+        ("off", "off"),
+        ("190:20:30", "190:20:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("1__0", "1__0"),
+        ("1.5.2", "1.5.2"),
+        ("0b1", "0b1"),
+        ("nan", "nan"),
+        ("١٢", "١٢"),
+    ],
+)
+def test_plain_scalars_mean_what_people_expect(text: str, value: object) -> None:
+    found = plain_scalar(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("text", [".inf", "-.Inf", ".nan", "1e999", "9223372036854775808", "9" * 100_000])
+def test_numbers_that_cannot_be_held_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"finite|too large"):
+        plain_scalar(text)
+
+
+def parameters(config: ExperimentConfig) -> dict[str, object]:
+    assert isinstance(config.model, EstimatorModel)
+    return config.model.parameters
+
+
+def test_quotes_anchors_and_merge_keys(load) -> None:
+    config = load(
+        "model:\n  name: estimator\n  estimator: RandomForestClassifier\n  parameters:\n"
+        '    a: "1e-3"\n    b: &b {x: 1, y: 2}\n    c: {<<: *b, y: 3}\n    d: [*b]\n    e: {0: 1.5}\n'
+        "    f: {<<: [{x: 8}, *b]}\n"
+    )
+    assert parameters(config) == {
+        "a": "1e-3",
+        "b": {"x": 1, "y": 2},
+        "c": {"x": 1, "y": 3},
+        "d": ({"x": 1, "y": 2},),
+        "e": {0: 1.5},
+        "f": {"x": 8, "y": 2},
+    }
+
+
+def test_a_byte_order_mark_is_no_fault(load) -> None:
+    assert load("\ufeffseed: 5\n").seed == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "x.yaml:1:1: is empty; write settings as `key: value` lines"),
+        ("# only a comment\n", "x.yaml:1:1: is empty; write settings as `key: value` lines"),
+        ("- seed\n", "x.yaml:1:1: must hold settings as `key: value` lines, not a list"),
+        ("seed\n", "x.yaml:1:1: must hold settings as `key: value` lines, not 'seed'"),
+        (b"# caf\xc3\xa9\nname: caf\xe9\n", "x.yaml:2:10: is not UTF-8 (byte 0xe9); save it as UTF-8"),
+        ("seed: 1\n".encode("utf-16"), "x.yaml:1:1: is UTF-16; save it as UTF-8"),
+        ("seed: 1\nname: \x1b[31m\n", "x.yaml:2:7: the character \\x1b is not allowed here"),
+        ("seed: 1\x00\n", "x.yaml:1:8: the character \\x00 is not allowed here"),
+        ("training:\n\tepochs: 5\n", "x.yaml:2:1: a tab cannot indent YAML; use spaces"),
+        ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; one file is one experiment"),
+        ("seed: 1\nname: a\nseed: 2\n", "x.yaml:3:1: seed: is set twice (first in line 1)"),
+        ("optimizer: {lr: 1, lr: 2}\n", "x.yaml:1:20: optimizer.lr: is set twice (first in line 1)"),
+        ("seed: !!int 3\n", "x.yaml:1:7: seed: the tag !!int is not allowed; only plain values are"),
+        ("seed: !secret 3\n", "x.yaml:1:7: seed: the tag !secret is not allowed; only plain values are"),
+        ("seed: *a\n", "x.yaml:1:7: the alias *a has no anchor before it"),
+        ("dataset: &a {name: *a}\n", "x.yaml:1:20: the alias *a contains itself"),
+        ("seed: .inf\n", "x.yaml:1:7: seed: numbers must be finite, got '.inf'"),
+        ("optimizer: {lr: 1e999}\n", "x.yaml:1:17: optimizer.lr: numbers must be finite, got '1e999'"),
+        ("true: 1\n", "x.yaml:1:1: a key must be a name, got true"),
+        ("? [a, b]\n: 1\n", "x.yaml:1:3: a key must be a name, got a list"),
+        ("<<: 3\n", "x.yaml:1:5: <<: needs a mapping or a list of mappings, got 3"),
+        ("%TAG ! tag:a,b:\n---\nseed: 3\n", "x.yaml:1:1: the directive %TAG is not allowed; only plain values are"),
+        ("seed: 3\n...\r%TAG ! a\n---\n", "x.yaml:3:1: the directive %TAG is not allowed; only plain values are"),
+    ],
+)
+def test_each_unreadable_file_has_one_fault_with_its_place(faults, text: str | bytes, fault: str) -> None:
+    assert faults(text) == [fault]
+
+
+@pytest.mark.parametrize("text", ["# first\nname: @x\n", "# first\nname: a: b\n", "seed: 1\nname: [\n"])
+def test_broken_yaml_is_one_fault_with_the_place(faults, text: str) -> None:
+    (line,) = faults(text)
+    assert re.match(r"x\.yaml:[23]:\d+: is not valid YAML: \w", line)
+
+
+def test_python_tags_are_refused_and_nothing_is_executed(faults, tmp_path: Path) -> None:
+    target = tmp_path / "executed"
+    lines = faults(f"name: !!python/object/apply:os.mkdir [{target}]\n")
+    assert any("the tag !!python/object/apply:os.mkdir is not allowed" in line for line in lines)
+    assert not target.exists()
+
+
+def peak_bytes_of_refusal(path: Path) -> tuple[int, str]:
+    """Memory that Python took at most while refusing a file, and the message."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError) as error:
+            load_experiment(path, environ={})
+        return tracemalloc.get_traced_memory()[1], str(error.value)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "huge.yaml"
+    path.write_bytes(b"seed: 1\n")
+    os.truncate(path, 50_000_000)
+    peak, message = peak_bytes_of_refusal(path)
+    assert message == f"{path}: is larger than 1 MB, which no experiment needs; is it the right file?"
+    assert peak < 1_000_000
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^/dev/zero: is larger than 1 MB"):
+        load_experiment(Path("/dev/zero"), environ={})
+
+
+def test_an_alias_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(lines))
+    peak, message = peak_bytes_of_refusal(path)
+    assert "4:45: holds more than 10000 values, aliases expanded" in message
+    assert peak < 5_000_000
+
+
+def test_a_merge_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
+    keys = ", ".join(f"k{n}: 1" for n in range(99))
+    path = tmp_path / "bomb.yaml"
+    path.write_text(f"a: &a {{{keys}}}\nb: {{<<: [{', '.join(['*a'] * 200)}]}}\n")
+    assert "holds more than 10000 values" in peak_bytes_of_refusal(path)[1]
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 1000 + "]" * 1000, "{a: " * 1000, "- " * 1000, "[" * 900_000])
+def test_deep_nesting_is_refused(faults, text: str) -> None:
+    (line,) = faults(text)
+    assert line.endswith("is nested more than 32 levels deep")
+
+
+def test_aliases_cannot_hide_depth(faults) -> None:
+    lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 40))]
+    assert faults("\n".join(lines)) == ["x.yaml:32:12: is nested more than 32 levels deep"]
+
+
+def test_terminal_escapes_never_reach_a_message(faults) -> None:
+    text = '"\\e]0;title\\a": 1\nname: "\\e[31m\\u202Ered\\n"\nmodel: "\\e[2J"\ndataset: {scaling: "\\x9b1m"}\n'
+    assert len(faults(text)) == 4  # the fixture asserts that every line is printable
+
+
+def test_long_values_are_shortened(faults) -> None:
+    (line,) = faults(f"seed: {'x' * 900_000}\n")
+    assert line == f"x.yaml:1:7: seed: must be a whole number, got '{'x' * 57}...'"
+
+
+def test_a_hundred_faults_are_shown_and_the_others_counted(faults) -> None:
+    lines = faults("".join(f"key{n}: 1\n" for n in range(1000)))
+    assert len(lines) == 101
+    assert lines[0].startswith("x.yaml:1:1: key0: unknown key")
+    assert lines[-1] == "... and 900 more faults"
+
+
+def test_a_missing_file_names_the_one_beside_it_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "digits_mlp.yaml").write_text("seed: 1\n")
+    with pytest.raises(ConfigError) as error:
+        load_experiment(tmp_path / "digit_mlp.yaml", environ={})
+    assert str(error.value) == (f"{tmp_path}/digit_mlp.yaml: no such file (did you mean '{tmp_path}/digits_mlp.yaml'?)")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".", "is a directory; name a YAML file in it"),
+        ("a\0b", "cannot be read: embedded null byte"),
+        ("\x1b[31m.yaml", "no such file"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("\udcff.yaml", "no such file"),
+    ],
+)
+def test_paths_that_are_no_files(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(tmp_path / name, environ={})
+    assert str(error.value).endswith(f": {reason}")
+    assert str(error.value).isprintable()
+
+
+def test_a_version_and_text_that_looks_like_a_directive_are_no_fault(load) -> None:
+    text = '%YAML 1.1\n---\nmodel: {name: estimator, estimator: SVC, parameters: {a: "%TAG", b: " %TAG a"}}\n'
+    assert parameters(load(text)) == {"a": "%TAG", "b": " %TAG a"}
+
+
+def loaded_from_pipe(content: bytes, *, is_closed: bool = True) -> ExperimentConfig:
+    """What `mlcli train <(command)` reads: a pipe that has a name."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        time.sleep(0.05)  # so that the reader is there first
+        os.write(writing, content)
+        if is_closed:
+            os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return load_experiment(Path(f"/dev/fd/{reading}"), environ={})
+    finally:
+        writer.join()
+        os.close(reading)
+        if not is_closed:
+            os.close(writing)
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    assert loaded_from_pipe(b"seed: 6\n").seed == 6
+
+
+def test_a_pipe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+    with pytest.raises(ConfigError, match=r"fd/\d+: cannot be read: it is no plain file, and .* did not come in 0.1 s"):
+        loaded_from_pipe(b"seed: 6\n", is_closed=False)
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "x.yaml")
+    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is no plain file"):
+        load_experiment(tmp_path / "x.yaml", environ={})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("seed: 1\n")
+    path.chmod(0)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        load_experiment(path, environ={})

@@ -1,0 +1,55 @@
+"""One thread setting, and threads that sleep where other work wants the cores."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mlcli.experiment import threads
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    for name in (*threads._VARIABLES, "OPENBLAS_THREAD_TIMEOUT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def load(monkeypatch, value):
+    monkeypatch.setattr(os, "getloadavg", lambda: (value, 0.0, 0.0))
+
+
+def test_every_library_is_told_the_same_number(monkeypatch):
+    load(monkeypatch, 0.0)
+    threads.set_thread_environment(3)
+    assert {os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
+
+
+def test_idle_threads_spin_on_an_idle_machine_and_sleep_on_a_busy_one(monkeypatch):
+    load(monkeypatch, 0.1)
+    threads.set_thread_environment(2)
+    assert "OMP_WAIT_POLICY" not in os.environ
+    load(monkeypatch, os.cpu_count() + 1.0)
+    threads.set_thread_environment(2)
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+
+
+def test_what_the_user_says_of_waiting_holds(monkeypatch):
+    load(monkeypatch, os.cpu_count() + 1.0)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    threads.set_thread_environment(2)
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", None), ("200000 100000", 2), ("50000 100000", 1), ("", None)]
+)
+def test_a_container_quota_counts_in_whole_cores(text, cores, tmp_path):
+    (tmp_path / "cpu.max").write_text(text)
+    assert threads._quota(tmp_path / "cpu.max") == cores
+    assert threads._quota(tmp_path / "absent") is None
+
+
+def test_there_is_at_least_one_core():
+    assert 1 <= threads.available_cores() <= os.cpu_count()

@@ -1,0 +1,164 @@
+"""Samples from .csv and .parquet files."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcli.errors import DataError, UsageError
+from mlcli.predict import csv_reader as sample_csv
+from mlcli.predict import parquet_reader as sample_parquet
+from mlcli.predict.readers import open_samples
+from mlcli.records import Preprocessing, Scaling
+
+TABLE = Preprocessing("table", (3,), ("a", "b"), ("height", "width", "depth (cm)"), None, Scaling("none"))
+PIXELS = Preprocessing("image", (1, 2, 2), ("a", "b"), (), (0.0, 255.0), Scaling("unit", scale=255.0))
+ROWS = np.array([[1.5, 2, 0.1], [3, 4e-7, 1 / 3], [5, 6, 7], [8, 9, 10]])
+
+
+@pytest.fixture(autouse=True)
+def _two_rows_at_a_time(monkeypatch):
+    monkeypatch.setattr(sample_csv, "rows_per_batch", lambda expected: 2)
+    monkeypatch.setattr(sample_parquet, "rows_per_batch", lambda expected: 2)
+
+
+def read(path, expected=TABLE):
+    return np.concatenate([batch.x for batch in open_samples(path, expected).batches()])
+
+
+def written(tmp_path, text):
+    path = tmp_path / "x.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def as_csv(frame):
+    return frame.to_csv(index=False)
+
+
+FRAME = pd.DataFrame(ROWS, columns=TABLE.feature_names)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_columns_are_found_by_name(tmp_path, order):
+    shuffled = FRAME[[TABLE.feature_names[i] for i in order]]
+    np.testing.assert_allclose(read(written(tmp_path, as_csv(shuffled))), ROWS, rtol=1e-15)
+    shuffled.to_parquet(tmp_path / "x.parquet")
+    assert np.array_equal(read(tmp_path / "x.parquet"), ROWS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffheight,width,depth (cm)\n1,2,3\n",  # as Excel writes it
+        "height, width, depth (cm)\n1, 2, 3\n",
+        '"height","width","depth (cm)"\r\n1,2,3\r\n',
+        "\nheight,width,depth (cm)\n\n1,2,3",
+        "height,width,depth (cm)\n1.0,2e0,+3\n",
+    ],
+)
+def test_the_same_table_in_other_writings(tmp_path, text):
+    assert np.array_equal(read(written(tmp_path, text)), [[1, 2, 3]])
+
+
+def test_missing_and_extra_columns_are_named_with_what_was_expected(tmp_path):
+    path = written(tmp_path, "height,length\n1,2\n")
+    with pytest.raises(DataError) as caught:
+        open_samples(path, TABLE)
+    assert "missing: 'width', 'depth (cm)'" in str(caught.value)
+    assert "not expected: 'length'" in str(caught.value)
+    assert "expected height, width, depth (cm)" in str(caught.value)
+    FRAME.assign(species="x").to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="not expected: 'species'"):
+        open_samples(tmp_path / "x.parquet", TABLE)
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    with pytest.raises(DataError, match="'width' is there twice"):
+        open_samples(written(tmp_path, "height,width,width,depth (cm)\n1,2,2,3\n"), TABLE)
+
+
+@pytest.mark.parametrize("cell", ["six", "1_000", "0x10", "True", "2020-01-01", "1;5"])
+def test_text_where_a_number_belongs_is_named_with_its_row_and_column(tmp_path, cell):
+    frame = FRAME.astype(object)
+    frame.loc[2, "width"] = cell
+    with pytest.raises(DataError, match=rf"sample 2 \(from 0\), column 'width': '{cell}' is not a number"):
+        read(written(tmp_path, as_csv(frame)))
+
+
+def test_truth_values_are_no_numbers(tmp_path):
+    with pytest.raises(DataError, match=r"sample 0 \(from 0\), column 'width': 'True' is not a number"):
+        read(written(tmp_path, "height,width,depth (cm)\n1,True,3\n4,False,6\n"))
+
+
+def test_a_cell_without_a_number(tmp_path):
+    frame = FRAME.copy()
+    frame.loc[3, "depth (cm)"] = np.nan
+    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)': there is no number"):
+        read(written(tmp_path, as_csv(frame)))
+    frame.to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)'"):
+        read(tmp_path / "x.parquet")
+
+
+def test_an_infinite_number(tmp_path):
+    with pytest.raises(DataError, match=r"sample 0 \(from 0\), column 'width': inf"):
+        read(written(tmp_path, "height,width,depth (cm)\n1,inf,3\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("height,width,depth (cm)\n", "there are no samples"),
+        ("height,width,depth (cm)\n1,2,3,4\n", "a row has more cells"),
+        ("height,width,depth (cm)\n1,2,3\n1,2,3,4\n", "Expected 3 fields"),
+        ("height,width,depth (cm)\n1,2\n", "there is no number"),
+        (b"\xff\xfe\x00", "not a table"),
+        ('height,width,depth (cm)\n1,2,"3\n', "not a table"),
+    ],
+)
+def test_files_that_are_no_such_table(tmp_path, text, words):
+    with pytest.raises(DataError, match=words):
+        read(written(tmp_path, text))
+
+
+def test_pixels_need_no_header(tmp_path):
+    expected = np.arange(12).reshape(3, 1, 2, 2)
+    rows = "0,1,2,3\n4,5,6,7\n8,9,10,11\n"
+    assert np.array_equal(read(written(tmp_path, rows), PIXELS), expected)
+    assert np.array_equal(read(written(tmp_path, "p0,p1,p2,p3\n" + rows), PIXELS), expected)
+    assert np.array_equal(read(written(tmp_path, "p,p,p,p\n" + rows), PIXELS), expected)
+    pd.DataFrame(expected.reshape(3, 4), columns=list("abcd")).to_parquet(tmp_path / "x.parquet")
+    assert np.array_equal(read(tmp_path / "x.parquet", PIXELS), expected)
+
+
+def test_a_column_too_many_for_pixels(tmp_path):
+    with pytest.raises(DataError, match="5 columns, expected 4, one for each pixel of 2 x 2"):
+        open_samples(written(tmp_path, "label,0,1,2,3\n7,0,1,2,3\n"), PIXELS)
+
+
+def test_text_in_a_parquet_column(tmp_path):
+    FRAME.assign(width="a").to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="column 'width' holds .*string, expected numbers"):
+        open_samples(tmp_path / "x.parquet", TABLE)
+
+
+def test_a_parquet_file_that_is_something_else(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 or not")
+    with pytest.raises(DataError, match="not a Parquet file that can be read"):
+        open_samples(tmp_path / "x.parquet", TABLE)
+    FRAME.head(0).to_parquet(tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="there are no samples"):
+        open_samples(tmp_path / "none.parquet", TABLE)
+
+
+def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
+    FRAME.to_parquet(tmp_path / "x.parquet")
+    monkeypatch.setattr(sample_parquet, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'mlcli\[parquet\]'"):
+        open_samples(tmp_path / "x.parquet", TABLE)
+    assert "pyarrow" in sys.modules  # it is installed here; only the question was answered otherwise

@@ -1,0 +1,178 @@
+"""A run from a stranger, and everything that can be done with it: what the tests of hostile artifacts stand on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlcli.batch_bench.messages import SubjectSpec
+from mlcli.batch_bench.placement import place
+from mlcli.batch_bench.source import BenchSource
+from mlcli.compare.comparison import compare_runs
+from mlcli.compare.receipt import facts_of, fairness_receipt
+from mlcli.compare.receipt_report import print_receipt
+from mlcli.compare.report import print_comparison
+from mlcli.compare.tables import TableOptions
+from mlcli.config.experiment import load_experiment
+from mlcli.convert.convert import ConversionRequest, convert
+from mlcli.errors import DataError, UsageError
+from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.experiment.initial_weights import read_start
+from mlcli.experiment.plan import make_plan
+from mlcli.experiment.stored_run import open_run
+from mlcli.predict.predict import PredictionRequest, predict
+from mlcli.rendering.console import print_notes
+from mlcli.runs.find import find_run
+from mlcli.runs.listing import RunFilter, describe_run, list_runs
+from mlcli.runs.report import print_one_run, print_run_list
+
+SOURCE = "20260101T000000Z_iris"
+
+
+def opened(run):
+    return open_run(str(run), run.parent)
+
+
+def lists(run, scratch, formats):
+    found = list_runs(run.parent, RunFilter())
+    for output_format in formats:
+        print_run_list({r.reference: (r.record, r.directory) for r in found.runs}, "runs", output_format)
+    print_notes(found.faults)
+    if found.faults:
+        raise DataError("\n".join(found.faults))
+
+
+def shows(run, scratch, formats):
+    directory = find_run(str(run), run.parent)
+    record, history = describe_run(directory), directory.read_history()
+    for output_format in formats:
+        print_one_run(record, directory.path, history, output_format)
+
+
+def evaluates(run, scratch, formats):
+    evaluate(opened(run), EvaluationRequest(threads=1))
+
+
+def predicts(run, scratch, formats):
+    request = PredictionRequest(scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
+    predict(opened(run), request, lambda n_done, n_samples: None)
+
+
+def converts(run, scratch, formats):
+    convert(opened(run), ConversionRequest("sklearn", scratch / "model.skops", force=True))
+
+
+def compares(run, scratch, formats):
+    others = [str(run.parent / SOURCE), str(run)]
+    comparison = compare_runs(others, run.parent, allow_different_data=True)
+    for output_format in formats:
+        print_comparison(comparison, output_format, TableOptions())
+
+
+def makes_a_receipt(run, scratch, formats):
+    receipt = fairness_receipt([facts_of(opened(run))] * 2)
+    for output_format in formats:
+        print_receipt(receipt, output_format)
+
+
+def starts_from_it(run, scratch, formats):
+    flags = {"backend": "torch", "dataset.name": "iris", "model.name": "logistic", "init_from.run": str(run)}
+    read_start(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
+
+
+def benches(run, scratch, formats):
+    flags = {"--dataset": ("dataset.name", None)}
+    plans, path = BenchSource(str(run), None, flags, [], None, None, None).plans(run.parent)
+    for plan in plans.values():
+        place(SubjectSpec(plan.config.model_dump_json(), str(path), 1, None, False, False, None, True))
+
+
+# By what a person would call it; all but the first two open the run and verify its files.
+USES = {
+    "list": lists,
+    "show": shows,
+    "evaluate": evaluates,
+    "predict": predicts,
+    "convert": converts,
+    "compare": compares,
+    "receipt": makes_a_receipt,
+    "train": starts_from_it,
+    "bench": benches,
+}
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A run directory beside a good one; `outside`: a folder that is nobody's business; `scratch`: to write to."""
+
+    path: Path
+    outside: Path
+    scratch: Path
+    formats: tuple[str, ...] = ("table",)
+
+    @property
+    def canary(self) -> Path:
+        """What is there only if something was executed."""
+        return self.path.parent.parent / "canary"
+
+    def edit(self, name, change):
+        """Change a JSON file."""
+        document = json.loads((self.path / name).read_text())
+        change(document)
+        (self.path / name).write_text(json.dumps(document))
+
+    def remake_manifest(self):
+        """Let the manifest vouch for whatever is there."""
+        names = [name for name in sorted(os.listdir(self.path)) if name not in ("manifest.json", "metrics.json")]
+        files = [self.path / name for name in names if (self.path / name).is_file()]
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        (self.path / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))
+
+    def refuses(self, use):
+        """Whether a use is refused, with a message of one to three lines that a terminal only shows."""
+        try:
+            USES[use](self.path, self.scratch, self.formats)
+        except (DataError, UsageError) as error:
+            lines = str(error).splitlines()
+        else:
+            return False
+        assert all(line.isprintable() for line in lines)
+        assert use == "list" or 1 <= len(lines) <= 3
+        assert max(map(len, lines)) < 1500
+        return True
+
+    def tried(self, refusing, *, vouched=True):
+        """Every use. Those of `refusing` refuse the run, nothing appears that was not there, nothing changes.
+
+        vouched: with a manifest that was made again.
+        """
+        if vouched:
+            self.remake_manifest()
+        before = self._surroundings()
+        refused = {use for use in USES if self.refuses(use)}
+        assert self._surroundings() == before
+        assert not self.canary.exists()
+        assert refused >= set(refusing), f"not refused by {set(refusing) - refused}"
+
+    def _surroundings(self):
+        outside = {path: path.read_bytes() if path.is_file() else None for path in self.outside.rglob("*")}
+        return outside, sorted(os.listdir(self.canary.parent)), sorted(os.listdir(self.path.parent))
+
+
+@pytest.fixture
+def victim(stored_runs, iris_run, tmp_path, monkeypatch):
+    for name in (SOURCE, "victim"):
+        shutil.copytree(stored_runs / SOURCE, tmp_path / "runs" / name)
+    for name in ("outside", "scratch"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "outside" / "secret").write_text("TOP SECRET")
+    np.save(tmp_path / "scratch" / "x.npy", iris_run.load_dataset().test.x)
+    monkeypatch.chdir(tmp_path)
+    return Victim(tmp_path / "runs" / "victim", tmp_path / "outside", tmp_path / "scratch")

@@ -1,0 +1,146 @@
+"""Real processes, really killed: no checkpoint is ever damaged, and the end has the bits of the undisturbed run.
+
+After every kill the newest checkpoint must be whole, twenty times in all. MLCLI_SOAK_KILLS in the environment asks for
+more.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mlcli.runs.checkpoint import CheckpointFolder
+
+N_KILLS_EACH = 5
+N_KILLS = int(os.environ.get("MLCLI_SOAK_KILLS", "20")) - 3 * N_KILLS_EACH
+N_EPOCHS = 40
+EVERY_STEP = ("--checkpoint-every", "1steps")
+SETTINGS = {
+    "dataset.validation": "0.2", "optimizer": "sgd", "optimizer.momentum": "0.9", "schedule": "cosine",
+    "training.early_stopping.patience": "1000", "training.batch_size": "64", "runtime.threads": "1",
+}  # fmt: skip
+
+
+def command(backend: str, path: Path, n_epochs: int, *more: str) -> list[str]:
+    settings = SETTINGS | ({} if backend == "sklearn" else {"model.dropout": "0.2"})
+    words = ["train", "--backend", backend, "--dataset", "digits", "--epochs", str(n_epochs), "--out", str(path)]
+    return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")), *more]
+
+
+def mlcli(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlcli", *arguments, "--quiet"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def checkpoints(path: Path) -> set[str]:
+    return {file.name for file in (path / "checkpoint").glob("*.safetensors")}
+
+
+def kill_at_random(process: subprocess.Popen[str], path: Path, rng: random.Random) -> int:
+    """Kill a while after the process has made a checkpoint of its own; the step of the one that is found then."""
+    before = checkpoints(path)
+    while process.poll() is None and checkpoints(path) <= before:
+        time.sleep(0.005)
+    time.sleep(rng.uniform(0, 0.2))
+    assert process.poll() is None, f"it was over before it could be killed: {process.communicate()}"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    found = CheckpointFolder(path).find()
+    assert found.faults == ()
+    assert found.checkpoint is not None
+    return found.checkpoint.position.step
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def history(path: Path) -> list[dict[str, str]]:
+    with (path / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: value for name, value in row.items() if "second" not in name} for row in rows]
+
+
+def assert_same_run(left: Path, right: Path) -> None:
+    weights = [load_file(path / "weights.safetensors") for path in (left, right)]
+    for name, array in weights[1].items():
+        np.testing.assert_array_equal(weights[0][name], array)
+    assert (left / "predictions.npz").read_bytes() == (right / "predictions.npz").read_bytes()
+    assert history(left) == history(right)
+    records = [json.loads((path / "metrics.json").read_text()) for path in (left, right)]
+    for name in ("metrics", "digests", "epochs", "best_epoch"):
+        assert records[0][name] == records[1][name], name
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
+def test_killed_five_times_it_ends_with_the_bits_of_the_undisturbed_run(backend, tmp_path):
+    rng, run, undisturbed = random.Random(backend), tmp_path / "run", tmp_path / "undisturbed"
+    process = mlcli(command(backend, run, N_EPOCHS, *EVERY_STEP))
+    for n_left in reversed(range(N_KILLS_EACH)):
+        kill_at_random(process, run, rng)
+        process = mlcli(["train", "--resume", str(run), *(EVERY_STEP if n_left else ())])
+    finish(process)
+    finish(mlcli(command(backend, undisturbed, N_EPOCHS)))
+    assert_same_run(run, undisturbed)
+
+
+def test_no_kill_while_most_of_the_time_goes_into_writing_leaves_a_damaged_checkpoint(tmp_path):
+    rng, run, last_step = random.Random(0), tmp_path / "run", 0
+    process = mlcli(command("sklearn", run, 100_000, "--set", "model.hidden=[1024]", *EVERY_STEP))
+    for _ in range(N_KILLS):
+        step = kill_at_random(process, run, rng)
+        assert step > last_step
+        last_step = step
+        process = mlcli(["train", "--resume", str(run), *EVERY_STEP])
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_process_that_would_resume_a_run_is_refused_and_told_the_first(tmp_path):
+    run = tmp_path / "run"
+    first = mlcli(command("sklearn", run, 100_000, "--checkpoint-every", "1epoch"))
+    while first.poll() is None and not checkpoints(run):
+        time.sleep(0.01)
+    second = mlcli(["train", "--resume", str(run)])
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"is held by process {first.pid}" in errors
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+
+
+def test_fifty_processes_that_start_together_have_fifty_directories(tmp_path):
+    start = tmp_path / "start"
+    code = (
+        "import pathlib, sys, time\n"
+        "from mlcli.config.schema import ExperimentConfig\n"
+        "from mlcli.runs.directory import RunDirectory\n"
+        "runs, start = map(pathlib.Path, sys.argv[1:])\n"
+        "config = ExperimentConfig(name='same', backend='torch')\n"
+        "print('ready', flush=True)\n"
+        "while not start.exists(): time.sleep(0.001)\n"
+        "print(RunDirectory.create(config, runs).path)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "runs"), str(start)]
+    processes = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(50)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    start.touch()
+    made = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert len(set(made)) == 50
+    assert {str(path) for path in (tmp_path / "runs").iterdir()} == set(made)

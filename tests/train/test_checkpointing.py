@@ -1,0 +1,127 @@
+"""When a checkpoint is due."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlcli.errors import DivergedError, UsageError
+from mlcli.records import EngineState, EpochRecord
+from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
+from mlcli.train import checkpointing
+from mlcli.train.checkpointing import Checkpointer, CheckpointEvery, parse_checkpoint_every
+
+EPOCH = EpochRecord(1, 0.1, 0.3, 0.9, None, None, 1.0, 7.0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "n"),
+    [
+        ("500steps", "steps", 500),
+        ("1 step", "steps", 1),
+        ("60s", "seconds", 60),
+        ("10min", "seconds", 600),
+        ("2h", "seconds", 7200),
+        ("1epoch", "epochs", 1),
+        ("3epochs", "epochs", 3),
+        ("auto", "auto", 1),
+        ("never", "never", 1),
+    ],
+)
+def test_what_is_meant(text, unit, n):
+    assert parse_checkpoint_every(text) == CheckpointEvery(unit, n)
+
+
+@pytest.mark.parametrize("text", ["", "500", "0s", "-1s", "1.5epochs", "often", "5 parsecs", "1e3steps", "٣steps"])
+def test_anything_else_is_refused_with_what_there_is(text):
+    with pytest.raises(UsageError, match="500steps, 1epoch, 60s; or auto, or never"):
+        parse_checkpoint_every(text)
+
+
+class Folder:
+    """Writing takes as long as it is told."""
+
+    def __init__(self, clock) -> None:
+        self.clock, self.steps, self.cost_seconds = clock, [], 0.0
+
+    def write(self, checkpoint) -> None:
+        self.steps.append(checkpoint.position.step)
+        self.clock.now += self.cost_seconds
+
+
+class Clock:
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(checkpointing, "time", clock)
+    return clock
+
+
+class Run:
+    """A run whose steps take a second each, ten to an epoch."""
+
+    def __init__(self, every, clock, cost_seconds=0.0, weights=(1.0, 2.0)) -> None:
+        self.clock, self.folder, self.position = clock, Folder(clock), Position()
+        self.folder.cost_seconds, self.weights = cost_seconds, np.array(weights)
+        self.checkpointer = Checkpointer(self.folder, parse_checkpoint_every(every), self.make)
+
+    def make(self):
+        run = RunSoFar("", {}, 0.0, (), {}, "cpu")
+        return Checkpoint(self.position, np.empty(0), {"1.bias": self.weights}, EngineState(), None, run)
+
+    def steps(self, n):
+        for step in range(1, n + 1):
+            self.clock.now += 1.0
+            is_end = step % 10 == 0
+            history = (*self.position.history, EPOCH) if is_end else self.position.history
+            self.position = Position(step=step, history=history)
+            self.checkpointer.offer(self.position, at_epoch_end=is_end)
+        return self.folder.steps
+
+
+def test_by_steps_epochs_and_seconds(clock):
+    assert Run("4steps", clock).steps(13) == [4, 8, 12]
+    assert Run("2epochs", clock).steps(45) == [20, 40]
+    assert Run("15s", clock).steps(35) == [15, 30]
+    assert Run("never", clock).steps(100) == []
+
+
+def test_auto_is_at_ends_of_epochs_while_that_costs_little(clock):
+    assert Run("auto", clock).steps(30) == [10, 20, 30]
+    assert Run("auto", clock, cost_seconds=0.05).steps(35) == [10, 20, 30]
+
+
+def test_auto_never_costs_more_than_one_percent(clock):
+    taken = Run("auto", clock, cost_seconds=1.0).steps(1000)
+    assert 5 <= len(taken) <= 10
+
+
+def test_auto_is_every_minute_within_long_epochs(clock):
+    run = Run("auto", clock)
+    for step in range(1, 200):
+        clock.now += 1.0
+        run.position = Position(step=step)
+        run.checkpointer.offer(run.position, at_epoch_end=False)
+    assert run.folder.steps == [60, 120, 180]
+
+
+def test_the_same_position_is_written_once(clock):
+    run = Run("never", clock)
+    run.steps(3)
+    run.checkpointer.write(run.position)
+    run.checkpointer.write(run.position)
+    assert run.folder.steps == [3]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_never_kept(clock, value):
+    run = Run("1steps", clock, weights=(1.0, value))
+    with pytest.raises(DivergedError, match=r"weight 1\.bias is no longer finite after step 1"):
+        run.steps(1)
+    assert run.folder.steps == []

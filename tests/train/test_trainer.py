@@ -1,0 +1,217 @@
+"""Training end to end, in this process, on data that ships with scikit-learn."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mlcli.config.experiment import load_experiment
+from mlcli.config.schema import ExperimentConfig
+from mlcli.errors import DivergedError, MlcliError, UsageError
+from mlcli.experiment.plan import make_plan
+from mlcli.runs.directory import RunDirectory
+from mlcli.train.trainer import Places, train
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BACKENDS = ("sklearn", "torch", "keras")
+
+
+class Recorder:
+    """An observer that remembers; fail_at raises in that epoch."""
+
+    def __init__(self, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        self.epochs, self.notes, self.stages = [], [], []
+        self._fail_at, self._error = fail_at, error
+
+    def on_stage(self, text):
+        self.stages.append(text)
+
+    def on_slow_step(self, text):
+        self.stages.append(text)
+
+    def on_epoch(self, record, n_epochs):
+        self.epochs.append(record)
+        if record.epoch == self._fail_at:
+            raise self._error
+
+    def on_note(self, text):
+        self.notes.append(text)
+
+
+def run(tmp_path, *, observer=None, if_needed=False, out=None, **settings):
+    plan = make_plan(ExperimentConfig.model_validate(settings))
+    return train(plan, Places(tmp_path, out), 1, observer or Recorder(), if_needed=if_needed)
+
+
+def small(backend, **training):
+    return {
+        "backend": backend,
+        "model": {"name": "mlp", "hidden": (32,)},
+        "training": {"epochs": 3, **training},
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_leaves_everything_behind(backend, tmp_path):
+    observer = Recorder()
+    result = run(tmp_path, observer=observer, dataset={"validation": 0.1}, **small(backend))
+    directory = result.directory
+    assert {path.name for path in directory.iterdir()} >= {
+        "config.yaml", "environment.json", "history.csv", "metrics.json", "predictions.npz", "weights.safetensors",
+        "log.txt", "manifest.json",
+    }  # fmt: skip
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["status"] == "finished"
+    assert metrics["schema_version"] == 1
+    assert set(metrics["metrics"]) == {"train", "validation", "test"}
+    with (directory / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["train_loss"]) for row in rows] == [record.train_loss for record in observer.epochs]
+    predictions = np.load(directory / "predictions.npz")
+    assert (predictions["labels"] == predictions["y"]).mean() == metrics["metrics"]["test"]["accuracy"]
+    timing = metrics["timing"]
+    parts = sum(value for name, value in timing.items() if name != "total_seconds")
+    assert 0 < parts <= timing["total_seconds"]
+    assert RunDirectory(directory).read_record() == result.record
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(backend, tmp_path):
+    first, second, other = (run(tmp_path, seed=seed, **small(backend)) for seed in (1, 1, 2))
+    weights = [load_file(result.directory / "weights.safetensors") for result in (first, second, other)]
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
+    assert first.record.metrics == second.record.metrics
+    assert first.record.digests == second.record.digests
+    assert not np.array_equal(weights[0]["1.weight"], weights[2]["1.weight"])
+
+
+def test_the_engines_start_from_the_same_weights_and_meet_the_same_batches(tmp_path):
+    digests = [run(tmp_path, **small(backend)).record.digests for backend in BACKENDS]
+    for name in ("initial_weights", "batch_order", "dataset", "split"):
+        assert len({digest[name] for digest in digests}) == 1, name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_digits_mlp_reaches_its_accuracy_on_every_engine(backend, tmp_path):
+    plan = make_plan(load_experiment(CONFIGS / "digits_mlp.yaml", flags={"backend": backend}))
+    assert train(plan, Places(tmp_path), 1, Recorder()).record.metrics["test"].accuracy >= 0.96
+
+
+def test_iris_scored_on_its_own_samples_gets_146_of_150(tmp_path):
+    observer = Recorder()
+    plan = make_plan(load_experiment(CONFIGS / "iris_logistic.yaml", flags={"backend": "sklearn"}))
+    result = train(plan, Places(tmp_path), 1, observer)
+    metrics = result.record.metrics["test"]
+    assert round(metrics.accuracy * metrics.n_samples) == 146
+    assert metrics.n_samples == 150
+    assert any("training data" in note for note in observer.notes)
+
+
+def test_a_written_config_runs_again_to_the_same_bits(tmp_path):
+    first = run(tmp_path, dataset={"name": "iris", "validation": 0.2}, seed=4, **small("torch"))
+    plan = make_plan(load_experiment(first.directory / "config.yaml"))
+    second = train(plan, Places(tmp_path), 1, Recorder())
+    assert first.record.metrics == second.record.metrics
+    assert first.record.digests == second.record.digests
+
+
+def test_an_estimator_is_fitted_in_one_call_and_kept_without_pickle(tmp_path):
+    import skops.io
+
+    model = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": {"n_estimators": 20}}
+    result = run(tmp_path, backend="sklearn", model=model)
+    assert result.record.epochs is None
+    assert result.record.metrics["test"].accuracy > 0.9
+    data = (result.directory / "estimator.skops").read_bytes()
+    assert skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data)).n_estimators == 20
+
+
+def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path):
+    stopping = {"patience": 2, "monitor": "validation_accuracy"}
+    observer = Recorder()
+    result = run(
+        tmp_path,
+        observer=observer,
+        dataset={"validation": "test", "name": "iris"},
+        optimizer={"name": "sgd", "lr": 3.0},
+        **small("torch", early_stopping=stopping) | {"training": {"epochs": 200, "early_stopping": stopping}},
+    )
+    best = max(observer.epochs, key=lambda record: record.validation_accuracy)
+    assert result.record.epochs == best.epoch + 2 < 200
+    assert result.record.best_epoch == best.epoch
+    assert result.record.metrics["test"].accuracy == best.validation_accuracy
+    assert result.record.metrics["validation"] == result.record.metrics["test"]
+    assert result.record.metrics["train"].loss == best.train_loss
+    assert any("stopped early" in note for note in result.record.notes)
+
+
+def test_a_run_that_diverges_says_so_and_is_not_finished(tmp_path):
+    with pytest.raises(DivergedError, match="learning rate"):
+        run(tmp_path, **small("torch") | {"optimizer": {"name": "sgd", "lr": 1e30}})
+    (directory,) = tmp_path.iterdir()
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["status"] == "diverged"
+    assert not (directory / "weights.safetensors").exists()
+
+
+def test_an_interrupted_run_keeps_its_history_and_is_not_finished(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, observer=Recorder(fail_at=2, error=KeyboardInterrupt()), **small("torch"))
+    (directory,) = tmp_path.iterdir()
+    assert RunDirectory(directory).read_record().status == "interrupted"
+    assert len((directory / "history.csv").read_text().splitlines()) == 3
+
+
+def test_an_identical_finished_run_is_reported_not_repeated(tmp_path):
+    settings = small("torch")
+    first = run(tmp_path, **settings)
+    again = run(tmp_path, if_needed=True, name="another_name", **settings)
+    assert again.is_reused
+    assert again.directory == first.directory
+    assert again.record == first.record
+    assert not run(tmp_path, if_needed=True, seed=9, **settings).is_reused
+    assert not run(tmp_path, if_needed=False, **settings).is_reused
+
+
+def test_a_batch_larger_than_the_data_is_one_batch_and_said(tmp_path):
+    observer = Recorder()
+    run(tmp_path, observer=observer, dataset={"name": "iris"}, **small("torch", batch_size=1000))
+    assert any("one batch an epoch" in note for note in observer.notes)
+
+
+def test_nothing_is_left_when_the_data_is_missing(tmp_path):
+    plan = make_plan(ExperimentConfig.model_validate({"dataset": {"name": "mnist"}, "backend": "torch"}))
+    with pytest.raises(MlcliError, match="mlcli data fetch mnist"):
+        train(plan, Places(tmp_path / "runs", data_directory=tmp_path / "data", offline=True), 1, Recorder())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_run_directory_can_be_named(tmp_path):
+    result = run(tmp_path, out=tmp_path / "here", **small("torch"))
+    assert result.directory == tmp_path / "here"
+    with pytest.raises(UsageError, match="does not exist"):
+        run(tmp_path, out=tmp_path / "here", **small("torch"))
+
+
+def test_running_out_of_memory_is_told_with_a_batch_size_that_may_fit(tmp_path):
+    error = RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried")
+    with pytest.raises(MlcliError, match="--batch-size 64 may fit") as caught:
+        run(tmp_path, observer=Recorder(fail_at=1, error=error), **small("torch"))
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.images
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_an_epoch_of_fashion_mnist_already_beats_eighty_percent(backend, image_data_dir, tmp_path):
+    settings = {"backend": backend, "dataset": {"name": "fashion"}, "training": {"epochs": 1}}
+    plan = make_plan(ExperimentConfig.model_validate(settings))
+    result = train(plan, Places(tmp_path, data_directory=image_data_dir, offline=True), 2, Recorder())
+    assert result.record.metrics["test"].accuracy > 0.80
+    assert result.record.metrics["test"].n_samples == 10_000
