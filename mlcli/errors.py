@@ -2,7 +2,7 @@
 
 MlcliError                 1  something failed; the message says what, where and what to do next
 ├── UsageError             2  flags or arguments that cannot be carried out
-│   └── ConfigError        2  one or more faults in a configuration, each with its place
+│   └── ConfigError        2  one or more issues in a configuration, each with its place
 ├── DataError              3  data that is missing, truncated or altered
 ├── DivergedError          4  the loss became NaN or infinite
 ├── OutOfMemoryError       5  the device or the host ran out of memory
@@ -49,9 +49,9 @@ class UsageError(MlcliError):
 class ConfigError(UsageError):
     """Faults in a configuration, reported all at once, one line each."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
+    def __init__(self, issues: Sequence[str]) -> None:
+        self.issues = tuple(issues)
+        super().__init__("\n".join(self.issues))
 
 
 class DataError(MlcliError):

@@ -94,7 +94,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class PassResult:
+class StepResults:
     """Consecutive steps of a pass over the training split, each batch as the engine saw it before its update.
 
     batch_losses: float64 (n_steps,), nats per sample, without weight decay. batch_sizes: int64 (n_steps,), samples.

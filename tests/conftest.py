@@ -85,7 +85,7 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
     from mlcli.train.progress import QuietProgress
-    from mlcli.train.trainer import Places, train
+    from mlcli.train.trainer import RunPaths, train
 
     directory = tmp_path_factory.mktemp("stored-runs")
     forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": {"n_estimators": 10}}
@@ -101,7 +101,7 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"name": "forest", "backend": "sklearn", "dataset": {"name": "iris"}, "model": forest},
     ):
         plan = make_plan(ExperimentConfig.model_validate(settings))
-        places = Places(directory, directory / f"20260101T000000Z_{settings['name']}")
+        places = RunPaths(directory, directory / f"20260101T000000Z_{settings['name']}")
         train(plan, places, 1, QuietProgress(show_notes=False))
     return directory
 

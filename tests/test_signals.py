@@ -15,7 +15,7 @@ signals.PATIENCE_SECONDS = 0.3
 signals._ECHO_SECONDS = 0.2
 signals.install()
 
-def say(text):
+def log(text):
     print(text, flush=True)
 
 def wait(seconds):
@@ -26,7 +26,7 @@ def wait(seconds):
 try:
     {body}
 except signals.Interrupted as error:
-    say(f"{{error}}, code {{int(error.exit_code)}}")
+    log(f"{{error}}, code {{int(error.exit_code)}}")
     {after}
 """
 
@@ -40,7 +40,7 @@ def start(body, after="pass", **options):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_raised_where_the_program_is(number, code):
-    process = start("say('ready')\nwait(30)\nsay('not reached')")
+    process = start("log('ready')\nwait(30)\nlog('not reached')")
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
     assert output.endswith(f"code {code}\n")
@@ -48,20 +48,20 @@ def test_a_signal_is_raised_where_the_program_is(number, code):
 
 
 def test_a_deferred_signal_waits_for_the_check():
-    body = "with signals.deferred():\n    say('ready')\n    wait(0.2)\n    say('whole')\n    signals.check()"
+    body = "with signals.deferred():\n    log('ready')\n    wait(0.2)\n    log('whole')\n    signals.check()"
     process = start(body)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "whole\nstopped by SIGTERM, code 143\n"
 
 
 def test_a_deferred_signal_that_comes_after_the_last_check_is_raised_at_the_end():
-    process = start("with signals.deferred():\n    say('ready')\n    wait(0.2)\n    say('whole')\nsay('not reached')")
+    process = start("with signals.deferred():\n    log('ready')\n    wait(0.2)\n    log('whole')\nlog('not reached')")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "whole\nstopped by SIGTERM, code 143\n"
 
 
 def test_a_deferred_signal_does_not_wait_for_ever():
-    process = start("with signals.deferred():\n    say('ready')\n    wait(30)\n    say('not reached')")
+    process = start("with signals.deferred():\n    log('ready')\n    wait(30)\n    log('not reached')")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
 
@@ -70,7 +70,7 @@ def test_what_is_shielded_is_never_broken_off():
     body = (
         "with signals.deferred():\n"
         "    with signals.shielded():\n"
-        "        say('ready')\n        wait(1)\n        say('whole')"
+        "        log('ready')\n        wait(1)\n        log('whole')"
     )
     process = start(body)
     process.send_signal(signal.SIGTERM)
@@ -78,7 +78,7 @@ def test_what_is_shielded_is_never_broken_off():
 
 
 def test_a_second_signal_ends_the_process_at_once():
-    process = start("with signals.shielded():\n    say('ready')\n    wait(1)\n    say('first')\n    wait(60)")
+    process = start("with signals.shielded():\n    log('ready')\n    wait(1)\n    log('first')\n    wait(60)")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "first\n"
     process.send_signal(signal.SIGINT)
@@ -86,14 +86,14 @@ def test_a_second_signal_ends_the_process_at_once():
 
 
 def test_the_echo_of_a_signal_is_not_a_second_one():
-    process = start("say('ready')\nwait(30)", after="wait(1); say('tidied up')")
+    process = start("log('ready')\nwait(30)", after="wait(1); log('tidied up')")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "stopped by Ctrl-C, code 130\ntidied up\n"
 
 
 def test_a_signal_that_was_swallowed_is_raised_by_the_next_check():
-    body = "say('ready')\ntry:\n    wait(30)\nexcept BaseException:\n    pass\nsignals.check()\nsay('not reached')"
+    body = "log('ready')\ntry:\n    wait(30)\nexcept BaseException:\n    pass\nsignals.check()\nlog('not reached')"
     process = start(body)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
@@ -101,7 +101,7 @@ def test_a_signal_that_was_swallowed_is_raised_by_the_next_check():
 
 def test_what_nohup_ignores_stays_ignored():
     process = start(
-        "say('ready')\nwait(0.5)\nsay('went on')", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        "log('ready')\nwait(0.5)\nlog('went on')", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
     )
     process.send_signal(signal.SIGHUP)
     assert process.communicate(timeout=20)[0] == "went on\n"

@@ -42,7 +42,7 @@ class Placed:
     bench: Bench
     n_samples: int
     fingerprint: str
-    trains_in_passes: bool
+    is_iterative: bool
     score: Callable[[], Scores]  # of the training samples, in order
     y: NDArray[np.int64]
     notes: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class MeasuredEngine:
             device=placed.bench.device,
             n_samples=placed.n_samples,
             fingerprint=placed.fingerprint,
-            trains_in_passes=placed.trains_in_passes,
+            is_iterative=placed.is_iterative,
             clock_resolution_seconds=clock_resolution_seconds(self._clock),
             notes=placed.notes,
         )

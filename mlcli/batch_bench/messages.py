@@ -15,7 +15,7 @@ class SubjectSpec:
     config: str  # the experiment as JSON, resolved for its engine
     run: str | None  # the directory of a run whose weights are used; None: initial weights
     threads: int
-    products: Literal["tf32", "bf16"] | None
+    matmul_precision: Literal["tf32", "bf16"] | None
     compiled: bool
     include_transfer: bool
     data_directory: str | None
@@ -29,7 +29,7 @@ class Introduction:
     device: str
     n_samples: int
     fingerprint: str
-    trains_in_passes: bool
+    is_iterative: bool
     clock_resolution_seconds: float
     notes: tuple[str, ...]
 

@@ -40,7 +40,7 @@ def place(spec: SubjectSpec) -> Placed:
         bench=built.engine.bench(x, y, include_transfer=spec.include_transfer),
         n_samples=len(y),
         fingerprint=built.dataset.fingerprint,
-        trains_in_passes=plan.in_passes,
+        is_iterative=plan.is_iterative,
         score=partial(built.engine.predict, x),
         y=y,
         notes=(*built.dataset.notes, *built.notes),
@@ -71,7 +71,7 @@ def _from_run(spec: SubjectSpec, plan: Plan, run: str) -> _Built:
 
 def _engine_spec(spec: SubjectSpec, plan: Plan, dataset: Dataset) -> EngineSpec:
     base = engine_spec(plan, dataset, spec.threads)
-    return replace(base, runtime=replace(base.runtime, products=spec.products, compiled=spec.compiled))
+    return replace(base, runtime=replace(base.runtime, matmul_precision=spec.matmul_precision, compiled=spec.compiled))
 
 
 def _initial_weights(plan: Plan) -> dict[str, NDArray[np.floating]] | None:

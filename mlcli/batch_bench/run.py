@@ -69,7 +69,7 @@ def _refuse(task: BenchTask) -> None:
         n_at_most = min(plan.info.n_train or math.inf, plan.config.dataset.limit or math.inf)
         if settings.sizes and math.isfinite(n_at_most):
             fitting_sizes(settings.sizes, int(n_at_most), tile=settings.tile, is_default=task.is_default_ladder)
-    if settings.phases == ("train",) and not any(plan.in_passes for plan in task.plans.values()):
+    if settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
         raise UsageError(f"--phase train: {_why_not_trained(next(iter(task.plans.values())))}; use --phase forward")
 
 
@@ -79,7 +79,7 @@ def _runtime(task: BenchTask, plan: Plan, threads: int) -> EngineRuntime:
         device=plan.config.runtime.device,
         threads=threads,
         precision=plan.config.runtime.precision,
-        products=precision if precision in ("tf32", "bf16") else None,
+        matmul_precision=precision if precision in ("tf32", "bf16") else None,
         compiled=task.settings.compiled,
     )
 
@@ -120,7 +120,7 @@ class _Benchmark:
             config=plan.config.model_dump_json(),
             run=str(task.run.resolve()) if task.run else None,
             threads=threads,
-            products=_runtime(task, plan, threads).products,
+            matmul_precision=_runtime(task, plan, threads).matmul_precision,
             compiled=self._settings.compiled,
             include_transfer=self._settings.include_transfer,
             data_directory=str(task.data_directory.resolve()) if task.data_directory else None,
@@ -146,7 +146,9 @@ class _Benchmark:
     def _phases(self) -> list[tuple[Phase, ...]]:
         """Of each subject, what can be measured."""
         return [
-            tuple(phase for phase in self._settings.phases if phase == "forward" or self._task.plans[backend].in_passes)
+            tuple(
+                phase for phase in self._settings.phases if phase == "forward" or self._task.plans[backend].is_iterative
+            )
             for backend, _ in self._pairs
         ]
 
@@ -232,6 +234,6 @@ class _Benchmark:
             )
             for backend, threads in self._pairs
             for plan in [self._task.plans[backend]]
-            if not plan.in_passes
+            if not plan.is_iterative
             for size in sizes
         ]

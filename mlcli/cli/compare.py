@@ -175,7 +175,7 @@ def compare(
 
         require_matplotlib()
     side_by_side = SideBySide(executor, address, jobs, visible_devices(gpus and executor == "local"), gpus)
-    n_threads = settle_threads(threads, side_by_side)
+    n_threads = configure_threads(threads, side_by_side)
     # These load numpy, which must not happen before.
     from mlcli.compare.comparison import compare_runs
     from mlcli.compare.matrix import MatrixRequest
@@ -251,7 +251,7 @@ def visible_devices(are_wanted: bool) -> tuple[str, ...]:
     return visible_gpus() if are_wanted else ()
 
 
-def settle_threads(threads: int | None, side_by_side: SideBySide) -> int | None:
+def configure_threads(threads: int | None, side_by_side: SideBySide) -> int | None:
     """Threads of a cell where that is decided here: cells side by side share the cores, and tasks of Ray take one.
 
     Call it before numpy loads.

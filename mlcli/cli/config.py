@@ -61,7 +61,7 @@ def _check(path: Path) -> tuple[list[str], tuple[str, ...]]:
     try:
         backends = named_backends(path)
     except ConfigError as error:
-        return faults or list(error.faults), ()
+        return faults or list(error.issues), ()
     faults += [fault for backend in backends for fault in _faults(path, backend)]
     return list(dict.fromkeys(faults)), backends
 
@@ -76,7 +76,7 @@ def _faults(path: Path, backend: str | None) -> list[str]:
         config = load_experiment(path, flags={"backend": backend}, environ={})
         make_plan(config)
     except ConfigError as error:
-        return list(error.faults)
+        return list(error.issues)
     except UsageError as error:
         return [f"{_shown(path)}: backend {config.backend}: {'; '.join(str(error).splitlines())}"]
     return []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlcli.cli.options import DataDir, Debug, Format, Offline, RunsDir
-from mlcli.experiment.threads import settle_threads
+from mlcli.experiment.threads import configure_threads
 
 if TYPE_CHECKING:
     from mlcli.convert.records import Conversion
@@ -47,7 +47,7 @@ def convert(
 
     checked_format(output_format)
     stored = open_run(run, runs_dir or default_runs_directory())
-    n_threads = settle_threads(stored.config, threads)
+    n_threads = configure_threads(stored.config, threads)
     # These load numpy, which must not happen before.
     from mlcli.convert.convert import ConversionRequest
     from mlcli.convert.convert import convert as convert_workflow

@@ -102,7 +102,7 @@ def fetch_rows(names: list[str], source: str | None, data_dir: Path | None) -> l
 
     for name in names:
         dataset_info(name)  # refuse an unknown name before minutes of fetching
-    reports = [inventory.fetch(name, data_dir, source, say=_say) for name in names]
+    reports = [inventory.fetch(name, data_dir, source, log=_say) for name in names]
     return [
         {
             "name": report.name,

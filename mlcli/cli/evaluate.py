@@ -18,7 +18,7 @@ from mlcli.cli.options import (
     check_scores,
     parse_thresholds,
 )
-from mlcli.experiment.threads import settle_threads
+from mlcli.experiment.threads import configure_threads
 
 if TYPE_CHECKING:
     from mlcli.evaluate.evaluate import EvaluationResult
@@ -82,7 +82,7 @@ def evaluate(
 
         require_matplotlib()
     stored = open_run(run, runs_dir or default_runs_directory())
-    n_threads = settle_threads(stored.config, threads)
+    n_threads = configure_threads(stored.config, threads)
     # These load numpy, which must not happen before.
     from mlcli.evaluate.evaluate import EvaluationRequest
     from mlcli.evaluate.evaluate import evaluate as evaluate_workflow

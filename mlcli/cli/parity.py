@@ -23,7 +23,7 @@ from mlcli.cli.options import (
     Settings,
     Threads,
 )
-from mlcli.experiment.threads import settle_threads
+from mlcli.experiment.threads import configure_threads
 
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
@@ -77,7 +77,7 @@ def parity(
     }
     experiments = _experiments(names, config, flags, settings or [])
     readable = (experiment for experiment in experiments.values() if not isinstance(experiment, str))
-    n_threads = settle_threads(next(readable))
+    n_threads = configure_threads(next(readable))
     # These load numpy, which must not happen before.
     from mlcli.parity.parity import check_parity
     from mlcli.parity.report import print_parity

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, Debug, Format, RunsDir
-from mlcli.experiment.threads import settle_threads
+from mlcli.experiment.threads import configure_threads
 
 
 def predict(
@@ -55,7 +55,7 @@ def predict(
 
     checked_format(output_format)
     stored = open_run(run, runs_dir or default_runs_directory())
-    n_threads = settle_threads(stored.config, threads)
+    n_threads = configure_threads(stored.config, threads)
     # These load numpy, which must not happen before.
     from mlcli.predict.predict import PredictionRequest
     from mlcli.predict.predict import predict as predict_workflow

@@ -23,7 +23,7 @@ def receipt(
     debug: Debug = False,
 ) -> None:
     """Show what was held equal between finished runs, and what differed: data, weights, batches, settings, machine."""
-    from mlcli.compare.receipt import facts_of, fairness_receipt
+    from mlcli.compare.receipt import comparability_report, facts_of
     from mlcli.compare.receipt_report import print_receipt
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
@@ -31,4 +31,4 @@ def receipt(
 
     checked_format(output_format)
     directory = runs_dir or default_runs_directory()
-    print_receipt(fairness_receipt([facts_of(open_run(run, directory)) for run in runs]), output_format)
+    print_receipt(comparability_report([facts_of(open_run(run, directory)) for run in runs]), output_format)

@@ -31,13 +31,13 @@ from mlcli.cli.options import (
     parse_thresholds,
 )
 from mlcli.errors import UsageError
-from mlcli.experiment.threads import settle_threads
+from mlcli.experiment.threads import configure_threads
 
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import Plan
     from mlcli.train.checkpointing import CheckpointEvery
-    from mlcli.train.trainer import Places, TrainResult
+    from mlcli.train.trainer import RunPaths, TrainResult
 
 
 def train(
@@ -111,7 +111,7 @@ def train(
         typer.Option("--print-config", help="Print the resolved configuration and stop.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be run, and stop.", rich_help_panel=OUTPUT_PANEL)
+        bool, typer.Option("--dry-run", help="Log what would be run, and stop.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     output_format: Format = "table",
     fail_under: Annotated[
@@ -161,7 +161,7 @@ def train(
         result = resumed(resume, places, every, quiet=quiet, verbose=verbose)
     else:
         experiment = load_experiment(config, flags=flags, settings=settings or [])
-        n_threads = settle_threads(experiment)
+        n_threads = configure_threads(experiment)
         places = _places(runs_dir, out, data_dir, offline)
         plan = _planned(experiment, places)
         if print_config or dry_run:
@@ -174,21 +174,21 @@ def train(
     check_thresholds(thresholds, result.record)
 
 
-def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> Places:
+def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> RunPaths:
     from mlcli.runs.find import default_runs_directory
-    from mlcli.train.trainer import Places
+    from mlcli.train.trainer import RunPaths
 
-    return Places(runs_dir or default_runs_directory(), out, data_dir, offline)
+    return RunPaths(runs_dir or default_runs_directory(), out, data_dir, offline)
 
 
-def _planned(experiment: ExperimentConfig, places: Places) -> Plan:
+def _planned(experiment: ExperimentConfig, places: RunPaths) -> Plan:
     from mlcli.experiment.plan import make_plan
 
     plan = make_plan(experiment)
     if experiment.init_from:
-        from mlcli.experiment.initial_weights import settled
+        from mlcli.experiment.initial_weights import pin_initial_weights
 
-        plan = settled(plan, places.runs_directory)
+        plan = pin_initial_weights(plan, places.runs_directory)
     return plan
 
 
@@ -205,7 +205,7 @@ def _show(plan: Plan, n_threads: int, output_format: str, *, as_config: bool) ->
 
 
 def _train(
-    plan: Plan, places: Places, n_threads: int, every: CheckpointEvery, training_flags: tuple[bool, bool, bool]
+    plan: Plan, places: RunPaths, n_threads: int, every: CheckpointEvery, training_flags: tuple[bool, bool, bool]
 ) -> TrainResult:
     from mlcli.train.progress import training_progress
     from mlcli.train.trainer import train as train_workflow
@@ -231,12 +231,12 @@ def refuse_with_resume(
         )
 
 
-def resumed(run: str, places: Places, every: CheckpointEvery, *, quiet: bool, verbose: bool) -> TrainResult:
+def resumed(run: str, places: RunPaths, every: CheckpointEvery, *, quiet: bool, verbose: bool) -> TrainResult:
     """Find the run, settle its threads before any numerical library is loaded, and finish it."""
     from mlcli.train.resume import open_resumable
 
     found = open_resumable(run, places.runs_directory)
-    n_threads = settle_threads(found.config, found.threads)
+    n_threads = configure_threads(found.config, found.threads)
     from mlcli.experiment.plan import make_plan
     from mlcli.train.progress import training_progress
     from mlcli.train.trainer import resume

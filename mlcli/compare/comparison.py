@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlcli.compare.pairs import Shortfall, compare_pairs, mean_figures, worse_than
-from mlcli.compare.receipt import facts_of, fairness_receipt
+from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.records import Comparison, MatrixCost, Receipt, ReceiptRow, Variant
 from mlcli.compare.variants import GatheredRun, check_same_data, gather_runs, grouped, measure
 from mlcli.errors import UsageError, unknown_name
@@ -75,7 +75,7 @@ def _named(variants: Sequence[Variant], reference: str) -> Variant:
 
 
 def _notes(variants: Sequence[Variant]) -> list[str]:
-    """What the runs have to say, each once, with the number of runs that say it; numbers in it do not count."""
+    """What the runs have to log, each once, with the number of runs that say it; numbers in it do not count."""
     texts: dict[str, list[str]] = {}
     for variant in variants:
         for run in variant.runs:
@@ -102,7 +102,7 @@ def _receipt(variants: Sequence[Variant], stored: Mapping[str, Sequence[StoredRu
         for run in stored[variant.label]
         if not common or run.record.seed in common
     ]
-    whole = fairness_receipt([facts_of(run) for _, run in chosen])
+    whole = comparability_report([facts_of(run) for _, run in chosen])
     labels = [label for label, _ in chosen]
     rows = [ReceiptRow(row.part, row.what, _by_variant(labels, row.values)) for row in whole.rows]
     return Receipt(tuple(variant.label for variant in ran), tuple(rows))

@@ -14,7 +14,7 @@ from mlcli.config.schema import DatasetConfig, ExperimentConfig
 from mlcli.data.load import load_dataset
 from mlcli.errors import ConfigError, UsageError
 from mlcli.experiment.digests import experiment_digests
-from mlcli.experiment.initial_weights import settled
+from mlcli.experiment.initial_weights import pin_initial_weights
 from mlcli.experiment.plan import make_plan
 from mlcli.records import Dataset
 from mlcli.runs.find import default_runs_directory
@@ -123,7 +123,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 def _planned(config: ExperimentConfig, runs_directory: Path) -> tuple[ExperimentConfig, str | None]:
     try:
-        return settled(make_plan(config), runs_directory).config, None
+        return pin_initial_weights(make_plan(config), runs_directory).config, None
     except ConfigError:
         raise
     except UsageError as error:

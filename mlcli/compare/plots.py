@@ -23,11 +23,11 @@ _LINES = ("-", "--", ":", "-.")  # curves that lie upon one another can still be
 def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
     """The figures by file name, without those that the runs have nothing for."""
     ran = [variant for variant in comparison.variants if variant.runs]
-    in_passes = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
+    is_iterative = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
     figures = {}
-    if in_passes:
-        figures["learning_curves"] = _learning_curves(ran, in_passes)
-        figures["accuracy_against_time"] = _accuracy_against_time(ran, in_passes)
+    if is_iterative:
+        figures["learning_curves"] = _learning_curves(ran, is_iterative)
+        figures["accuracy_against_time"] = _accuracy_against_time(ran, is_iterative)
     if any(pair.reference == comparison.reference for pair in comparison.pairs):
         figures["differences"] = _differences(comparison)
     if len(ran) > 1 and len({run.test_digest for variant in ran for run in variant.runs}) == 1:

@@ -29,7 +29,7 @@ def facts_of(run: StoredRun) -> RunFacts:
     return RunFacts(run.record, run.config, run.preprocessing, run.files.environment())
 
 
-def fairness_receipt(runs: Sequence[RunFacts]) -> Receipt:
+def comparability_report(runs: Sequence[RunFacts]) -> Receipt:
     """A row for everything that can make two runs differ, with the value of each run.
 
     Runs are taken as they were carried out: epochs are those made, threads and device those used. UsageError for

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mlcli.config.merging import normalised, overlaid
-from mlcli.config.messages import Fault, Place, shown
+from mlcli.config.messages import ConfigIssue, SourceLocation, shown
 from mlcli.config.nodes import Node, from_plain, nested
 from mlcli.config.yaml_reader import parse_value
 from mlcli.text import escaped
@@ -26,41 +26,41 @@ _FLAGS = {
 }
 
 
-def command_line_layer(flags: Mapping[str, object], settings: Sequence[str]) -> tuple[Node, list[Fault]]:
-    """The settings of one command, and the faults in them.
+def command_line_layer(flags: Mapping[str, object], settings: Sequence[str]) -> tuple[Node, list[ConfigIssue]]:
+    """The settings of one command, and the issues in them.
 
     flags: dotted key to value; None means that the flag was not given.
     settings: what followed each `--set`; of two for the same key the later wins.
     """
-    layer = Node({}, Place("command line"))
-    faults: list[Fault] = []
+    layer = Node({}, SourceLocation("command line"))
+    issues: list[ConfigIssue] = []
     for path, value in flags.items():
         if value is not None:
             node, found = _flag(path, value)
             layer = overlaid(layer, normalised(node))
-            faults += found
+            issues += found
     for text in settings:
         setting, found = _setting(text)
         layer = overlaid(layer, normalised(setting))
-        faults += found
-    return layer, faults
+        issues += found
+    return layer, issues
 
 
-def _flag(path: str, value: object) -> tuple[Node, list[Fault]]:
-    place = Place(_FLAGS.get(path) or f"--{path.rpartition('.')[2].replace('_', '-')}")
+def _flag(path: str, value: object) -> tuple[Node, list[ConfigIssue]]:
+    place = SourceLocation(_FLAGS.get(path) or f"--{path.rpartition('.')[2].replace('_', '-')}")
     try:
         return nested(path.split("."), from_plain(value, place)), []
     except ValueError as error:
-        return Node({}, place), [Fault(place, path, f"{error}, got {shown(value)}")]
+        return Node({}, place), [ConfigIssue(place, path, f"{error}, got {shown(value)}")]
 
 
-def _setting(text: str) -> tuple[Node, list[Fault]]:
-    place = Place(f"--set {escaped(text, _MAX_SHOWN_CHARACTERS)}")
+def _setting(text: str) -> tuple[Node, list[ConfigIssue]]:
+    place = SourceLocation(f"--set {escaped(text, _MAX_SHOWN_CHARACTERS)}")
     path, equals, value = text.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys) or len(keys) > _MAX_KEYS:
-        return Node({}, place), [Fault(place, "", "must be key.path=value, e.g. --set optimizer.lr=0.01")]
+        return Node({}, place), [ConfigIssue(place, "", "must be key.path=value, e.g. --set optimizer.lr=0.01")]
     if not value.strip():
-        return Node({}, place), [Fault(place, "", "the value is missing (write null for none)")]
-    node, faults = parse_value(value, place)
-    return nested(keys, node) if node else Node({}, place), faults
+        return Node({}, place), [ConfigIssue(place, "", "the value is missing (write null for none)")]
+    node, issues = parse_value(value, place)
+    return nested(keys, node) if node else Node({}, place), issues

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlcli.config.command_line import command_line_layer
 from mlcli.config.merging import merged, read_composed
-from mlcli.config.messages import Fault, Place, config_error, key_path, shown
+from mlcli.config.messages import ConfigIssue, SourceLocation, config_error, key_path, shown
 from mlcli.config.nodes import Entry, Node, in_section, with_entry, without
 from mlcli.config.overrides import environment_layer
 from mlcli.config.schema import BACKEND_NAMES, BackendName, ExperimentConfig
@@ -40,47 +40,49 @@ def load_experiment(
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
     of its `backends`, else torch. The result names it in `backend`, and its `backends` is empty: written out, it
-    stands alone. ConfigError with every fault at once, each `place: key.path: message`.
+    stands alone. ConfigError with every issue at once, each `place: key.path: message`.
     """
-    written, faults = read_composed(path) if path is not None else (Node({}, Place("defaults")), [])
+    written, issues = read_composed(path) if path is not None else (Node({}, SourceLocation("defaults")), [])
     environment, more = environment_layer(environ)
-    faults += more
+    issues += more
     command_line, more = command_line_layer(flags or {}, settings)
-    faults += more
+    issues += more
     if written is None:
-        raise config_error(faults)
+        raise config_error(issues)
     config, more = _resolved(written, environment, command_line)
-    if config is None or faults:
-        unread = {fault.place for fault in faults}  # nothing more can be said of a value that was not understood
-        raise config_error([*faults, *(fault for fault in more if fault.place not in unread)])
+    if config is None or issues:
+        unread = {issue.place for issue in issues}  # nothing more can be said of a value that was not understood
+        raise config_error([*issues, *(issue for issue in more if issue.place not in unread)])
     return config
 
 
 def named_backends(path: Path) -> tuple[BackendName, ...]:
     """The engines that a file is for, in its own order: those under `backends`, or the one that would run."""
-    written, faults = read_composed(path)
-    if written is None or faults:
-        raise config_error(faults)
+    written, issues = read_composed(path)
+    if written is None or issues:
+        raise config_error(issues)
     return tuple(_entries(written)) or (_chosen(written),)
 
 
-def _resolved(written: Node, environment: Node, command_line: Node) -> tuple[ExperimentConfig | None, list[Fault]]:
+def _resolved(
+    written: Node, environment: Node, command_line: Node
+) -> tuple[ExperimentConfig | None, list[ConfigIssue]]:
     whole = merged(merged(written, environment), command_line)
     backend, entries = _chosen(whole), _entries(whole)
-    faults = _faults_of_backends(whole)
+    issues = _faults_of_backends(whole)
     layers = [without(layer, "backends") for layer in (written, environment, command_line)]
     for other, entry in entries.items():
-        faults += _faults_of_entry(layers[0], other, entry) if other != backend else []
+        issues += _faults_of_entry(layers[0], other, entry) if other != backend else []
     if backend in entries:
         layers.insert(1, entries[backend])
     config, more = validated(_with_backend(reduce(merged, layers), backend), backend)
-    return None if faults else config, faults + more
+    return None if issues else config, issues + more
 
 
-def _faults_of_entry(written: Node, backend: BackendName, entry: Node) -> list[Fault]:
+def _faults_of_entry(written: Node, backend: BackendName, entry: Node) -> list[ConfigIssue]:
     """What is wrong in the entry itself; the settings it lies over are judged where they are used."""
-    faults = validated(merged(written, entry), backend)[1]
-    return [fault for fault in faults if fault.path.startswith(f"backends.{backend}.")]
+    issues = validated(merged(written, entry), backend)[1]
+    return [issue for issue in issues if issue.path.startswith(f"backends.{backend}.")]
 
 
 def _with_backend(experiment: Node, backend: BackendName) -> Node:
@@ -109,27 +111,27 @@ def _entries(whole: Node) -> dict[BackendName, Node]:
     }
 
 
-def _faults_of_backends(whole: Node) -> list[Fault]:
+def _faults_of_backends(whole: Node) -> list[ConfigIssue]:
     """What the schema does not see: engines that do not exist, and keys that an engine cannot have of its own."""
     backends = whole.get("backends")
     if backends is None:
         return []
     if not isinstance(backends.content, dict):
         message = f"must be a mapping from engines to the settings that differ there, got {shown(backends.content)}"
-        return [Fault(backends.place, "backends", message)]
-    faults = []
+        return [ConfigIssue(backends.place, "backends", message)]
+    issues = []
     for key, entry in backends.content.items():
         path = key_path(("backends", key))
         if key not in BACKEND_NAMES:
-            faults.append(Fault(entry.place, path, unknown_name("backend", str(key)[:60], BACKEND_NAMES)))
+            issues.append(ConfigIssue(entry.place, path, unknown_name("backend", str(key)[:60], BACKEND_NAMES)))
         elif not isinstance(entry.node.content, dict):
-            faults.append(
-                Fault(entry.node.place, path, f"must be a mapping of settings, got {shown(entry.node.content)}")
+            issues.append(
+                ConfigIssue(entry.node.place, path, f"must be a mapping of settings, got {shown(entry.node.content)}")
             )
         for forbidden in _NOT_BY_BACKEND:
             if forbidden in entry.node.entries:
                 place = entry.node.entries[forbidden].place
-                faults.append(
-                    Fault(place, f"{path}.{forbidden}", "cannot differ by engine; it belongs at the top level")
+                issues.append(
+                    ConfigIssue(place, f"{path}.{forbidden}", "cannot differ by engine; it belongs at the top level")
                 )
-    return faults
+    return issues

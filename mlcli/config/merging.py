@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from mlcli.config.messages import Fault, UnreadableError, shown
+from mlcli.config.messages import ConfigIssue, UnreadableError, shown
 from mlcli.config.nodes import Entry, Key, Node, n_values, with_entry, without
 from mlcli.config.yaml_reader import TOO_MANY_VALUES, ValueCount, read_yaml
 from mlcli.text import escaped
@@ -106,29 +106,29 @@ MAX_FILES = 32
 MAX_CHAIN = 8
 
 
-def read_composed(path: Path) -> tuple[Node | None, list[Fault]]:
-    """The settings of a file over those of the files it extends, and every fault met in reading them.
+def read_composed(path: Path) -> tuple[Node | None, list[ConfigIssue]]:
+    """The settings of a file over those of the files it extends, and every issue met in reading them.
 
     None where one of the files cannot be read, or they extend one another in a circle.
     """
     composition = _Composition()
     try:
-        return composition.read(path, chain=()), composition.faults
+        return composition.read(path, chain=()), composition.issues
     except UnreadableError as error:
-        return None, [*composition.faults, *error.faults]
+        return None, [*composition.issues, *error.issues]
 
 
 class _Composition:
     """The files of one configuration. Each is read once, so that a diamond costs no more than a chain."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.issues: list[ConfigIssue] = []
         self._read: dict[Path, Node] = {}
         self._count = ValueCount()
 
     def read(self, path: Path, chain: tuple[Path, ...]) -> Node:
-        node, faults = read_yaml(path, self._count)
-        self.faults += faults
+        node, issues = read_yaml(path, self._count)
+        self.issues += issues
         chain = (*chain, _resolved(path))
         composed = Node({}, node.place)
         for named in self._named_files(node):
@@ -166,7 +166,7 @@ class _Composition:
         return self._read[resolved]
 
     def _stop(self, node: Node, message: str) -> NoReturn:
-        raise UnreadableError([Fault(node.place, "extends", message)])
+        raise UnreadableError([ConfigIssue(node.place, "extends", message)])
 
 
 def _resolved(path: Path) -> Path:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from mlcli.errors import ConfigError, nearest_match
 from mlcli.text import escaped
 
-MAX_FAULTS_SHOWN = 100
+MAX_ISSUES_SHOWN = 100
 _MAX_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """Where a value was written: a file with line and column (from 1), a flag, or an environment variable."""
 
     source: str
@@ -25,10 +25,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong. path is the dotted key, empty where the fault is of the whole source."""
+class ConfigIssue:
+    """One thing that is wrong. path is the dotted key, empty where the issue is of the whole source."""
 
-    place: Place
+    place: SourceLocation
     path: str
     message: str
 
@@ -39,25 +39,25 @@ class Fault:
 class UnreadableError(Exception):
     """A source that cannot be read any further. Stays within this room, where it becomes a ConfigError."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = list(faults)
-        super().__init__("\n".join(map(str, self.faults)))
+    def __init__(self, issues: Iterable[ConfigIssue]) -> None:
+        self.issues = list(issues)
+        super().__init__("\n".join(map(str, self.issues)))
 
 
-def config_error(faults: Iterable[Fault]) -> ConfigError:
-    """All faults as one error: each once, files before flags and variables, in the order of the lines."""
-    unique = list(dict.fromkeys(faults))
-    sources = {source: rank for rank, source in enumerate(dict.fromkeys(fault.place.source for fault in unique))}
-    unique.sort(key=lambda fault: _rank(fault, sources))
-    lines = [str(fault) for fault in unique[:MAX_FAULTS_SHOWN]]
-    if len(unique) > MAX_FAULTS_SHOWN:
-        lines.append(f"... and {len(unique) - MAX_FAULTS_SHOWN} more faults")
+def config_error(issues: Iterable[ConfigIssue]) -> ConfigError:
+    """All issues as one error: each once, files before flags and variables, in the order of the lines."""
+    unique = list(dict.fromkeys(issues))
+    sources = {source: rank for rank, source in enumerate(dict.fromkeys(issue.place.source for issue in unique))}
+    unique.sort(key=lambda issue: _rank(issue, sources))
+    lines = [str(issue) for issue in unique[:MAX_ISSUES_SHOWN]]
+    if len(unique) > MAX_ISSUES_SHOWN:
+        lines.append(f"... and {len(unique) - MAX_ISSUES_SHOWN} more issues")
     return ConfigError(lines)
 
 
-def _rank(fault: Fault, sources: dict[str, int]) -> tuple[bool, int, int, int, str]:
-    place = fault.place
-    return place.line == 0, sources[place.source], place.line, place.column, fault.path
+def _rank(issue: ConfigIssue, sources: dict[str, int]) -> tuple[bool, int, int, int, str]:
+    place = issue.place
+    return place.line == 0, sources[place.source], place.line, place.column, issue.path
 
 
 def shown(value: object) -> str:

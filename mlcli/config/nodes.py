@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlcli.config.messages import Place
+from mlcli.config.messages import SourceLocation
 
 Key = str | int
 
@@ -21,7 +21,7 @@ class Node:
     """
 
     content: Scalar | tuple[Node, ...] | Mapping[Key, Entry]
-    place: Place
+    place: SourceLocation
     section: str = ""
 
     @property
@@ -42,7 +42,7 @@ class Node:
 class Entry:
     """One key of a mapping: where the key stands, and its value."""
 
-    place: Place
+    place: SourceLocation
     node: Node
 
 
@@ -91,7 +91,7 @@ def nested(path: Sequence[Key], node: Node) -> Node:
     return node
 
 
-def from_plain(value: object, place: Place) -> Node:
+def from_plain(value: object, place: SourceLocation) -> Node:
     """Plain Python data as a node, all of it at one place. ValueError for what no file could hold."""
     if isinstance(value, dict):
         return Node({key: Entry(place, from_plain(item, place)) for key, item in value.items()}, place)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from mlcli.config.merging import normalised, overlaid
-from mlcli.config.messages import Fault, Place
+from mlcli.config.messages import ConfigIssue, SourceLocation
 from mlcli.config.nodes import Key, Node, nested
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import sections_of
@@ -26,26 +26,26 @@ SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime
 OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})
 
 
-def environment_layer(environ: Mapping[str, str] | None = None) -> tuple[Node, list[Fault]]:
-    """The settings in the environment (os.environ where None), and the faults in them."""
+def environment_layer(environ: Mapping[str, str] | None = None) -> tuple[Node, list[ConfigIssue]]:
+    """The settings in the environment (os.environ where None), and the issues in them."""
     environ = os.environ if environ is None else environ
-    layer = Node({}, Place("environment"))
-    faults: list[Fault] = []
+    layer = Node({}, SourceLocation("environment"))
+    issues: list[ConfigIssue] = []
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES and environ[variable].strip():
             node, found = _setting(variable, environ[variable])
-            faults += found
+            issues += found
             layer = overlaid(layer, normalised(node)) if node else layer
-    return layer, faults
+    return layer, issues
 
 
-def _setting(variable: str, text: str) -> tuple[Node | None, list[Fault]]:
-    place = Place(escaped(variable, _MAX_SHOWN_CHARACTERS))
+def _setting(variable: str, text: str) -> tuple[Node | None, list[ConfigIssue]]:
+    place = SourceLocation(escaped(variable, _MAX_SHOWN_CHARACTERS))
     path = SHORT_NAMES.get(variable) or _path(variable)
     if path[0] not in ExperimentConfig.model_fields:
-        return None, [Fault(place, "", f"unknown variable{_did_you_mean(variable)}")]
-    node, faults = parse_value(text, place)
-    return nested(path, node) if node else None, faults
+        return None, [ConfigIssue(place, "", f"unknown variable{_did_you_mean(variable)}")]
+    node, issues = parse_value(text, place)
+    return nested(path, node) if node else None, issues
 
 
 def _path(variable: str) -> tuple[Key, ...]:

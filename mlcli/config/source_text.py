@@ -10,7 +10,7 @@ import time
 from io import FileIO
 from pathlib import Path
 
-from mlcli.config.messages import Fault, Place, UnreadableError
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError
 from mlcli.errors import nearest_match
 from mlcli.text import escaped
 
@@ -27,19 +27,19 @@ _OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"
 
 def read_text(path: Path) -> str:
     """The text of a file. UnreadableError where it cannot be read, is over 1 MB, or holds anything but UTF-8 text."""
-    place = Place(escaped(str(path)))
+    place = SourceLocation(escaped(str(path)))
     try:
         content = _read_bytes(path)
     except FileNotFoundError:
-        raise UnreadableError([Fault(place, "", f"no such file{_near_file(path)}")]) from None
+        raise UnreadableError([ConfigIssue(place, "", f"no such file{_near_file(path)}")]) from None
     except IsADirectoryError:
-        raise UnreadableError([Fault(place, "", "is a directory; name a YAML file in it")]) from None
+        raise UnreadableError([ConfigIssue(place, "", "is a directory; name a YAML file in it")]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UnreadableError([Fault(place, "", f"cannot be read: {escaped(reason)}")]) from None
+        raise UnreadableError([ConfigIssue(place, "", f"cannot be read: {escaped(reason)}")]) from None
     if content is None:
         message = f"is larger than {MAX_BYTES / 1e6:.0f} MB, which no experiment needs; is it the right file?"
-        raise UnreadableError([Fault(place, "", message)])
+        raise UnreadableError([ConfigIssue(place, "", message)])
     return checked_characters(_decoded(content, place.source), place.source)
 
 
@@ -92,13 +92,13 @@ def _near_file(path: Path) -> str:
 def _decoded(content: bytes, source: str) -> str:
     for mark, encoding in _OTHER_ENCODINGS.items():
         if content.startswith(mark):
-            raise UnreadableError([Fault(Place(source, 1, 1), "", f"is {encoding}; save it as UTF-8")])
+            raise UnreadableError([ConfigIssue(SourceLocation(source, 1, 1), "", f"is {encoding}; save it as UTF-8")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = _place(source, error.object[: error.start].decode("utf-8", "replace"))
         message = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
-        raise UnreadableError([Fault(place, "", message)]) from None
+        raise UnreadableError([ConfigIssue(place, "", message)]) from None
 
 
 def checked_characters(text: str, source: str) -> str:
@@ -106,15 +106,15 @@ def checked_characters(text: str, source: str) -> str:
     found = _FORBIDDEN.search(text)
     if found:
         message = f"the character {escaped(found.group())} is not allowed here"
-        raise UnreadableError([Fault(_place(source, text[: found.start()]), "", message)])
+        raise UnreadableError([ConfigIssue(_place(source, text[: found.start()]), "", message)])
     found = _TAG_DIRECTIVE.search(text)
     if found:
         place = _place(source, text[: found.end() - len("%TAG")])
-        raise UnreadableError([Fault(place, "", "the directive %TAG is not allowed; only plain values are")])
+        raise UnreadableError([ConfigIssue(place, "", "the directive %TAG is not allowed; only plain values are")])
     return text
 
 
-def _place(source: str, before: str) -> Place:
+def _place(source: str, before: str) -> SourceLocation:
     """The place just after the text `before`."""
     lines = re.split(r"\r\n|\r|\n", before)
-    return Place(source, len(lines), len(lines[-1]) + 1)
+    return SourceLocation(source, len(lines), len(lines[-1]) + 1)

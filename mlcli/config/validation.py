@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mlcli.config.messages import Fault, Place, did_you_mean, key_path, shown
+from mlcli.config.messages import ConfigIssue, SourceLocation, did_you_mean, key_path, shown
 from mlcli.config.nodes import Entry, Key, Node, plain, plain_scalar, with_entry
 from mlcli.config.schema import ExperimentConfig, Section, default_optimizer
 from mlcli.errors import unknown_name
@@ -36,8 +36,8 @@ _EXPECTED = {
 _MAX_WORD_CHARACTERS = 60
 
 
-def validated(root: Node, backend: str) -> tuple[ExperimentConfig | None, list[Fault]]:
-    """The configuration that a mapping describes for one engine, or None and every fault in it."""
+def validated(root: Node, backend: str) -> tuple[ExperimentConfig | None, list[ConfigIssue]]:
+    """The configuration that a mapping describes for one engine, or None and every issue in it."""
     root = _with_default_names(root, backend)
     try:
         return ExperimentConfig.model_validate(plain(root)), []
@@ -45,7 +45,7 @@ def validated(root: Node, backend: str) -> tuple[ExperimentConfig | None, list[F
         return None, [_fault(root, details) for details in error.errors(include_url=False)]
 
 
-@cache  # because a file can have thousands of faults
+@cache  # because a file can have thousands of issues
 def sections_of(owner: type[Section], key: str) -> tuple[type[Section], ...]:
     """The sections that may stand under a key: none for a plain value, several where `name` chooses."""
     field = owner.model_fields.get(key)
@@ -77,7 +77,7 @@ def _with_default_name(root: Node, key: str, name: str | None) -> Node:
     return with_entry(root, key, Entry(root.entries[key].place, named))
 
 
-def _fault(root: Node, details: ErrorDetails) -> Fault:
+def _fault(root: Node, details: ErrorDetails) -> ConfigIssue:
     loc = details["loc"]
     of_key = details["type"] in ("extra_forbidden", "invalid_key")
     if loc[-1:] == ("[key]",) and any(isinstance(key, int) for key in loc[-2:]):
@@ -87,10 +87,10 @@ def _fault(root: Node, details: ErrorDetails) -> Fault:
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, "name")
     place, shown_path = _written_at(root, path, of_key=of_key)
-    return Fault(place, key_path(shown_path), _message(details, _owner(loc)))
+    return ConfigIssue(place, key_path(shown_path), _message(details, _owner(loc)))
 
 
-def _written_at(root: Node, path: Sequence[Key], *, of_key: bool) -> tuple[Place, list[Key]]:
+def _written_at(root: Node, path: Sequence[Key], *, of_key: bool) -> tuple[SourceLocation, list[Key]]:
     """Where the value (or the key) of a path was written, or its owner if it is missing; and the path as written."""
     node, place = root, root.place
     written: list[Key] = []

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from mlcli.config.messages import Fault, Place, UnreadableError, key_path, shown
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, key_path, shown
 from mlcli.config.nodes import Entry, Key, Node, checked_text, plain_scalar
 from mlcli.config.source_text import checked_characters, read_text
 from mlcli.text import escaped
@@ -37,34 +37,36 @@ class ValueCount:
         return self.n_values > MAX_VALUES
 
 
-def read_yaml(path: Path, count: ValueCount | None = None) -> tuple[Node, list[Fault]]:
-    """The mapping in a file, and the faults that did not prevent reading the rest (duplicate keys, tags).
+def read_yaml(path: Path, count: ValueCount | None = None) -> tuple[Node, list[ConfigIssue]]:
+    """The mapping in a file, and the issues that did not prevent reading the rest (duplicate keys, tags).
 
     count: goes on from the files read before, if any. UnreadableError where the file cannot be read at all.
     """
     source = escaped(str(path))
-    node, faults = parse_yaml(read_text(path), lambda mark: Place(source, mark.line + 1, mark.column + 1), count)
-    start = Place(source, 1, 1)
+    node, issues = parse_yaml(
+        read_text(path), lambda mark: SourceLocation(source, mark.line + 1, mark.column + 1), count
+    )
+    start = SourceLocation(source, 1, 1)
     if node is None or node.content is None:
-        raise UnreadableError([*faults, Fault(start, "", "is empty; write settings as `key: value` lines")])
+        raise UnreadableError([*issues, ConfigIssue(start, "", "is empty; write settings as `key: value` lines")])
     if not isinstance(node.content, dict):
         message = f"must hold settings as `key: value` lines, not {shown(node.content)}"
-        raise UnreadableError([*faults, Fault(node.place, "", message)])
-    return node, faults
+        raise UnreadableError([*issues, ConfigIssue(node.place, "", message)])
+    return node, issues
 
 
-def parse_value(text: str, place: Place) -> tuple[Node | None, list[Fault]]:
+def parse_value(text: str, place: SourceLocation) -> tuple[Node | None, list[ConfigIssue]]:
     """A value given outside a file (`--set`, environment), all of it at one place; None where it cannot be read."""
     try:
-        node, faults = parse_yaml(checked_characters(text, place.source), lambda _: place)
+        node, issues = parse_yaml(checked_characters(text, place.source), lambda _: place)
     except UnreadableError as error:
-        return None, [Fault(place, "", fault.message) for fault in error.faults]
-    return node or Node(None, place), faults
+        return None, [ConfigIssue(place, "", issue.message) for issue in error.issues]
+    return node or Node(None, place), issues
 
 
 def parse_yaml(
-    text: str, place_of: Callable[[Any], Place], count: ValueCount | None = None
-) -> tuple[Node | None, list[Fault]]:
+    text: str, place_of: Callable[[Any], SourceLocation], count: ValueCount | None = None
+) -> tuple[Node | None, list[ConfigIssue]]:
     """The single document in `text`, None where there is none. place_of turns PyYAML's marks into places."""
     composer = _Composer(place_of, count or ValueCount())
     try:
@@ -73,9 +75,9 @@ def parse_yaml(
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = place_of(mark)
-        composer.faults.append(Fault(place, "", _syntax_message(error, text, mark)))
-        raise UnreadableError(composer.faults) from None
-    return composer.root, composer.faults
+        composer.issues.append(ConfigIssue(place, "", _syntax_message(error, text, mark)))
+        raise UnreadableError(composer.issues) from None
+    return composer.root, composer.issues
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
@@ -90,7 +92,7 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
 class _Open:
     """A list or mapping whose end has not been met. A mapping's items are keys and values in turn."""
 
-    place: Place
+    place: SourceLocation
     anchor: str | None
     is_mapping: bool
     items: list[Node] = field(default_factory=list)
@@ -101,9 +103,9 @@ class _Open:
 class _Composer:
     """Turns events into nodes without recursion, and stops at the first sign of an attack."""
 
-    def __init__(self, place_of: Callable[[Any], Place], count: ValueCount) -> None:
+    def __init__(self, place_of: Callable[[Any], SourceLocation], count: ValueCount) -> None:
         self.root: Node | None = None
-        self.faults: list[Fault] = []
+        self.issues: list[ConfigIssue] = []
         self._place_of = place_of
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}  # node, values in it, levels in it
@@ -133,7 +135,7 @@ class _Composer:
             node = Node(self._mapping(closed.items) if closed.is_mapping else tuple(closed.items), closed.place)
             self._add(node, closed.anchor, closed.n_values, closed.height + 1)
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Node:
+    def _scalar(self, event: yaml.ScalarEvent, place: SourceLocation) -> Node:
         is_plain = event.implicit[0]
         try:
             return Node(plain_scalar(event.value) if is_plain else checked_text(event.value), place)
@@ -152,7 +154,7 @@ class _Composer:
         parent.n_values += n_values
         parent.height = max(parent.height, height)
 
-    def _add_alias(self, event: yaml.AliasEvent, place: Place) -> None:
+    def _add_alias(self, event: yaml.AliasEvent, place: SourceLocation) -> None:
         name = event.anchor or ""
         if any(container.anchor == name for container in self._open):
             self._stop(place, f"the alias *{escaped(name, 60)} contains itself")
@@ -189,16 +191,16 @@ class _Composer:
                 self._fault(source.place, f"needs a mapping or a list of mappings, got {shown(source.content)}", "<<")
         return merged
 
-    def _check_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
+    def _check_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: SourceLocation) -> None:
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
             self._fault(place, f"the tag {escaped(tag, 60)} is not allowed; only plain values are")
 
-    def _check_depth(self, depth: int, place: Place) -> None:
+    def _check_depth(self, depth: int, place: SourceLocation) -> None:
         if depth > MAX_DEPTH:
             self._stop(place, f"is nested more than {MAX_DEPTH} levels deep")
 
-    def _count(self, n_values: int, place: Place) -> None:
+    def _count(self, n_values: int, place: SourceLocation) -> None:
         if self._counted.is_too_high_with(n_values):
             self._stop(place, TOO_MANY_VALUES)
 
@@ -213,9 +215,9 @@ class _Composer:
                 path.append(key if isinstance(key, str | int) else "?")
         return path
 
-    def _fault(self, place: Place, message: str, *below: Key) -> None:
-        self.faults.append(Fault(place, key_path([*self._path(), *below]), message))
+    def _fault(self, place: SourceLocation, message: str, *below: Key) -> None:
+        self.issues.append(ConfigIssue(place, key_path([*self._path(), *below]), message))
 
-    def _stop(self, place: Place, message: str) -> NoReturn:
-        self.faults.append(Fault(place, "", message))
-        raise UnreadableError(self.faults)
+    def _stop(self, place: SourceLocation, message: str) -> NoReturn:
+        self.issues.append(ConfigIssue(place, "", message))
+        raise UnreadableError(self.issues)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlcli.data.fingerprint import fingerprint
-from mlcli.data.source import FetchReport, FileCheck, Presence, Say, SourceData, VerifyReport
+from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData, VerifyReport
 from mlcli.errors import DataError
 from mlcli.records import Split
 
@@ -35,7 +35,7 @@ class EmbeddedSource:
     read_table: Callable[[], NDArray[np.float64]]  # (n, features + 1), the class in the last column
     dtype: str  # of the features as they are handed on
 
-    def read(self, data_dir: Path, *, offline: bool, say: Say) -> SourceData:
+    def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """All samples in the order of the file; data_dir and offline play no part."""
         table = self.read_table()
         n_features = int(np.prod(self.info.input_shape))
@@ -49,14 +49,14 @@ class EmbeddedSource:
         """Always there."""
         return Presence("embedded", None)
 
-    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, say: Say) -> FetchReport:
+    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, log: Log) -> FetchReport:
         """Nothing to do."""
         return FetchReport(self.info.name, n_fetched=0, n_present=0, path=None)
 
     def verify(self, data_dir: Path) -> VerifyReport:
         """Whether the installed file can be read; scikit-learn gives no checksum to hold it against."""
         try:
-            digest = self.read(data_dir, offline=True, say=lambda _: None).fingerprint
+            digest = self.read(data_dir, offline=True, log=lambda _: None).fingerprint
         except DataError as error:
             check = FileCheck(_package_folder(), "altered", str(error).splitlines()[0])
             return VerifyReport(self.info.name, (check,), usable=False)

@@ -11,12 +11,12 @@ from pathlib import Path
 from mlcli.data.directory import make_folder, unwritable
 from mlcli.data.download import TransferError, download
 from mlcli.data.raw_files import RawFile, check_file
-from mlcli.data.source import Say
+from mlcli.data.source import Log
 
 Origin = str | Path  # the address that a file's name is added to, or a folder
 
 
-class BringError(Exception):
+class FetchError(Exception):
     """A file that no origin gave; the message is one line with all that was tried."""
 
     def __init__(self, file: RawFile, failures: Sequence[str]) -> None:
@@ -24,26 +24,26 @@ class BringError(Exception):
         super().__init__(f"{file.name} could not be fetched; tried {'; '.join(failures)}")
 
 
-def bring(files: Sequence[RawFile], folder: Path, origins: Sequence[Origin], say: Say) -> None:
+def fetch_files(files: Sequence[RawFile], folder: Path, origins: Sequence[Origin], log: Log) -> None:
     """Bring the files into `folder` from the first of the origins that has each.
 
     Every file is written aside, held against its checksum, and renamed into place. Call it under a lock.
-    BringError where no origin has a file, DataError where `folder` cannot be written.
+    FetchError where no origin has a file, DataError where `folder` cannot be written.
     """
     with _staging(folder) as staging:
         for file in files:
-            _bring_one(file, staging / file.name, origins, say)
+            _bring_one(file, staging / file.name, origins, log)
             try:
                 os.replace(staging / file.name, folder / file.name)
             except OSError as error:
                 raise unwritable(folder / file.name, error) from error
 
 
-def _bring_one(file: RawFile, target: Path, origins: Sequence[Origin], say: Say) -> None:
+def _bring_one(file: RawFile, target: Path, origins: Sequence[Origin], log: Log) -> None:
     failures: list[str] = []
     for origin in origins:
         place = origin / file.name if isinstance(origin, Path) else f"{origin.rstrip('/')}/{file.name}"
-        say(f"fetching {place} ({file.n_bytes / 1e6:.3g} MB)")
+        log(f"fetching {place} ({file.n_bytes / 1e6:.3g} MB)")
         try:
             _transfer(place, target, file)
         except TransferError as error:
@@ -53,7 +53,7 @@ def _bring_one(file: RawFile, target: Path, origins: Sequence[Origin], say: Say)
         if check.state == "ok":
             return
         failures.append(f"{place}: {check.detail}")
-    raise BringError(file, failures)
+    raise FetchError(file, failures)
 
 
 def _transfer(place: str | Path, target: Path, file: RawFile) -> None:

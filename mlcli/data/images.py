@@ -25,7 +25,7 @@ from mlcli.data.prepared import (
     write_prepared,
 )
 from mlcli.data.raw_files import RawFile, check_file
-from mlcli.data.source import FetchReport, FileCheck, Presence, Say, SourceData, VerifyReport
+from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData, VerifyReport
 from mlcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -44,18 +44,18 @@ class ImageSource:
     mirrors: tuple[str, ...]  # addresses that a file's name is added to
     files: tuple[RawFile, ...]
 
-    def read(self, data_dir: Path, *, offline: bool, say: Say) -> SourceData:
+    def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """The prepared arrays, memory-mapped; prepared, and fetched, first where they are not there."""
-        data = self._opened(data_dir, say)
+        data = self._opened(data_dir, log)
         if data is not None:
             return data
         if offline and self.presence(data_dir).state in ("incomplete", "absent"):
-            self._complete_raw(data_dir, None, offline, say)  # refuses, before any folder is made
-        with self._locked(data_dir, say) as root:
-            data = self._opened(data_dir, say)  # another process may have prepared them while this one waited
+            self._complete_raw(data_dir, None, offline, log)  # refuses, before any folder is made
+        with self._locked(data_dir, log) as root:
+            data = self._opened(data_dir, log)  # another process may have prepared them while this one waited
             if data is None:
-                self._complete_raw(data_dir, None, offline, say)
-                data = self._prepared(data_dir, root, say)
+                self._complete_raw(data_dir, None, offline, log)
+                data = self._prepared(data_dir, root, log)
         return data
 
     def presence(self, data_dir: Path) -> Presence:
@@ -69,13 +69,13 @@ class ImageSource:
             return Presence("raw only", raw)
         return Presence("absent", None) if all(size is None for size in sizes) else Presence("incomplete", raw)
 
-    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, say: Say) -> FetchReport:
+    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, log: Log) -> FetchReport:
         """Bring in the files that are missing or altered, from origin or else the mirrors, and prepare them."""
         origins = self._origins(origin)
-        with self._locked(data_dir, say) as root:
-            n_fetched = self._complete_raw(data_dir, origins, offline, say)
-            if self._opened(data_dir, say) is None:
-                self._prepared(data_dir, root, say)
+        with self._locked(data_dir, log) as root:
+            n_fetched = self._complete_raw(data_dir, origins, offline, log)
+            if self._opened(data_dir, log) is None:
+                self._prepared(data_dir, root, log)
         return FetchReport(self.info.name, n_fetched, len(self.files) - n_fetched, self._raw_folder(data_dir))
 
     def verify(self, data_dir: Path) -> VerifyReport:
@@ -103,7 +103,7 @@ class ImageSource:
     def _raw_folder(self, data_dir: Path) -> Path:
         return data_dir / self.class_name / "raw"
 
-    def _opened(self, data_dir: Path, say: Say) -> SourceData | None:
+    def _opened(self, data_dir: Path, log: Log) -> SourceData | None:
         for root in prepared_roots(data_dir):
             folder = root / self.info.name
             if not os.path.exists(folder / MANIFEST):
@@ -111,11 +111,11 @@ class ImageSource:
             try:
                 return open_prepared(folder, self.info, self._checksums)
             except PreparedError as error:
-                say(f"{folder} cannot be used and is made again: {error}")
+                log(f"{folder} cannot be used and is made again: {error}")
         return None
 
     @contextmanager
-    def _locked(self, data_dir: Path, say: Say) -> Iterator[Path]:
+    def _locked(self, data_dir: Path, log: Log) -> Iterator[Path]:
         """Hold the lock of this dataset in the folder for prepared data, and give that folder.
 
         The system releases the lock of a process that dies.
@@ -128,7 +128,7 @@ class ImageSource:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                say(f"waiting for another process that is fetching {self.info.name}")
+                log(f"waiting for another process that is fetching {self.info.name}")
                 lock.acquire(timeout=_LOCK_SECONDS)
         except (OSError, NotImplementedError) as error:  # Timeout is an OSError
             raise DataError(
@@ -140,7 +140,7 @@ class ImageSource:
         finally:
             lock.release()
 
-    def _complete_raw(self, data_dir: Path, origins: Sequence[Origin] | None, offline: bool, say: Say) -> int:
+    def _complete_raw(self, data_dir: Path, origins: Sequence[Origin] | None, offline: bool, log: Log) -> int:
         """Fetch the raw files that are missing or altered; how many that were."""
         folder = self._raw_folder(data_dir)
         checks = {file: check_file(file, folder / file.name) for file in self.files}
@@ -152,12 +152,12 @@ class ImageSource:
             raise self._refusal(data_dir, "the network may not be used (--offline or MLCLI_OFFLINE)", checks[wanted[0]])
         for file in wanted:
             if checks[file].state == "altered":
-                say(f"{folder / file.name} {checks[file].detail}; it is fetched again")
-        from mlcli.data.fetch import BringError, bring
+                log(f"{folder / file.name} {checks[file].detail}; it is fetched again")
+        from mlcli.data.fetch import FetchError, fetch_files
 
         try:
-            bring(wanted, folder, origins, say)
-        except BringError as error:
+            fetch_files(wanted, folder, origins, log)
+        except FetchError as error:
             raise self._refusal(data_dir, str(error), checks[error.file]) from error
         return len(wanted)
 
@@ -170,11 +170,11 @@ class ImageSource:
             f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {shlex.quote(str(data_dir))}"
         )
 
-    def _prepared(self, data_dir: Path, root: Path, say: Say) -> SourceData:
+    def _prepared(self, data_dir: Path, root: Path, log: Log) -> SourceData:
         """Decode the raw files, which are whole, and write the prepared folder in `root`."""
         from mlcli.data.idx import decode
 
-        say(f"preparing {self.info.name} in {root / self.info.name}")
+        log(f"preparing {self.info.name} in {root / self.info.name}")
         paths = [self._raw_folder(data_dir) / file.name for file in self.files]
         folder = root / self.info.name
         with scratch_folder(root, self.info.name) as scratch:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcli.data.directory import data_directory, offline_requested
 from mlcli.data.registry import DATASETS, dataset_source
-from mlcli.data.source import FetchReport, Presence, Say, VerifyReport
+from mlcli.data.source import FetchReport, Log, Presence, VerifyReport
 
 
 def _silent(_message: str) -> None:
@@ -25,7 +25,7 @@ def fetch(
     source: str | None = None,
     *,
     offline: bool = False,
-    say: Say = _silent,
+    log: Log = _silent,
 ) -> FetchReport:
     """Bring a dataset into the data directory and prepare it; files that are whole stay as they are.
 
@@ -33,7 +33,7 @@ def fetch(
     are added to; None: torchvision's mirrors. UsageError for a name or a source that cannot be, DataError where
     the files cannot be had or the network is forbidden.
     """
-    return dataset_source(name).fetch(data_directory(data_dir), source, offline=offline_requested(offline), say=say)
+    return dataset_source(name).fetch(data_directory(data_dir), source, offline=offline_requested(offline), log=log)
 
 
 def verify(name: str, data_dir: Path | None = None) -> VerifyReport:

@@ -11,7 +11,7 @@ from mlcli.records import Dataset, Preprocessing
 
 if TYPE_CHECKING:
     from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import Say, SourceData
+    from mlcli.data.source import Log, SourceData
     from mlcli.data.splits import Part
     from mlcli.records import Split
 
@@ -21,17 +21,17 @@ def _silent(_message: str) -> None:
 
 
 def load_dataset(
-    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, say: Say = _silent
+    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, log: Log = _silent
 ) -> Dataset:
     """Read, split and limit a dataset, and fit its scaling on the training split.
 
     x is (n, *input_shape), images uint8 and tables float32, neither scaled; arrays may be read-only views of mapped
     files. data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1).
-    say: called with one line about each slow step.
+    log: called with one line about each slow step.
     UsageError for an unknown name or a split without samples, DataError for data that is missing or altered.
     """
     row = dataset_row(config.name)
-    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), say=say)
+    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
 
     # Late, so that a refusal costs no numpy.
     from mlcli.data.scaling import fit_scaling

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from mlcli.records import Split
 
-Say = Callable[[str], None]  # takes one line about what is going on
+Log = Callable[[str], None]  # takes one line about what is going on
 PresenceState = Literal["embedded", "prepared", "raw only", "incomplete", "absent"]
 FileState = Literal["ok", "missing", "altered"]
 
@@ -67,7 +67,7 @@ class VerifyReport:
 class Source(Protocol):
     """Where the samples of one dataset come from. DataError for what is missing or altered."""
 
-    def read(self, data_dir: Path, *, offline: bool, say: Say) -> SourceData:
+    def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """All samples, fetched first where they are not there."""
         ...
 
@@ -75,7 +75,7 @@ class Source(Protocol):
         """Whether the dataset is there; opens no file."""
         ...
 
-    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, say: Say) -> FetchReport:
+    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, log: Log) -> FetchReport:
         """Bring the files into data_dir, from a folder or a URL where origin names one, and prepare them."""
         ...
 

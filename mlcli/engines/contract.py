@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlcli.config.schema import ModelConfig, OptimizerConfig
 from mlcli.models.layers import Network
-from mlcli.records import EngineState, FitResult, PassResult, Scaling, Scores
+from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class EngineRuntime:
     precision: Literal["float32", "float64"] = "float32"
     seed: int = 0
     deterministic: bool = False
-    products: Literal["tf32", "bf16"] | None = None  # matrix products and convolutions rounded to fewer bits
+    matmul_precision: Literal["tf32", "bf16"] | None = None  # matrix products and convolutions rounded to fewer bits
     compiled: bool = False  # the forward pass, and with it the backward pass, through torch.compile
 
 
@@ -63,7 +63,7 @@ class Engine(Protocol):
         """Take the training split, once, in its compact dtype, to where the engine computes."""
         ...
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         """A pass over the placed split in exactly this order, or some consecutive steps of one.
 
         order: int64 (n,), positions in the placed split; batches of batch_size, the last one short.

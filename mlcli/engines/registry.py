@@ -65,7 +65,7 @@ def backend_info(name: str) -> BackendInfo:
     return BACKENDS[name]
 
 
-def trains_in_passes(backend: str, model: str) -> bool:
+def trains_iteratively(backend: str, model: str) -> bool:
     """Whether this pair is trained epoch by epoch rather than fitted in one call."""
     return "sgd" in backend_info(backend).optimizers.get(model, ())
 
@@ -113,10 +113,10 @@ def check_runtime(backend: str, runtime: EngineRuntime) -> None:
         raise UsageError(
             f"--compile: the engine for {info.title} has no torch.compile; use --backend {' or '.join(able)}"
         )
-    if runtime.products and not info.has_reduced_products:
+    if runtime.matmul_precision and not info.has_reduced_products:
         able = [name for name, other in BACKENDS.items() if other.has_reduced_products]
         raise UsageError(
-            f"--precision {runtime.products}: {info.title} computes in {runtime.precision}; "
+            f"--precision {runtime.matmul_precision}: {info.title} computes in {runtime.precision}; "
             f"use --backend {' or '.join(able)}, or --precision float32"
         )
 

@@ -35,7 +35,7 @@ class Start:
         return f"starts from the weights of run {record.run_id}, trained on {record.dataset} by {record.backend}"
 
 
-def settled(plan: Plan, runs_directory: Path) -> Plan:
+def pin_initial_weights(plan: Plan, runs_directory: Path) -> Plan:
     """The plan with the run that it starts from named for good, and the digest of that run's weights.
 
     `last` and prefixes mean another run tomorrow. A plan that starts from drawn weights comes back as it is. Raises

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs
 from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.registry import backend_info, check_supported, trains_in_passes
+from mlcli.engines.registry import backend_info, check_supported, trains_iteratively
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo
@@ -25,7 +25,7 @@ class Plan:
     backend: str
     info: DatasetInfo
     network: Network | None  # None for estimators, which have no layers
-    in_passes: bool  # trained epoch by epoch, not in one call
+    is_iterative: bool  # trained epoch by epoch, not in one call
 
 
 def make_plan(config: ExperimentConfig) -> Plan:
@@ -35,20 +35,20 @@ def make_plan(config: ExperimentConfig) -> Plan:
     """
     backend = config.backend or "torch"
     info = dataset_info(config.dataset.name)
-    in_passes = trains_in_passes(backend, config.model.name)
+    is_iterative = trains_iteratively(backend, config.model.name)
     check_supported(backend, config)
-    _check_training(config, backend, in_passes)
+    _check_training(config, backend, is_iterative)
     network = None
     if isinstance(config.model, EstimatorModel):
         _check_estimator(config.model)
     else:
         network = build_network(config.model, info.input_shape, info.n_classes)
-    return Plan(_completed(config, backend, in_passes), backend, info, network, in_passes)
+    return Plan(_completed(config, backend, is_iterative), backend, info, network, is_iterative)
 
 
-def _check_training(config: ExperimentConfig, backend: str, in_passes: bool) -> None:
+def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
     training = config.training
-    if in_passes:
+    if is_iterative:
         if training.early_stopping and config.dataset.validation is None:
             raise UsageError(
                 "training.early_stopping watches validation data, and there is none: set dataset.validation, e.g. 0.1"
@@ -75,10 +75,10 @@ def _check_estimator(model: EstimatorModel) -> None:
     new_estimator(model)
 
 
-def _completed(config: ExperimentConfig, backend: str, in_passes: bool) -> ExperimentConfig:
+def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:
     training = config.training
     optimizer = config.optimizer
-    if in_passes:
+    if is_iterative:
         training = training.model_copy(
             update={
                 "epochs": training.epochs or DEFAULT_EPOCHS,
@@ -108,7 +108,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
         "parameters": plan.network.n_parameters if plan.network else None,
         "optimizer": config.optimizer.name if config.optimizer else None,
     }
-    if plan.in_passes and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
+    if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
         epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
         figures |= {
             "learning_rate": config.optimizer.lr,

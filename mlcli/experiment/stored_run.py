@@ -11,7 +11,7 @@ from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, OptimizerConf
 from mlcli.data.load import load_dataset
 from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
-from mlcli.engines.registry import backend_info, build_engine, check_supported, trains_in_passes
+from mlcli.engines.registry import backend_info, build_engine, check_supported, trains_iteratively
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import DEFAULT_BATCH_SIZE
@@ -111,13 +111,13 @@ class StoredRun:
         network = None
         if config.model.name != "estimator":
             network = build_network(config.model, self.preprocessing.input_shape, n_classes)
-        in_passes = trains_in_passes(backend, config.model.name)
+        is_iterative = trains_iteratively(backend, config.model.name)
         return EngineSpec(
             model=config.model,
             network=network,
             n_classes=n_classes,
             optimizer=config.optimizer,
-            batch_size=(config.training.batch_size or DEFAULT_BATCH_SIZE) if in_passes else None,
+            batch_size=(config.training.batch_size or DEFAULT_BATCH_SIZE) if is_iterative else None,
             scaling=self.preprocessing.scaling,
             runtime=EngineRuntime(
                 device=device or config.runtime.device,

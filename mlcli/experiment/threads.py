@@ -59,7 +59,7 @@ def machine_load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def settle_threads(experiment: ExperimentConfig, threads: int | None = None) -> int:
+def configure_threads(experiment: ExperimentConfig, threads: int | None = None) -> int:
     """The flag, else the configuration, else the cores available; told to the libraries. Call it before numpy loads."""
     from mlcli.config.values import MOST_THREADS
     from mlcli.errors import UsageError

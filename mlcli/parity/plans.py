@@ -40,7 +40,7 @@ def _plan_or_reason(experiment: ExperimentConfig | str) -> Plan | str:
         plan = make_plan(_in_float64(experiment))
     except UsageError as error:
         return str(error)
-    if not plan.in_passes:
+    if not plan.is_iterative:
         title, model = backend_info(plan.backend).title, plan.config.model.name
         return f"{title} fits {model} in one call: there are no steps to compare"
     return plan

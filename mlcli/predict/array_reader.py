@@ -172,7 +172,7 @@ def _checked(place: str, values: NDArray[Any], start: int, expected: Preprocessi
 
 @contextmanager
 def _read_errors(place: str) -> Iterator[None]:
-    """Say what is wrong with a file in place of the errors that numpy and zipfile raise."""
+    """Log what is wrong with a file in place of the errors that numpy and zipfile raise."""
     try:
         yield
     except _ERRORS as error:

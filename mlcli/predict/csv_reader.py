@@ -137,7 +137,7 @@ def _refuse_gaps(place: str, x: NDArray[np.float64], start: int, names: list[str
 
 @contextmanager
 def _read_errors(path: Path) -> Iterator[None]:
-    """Say what is wrong with a file in place of the errors and warnings that pandas has for it."""
+    """Log what is wrong with a file in place of the errors and warnings that pandas has for it."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Length of header or names does not match")

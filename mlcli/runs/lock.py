@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOCK, _HOLDER = ".lock", ".holder.json"
 
 
-class RunHold:
+class RunLock:
     """Held from `take` to `release`, or to the end of the process."""
 
     def __init__(self, path: Path, lock: BaseFileLock) -> None:
@@ -28,7 +28,7 @@ class RunHold:
         self._lock = lock
 
     @classmethod
-    def take(cls, path: Path) -> RunHold:
+    def acquire(cls, path: Path) -> RunLock:
         """MlcliError, naming the process, where another one holds the run."""
         from filelock import FileLock, Timeout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlcli.config.experiment import load_experiment
-from mlcli.config.messages import Place
+from mlcli.config.messages import SourceLocation
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import ConfigError, DataError
@@ -25,8 +25,8 @@ def read_config(directory: Path) -> ExperimentConfig:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: nothing says what was run") from error
     except ConfigError as error:
-        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
-        raise DataError(f"{error.faults[0]}{more}\nthis is not the configuration that a run left") from error
+        more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
+        raise DataError(f"{error.issues[0]}{more}\nthis is not the configuration that a run left") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: not the configuration that a run left: {reason}") from error
@@ -35,5 +35,5 @@ def read_config(directory: Path) -> ExperimentConfig:
 
 def _extends(data: bytes) -> bool:
     """Whether it names other files; what else may be wrong with it is said by whoever loads it."""
-    node, _ = parse_value(data.decode("utf-8", "replace"), Place(CONFIG))
+    node, _ = parse_value(data.decode("utf-8", "replace"), SourceLocation(CONFIG))
     return node is not None and "extends" in node.entries

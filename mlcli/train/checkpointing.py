@@ -127,7 +127,7 @@ def check_finite(weights: Weights, step: int) -> None:
             )
 
 
-class TrainingInPasses:
+class IterativeTraining:
     """Of a placed engine, from the beginning or from a checkpoint whose weights and state the engine has already."""
 
     def __init__(

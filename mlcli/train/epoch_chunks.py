@@ -13,7 +13,7 @@ import numpy as np
 
 from mlcli.engines.contract import Engine
 from mlcli.errors import DivergedError
-from mlcli.records import PassResult
+from mlcli.records import StepResults
 from mlcli.timing import Stopwatch
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ class TrainingPass:
         return np.concatenate(self._batch_losses)
 
     @property
-    def result(self) -> PassResult:
+    def result(self) -> StepResults:
         """Of the whole pass."""
         starts = np.arange(0, len(self.order), self._batch_size)
         sizes = np.minimum(self._batch_size, len(self.order) - starts)
-        return PassResult(self.batch_losses, sizes, self.n_correct)
+        return StepResults(self.batch_losses, sizes, self.n_correct)
 
     def run(self, engine: Engine, watch: Stopwatch, length: PartLength, step: int) -> Iterator[int]:
         """Train, yielding after each part the steps of the pass that are done.

@@ -20,7 +20,7 @@ from mlcli.runs.checkpoint import FOLDER as CHECKPOINTS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run, find_runs
-from mlcli.runs.lock import RunHold
+from mlcli.runs.lock import RunLock
 from mlcli.runs.stored_config import read_config
 from mlcli.text import escaped
 
@@ -88,7 +88,7 @@ def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory
                 continue
             found = CheckpointFolder(directory.path).find().checkpoint
             if found and found.run.digests.get("experiment") == experiment_digest:
-                RunHold.take(directory.path).release()
+                RunLock.acquire(directory.path).release()
                 return directory.path
     return None
 

@@ -79,7 +79,7 @@ class RunProgress:
             seed=config.seed,
             metrics=self.metrics,
             timing=self._timing(),
-            epochs=len(self.history) if plan.in_passes else None,
+            epochs=len(self.history) if plan.is_iterative else None,
             best_epoch=self.best_epoch,
             samples_per_second=_steady_rate(self.history),
             n_parameters=plan.network.n_parameters if plan.network else None,

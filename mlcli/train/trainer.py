@@ -15,7 +15,7 @@ from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.experiment.digests import experiment_digests, weights_digest
 from mlcli.experiment.environment import describe_environment
-from mlcli.experiment.initial_weights import settled, starting_weights
+from mlcli.experiment.initial_weights import pin_initial_weights, starting_weights
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import Plan, engine_spec
 from mlcli.experiment.threads import is_busy, machine_load
@@ -24,8 +24,8 @@ from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, FoundCheckpoint
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished
-from mlcli.runs.lock import RunHold
-from mlcli.train.checkpointing import AUTO, CheckpointEvery, TrainingInPasses, check_finite
+from mlcli.runs.lock import RunLock
+from mlcli.train.checkpointing import AUTO, CheckpointEvery, IterativeTraining, check_finite
 from mlcli.train.resume import check_same_experiment, differences, is_finished, restore_state, say_what_next
 from mlcli.train.run_progress import RunProgress
 
@@ -33,7 +33,7 @@ _TOO_LARGE = "the model, or the data beside it, does not fit: use fewer units, o
 
 
 @dataclass(frozen=True)
-class Places:
+class RunPaths:
     """Where a run reads and writes."""
 
     runs_directory: Path
@@ -53,7 +53,7 @@ class TrainResult:
 
 def train(
     plan: Plan,
-    places: Places,
+    places: RunPaths,
     threads: int,
     observer: TrainingObserver,
     *,
@@ -66,13 +66,13 @@ def train(
     Raises the errors of errors.py, and Interrupted; the directory of a run that ends early keeps a record with its
     status and the reason.
     """
-    return _Training(settled(plan, places.runs_directory), places, threads, observer, every).run(if_needed)
+    return _Training(pin_initial_weights(plan, places.runs_directory), places, threads, observer, every).run(if_needed)
 
 
 def resume(
     directory: RunDirectory,
     plan: Plan,
-    places: Places,
+    places: RunPaths,
     threads: int,
     observer: TrainingObserver,
     *,
@@ -84,7 +84,7 @@ def resume(
     has the bits of the undisturbed run. A finished run is returned as it is. MlcliError where another process holds
     the run, DataError where configuration or data were changed; and all that `train` raises.
     """
-    hold = RunHold.take(directory.path)
+    hold = RunLock.acquire(directory.path)
     try:
         if is_finished(directory):
             return TrainResult(directory.read_record(), directory.path, is_reused=True)
@@ -96,7 +96,7 @@ def resume(
 
 class _Training:
     def __init__(
-        self, plan: Plan, places: Places, threads: int, observer: TrainingObserver, every: CheckpointEvery
+        self, plan: Plan, places: RunPaths, threads: int, observer: TrainingObserver, every: CheckpointEvery
     ) -> None:
         self._plan = plan
         self._config = plan.config
@@ -107,7 +107,7 @@ class _Training:
         self._progress = RunProgress(plan, threads)
         self._watch = self._progress.watch
         self._found: FoundCheckpoint | None = None  # of the run that goes on
-        self._passes: TrainingInPasses | None = None
+        self._passes: IterativeTraining | None = None
 
     @property
     def _from(self) -> Checkpoint | None:
@@ -122,7 +122,7 @@ class _Training:
                     return TrainResult(found[1], found[0].path, is_reused=True)
             engine = self._build(dataset)
         directory = self._new_directory()
-        hold = RunHold.take(directory.path)
+        hold = RunLock.acquire(directory.path)
         try:
             return self._complete(engine, dataset, directory)
         finally:
@@ -172,7 +172,7 @@ class _Training:
                 self._config.dataset,
                 data_dir=self._places.data_directory,
                 offline=self._places.offline,
-                say=self._observer.on_slow_step,
+                log=self._observer.on_slow_step,
             )
         for note in dataset.notes:
             self._note(note)
@@ -240,13 +240,13 @@ class _Training:
 
     def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         config, progress = self._config, self._progress
-        if not self._plan.in_passes:
+        if not self._plan.is_iterative:
             self._observer.on_stage(f"fitting {config.model.name} in one call")
-            record, note = fit_in_one_call(engine, dataset, progress)
+            record, note = single_fit(engine, dataset, progress)
             self._add_to_history(record, directory)
         else:
             folder = CheckpointFolder(directory.path)
-            self._passes = TrainingInPasses(config, engine, dataset, progress, folder, self._every, self._found)
+            self._passes = IterativeTraining(config, engine, dataset, progress, folder, self._every, self._found)
             note = self._passes.run(lambda record: self._add_to_history(record, directory))
         if note:
             self._note(note)
@@ -278,7 +278,7 @@ class _Training:
         directory.write_log(self._progress.log_lines())
 
     def _leave(self, directory: RunDirectory, error: BaseException) -> None:
-        """Say in the directory how the run ended. A disk that refuses even that leaves it without a record."""
+        """Log in the directory how the run ended. A disk that refuses even that leaves it without a record."""
         status: RunStatus = "failed"
         if isinstance(error, DivergedError):
             status = "diverged"
@@ -293,7 +293,7 @@ class _Training:
         say_what_next(error, directory, self._places.data_directory, offline=self._places.offline)
 
 
-def fit_in_one_call(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple[EpochRecord, str | None]:
+def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple[EpochRecord, str | None]:
     """Fit, score training and validation data, and return the one row of the history, and a note where there is one."""
     watch = progress.watch
     with watch.part("first_epoch"):

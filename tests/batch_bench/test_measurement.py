@@ -77,7 +77,7 @@ SCORES = Scores(LOGITS.argmax(1), LOGITS, None)
 
 
 def measured(bench: FakeBench) -> MeasuredEngine:
-    placed = Placed(bench, N, "abc", trains_in_passes=True, score=lambda: SCORES, y=Y)
+    placed = Placed(bench, N, "abc", is_iterative=True, score=lambda: SCORES, y=Y)
     return MeasuredEngine(placed, clock=lambda: bench.now)
 
 

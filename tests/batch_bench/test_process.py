@@ -19,7 +19,7 @@ VISIT = Visit("forward", 10, seconds=0.01, most_samples=None, warmup_seconds=0.0
 
 def process(settings: dict[str, object], **changes: object) -> SubjectProcess:
     config = ExperimentConfig.model_validate(settings).model_dump_json()
-    fields = dict.fromkeys(("run", "products", "data_directory")) | dict.fromkeys(
+    fields = dict.fromkeys(("run", "matmul_precision", "data_directory")) | dict.fromkeys(
         ("compiled", "include_transfer", "offline"), False
     )
     return SubjectProcess(SubjectSpec(config=config, threads=1, **(fields | changes)), "sklearn", {})
@@ -30,7 +30,7 @@ def iris() -> Iterator[SubjectProcess]:
     with process(IRIS) as started:
         introduction = started.introduction()
         assert (introduction.n_samples, introduction.device) == (120, "cpu")
-        assert not introduction.trains_in_passes
+        assert not introduction.is_iterative
         yield started
 
 

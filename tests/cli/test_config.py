@@ -30,10 +30,10 @@ def config(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-def faults_of(result: Result) -> list[str]:
+def issues_of(result: Result) -> list[str]:
     assert isinstance(result.exception, ConfigError)
     assert result.exception.exit_code == 2
-    return list(result.exception.faults)
+    return list(result.exception.issues)
 
 
 def test_show_prints_yaml_that_loads_to_the_same() -> None:
@@ -54,7 +54,7 @@ def test_show_without_a_file_prints_the_defaults() -> None:
 def test_show_reports_faults_instead() -> None:
     result = config("show", "--backend", "troch")
     assert result.stdout == ""
-    assert faults_of(result) == [
+    assert issues_of(result) == [
         "--backend: backend: must be one of sklearn, torch, keras, got 'troch' (did you mean 'torch'?)"
     ]
 
@@ -76,7 +76,7 @@ def test_validate_reports_every_fault_of_every_file() -> None:
     Path("c.yaml").write_text("seed: 1\nseed: 2\n")
     result = config("validate", "a.yaml", "b.yaml", "missing.yaml", "c.yaml")
     assert result.stdout == "b.yaml: ok (torch)\n"
-    assert faults_of(result) == [
+    assert issues_of(result) == [
         "a.yaml:1:1: sede: unknown key (did you mean 'seed'?)",
         "a.yaml:3:17: backends.torch.seed: must be at least 0, got -1",
         "a.yaml:4:22: backends.keras.optimizer.name: unknown optimizer 'lbgfs' (did you mean 'lbfgs'?); "
@@ -88,15 +88,15 @@ def test_validate_reports_every_fault_of_every_file() -> None:
 
 def test_validate_judges_common_settings_for_each_engine() -> None:
     Path("x.yaml").write_text("optimizer: {decay: 2, name: rmsprop}\nbackends: {torch: {optimizer: sgd}, keras: }\n")
-    assert faults_of(config("validate", "x.yaml")) == ["x.yaml:1:20: optimizer.decay: must be less than 1, got 2"]
+    assert issues_of(config("validate", "x.yaml")) == ["x.yaml:1:20: optimizer.decay: must be less than 1, got 2"]
 
 
 def test_validate_says_what_an_engine_cannot_do() -> None:
     Path("x.yaml").write_text("optimizer: rmsprop\nbackends: {torch: , sklearn: }\n")
-    (fault,) = faults_of(config("validate", "x.yaml"))
+    (fault,) = issues_of(config("validate", "x.yaml"))
     assert fault.startswith("x.yaml: backend sklearn: optimizer rmsprop cannot train mlp on scikit-learn")
     Path("x.yaml").write_text("dataset: fashoin\n")
-    (fault,) = faults_of(config("validate", "x.yaml"))
+    (fault,) = issues_of(config("validate", "x.yaml"))
     assert fault.startswith("x.yaml: backend torch: unknown dataset 'fashoin' (did you mean 'fashion'?)")
 
 
@@ -104,14 +104,14 @@ def test_validate_does_not_look_at_the_environment(monkeypatch: pytest.MonkeyPat
     Path("x.yaml").write_text("seed: 1\n")
     monkeypatch.setenv("MLCLI_SEED", "nonsense")
     assert config("validate", "x.yaml").exit_code == 0
-    assert faults_of(config("show", "x.yaml")) == ["MLCLI_SEED: seed: must be a whole number, got 'nonsense'"]
+    assert issues_of(config("show", "x.yaml")) == ["MLCLI_SEED: seed: must be a whole number, got 'nonsense'"]
 
 
 def test_validate_reads_a_pipe_for_every_engine() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"backends: {torch: , sklearn: {seed: -1}}\n")
     os.close(writing)
-    (fault,) = faults_of(config("validate", f"/dev/fd/{reading}"))
+    (fault,) = issues_of(config("validate", f"/dev/fd/{reading}"))
     os.close(reading)
     assert fault == f"/dev/fd/{reading}:1:37: backends.sklearn.seed: must be at least 0, got -1"
 

@@ -13,7 +13,7 @@ from mlcli.config.experiment import load_experiment
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.runs.directory import RunDirectory
-from mlcli.train.trainer import Places, train
+from mlcli.train.trainer import RunPaths, train
 
 
 class Silent:
@@ -26,7 +26,7 @@ class Silent:
 def _train(runs_directory: Path, seed: int, *settings: str) -> str:
     base = ["dataset=digits", "backend=sklearn", f"seed={seed}", "training.epochs=4", "model.hidden=[32]"]
     plan = make_plan(load_experiment(None, settings=[*base, *settings], environ={}))
-    return train(plan, Places(runs_directory), 1, Silent()).record.run_id
+    return train(plan, RunPaths(runs_directory), 1, Silent()).record.run_id
 
 
 @pytest.fixture(scope="module")

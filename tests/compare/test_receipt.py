@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlcli.compare.receipt import RunFacts, fairness_receipt
+from mlcli.compare.receipt import RunFacts, comparability_report
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import UsageError
 from mlcli.experiment.plan import make_plan
@@ -56,7 +56,7 @@ _ENVIRONMENT = {
 
 
 def different(*runs):
-    return {row.what: row.values for row in fairness_receipt(runs).different}
+    return {row.what: row.values for row in comparability_report(runs).different}
 
 
 def with_digest(run, name, digest):
@@ -64,7 +64,7 @@ def with_digest(run, name, digest):
 
 
 def test_two_engines_with_everything_else_held_equal_differ_in_the_engine_alone():
-    receipt = fairness_receipt([facts("torch", run_id="a"), facts("keras", run_id="b")])
+    receipt = comparability_report([facts("torch", run_id="a"), facts("keras", run_id="b")])
     assert receipt.run_ids == ("a", "b")
     assert [(row.part, row.what, row.values) for row in receipt.different] == [
         ("training", "engine", ("torch", "keras"))
@@ -147,10 +147,10 @@ def test_a_fit_in_one_call_has_no_batches_and_no_passes():
 
 def test_many_runs_stand_side_by_side():
     runs = [facts(seed=seed, run_id=str(seed)) for seed in range(5)]
-    (row,) = fairness_receipt(runs).different
+    (row,) = comparability_report(runs).different
     assert row.values == ("0", "1", "2", "3", "4")
 
 
 def test_one_run_is_refused():
     with pytest.raises(UsageError, match="two runs"):
-        fairness_receipt([facts()])
+        comparability_report([facts()])

@@ -14,7 +14,7 @@ from mlcli.experiment.plan import make_plan
 from mlcli.runs.directory import RunDirectory
 from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.progress import QuietProgress
-from mlcli.train.trainer import Places, train
+from mlcli.train.trainer import RunPaths, train
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "digits_mlp.yaml"
 SETTINGS = ["training.epochs=6"]
@@ -35,7 +35,7 @@ def stop_a_run(runs: Path, seed: int = 0, **options) -> Path:
     config = load_experiment(CONFIG, flags={"backend": "sklearn", "seed": seed}, settings=SETTINGS)
     before = set(runs.iterdir()) if runs.is_dir() else set()
     with pytest.raises(Stopped):
-        train(make_plan(config), Places(runs), 2, Observer(), every=CheckpointEvery("epochs"), **options)
+        train(make_plan(config), RunPaths(runs), 2, Observer(), every=CheckpointEvery("epochs"), **options)
     (path,) = set(runs.iterdir()) - before
     return path
 

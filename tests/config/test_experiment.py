@@ -234,7 +234,7 @@ def test_loading_a_configuration_imports_no_numpy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "fault"),
+    ("flags", "issue"),
     [
         ({"optimizer.lr": float("nan")}, "--lr: optimizer.lr: numbers must be finite, got nan"),
         ({"seed": 2**70}, f"--seed: seed: the number is too large (text belongs in quotes), got {2**70}"),
@@ -246,16 +246,16 @@ def test_loading_a_configuration_imports_no_numpy() -> None:
         ),
     ],
 )
-def test_flags_are_named_in_their_faults(flags: dict[str, object], fault: str) -> None:
+def test_flags_are_named_in_their_faults(flags: dict[str, object], issue: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_experiment(None, flags=flags, environ={})
-    assert error.value.faults == (fault,)
+    assert error.value.issues == (issue,)
 
 
 def test_the_same_fault_is_told_once() -> None:
     with pytest.raises(ConfigError) as error:
         load_experiment(None, settings=["nonsense", "nonsense"], environ={})
-    assert len(error.value.faults) == 1
+    assert len(error.value.issues) == 1
 
 
 def test_faults_of_all_sources_come_together(load) -> None:
@@ -266,7 +266,7 @@ def test_faults_of_all_sources_come_together(load) -> None:
             flags={"optimizer.lr": -1.0, "dataset.limit": 0},
             settings=["training.epoch=5", "nonsense", "name="],
         )
-    assert list(error.value.faults) == [
+    assert list(error.value.issues) == [
         "x.yaml:1:7: seed: must be at least 0, got -1",
         "MLCLI_LR: unknown variable (did you mean 'MLCLI_OPTIMIZER__LR'?)",
         "MLCLI_SEDE: unknown variable (did you mean 'MLCLI_SEED'?)",

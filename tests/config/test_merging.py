@@ -30,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def faults_of(files, **texts: str) -> list[str]:
     with pytest.raises(ConfigError) as error:
         files(**texts)
-    return list(error.value.faults)
+    return list(error.value.issues)
 
 
 def test_a_file_lies_over_the_one_it_extends(files) -> None:
@@ -76,7 +76,7 @@ def test_faults_are_placed_in_the_file_that_has_them(files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extends", "fault"),
+    ("extends", "issue"),
     [
         ("x.yaml", "files extend one another in a circle: x.yaml -> x.yaml"),
         ("nope.yaml", "no such file: 'nope.yaml'"),
@@ -94,10 +94,10 @@ def test_faults_are_placed_in_the_file_that_has_them(files) -> None:
         ("loop", "no such file: 'loop'"),
     ],
 )
-def test_what_cannot_be_extended(files, tmp_path: Path, extends: str, fault: str) -> None:
+def test_what_cannot_be_extended(files, tmp_path: Path, extends: str, issue: str) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
-    assert faults_of(files, x=f"seed: 1\nextends: {extends}\n") == [f"x.yaml:2:10: extends: {fault}"]
+    assert faults_of(files, x=f"seed: 1\nextends: {extends}\n") == [f"x.yaml:2:10: extends: {issue}"]
 
 
 def test_a_longer_circle_is_named(files) -> None:

@@ -52,7 +52,7 @@ def test_each_can_be_planned_on_every_engine_it_names(name: str, backend: str) -
     plan = make_plan(load_experiment(config_path(name), flags={"backend": backend}, environ={}))
     assert (plan.backend, plan.config.backend) == (backend, backend)
     assert plan.info.name == name.partition("_")[0]
-    assert plan.in_passes is not (backend == "sklearn" and name.endswith("logistic"))
+    assert plan.is_iterative is not (backend == "sklearn" and name.endswith("logistic"))
 
 
 def test_iris_is_scikit_learns_default_on_its_own_samples() -> None:

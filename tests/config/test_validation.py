@@ -1,4 +1,4 @@
-"""Every fault at once, in plain words, at its place."""
+"""Every issue at once, in plain words, at its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"),
+    ("line", "issue"),
     [
         ("optimizer: {lr: -1}", "17: optimizer.lr: must be greater than 0, got -1"),
         ("optimizer: {lr: '0.1'}", "17: optimizer.lr: must be a number, got '0.1' (remove the quotes)"),
@@ -137,15 +137,15 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ),
     ],
 )
-def test_one_fault_in_plain_words(faults, line: str, fault: str) -> None:
-    assert faults(f"# first line\n{line}\n") == [f"x.yaml:2:{fault}"]
+def test_one_fault_in_plain_words(issues, line: str, issue: str) -> None:
+    assert issues(f"# first line\n{line}\n") == [f"x.yaml:2:{issue}"]
 
 
 @pytest.mark.parametrize(
     "name", ["../up", "/etc/passwd", "a/b", "a\\\\b", ".hidden", "a b", "a\\n", "a\\0", "\\e[31m", "x" * 65, "", "é"]
 )
-def test_names_that_are_no_plain_file_names_are_refused(faults, name: str) -> None:
-    (line,) = faults(f'name: "{name}"\n')
+def test_names_that_are_no_plain_file_names_are_refused(issues, name: str) -> None:
+    (line,) = issues(f'name: "{name}"\n')
     assert line.startswith("x.yaml:1:7: name: must be 1 to 64 letters, digits, dots, dashes or underscores")
 
 
@@ -162,8 +162,8 @@ def test_devices_are_told_in_any_case(load) -> None:
     assert load("runtime: {device: CUDA:0}\n").runtime.device == "cuda:0"
 
 
-def test_all_faults_come_at_once_in_the_order_of_the_lines(faults) -> None:
-    assert faults(
+def test_all_faults_come_at_once_in_the_order_of_the_lines(issues) -> None:
+    assert issues(
         "seed: -1\ntraining: {epoch: 5, batch_size: '8'}\noptimizer:\n  name: rmsprop\n  lr: 0\nmodel: mpl\n"
     ) == [
         "x.yaml:1:7: seed: must be at least 0, got -1",
@@ -174,7 +174,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_lines(faults) -> None:
     ]
 
 
-def test_entries_of_engines_that_do_not_run_are_checked_too(faults) -> None:
+def test_entries_of_engines_that_do_not_run_are_checked_too(issues) -> None:
     text = (
         "optimizer: {name: rmsprop, decay: 2}\n"
         "backends:\n"
@@ -185,7 +185,7 @@ def test_entries_of_engines_that_do_not_run_are_checked_too(faults) -> None:
         "    model: {name: estimator}\n"
         "    optimizer: lbgfs\n"
     )
-    assert faults(text, flags={"backend": "torch"}) == [
+    assert issues(text, flags={"backend": "torch"}) == [
         "x.yaml:1:35: optimizer.decay: must be less than 1, got 2",
         "x.yaml:5:21: backends.keras.optimizer.lr: must be greater than 0, got -2",
         "x.yaml:7:12: backends.sklearn.model.estimator: is required",
@@ -194,8 +194,8 @@ def test_entries_of_engines_that_do_not_run_are_checked_too(faults) -> None:
     ]
 
 
-def test_an_aliased_entry_is_shown_where_it_was_written(faults) -> None:
-    assert faults("backends:\n  torch: &same {seed: -1}\n  keras: *same\n") == [
+def test_an_aliased_entry_is_shown_where_it_was_written(issues) -> None:
+    assert issues("backends:\n  torch: &same {seed: -1}\n  keras: *same\n") == [
         "x.yaml:2:23: backends.keras.seed: must be at least 0, got -1",
         "x.yaml:2:23: backends.torch.seed: must be at least 0, got -1",
     ]

@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "issue"),
     [
         ("", "x.yaml:1:1: is empty; write settings as `key: value` lines"),
         ("# only a comment\n", "x.yaml:1:1: is empty; write settings as `key: value` lines"),
@@ -112,19 +112,19 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("seed: 3\n...\r%TAG ! a\n---\n", "x.yaml:3:1: the directive %TAG is not allowed; only plain values are"),
     ],
 )
-def test_each_unreadable_file_has_one_fault_with_its_place(faults, text: str | bytes, fault: str) -> None:
-    assert faults(text) == [fault]
+def test_each_unreadable_file_has_one_fault_with_its_place(issues, text: str | bytes, issue: str) -> None:
+    assert issues(text) == [issue]
 
 
 @pytest.mark.parametrize("text", ["# first\nname: @x\n", "# first\nname: a: b\n", "seed: 1\nname: [\n"])
-def test_broken_yaml_is_one_fault_with_the_place(faults, text: str) -> None:
-    (line,) = faults(text)
+def test_broken_yaml_is_one_fault_with_the_place(issues, text: str) -> None:
+    (line,) = issues(text)
     assert re.match(r"x\.yaml:[23]:\d+: is not valid YAML: \w", line)
 
 
-def test_python_tags_are_refused_and_nothing_is_executed(faults, tmp_path: Path) -> None:
+def test_python_tags_are_refused_and_nothing_is_executed(issues, tmp_path: Path) -> None:
     target = tmp_path / "executed"
-    lines = faults(f"name: !!python/object/apply:os.mkdir [{target}]\n")
+    lines = issues(f"name: !!python/object/apply:os.mkdir [{target}]\n")
     assert any("the tag !!python/object/apply:os.mkdir is not allowed" in line for line in lines)
     assert not target.exists()
 
@@ -172,31 +172,31 @@ def test_a_merge_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 1000 + "]" * 1000, "{a: " * 1000, "- " * 1000, "[" * 900_000])
-def test_deep_nesting_is_refused(faults, text: str) -> None:
-    (line,) = faults(text)
+def test_deep_nesting_is_refused(issues, text: str) -> None:
+    (line,) = issues(text)
     assert line.endswith("is nested more than 32 levels deep")
 
 
-def test_aliases_cannot_hide_depth(faults) -> None:
+def test_aliases_cannot_hide_depth(issues) -> None:
     lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 40))]
-    assert faults("\n".join(lines)) == ["x.yaml:32:12: is nested more than 32 levels deep"]
+    assert issues("\n".join(lines)) == ["x.yaml:32:12: is nested more than 32 levels deep"]
 
 
-def test_terminal_escapes_never_reach_a_message(faults) -> None:
+def test_terminal_escapes_never_reach_a_message(issues) -> None:
     text = '"\\e]0;title\\a": 1\nname: "\\e[31m\\u202Ered\\n"\nmodel: "\\e[2J"\ndataset: {scaling: "\\x9b1m"}\n'
-    assert len(faults(text)) == 4  # the fixture asserts that every line is printable
+    assert len(issues(text)) == 4  # the fixture asserts that every line is printable
 
 
-def test_long_values_are_shortened(faults) -> None:
-    (line,) = faults(f"seed: {'x' * 900_000}\n")
+def test_long_values_are_shortened(issues) -> None:
+    (line,) = issues(f"seed: {'x' * 900_000}\n")
     assert line == f"x.yaml:1:7: seed: must be a whole number, got '{'x' * 57}...'"
 
 
-def test_a_hundred_faults_are_shown_and_the_others_counted(faults) -> None:
-    lines = faults("".join(f"key{n}: 1\n" for n in range(1000)))
+def test_a_hundred_faults_are_shown_and_the_others_counted(issues) -> None:
+    lines = issues("".join(f"key{n}: 1\n" for n in range(1000)))
     assert len(lines) == 101
     assert lines[0].startswith("x.yaml:1:1: key0: unknown key")
-    assert lines[-1] == "... and 900 more faults"
+    assert lines[-1] == "... and 900 more issues"
 
 
 def test_a_missing_file_names_the_one_beside_it_that_was_meant(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mlcli.errors import DataError
 
 
 def read(name: str) -> SourceData:
-    return dataset_source(name).read(Path("unused"), offline=True, say=pytest.fail)
+    return dataset_source(name).read(Path("unused"), offline=True, log=pytest.fail)
 
 
 def test_iris_is_that_of_scikit_learn() -> None:

@@ -19,8 +19,8 @@ MakeSource = Callable[..., ImageSource]
 IMAGES = "train-images-idx3-ubyte.gz"
 
 
-def read(source: ImageSource, data_dir: Path, say: Callable[[str], None] = lambda _: None) -> SourceData:
-    return source.read(data_dir, offline=False, say=say)
+def read(source: ImageSource, data_dir: Path, log: Callable[[str], None] = lambda _: None) -> SourceData:
+    return source.read(data_dir, offline=False, log=log)
 
 
 def offer_all(server: object, bodies: dict[str, bytes]) -> None:
@@ -56,7 +56,7 @@ def test_prepared_data_needs_no_raw_files_and_no_torch(
     monkeypatch.setitem(sys.modules, "mlcli.data.idx", None)
     for path in (tiny_data_dir / "FashionMNIST" / "raw").iterdir():
         path.unlink()
-    assert tiny_source().read(tiny_data_dir, offline=True, say=pytest.fail).fingerprint == first.fingerprint
+    assert tiny_source().read(tiny_data_dir, offline=True, log=pytest.fail).fingerprint == first.fingerprint
 
 
 def test_an_altered_prepared_file_is_made_again_from_the_raw_files(
@@ -65,7 +65,7 @@ def test_an_altered_prepared_file_is_made_again_from_the_raw_files(
     first = read(tiny_source(), tiny_data_dir)
     path = tiny_data_dir / "prepared" / "tiny" / "train_images.npy"
     path.write_bytes(path.read_bytes()[:-7])
-    again = tiny_source().read(tiny_data_dir, offline=True, say=said.append)
+    again = tiny_source().read(tiny_data_dir, offline=True, log=said.append)
     assert again.fingerprint == first.fingerprint
     assert any("train_images.npy" in line and "made again" in line for line in said)
 
@@ -105,7 +105,7 @@ def test_an_altered_raw_file_is_refused_offline_with_its_path_and_the_remedy(
     path = tiny_data_dir / "FashionMNIST" / "raw" / IMAGES
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError) as caught:
-        tiny_source("http://unused").read(tiny_data_dir, offline=True, say=pytest.fail)
+        tiny_source("http://unused").read(tiny_data_dir, offline=True, log=pytest.fail)
     first, second, third = str(caught.value).splitlines()
     assert str(path) in first
     assert "bytes instead of" in first
@@ -115,7 +115,7 @@ def test_an_altered_raw_file_is_refused_offline_with_its_path_and_the_remedy(
 
 def test_offline_without_files_makes_no_folder(tiny_source: MakeSource, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is missing"):
-        tiny_source("http://unused").read(tmp_path / "data", offline=True, say=pytest.fail)
+        tiny_source("http://unused").read(tmp_path / "data", offline=True, log=pytest.fail)
     assert not (tmp_path / "data").exists()
 
 
@@ -281,10 +281,10 @@ def test_fetch_from_a_folder(
     for name, body in tiny_bodies.items():
         (tmp_path / "copy" / layout / name).write_bytes(body)
     source, data_dir = tiny_source(), tmp_path / "data"
-    report = source.fetch(data_dir, str(tmp_path / "copy"), offline=True, say=lambda _: None)
+    report = source.fetch(data_dir, str(tmp_path / "copy"), offline=True, log=lambda _: None)
     assert (report.n_fetched, report.n_present, report.path) == (4, 0, data_dir / "FashionMNIST" / "raw")
     assert source.presence(data_dir).state == "prepared"
-    again = source.fetch(data_dir, str(tmp_path / "copy"), offline=True, say=pytest.fail)
+    again = source.fetch(data_dir, str(tmp_path / "copy"), offline=True, log=pytest.fail)
     assert (again.n_fetched, again.n_present) == (0, 4)
 
 
@@ -295,7 +295,7 @@ def test_fetch_from_a_folder_with_other_files_is_refused(
     for name in tiny_bodies:
         (tmp_path / "copy" / name).write_bytes(b"those of another dataset")
     with pytest.raises(DataError, match=rf"tried {tmp_path}/copy/{IMAGES}: has 24 bytes instead of"):
-        tiny_source().fetch(tmp_path / "data", str(tmp_path / "copy"), offline=False, say=lambda _: None)
+        tiny_source().fetch(tmp_path / "data", str(tmp_path / "copy"), offline=False, log=lambda _: None)
 
 
 def test_fetch_from_an_address(
@@ -304,15 +304,15 @@ def test_fetch_from_an_address(
     for name, body in tiny_bodies.items():
         server.offer(f"/mirror/{name}", body)
     source = tiny_source("http://unused")
-    assert source.fetch(tmp_path, f"{server.url}/mirror", offline=False, say=lambda _: None).n_fetched == 4
+    assert source.fetch(tmp_path, f"{server.url}/mirror", offline=False, log=lambda _: None).n_fetched == 4
     with pytest.raises(DataError, match="the network may not be used"):
-        source.fetch(tmp_path / "other", f"{server.url}/mirror", offline=True, say=lambda _: None)
+        source.fetch(tmp_path / "other", f"{server.url}/mirror", offline=True, log=lambda _: None)
 
 
 @pytest.mark.parametrize("origin", ["file:///tmp", "ftp://host/x", "no-such-folder", "http://"])
 def test_fetch_from_something_else_is_a_usage_error(tiny_source: MakeSource, tmp_path: Path, origin: str) -> None:
     with pytest.raises(UsageError, match="http or https address"):
-        tiny_source().fetch(tmp_path, origin, offline=False, say=pytest.fail)
+        tiny_source().fetch(tmp_path, origin, offline=False, log=pytest.fail)
 
 
 def test_the_lock_of_a_killed_process_does_not_stay(tiny_source: MakeSource, tiny_data_dir: Path) -> None:

@@ -17,7 +17,7 @@ from mlcli.engines.registry import build_engine
 from mlcli.errors import UsageError
 from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
-from mlcli.records import EngineState, FitResult, PassResult, Scaling, Scores
+from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
 
 SEED = 7
 
@@ -49,7 +49,7 @@ class FakeEngine:
             p[np.arange(len(y)), y] -= 1
             self.w -= lr * p.T @ x / len(y)
             self.b -= lr * p.mean(0)
-        return PassResult(np.array(losses), np.array(sizes), n_correct)
+        return StepResults(np.array(losses), np.array(sizes), n_correct)
 
     def fit(self):
         raise UsageError("passes only")
@@ -88,7 +88,7 @@ class Case:
     batch_size: int | None = 64
 
     @property
-    def in_passes(self) -> bool:
+    def is_iterative(self) -> bool:
         return self.batch_size is not None
 
 
@@ -138,7 +138,7 @@ def make(case: Case, device: str = "cpu", **runtime: Any):
     return build_engine(case.backend, spec, weights), weights
 
 
-def epoch(engine, case: Case, number: int, n: int) -> PassResult:
+def epoch(engine, case: Case, number: int, n: int) -> StepResults:
     order = np.random.default_rng(number).permutation(n)
     steps = -(-n // case.batch_size)
     return engine.train_steps(order, np.full(steps, case.optimizer.lr))
@@ -148,8 +148,8 @@ def trained(case: Case, digits, n_epochs: int = 3, device: str = "cpu"):
     x, y = digits
     engine, _ = make(case, device)
     engine.place(x[:1500], y[:1500])
-    results: list[PassResult | FitResult] = []
-    if case.in_passes:
+    results: list[StepResults | FitResult] = []
+    if case.is_iterative:
         results += [epoch(engine, case, number, 1500) for number in range(n_epochs)]
     else:
         results.append(engine.fit())
@@ -162,11 +162,11 @@ def parametrize(cases: dict[str, Case]) -> Callable[..., Any]:
 
 @parametrize(ALL)
 def test_learns_and_predicts_what_it_learned(case, digits):
-    engine, results = trained(case, digits, n_epochs=12 if case.in_passes else 1)
+    engine, results = trained(case, digits, n_epochs=12 if case.is_iterative else 1)
     x, y = digits
     scores = engine.predict(x[1500:])
     assert (scores.labels == y[1500:]).mean() > 0.85
-    if case.in_passes:
+    if case.is_iterative:
         assert results[-1].loss < results[0].loss
         assert results[-1].accuracy > results[0].accuracy
 
@@ -329,7 +329,7 @@ def test_the_data_given_is_not_changed(case, digits):
     x, y = digits[0].copy(), digits[1].copy()
     engine, _ = make(case)
     engine.place(x, y)
-    if case.in_passes:
+    if case.is_iterative:
         epoch(engine, case, 0, len(x))
     else:
         engine.fit()
@@ -343,7 +343,7 @@ def test_the_wrong_way_of_fitting_is_refused(case, digits):
     engine, _ = make(case)
     engine.place(digits[0][:200], digits[1][:200])
     with pytest.raises(UsageError):
-        engine.fit() if case.in_passes else engine.train_steps(np.arange(200), np.full(4, 0.1))
+        engine.fit() if case.is_iterative else engine.train_steps(np.arange(200), np.full(4, 0.1))
 
 
 @parametrize({name: case for name, case in PASSES.items() if case.backend != "fake"})
@@ -384,7 +384,7 @@ def test_a_benchmark_predicts_without_changing_anything(case, digits):
     bench = engine.bench(x, y)
     bench.forward(bench.batches([0, 100, 1700], 30))
     np.testing.assert_array_equal(engine.predict(x[:50]).labels, before.labels)
-    if not case.in_passes:
+    if not case.is_iterative:
         with pytest.raises(UsageError, match="one call"):
             bench.train(bench.batches([0], 30), 0.1)
 
@@ -408,7 +408,7 @@ def test_a_benchmark_on_tiled_samples_meets_them_again(case, digits):
 def test_a_benchmark_says_how_long_a_call_should_last_and_multiplies_matrices(case, digits):
     engine, _ = trained(case, digits, n_epochs=1)
     bench = engine.bench(*digits)
-    assert set(bench.block_seconds) == ({"forward", "train"} if case.in_passes else {"forward"})
+    assert set(bench.block_seconds) == ({"forward", "train"} if case.is_iterative else {"forward"})
     bench.matrix_product(8)()
     bench.start_memory_watch()
     bench.release_memory()
@@ -419,7 +419,7 @@ def test_a_benchmark_says_how_long_a_call_should_last_and_multiplies_matrices(ca
 def test_bfloat16_products_round_and_leave_weights_and_scores_in_float32(backend, digits):
     case = Case(backend, MlpModel(hidden=(32,)), Adam(lr=3e-3))
     exact, _ = make(case)
-    rounded, _ = make(case, products="bf16")
+    rounded, _ = make(case, matmul_precision="bf16")
     x, y = digits
     difference = np.abs(rounded.predict(x).logits - exact.predict(x).logits).max()
     assert 1e-6 < difference < 0.1
@@ -433,10 +433,10 @@ def test_bfloat16_products_round_and_leave_weights_and_scores_in_float32(backend
 def test_speed_that_an_engine_does_not_have_is_refused(digits):
     mlp, adam = MlpModel(hidden=(32,)), Adam()
     for backend, runtime, words in (
-        ("sklearn", {"products": "bf16"}, "--precision bf16.*torch or keras"),
+        ("sklearn", {"matmul_precision": "bf16"}, "--precision bf16.*torch or keras"),
         ("sklearn", {"compiled": True}, "--compile.*--backend torch"),
         ("keras", {"compiled": True}, "--compile.*--backend torch"),
-        ("torch", {"products": "tf32"}, "--precision tf32: only NVIDIA"),
+        ("torch", {"matmul_precision": "tf32"}, "--precision tf32: only NVIDIA"),
     ):
         with pytest.raises(UsageError, match=words):
             make(Case(backend, mlp, adam), **runtime)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from mlcli.config.experiment import load_experiment
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.train.trainer import Places, train
+from mlcli.train.trainer import RunPaths, train
 
 DATASETS = ["digits", *(pytest.param(name, marks=pytest.mark.images) for name in ("mnist", "fashion"))]
 MLP = {"model.hidden": [64], "training.epochs": 1}
@@ -34,7 +34,7 @@ def trained(tmp_path, request):
             flags = {**flags, "dataset.limit": N_TRAIN}
         flags = {"backend": backend, "dataset.name": dataset, **flags}
         plan = make_plan(load_experiment(None, flags=flags, environ={}))
-        result = train(plan, Places(tmp_path, data_directory=data_directory), 1, Silence())
+        result = train(plan, RunPaths(tmp_path, data_directory=data_directory), 1, Silence())
         run = open_run(str(result.directory), tmp_path)
         return run, run.load_dataset(data_directory=data_directory).test
 

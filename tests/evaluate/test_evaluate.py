@@ -107,7 +107,7 @@ def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
     from mlcli.experiment.plan import make_plan
     from mlcli.experiment.stored_run import open_run
     from mlcli.train.progress import QuietProgress
-    from mlcli.train.trainer import Places, train
+    from mlcli.train.trainer import RunPaths, train
 
     settings = {
         "backend": "torch",
@@ -115,7 +115,7 @@ def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
         "model": {"name": "logistic"},
         "training": {"epochs": 1},
     }
-    places = Places(tmp_path, data_directory=image_data_dir, offline=True)
+    places = RunPaths(tmp_path, data_directory=image_data_dir, offline=True)
     train(make_plan(ExperimentConfig.model_validate(settings)), places, 1, QuietProgress(show_notes=False))
     request = EvaluationRequest(dataset="mnist", data_directory=image_data_dir, offline=True, threads=1)
     evaluation = evaluate(open_run("last", tmp_path), request).evaluation

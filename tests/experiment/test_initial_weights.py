@@ -11,11 +11,11 @@ from mlcli.config.dump import to_yaml
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.digests import weights_digest
-from mlcli.experiment.initial_weights import settled
+from mlcli.experiment.initial_weights import pin_initial_weights
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
-from mlcli.train.trainer import Places, train
+from mlcli.train.trainer import RunPaths, train
 
 SMALL = {"model.hidden": [16], "training.epochs": 1}
 STILL = {"optimizer.name": "sgd", "optimizer.lr": 1e-300}  # steps too small to move a weight
@@ -39,7 +39,7 @@ def planned(backend, path=None, **flags):
 
 
 def run(directory, backend, *, if_needed=False, **flags):
-    return train(planned(backend, **flags), Places(directory), 1, Notes(), if_needed=if_needed)
+    return train(planned(backend, **flags), RunPaths(directory), 1, Notes(), if_needed=if_needed)
 
 
 def weights_of(result):
@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
     """A runs directory with a run of a torch mlp on digits named source."""
     directory = tmp_path_factory.mktemp("runs")
     plan = planned("torch", **SMALL)
-    train(plan, Places(directory, directory / "source"), 1, Notes())
+    train(plan, RunPaths(directory, directory / "source"), 1, Notes())
     return directory
 
 
@@ -87,13 +87,13 @@ def test_what_is_recorded_names_the_run_for_good_and_can_be_run_again(runs):
     config = open_run(str(result.directory), runs).config
     assert config.init_from.run == "source"
     assert config.init_from.weights == open_run("source", runs).record.digests["weights"]
-    again = train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), Places(runs), 1, Notes())
+    again = train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), RunPaths(runs), 1, Notes())
     assert again.record.digests == result.record.digests
     assert again.record.metrics == result.record.metrics
 
 
 def test_a_run_elsewhere_is_named_by_its_path(runs, tmp_path):
-    plan = settled(planned("torch", init_from__run=str(runs / "source"), **SMALL), tmp_path / "other")
+    plan = pin_initial_weights(planned("torch", init_from__run=str(runs / "source"), **SMALL), tmp_path / "other")
     assert plan.config.init_from.run == str(runs / "source")
 
 
@@ -112,13 +112,13 @@ def test_the_weights_are_part_of_the_experiment_and_their_place_is_not(runs):
 def test_other_weights_under_the_same_name_are_refused(runs):
     result = run(runs, "torch", init_from__run="source", **SMALL)
     shutil.rmtree(runs / "source")
-    train(planned("torch", seed=5, **SMALL), Places(runs, runs / "source"), 1, Notes())
+    train(planned("torch", seed=5, **SMALL), RunPaths(runs, runs / "source"), 1, Notes())
     with pytest.raises(DataError, match=r"init_from: the weights of run source have the digest .*asks for"):
-        train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), Places(runs), 1, Notes())
+        train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), RunPaths(runs), 1, Notes())
 
 
 def test_another_run_on_the_command_line_drops_the_digest_of_the_file(runs, tmp_path):
-    config = settled(planned("torch", init_from__run="source", **SMALL), runs).config
+    config = pin_initial_weights(planned("torch", init_from__run="source", **SMALL), runs).config
     (tmp_path / "again.yaml").write_text(to_yaml(config), encoding="utf-8")
     again = planned("torch", tmp_path / "again.yaml", init_from__run="last")
     assert again.config.init_from.weights is None
@@ -166,9 +166,9 @@ def test_logistic_regression_by_lbfgs_warm_starts(tmp_path):
     short = run(tmp_path, "sklearn", **LOGISTIC, **{"optimizer.max_iter": 1})
     assert warm.record.metrics["train"].loss == pytest.approx(cold.record.metrics["train"].loss, abs=1e-3)
     assert short.record.metrics["train"].loss > cold.record.metrics["train"].loss + 0.1
-    in_passes = run(tmp_path, "torch", init_from__run=cold.record.run_id, dataset__name="iris", model__name="logistic",
+    warm_epoch = run(tmp_path, "torch", init_from__run=cold.record.run_id, dataset__name="iris", model__name="logistic",
                     training__epochs=1, **STILL)  # fmt: skip
-    assert_equal_weights(weights_of(in_passes), weights_of(cold))
+    assert_equal_weights(weights_of(warm_epoch), weights_of(cold))
 
 
 def test_runs_without_weights_and_runs_that_are_not_there_are_refused(stored_runs, tmp_path):

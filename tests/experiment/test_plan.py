@@ -25,7 +25,7 @@ def test_what_depends_on_the_engine_is_filled_in():
 
 def test_logistic_regression_of_scikit_learn_is_fitted_in_one_call():
     made = plan(backend="sklearn", model={"name": "logistic"})
-    assert not made.in_passes
+    assert not made.is_iterative
     assert made.config.optimizer.name == "lbfgs"
     assert made.config.training.epochs is None
     assert describe_plan(made, 1)["fitted"] == "in one call"

@@ -16,7 +16,7 @@ from mlcli.batch_bench.messages import SubjectSpec
 from mlcli.batch_bench.placement import place
 from mlcli.batch_bench.source import BenchSource
 from mlcli.compare.comparison import compare_runs
-from mlcli.compare.receipt import facts_of, fairness_receipt
+from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
@@ -77,7 +77,7 @@ def compares(run, scratch, formats):
 
 
 def makes_a_receipt(run, scratch, formats):
-    receipt = fairness_receipt([facts_of(opened(run))] * 2)
+    receipt = comparability_report([facts_of(opened(run))] * 2)
     for output_format in formats:
         print_receipt(receipt, output_format)
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlcli.compare.comparison import compare_runs
-from mlcli.compare.receipt import facts_of, fairness_receipt
+from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
@@ -220,7 +220,7 @@ def evaluates(runs: Path, way: Way, run: str) -> None:
 
 
 def makes_a_receipt(runs: Path, way: Way) -> None:
-    print_receipt(fairness_receipt([facts_of(open_run(run, runs)) for run in (OTHER, GOOD)]), way.output_format)
+    print_receipt(comparability_report([facts_of(open_run(run, runs)) for run in (OTHER, GOOD)]), way.output_format)
 
 
 def compares(runs: Path, way: Way, *references: str) -> None:

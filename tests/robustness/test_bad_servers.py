@@ -104,7 +104,7 @@ def test_one_refusal_says_what_the_server_did(
     server.answers[f"/{name}"] = make_answer(server, tiny_bodies[name])
     source, data_dir = tiny_source(server.url), tmp_path / "data"
     with pytest.raises(DataError) as caught:
-        source.read(data_dir, offline=False, say=lambda _: None)
+        source.read(data_dir, offline=False, log=lambda _: None)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
@@ -118,7 +118,7 @@ def test_one_refusal_says_what_the_server_did(
 
     server.n_requests.clear()
     server.offer(f"/{name}", tiny_bodies[name])
-    source.read(data_dir, offline=False, say=lambda _: None)
+    source.read(data_dir, offline=False, log=lambda _: None)
     assert dict(server.n_requests) == {f"/{name}": 1}
 
 

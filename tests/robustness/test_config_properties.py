@@ -74,8 +74,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(refusal: ConfigError) -> None:
-    assert refusal.faults
-    assert all(line.isprintable() for line in refusal.faults)
+    assert refusal.issues
+    assert all(line.isprintable() for line in refusal.issues)
 
 
 def resolved_or_refused(path: Path, **sources: Any) -> ExperimentConfig | None:

@@ -39,7 +39,7 @@ def contents(data_dir: Path) -> dict[str, bytes]:
 
 
 def read(source: ImageSource, data_dir: Path, *, offline: bool) -> str:
-    return source.read(data_dir, offline=offline, say=lambda _: None).fingerprint
+    return source.read(data_dir, offline=offline, log=lambda _: None).fingerprint
 
 
 def refuse_offline(source: ImageSource, data_dir: Path) -> str:
@@ -166,6 +166,6 @@ def test_a_copy_with_a_damaged_file_is_refused(
 ) -> None:
     damage(raw_folder(tiny_data_dir) / name, manner)
     with pytest.raises(DataError, match=f"{raw_folder(tiny_data_dir) / name}: "):
-        tiny_source().fetch(tmp_path / "new", str(tiny_data_dir), offline=True, say=lambda _: None)
+        tiny_source().fetch(tmp_path / "new", str(tiny_data_dir), offline=True, log=lambda _: None)
     assert not (raw_folder(tmp_path / "new") / name).exists()
     assert not prepared_folder(tmp_path / "new").exists()

@@ -42,7 +42,7 @@ LOAD = """
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.load import load_dataset
 said = []
-dataset = load_dataset(DatasetConfig(name="tiny"), say=said.append)
+dataset = load_dataset(DatasetConfig(name="tiny"), log=said.append)
 print(json.dumps({"said": said, "samples": len(dataset.train), "torch": "torch" in sys.modules}))
 """
 TRAIN = ("train", "--dataset", "tiny", "--backend", "sklearn", "--model", "logistic")
@@ -156,7 +156,7 @@ def test_a_signal_ends_a_download_and_the_next_start_works(
 
     server.n_requests.clear()
     offer_all(server, tiny_bodies)
-    tiny_source(server.url).read(tmp_path / "data", offline=False, say=lambda _: None)
+    tiny_source(server.url).read(tmp_path / "data", offline=False, log=lambda _: None)
     assert dict(server.n_requests) == {f"/{name}": 1 for name in tiny_bodies if name != first}
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == tiny_bodies
 

@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from mlcli.errors import MlcliError
-from mlcli.runs.lock import RunHold
+from mlcli.runs.lock import RunLock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from mlcli.runs.lock import RunHold
-hold = RunHold.take(Path(sys.argv[1]))
+from mlcli.runs.lock import RunLock
+hold = RunLock.acquire(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
 """
@@ -33,19 +33,19 @@ def other_process(tmp_path):
 
 def test_the_second_is_refused_and_the_first_named(tmp_path, other_process):
     with pytest.raises(MlcliError, match=re.escape(f"held by process {other_process.pid} on ")):
-        RunHold.take(tmp_path)
+        RunLock.acquire(tmp_path)
     with pytest.raises(MlcliError, match=str(other_process.pid)):
-        RunHold.take(tmp_path)
+        RunLock.acquire(tmp_path)
 
 
 def test_a_killed_process_holds_nothing(tmp_path, other_process):
     other_process.kill()
     other_process.wait()
-    hold = RunHold.take(tmp_path)
+    hold = RunLock.acquire(tmp_path)
     hold.release()
     assert os.listdir(tmp_path) == []
 
 
 def test_what_is_released_can_be_taken_again(tmp_path):
     for _ in range(2):
-        RunHold.take(tmp_path).release()
+        RunLock.acquire(tmp_path).release()

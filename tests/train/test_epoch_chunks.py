@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlcli.errors import DivergedError
-from mlcli.records import PassResult
+from mlcli.records import StepResults
 from mlcli.timing import Stopwatch
 from mlcli.train.epoch_chunks import PartLength, TrainingPass
 
@@ -57,7 +57,7 @@ class Steps:
         steps = [int(start) // 10 for start in order[::10]]
         self.seen += order.tolist()
         losses = np.array([self.bad.get(step, float(step)) for step in steps])
-        return PassResult(losses, np.full(len(steps), 10), n_correct=len(order))
+        return StepResults(losses, np.full(len(steps), 10), n_correct=len(order))
 
 
 def a_pass(**done):

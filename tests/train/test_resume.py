@@ -20,7 +20,7 @@ from mlcli.train import trainer as train_module
 from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.progress import QuietProgress
 from mlcli.train.resume import open_resumable
-from mlcli.train.trainer import Places, resume, train
+from mlcli.train.trainer import RunPaths, resume, train
 
 N_EPOCHS = 6
 EVERY_STEP, EVERY_EPOCH = CheckpointEvery("steps", 1), CheckpointEvery("epochs", 1)
@@ -59,12 +59,12 @@ def plan_for(backend, **changes):
 
 
 def start(plan, path, *, every=EVERY_EPOCH, stop_at=None):
-    return train(plan, Places(path.parent, path), 1, Observer(stop_at), every=every)
+    return train(plan, RunPaths(path.parent, path), 1, Observer(stop_at), every=every)
 
 
 def go_on(path, *, every=EVERY_EPOCH, observer=None):
     found = open_resumable(str(path), path.parent)
-    places = Places(path.parent)
+    places = RunPaths(path.parent)
     return resume(
         found.directory, make_plan(found.config), places, found.threads or 1, observer or Observer(), every=every
     )
@@ -277,9 +277,9 @@ def test_threads_that_cannot_be_are_not_believed(stopped, threads):
 def test_last_is_the_newest_unfinished_run(tmp_path):
     plan = plan_for("torch")
     with pytest.raises(Stopped):
-        train(plan, Places(tmp_path), 1, Observer(stop_at=1))
+        train(plan, RunPaths(tmp_path), 1, Observer(stop_at=1))
     (unfinished,) = tmp_path.iterdir()
-    train(plan, Places(tmp_path), 1, Observer())
+    train(plan, RunPaths(tmp_path), 1, Observer())
     assert open_resumable("last", tmp_path).directory.path == unfinished
     go_on(unfinished)
     with pytest.raises(UsageError, match="no unfinished run in"):
@@ -368,7 +368,7 @@ def test_told_to_stop_while_loading_there_is_a_run_to_resume(tmp_path, monkeypat
 
     monkeypatch.setattr(train_module, "load_dataset", stop)
     with pytest.raises(Stopped) as caught:
-        train(plan_for("torch"), Places(tmp_path), 1, Observer())
+        train(plan_for("torch"), RunPaths(tmp_path), 1, Observer())
     monkeypatch.undo()
     (path,) = tmp_path.iterdir()
     assert RunDirectory(path).read_record().status == "interrupted"
@@ -379,15 +379,15 @@ def test_told_to_stop_while_loading_there_is_a_run_to_resume(tmp_path, monkeypat
 def test_the_line_to_paste_says_where_the_data_are(tmp_path, monkeypatch):
     data = tmp_path / "my data"
     with pytest.raises(Stopped) as caught:
-        train(plan_for("torch"), Places(tmp_path / "runs", tmp_path / "run", data, True), 1, Observer(stop_at=2))
+        train(plan_for("torch"), RunPaths(tmp_path / "runs", tmp_path / "run", data, True), 1, Observer(stop_at=2))
     (note,) = caught.value.__notes__
     assert note.endswith(f"mlcli train --resume {tmp_path}/run --data-dir '{data}' --offline")
 
 
 def test_a_run_that_still_runs_is_not_resumed(stopped):
-    from mlcli.runs.lock import RunHold
+    from mlcli.runs.lock import RunLock
 
-    hold = RunHold.take(stopped)
+    hold = RunLock.acquire(stopped)
     try:
         with pytest.raises(MlcliError, match="is held by process"):
             go_on(stopped)
@@ -406,6 +406,6 @@ def test_a_signal_waits_for_the_end_of_a_part(tmp_path, monkeypatch):
                 signals._signals.on_signal(15, None)
 
     with pytest.raises(signals.Interrupted) as caught:
-        train(plan_for("torch"), Places(tmp_path, tmp_path / "run"), 1, Signalled(), every=CheckpointEvery("never"))
+        train(plan_for("torch"), RunPaths(tmp_path, tmp_path / "run"), 1, Signalled(), every=CheckpointEvery("never"))
     assert caught.value.exit_code == 143
     assert CheckpointFolder(tmp_path / "run").find().checkpoint.words == "after epoch 2"

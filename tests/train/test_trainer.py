@@ -15,7 +15,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DivergedError, MlcliError, UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.runs.directory import RunDirectory
-from mlcli.train.trainer import Places, train
+from mlcli.train.trainer import RunPaths, train
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BACKENDS = ("sklearn", "torch", "keras")
@@ -45,7 +45,7 @@ class Recorder:
 
 def run(tmp_path, *, observer=None, if_needed=False, out=None, **settings):
     plan = make_plan(ExperimentConfig.model_validate(settings))
-    return train(plan, Places(tmp_path, out), 1, observer or Recorder(), if_needed=if_needed)
+    return train(plan, RunPaths(tmp_path, out), 1, observer or Recorder(), if_needed=if_needed)
 
 
 def small(backend, **training):
@@ -101,13 +101,13 @@ def test_the_engines_start_from_the_same_weights_and_meet_the_same_batches(tmp_p
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_digits_mlp_reaches_its_accuracy_on_every_engine(backend, tmp_path):
     plan = make_plan(load_experiment(CONFIGS / "digits_mlp.yaml", flags={"backend": backend}))
-    assert train(plan, Places(tmp_path), 1, Recorder()).record.metrics["test"].accuracy >= 0.96
+    assert train(plan, RunPaths(tmp_path), 1, Recorder()).record.metrics["test"].accuracy >= 0.96
 
 
 def test_iris_scored_on_its_own_samples_gets_146_of_150(tmp_path):
     observer = Recorder()
     plan = make_plan(load_experiment(CONFIGS / "iris_logistic.yaml", flags={"backend": "sklearn"}))
-    result = train(plan, Places(tmp_path), 1, observer)
+    result = train(plan, RunPaths(tmp_path), 1, observer)
     metrics = result.record.metrics["test"]
     assert round(metrics.accuracy * metrics.n_samples) == 146
     assert metrics.n_samples == 150
@@ -117,7 +117,7 @@ def test_iris_scored_on_its_own_samples_gets_146_of_150(tmp_path):
 def test_a_written_config_runs_again_to_the_same_bits(tmp_path):
     first = run(tmp_path, dataset={"name": "iris", "validation": 0.2}, seed=4, **small("torch"))
     plan = make_plan(load_experiment(first.directory / "config.yaml"))
-    second = train(plan, Places(tmp_path), 1, Recorder())
+    second = train(plan, RunPaths(tmp_path), 1, Recorder())
     assert first.record.metrics == second.record.metrics
     assert first.record.digests == second.record.digests
 
@@ -189,7 +189,7 @@ def test_a_batch_larger_than_the_data_is_one_batch_and_said(tmp_path):
 def test_nothing_is_left_when_the_data_is_missing(tmp_path):
     plan = make_plan(ExperimentConfig.model_validate({"dataset": {"name": "mnist"}, "backend": "torch"}))
     with pytest.raises(MlcliError, match="mlcli data fetch mnist"):
-        train(plan, Places(tmp_path / "runs", data_directory=tmp_path / "data", offline=True), 1, Recorder())
+        train(plan, RunPaths(tmp_path / "runs", data_directory=tmp_path / "data", offline=True), 1, Recorder())
     assert not (tmp_path / "runs").exists()
 
 
@@ -212,6 +212,6 @@ def test_running_out_of_memory_is_told_with_a_batch_size_that_may_fit(tmp_path):
 def test_an_epoch_of_fashion_mnist_already_beats_eighty_percent(backend, image_data_dir, tmp_path):
     settings = {"backend": backend, "dataset": {"name": "fashion"}, "training": {"epochs": 1}}
     plan = make_plan(ExperimentConfig.model_validate(settings))
-    result = train(plan, Places(tmp_path, data_directory=image_data_dir, offline=True), 2, Recorder())
+    result = train(plan, RunPaths(tmp_path, data_directory=image_data_dir, offline=True), 2, Recorder())
     assert result.record.metrics["test"].accuracy > 0.80
     assert result.record.metrics["test"].n_samples == 10_000

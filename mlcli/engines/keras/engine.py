@@ -30,7 +30,7 @@ from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
 from mlcli.models.initial_weights import initial_weights as drawn_weights
 from mlcli.models.layers import Dropout
-from mlcli.records import EngineState, FitResult, PassResult, Scores
+from mlcli.records import EngineState, FitResult, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class KerasEngine:
             self._model = self._compiled_model(spec.runtime.precision)
             self._weights = canonical_tensors(spec.network, self._model)
             self._slots = self._optimizer.slots()
-        self._model.in_bf16 = spec.runtime.products == "bf16"
+        self._model.in_bf16 = spec.runtime.matmul_precision == "bf16"
         self.load_weights(
             drawn_weights(spec.network, spec.runtime.seed) if initial_weights is None else initial_weights
         )
@@ -78,7 +78,7 @@ class KerasEngine:
         self._x = torch.tensor(x, device=self._device)
         self._y = torch.tensor(y, device=self._device)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
         self._fit(PlacedBatches(self._x, self._y, batches, self._scale), learning_rates.tolist())
         log = self._model.log

@@ -19,7 +19,7 @@ from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.engines.sklearn.matrix import scaled_matrix
 from mlcli.errors import UsageError, nearest_match, unknown_name
-from mlcli.records import EngineState, FitResult, PassResult, Scores
+from mlcli.records import EngineState, FitResult, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +92,7 @@ class EstimatorEngine:
         self._x = scaled_matrix(x, self._scaling, self._precision)
         self._y = np.asarray(y)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         raise UsageError(f"{self._name} is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:

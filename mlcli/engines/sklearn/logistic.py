@@ -18,7 +18,7 @@ from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.engines.sklearn.matrix import scaled_matrix
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
-from mlcli.records import EngineState, FitResult, PassResult, Scores
+from mlcli.records import EngineState, FitResult, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class LogisticEngine:
         self._x = self._to_device(scaled_matrix(x, self._scaling, self._precision))
         self._y = self._to_device(y)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         raise UsageError("scikit-learn's logistic regression is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:

@@ -24,7 +24,7 @@ from mlcli.engines.sklearn.matrix import scaled_matrix
 from mlcli.engines.step_results import from_samples
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
-from mlcli.records import EngineState, FitResult, PassResult, Scores
+from mlcli.records import EngineState, FitResult, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +135,7 @@ class MlpEngine:
         self._x = scaled_matrix(x, self._scaling, self._precision)
         self._y = np.asarray(y)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
         self._model.start_pass()
         try:

@@ -58,12 +58,12 @@ def apply_runtime(runtime: EngineRuntime) -> torch.device:
     Raises UsageError for a device that is not there, for float64 on mps, and for TF32 elsewhere than on CUDA.
     """
     device = _device_for(runtime)
-    if runtime.products == "tf32" and device.type != "cuda":
+    if runtime.matmul_precision == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32: only NVIDIA GPUs have it, and this is {device}; use bf16 or float32")
     torch.set_flush_denormal(True)
     torch.set_num_threads(runtime.threads)
-    torch.backends.cuda.matmul.allow_tf32 = runtime.products == "tf32"
-    torch.backends.cudnn.allow_tf32 = runtime.products == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = runtime.matmul_precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = runtime.matmul_precision == "tf32"
     if runtime.deterministic:
         # cuBLAS repeats itself only with a workspace of fixed size.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

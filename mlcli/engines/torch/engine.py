@@ -19,7 +19,7 @@ from mlcli.engines.torch.optimizers import TorchOptimizer
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
-from mlcli.records import EngineState, FitResult, PassResult, Scores
+from mlcli.records import EngineState, FitResult, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class TorchEngine:
         self._dtype = torch.float64 if spec.runtime.precision == "float64" else torch.float32
         self._shift = _constant(spec.scaling.shift, self._device, self._dtype)
         self._scale = _constant(spec.scaling.scale, self._device, self._dtype)
-        self._product_dtype = torch.bfloat16 if spec.runtime.products == "bf16" else self._dtype
-        container = Bf16Sequential if spec.runtime.products == "bf16" else nn.Sequential
+        self._product_dtype = torch.bfloat16 if spec.runtime.matmul_precision == "bf16" else self._dtype
+        container = Bf16Sequential if spec.runtime.matmul_precision == "bf16" else nn.Sequential
         self._model = container(*map(_module, spec.network.layers)).to(self._device, self._dtype)
         self._body = self._model[:-1] if spec.network.ends_in_softmax else self._model
         self._parameters = list(self._model.parameters())
@@ -62,7 +62,7 @@ class TorchEngine:
         # The epoch's samples in order: one buffer for all epochs, so that no epoch pays for fresh pages.
         self._x_epoch = torch.empty_like(self._x)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> PassResult:
+    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         index = torch.from_numpy(order).to(self._device)
         x_epoch = self._x_epoch[: len(order)]
         torch.index_select(self._x, 0, index, out=x_epoch)
@@ -95,9 +95,9 @@ class TorchEngine:
         shares = outputs / outputs.sum(dim=1, keepdim=True)
         return functional.nll_loss(shares.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
 
-    def _pass_result(self, losses: Tensor, scores: Tensor, y: Tensor) -> PassResult:
+    def _pass_result(self, losses: Tensor, scores: Tensor, y: Tensor) -> StepResults:
         n_correct = int((scores.argmax(dim=1) == y).sum())
-        return PassResult(losses.double().cpu().numpy(), batch_sizes(len(y), self._batch_size), n_correct)
+        return StepResults(losses.double().cpu().numpy(), batch_sizes(len(y), self._batch_size), n_correct)
 
     def fit(self) -> FitResult:
         raise UsageError("PyTorch trains in passes, not in one call")
