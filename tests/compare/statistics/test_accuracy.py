@@ -89,7 +89,7 @@ def test_four_samples_of_thirty_are_no_proof():
     verdict = accuracy_verdicts([accuracy_difference(worse, reference)])[0]
     assert verdict.word == "too few"
     assert verdict.corrected_p > 0.1
-    assert verdict.n_needed is None  # more seeds would fetch_files the same answers
+    assert verdict.n_needed is None  # more seeds would bring the same answers
 
 
 def test_ten_samples_of_thirty_are():
