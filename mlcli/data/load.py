@@ -1,4 +1,4 @@
-"""A dataset as one experiment sees it."""
+"""Load a dataset as one experiment uses it: split, limited, with a fitted scaling."""
 
 from __future__ import annotations
 
@@ -16,27 +16,21 @@ if TYPE_CHECKING:
     from mlcli.records import Split
 
 
-def _silent(_message: str) -> None:
-    """Progress that nobody asked for."""
-
-
 def load_dataset(
-    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, log: Log = _silent
+    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, log: Log = lambda _: None
 ) -> Dataset:
     """Read, split and limit a dataset, and fit its scaling on the training split.
 
-    x is (n, *input_shape), images uint8 and tables float32, neither scaled; arrays may be read-only views of mapped
-    files. data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1).
-    log: called with one line about each slow step.
-    UsageError for an unknown name or a split without samples, DataError for data that is missing or altered.
+    x is (n, *input_shape), images uint8 and tables float32, not scaled; arrays may be read-only views of mapped files.
+    data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1). log: receives one line per
+    slow step. UsageError for an unknown name or a split without samples, DataError for missing or altered data.
     """
-    row = dataset_row(config.name)
-    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
-
-    # Late, so that a refusal costs no numpy.
+    # numpy must not be imported with this module: the thread count is decided later, from a stored run or a config.
     from mlcli.data.scaling import fit_scaling
     from mlcli.data.splits import plan_splits
 
+    row = dataset_row(config.name)
+    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
     plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
     train = _samples(data, plan.train)
     test = train if plan.test is plan.train else _samples(data, plan.test)
@@ -64,7 +58,7 @@ def _samples(data: SourceData, part: Part) -> Split:
 
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
-    """Shapes, names and value range of the source, and the scaling that was fitted on the training split."""
+    """Return shapes, names and value range of the source, with the scaling fitted on the training split."""
     info, maximum = dataset.info, dataset_row(dataset.info.name).maximum
     return Preprocessing(
         kind=info.kind,

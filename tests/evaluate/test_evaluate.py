@@ -18,8 +18,10 @@ def test_the_scores_are_exactly_those_that_the_run_reported(name, request):
     evaluation = evaluate(run, EvaluationRequest(threads=1)).evaluation
     assert evaluation.metrics == run.record.metrics["test"] == evaluation.reported
     assert (evaluation.backend, evaluation.split, evaluation.dataset) == (
-        run.record.backend, "test", run.record.dataset,
-    )  # fmt: skip
+        run.record.backend,
+        "test",
+        run.record.dataset,
+    )
     assert not any("reported" in note for note in evaluation.notes)
 
 

@@ -56,9 +56,14 @@ def test_people_see_scores_classes_confusion_and_mistakes(iris, capsys, output_f
     text = printed(capsys, iris.evaluation, output_format)
     evaluation = iris.evaluation
     for words in (
-        f"{evaluation.metrics.accuracy:.4f}", "the same", "calibration error (15 bins)", "macro average", "versicolor",
-        "warm call, median of 5", f"{evaluation.classes[1].precision:.4f}",
-    ):  # fmt: skip
+        f"{evaluation.metrics.accuracy:.4f}",
+        "the same",
+        "calibration error (15 bins)",
+        "macro average",
+        "versicolor",
+        "warm call, median of 5",
+        f"{evaluation.classes[1].precision:.4f}",
+    ):
         assert words in text
     assert text.count("virginica") > 2  # its row by class, its row of the matrix, and the mistakes
 
