@@ -14,7 +14,7 @@ from mlcli.experiment.stored_run import StoredRun
 from mlcli.metrics import score
 from mlcli.metrics.calibration import calibration
 from mlcli.metrics.mistakes import confident_mistakes
-from mlcli.metrics.per_class import class_scores, confusion_matrix, macro_average
+from mlcli.metrics.scores import class_scores, confusion_matrix, macro_average
 from mlcli.records import Dataset, Metrics, Scores, Split, SplitName
 from mlcli.timing import timed_calls
 

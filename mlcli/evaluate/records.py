@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlcli.metrics.calibration import Calibration
 from mlcli.metrics.mistakes import Mistake
-from mlcli.metrics.per_class import ClassScores
+from mlcli.metrics.scores import ClassScores
 from mlcli.records import Metrics, SplitName
 
 if TYPE_CHECKING:
