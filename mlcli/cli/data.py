@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import DataDir, Debug, Format
+from mlcli.cli.options import Commands, DataDir, Format
 
 if TYPE_CHECKING:
     from mlcli.data.source import VerifyReport
 
 Row = dict[str, object]
 
-app = typer.Typer(help="List, fetch and verify datasets.", no_args_is_help=True)
+app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_datasets(data_dir: DataDir = None, output_format: Format = "table", debug: Debug = False) -> None:
+def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> None:
     """Show every dataset, and whether it is on this machine, judged by names and sizes."""
     _check_format(output_format)
     _print("Datasets", dataset_rows(data_dir), output_format)
@@ -38,7 +38,6 @@ def fetch(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Bring datasets into the data directory and prepare them; files that are whole stay as they are."""
     _check_format(output_format)
@@ -52,7 +51,6 @@ def verify(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Hold every file against its checksum; exit code 3 where one is altered, or where a named dataset is not whole."""
     from mlcli.data import inventory

@@ -12,7 +12,6 @@ from mlcli.cli.options import (
     BatchSize,
     DataDir,
     DatasetName,
-    Debug,
     Device,
     Format,
     LearningRate,
@@ -52,7 +51,6 @@ def parity(
     data_dir: DataDir = None,
     offline: Offline = False,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Take the same steps with several engines, in float64, and compare losses and weights after each.
 
