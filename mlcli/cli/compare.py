@@ -278,7 +278,7 @@ def config_path(inputs: Sequence[str]) -> Path | None:
 
 def backend_names(text: str | None) -> list[str]:
     """The engines of `--backends`; UsageError for one that does not exist."""
-    from mlcli.engines.registry import backend_info
+    from mlcli.registry import backend_info
 
     names = list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
     for name in names:
