@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +32,12 @@ class EmbeddedSource:
     """Data that is installed with scikit-learn: always available, never fetched."""
 
     info: DatasetInfo
-    file_name: str  # in scikit-learn's data folder; the class is the last column
-    n_header_lines: int
-    loader: str  # in sklearn.datasets
+    read_table: Callable[[], NDArray[np.float64]]  # (n, features + 1), the class in the last column
     dtype: str  # storage dtype of the features
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples in the order of the file; the arguments are ignored."""
-        table = self._table()
+        table = self.read_table()
         n_features = int(np.prod(self.info.input_shape))
         if table.shape != (self.info.n_train, n_features + 1) or not np.isfinite(table).all():
             raise DataError(f"{self.info.name}: unexpected content in {_package_folder()}\n{_REMEDY}")
@@ -64,23 +64,24 @@ class EmbeddedSource:
             check = FileCheck(folder, "ok", f"content {digest[:12]}")
         return VerifyReport(self.info.name, (check,), usable=check.state == "ok")
 
-    def _table(self) -> NDArray[np.float64]:
-        path = _package_folder() / self.file_name
-        if path.is_file():
-            return _parsed(path, self.n_header_lines)
-        import sklearn.datasets
-
-        return np.column_stack(getattr(sklearn.datasets, self.loader)(return_X_y=True))
-
 
 def iris(info: DatasetInfo) -> EmbeddedSource:
     """Return the source of 150 flowers: 4 lengths in centimetres, float32."""
-    return EmbeddedSource(info, "iris.csv", n_header_lines=1, loader="load_iris", dtype="float32")
+    return EmbeddedSource(info, partial(_read_table, "iris.csv", 1, "load_iris"), "float32")
 
 
 def digits(info: DatasetInfo) -> EmbeddedSource:
     """Return the source of 1797 images: 8x8 pixels from 0 to 16, uint8."""
-    return EmbeddedSource(info, "digits.csv.gz", n_header_lines=0, loader="load_digits", dtype="uint8")
+    return EmbeddedSource(info, partial(_read_table, "digits.csv.gz", 0, "load_digits"), "uint8")
+
+
+def _read_table(file_name: str, n_header_lines: int, loader: str) -> NDArray[np.float64]:
+    path = _package_folder() / file_name
+    if path.is_file():
+        return _parsed(path, n_header_lines)
+    import sklearn.datasets
+
+    return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True))
 
 
 _REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.registry import DATASETS, dataset_info, dataset_source
-from mlcli.data.source import VerifyReport
+from mlcli.data.source import VerifyReport, dataset_source
 from mlcli.errors import DataError
+from mlcli.registry import DATASETS, dataset_info
 from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Row, print_rows
 from mlcli.text import escaped

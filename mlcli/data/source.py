@@ -1,14 +1,18 @@
-"""The contract of a dataset source, the records it returns, and the checksums of files and arrays."""
+"""The contract of a dataset source, the records it returns, and the checksums of files and arrays.
+
+numpy must not be imported here: the thread count is decided only after this module was imported.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-import numpy as np
+from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,6 +97,12 @@ class Source(Protocol):
         ...
 
 
+def dataset_source(name: str) -> Source:
+    """Return the source of a dataset; imports its module, and no framework. UsageError for an unknown name."""
+    row = dataset_row(name)
+    return cast("Source", pkgutil.resolve_name(row.source)(row.info))
+
+
 @dataclass(frozen=True)
 class RawFile:
     """A file as its publisher distributes it: name, size in bytes and md5 (hex)."""
@@ -128,8 +138,8 @@ def _md5(path: Path) -> str:
 
 def content_sha256(array: NDArray[Any]) -> str:
     """Return the sha256 (hex) of the values in C order and little-endian bytes, the same on every machine."""
-    canonical = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))  # no copy if it is that already
-    return hashlib.sha256(canonical.reshape(-1).view(np.uint8).data).hexdigest()
+    canonical = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+    return hashlib.sha256(canonical.reshape(-1).view("u1").data).hexdigest()
 
 
 def fingerprint(arrays: Mapping[str, NDArray[Any]], digests: Mapping[str, str] | None = None) -> str:

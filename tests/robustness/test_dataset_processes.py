@@ -13,14 +13,14 @@ from dataclasses import asdict
 import pytest
 
 from mlcli.data.images import mnist
-from mlcli.data.registry import dataset_info
+from mlcli.registry import dataset_info
 
 # One more row in the table of datasets.
 WITH_TINY = """
 import json, sys, types
 from mlcli.data.images import ImageSource
 from mlcli.data.source import RawFile
-from mlcli.data.registry import DATASETS, DatasetRow
+from mlcli.registry import DATASETS, DatasetRow
 from mlcli.records import DatasetInfo
 made = json.loads(sys.argv.pop(1))
 lists = ("input_shape", "class_names", "feature_names")
