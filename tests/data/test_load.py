@@ -10,7 +10,7 @@ import pytest
 
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.load import load_dataset
-from mlcli.errors import DataError, UsageError
+from mlcli.errors import DataError
 
 
 def load(name, data_dir=None, **settings):
@@ -58,11 +58,6 @@ def test_shared_splits_are_the_same_objects():
     assert dataset.test is dataset.train
     assert dataset.validation is dataset.test
     assert len(dataset.notes) == 2
-
-
-def test_unknown_names_are_refused():
-    with pytest.raises(UsageError, match="did you mean 'digits'"):
-        load("digit")
 
 
 def test_offline_variable_forbids_the_network(monkeypatch, tmp_path):
