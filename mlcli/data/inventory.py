@@ -60,7 +60,7 @@ def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> N
     if lines:
         others = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         affected = " ".join(name for name, found in problems.items() if found)
-        raise DataError(f"{lines[0]}{others}\nfetch altered and missing files again: mlcli data fetch {affected}")
+        raise DataError(f"{lines[0]}{others}\nfetch altered and missing files: mlcli data fetch {affected}")
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -63,7 +63,7 @@ def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocess
     image = x[0] if len(x) == 1 else np.moveaxis(x, 0, -1)
     axes.imshow(image, cmap="gray_r", vmin=smallest, vmax=largest, interpolation="nearest")
     probability = "" if mistake.probability is None else f" ({mistake.probability:.2f})"
-    caption = f"#{mistake.index}: {names[mistake.true]}\npred. {names[mistake.predicted]}{probability}"
+    caption = f"#{mistake.index}, true: {names[mistake.true]}\npredicted: {names[mistake.predicted]}{probability}"
     axes.set_title(caption, fontsize=8, loc="left")
 
 

@@ -142,8 +142,7 @@ def _rounded(value: float | None) -> str:
 
 
 def _print_confusion(evaluation: Evaluation) -> None:
-    title = "Confusion matrix (rows: true class)"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     names = [scores.name for scores in evaluation.classes]
     table.add_column("", overflow="fold")
     for index, name in enumerate(names):  # indices keep the matrix narrow
@@ -152,7 +151,8 @@ def _print_confusion(evaluation: Evaluation) -> None:
         cells = [f"{count:,}" if count else "[dim]·[/dim]" for count in row]
         cells[index] = f"[bold]{row[index]:,}[/bold]"
         table.add_row(escape(name if len(name) == 1 else f"{index} {name}"), *cells)
-    result_console().print(table)
+    console = result_console()
+    console.print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
 
 
 def _confusion_rows(evaluation: Evaluation) -> list[Row]:

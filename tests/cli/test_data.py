@@ -97,7 +97,7 @@ def test_absent_data_is_an_error_only_if_it_is_named(tmp_path):
     assert isinstance(result.exception, DataError)
     assert str(result.exception).splitlines() == [
         "fashion is not downloaded",
-        "fetch altered and missing files again: mlcli data fetch fashion",
+        "fetch altered and missing files: mlcli data fetch fashion",
     ]
 
 
