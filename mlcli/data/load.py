@@ -12,9 +12,7 @@ from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import Log, SourceData
-    from mlcli.data.splits import Part
-    from mlcli.records import Split
+    from mlcli.data.source import Log
 
 
 def load_dataset(
@@ -28,17 +26,17 @@ def load_dataset(
     """
     # numpy must not be imported with this module: the thread count is decided later, from a stored run or a config.
     from mlcli.data.scaling import fit_scaling
-    from mlcli.data.splits import plan_splits
+    from mlcli.data.splits import plan_splits, samples_of
 
     row = dataset_row(config.name)
     data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
     plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
-    train = _samples(data, plan.train)
-    test = train if plan.test is plan.train else _samples(data, plan.test)
+    train = samples_of(data, plan.train)
+    test = train if plan.test is plan.train else samples_of(data, plan.test)
     if plan.validation is None:
         validation = None
     else:
-        validation = test if plan.validation is plan.test else _samples(data, plan.validation)
+        validation = test if plan.validation is plan.test else samples_of(data, plan.validation)
     return Dataset(
         info=row.info,
         train=train,
@@ -49,13 +47,6 @@ def load_dataset(
         split_digest=plan.digest(),
         notes=plan.notes,
     )
-
-
-def _samples(data: SourceData, part: Part) -> Split:
-    from mlcli.data.splits import take
-
-    source = data.test if part.array == "test" and data.test is not None else data.train
-    return take(source, part.indices)
 
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlcli.config.schema import DatasetConfig
+    from mlcli.data.source import SourceData
     from mlcli.records import DatasetInfo
 
 DEFAULT_TEST_FRACTION = 0.2
@@ -123,6 +124,12 @@ def stratified_split(
     for label, quota in enumerate(quotas):
         is_picked[generator.permutation(np.flatnonzero(y == label))[:quota]] = True
     return generator.permutation(np.flatnonzero(~is_picked)), np.flatnonzero(is_picked)
+
+
+def samples_of(data: SourceData, part: Part) -> Split:
+    """Return the samples of one split."""
+    source = data.test if part.array == "test" and data.test is not None else data.train
+    return take(source, part.indices)
 
 
 def take(source: Split, indices: NDArray[np.int64]) -> Split:
