@@ -65,7 +65,7 @@ def plan_splits(config: DatasetConfig, info: DatasetInfo, y: NDArray[np.int64], 
     test = test or train_part
     if config.validation == "test":
         validation = test
-        notes.append("validation uses the test split: what was selected by validation scores has seen the test set")
+        notes.append("validation uses the test split, so choices based on validation scores have seen the test set")
     n_classes = np.count_nonzero(np.bincount(y[train_part.indices]))
     if n_classes < info.n_classes:
         notes.append(

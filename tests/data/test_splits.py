@@ -94,7 +94,7 @@ def test_validating_on_the_test_split_is_noted():
     made = plan(validation="test")
     assert made.validation is made.test
     assert made.notes == (
-        "validation uses the test split: what was selected by validation scores has seen the test set",
+        "validation uses the test split, so choices based on validation scores have seen the test set",
     )
 
 
