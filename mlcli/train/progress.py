@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar and a table that grows on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Training progress on stderr: a bar and a growing table on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlcli.rendering.console import escape, message_console
 
 
 class QuietProgress:
-    """Shows notes only, or with show_notes=False nothing."""
+    """Shows only notes, or with show_notes=False nothing."""
 
     def __init__(self, console: Console | None = None, *, show_notes: bool = True) -> None:
         self.console = console or message_console()
@@ -43,7 +43,7 @@ class QuietProgress:
 
 
 class LineProgress(QuietProgress):
-    """One plain line an epoch, for pipes and log files; with verbose, one a stage too."""
+    """One plain line per epoch, for pipes and log files; with verbose, one per stage too."""
 
     def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
         super().__init__(console)
@@ -58,20 +58,20 @@ class LineProgress(QuietProgress):
 
 
 class BarProgress(QuietProgress):
-    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row an epoch."""
+    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row per epoch."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(console)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}  {task.fields[figures]}"),
+            TextColumn("{task.fields[count]}  {task.fields[metrics]}"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
             speed_estimate_period=24 * 3600,  # epochs can be long
         )
-        self._task: TaskID = self._progress.add_task("", total=None, count="", figures="")
+        self._task: TaskID = self._progress.add_task("", total=None, count="", metrics="")
         self._has_header = False
 
     def __enter__(self) -> Self:
@@ -98,12 +98,12 @@ class BarProgress(QuietProgress):
             completed=record.epoch,
             total=n_epochs,
             count=f"{record.epoch}/{n_epochs}",
-            figures=_figures(record),
+            metrics=_bar_metrics(record),
         )
 
 
 def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
-    """What fits the terminal, the pipe and the flags."""
+    """Return the progress display that suits the flags and stderr: a terminal, a pipe or a file."""
     console = message_console()
     if quiet:
         return QuietProgress(console, show_notes=False)
@@ -113,7 +113,7 @@ def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
 
 
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    """An epoch on one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
+    """Return an epoch as one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
     parts = [f"epoch {record.epoch}/{n_epochs}" if record.learning_rate is not None else "fitted"]
     parts += _scores(record)
     parts += [f"{record.seconds:.2f} s", f"{record.samples_per_second:,.0f} samples/s"]
@@ -146,7 +146,7 @@ def _row(record: EpochRecord) -> str:
     return "".join(f"{text:>10}" for text in cells) + ("  best" if record.is_best else "")
 
 
-def _figures(record: EpochRecord) -> str:
+def _bar_metrics(record: EpochRecord) -> str:
     loss = f"loss {record.train_loss:.4f}  " if record.train_loss is not None else ""
     accuracy = f"accuracy {record.train_accuracy:.4f}  " if record.train_accuracy is not None else ""
     return f"{loss}{accuracy}{record.samples_per_second:,.0f} samples/s"

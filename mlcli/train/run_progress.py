@@ -1,4 +1,4 @@
-"""What is known of a run so far; it becomes the run's record, however the run ends."""
+"""A run in progress: what is known of it so far, which becomes its record however the run ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evalu
 
 @dataclass
 class RunProgress:
-    """Filled in as the run goes on."""
+    """Times, history, metrics, digests and notes of a run, collected while it is trained."""
 
     plan: Plan
     threads: int
@@ -31,14 +31,14 @@ class RunProgress:
     best_epoch: int | None = None
 
     def add_note(self, text: str) -> bool:
-        """Whether it is a new one."""
+        """Keep a note and return whether it is new."""
         is_new = text not in self.notes
         if is_new:
             self.notes.append(text)
         return is_new
 
-    def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Take over what the processes before have done."""
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from what earlier processes have recorded in a checkpoint."""
         position, run = checkpoint.position, checkpoint.run
         self.created = run.created
         self.watch.add_earlier(run.total_seconds, run.seconds)
@@ -48,7 +48,7 @@ class RunProgress:
         self.digests = dict(run.digests) | self.digests
 
     def so_far(self) -> RunSoFar:
-        """What a checkpoint keeps of it."""
+        """Return what a checkpoint stores of it."""
         watch = self.watch
         return RunSoFar(
             created=self.created,
@@ -60,14 +60,13 @@ class RunProgress:
         )
 
     def log_lines(self) -> list[str]:
-        """What happened, in words."""
-        return [f"note: {note}" for note in self.notes] + [
-            f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
-            for record in self.history
-        ]
+        """Return the lines of log.txt: every note and every epoch."""
+        notes = [f"note: {note}" for note in self.notes]
+        epochs = [f"epoch {epoch.epoch}: training loss {epoch.train_loss}, {epoch.seconds:.3f} s" for epoch in self.history]
+        return notes + epochs
 
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
-        """The record of a run that ends now."""
+        """Return the record of a run that ends now."""
         plan, config = self.plan, self.plan.config
         return RunRecord(
             run_id=run_id,
@@ -99,7 +98,7 @@ class RunProgress:
 
 
 def _steady_rate(history: list[EpochRecord]) -> float | None:
-    """Training samples a second over the epochs after the first, which pays for warming up; None without any epoch."""
+    """Return training samples per second over the epochs after the first, which includes warm-up; None without epochs."""
     steady = history[1:] or history
     seconds = sum(record.seconds for record in steady)
     n_samples = sum(record.samples_per_second * record.seconds for record in steady)

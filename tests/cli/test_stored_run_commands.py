@@ -94,7 +94,7 @@ def test_predict_writes_a_file_and_reports(cli, runs, iris_run, tmp_path):
     report = json.loads(done.stdout)
     assert report["n_samples"] == len(test)
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert np.array_equal(arrays["labels"], iris_run.predictions()["labels"])
+        assert np.array_equal(arrays["labels"], iris_run.files.predictions()["labels"])
     again = cli("predict", IRIS, "--input", "x.csv", "--output", "out.npz")
     assert again.returncode == 2
     assert "--force" in again.stderr

@@ -15,6 +15,7 @@ from mlcli.experiment.initial_weights import pin_initial_weights
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
 from mlcli.train.trainer import RunPaths, train
 
 SMALL = {"model.hidden": [16], "training.epochs": 1}
@@ -43,7 +44,7 @@ def run(directory, backend, *, if_needed=False, **flags):
 
 
 def weights_of(result):
-    return open_run(str(result.directory), result.directory.parent).weights()
+    return open_run(find_run(str(result.directory), result.directory.parent)).weights()
 
 
 def assert_equal_weights(found, expected):
@@ -68,7 +69,7 @@ def runs(trained, tmp_path):
 
 @pytest.mark.parametrize("backend", ["sklearn", "torch", "keras"])
 def test_training_starts_from_those_weights_in_every_engine(backend, runs):
-    source = open_run("source", runs)
+    source = open_run(find_run("source", runs))
     result = run(runs, backend, init_from__run="source", **SMALL, **STILL)
     assert_equal_weights(weights_of(result), source.weights())
     assert result.record.digests["initial_weights"] == source.record.digests["weights"]
@@ -77,16 +78,16 @@ def test_training_starts_from_those_weights_in_every_engine(backend, runs):
 
 @pytest.mark.parametrize("backend", ["sklearn", "torch", "keras"])
 def test_training_goes_on_from_where_the_run_was(backend, runs):
-    first_loss = open_run("source", runs).record.metrics["train"].loss
+    first_loss = open_run(find_run("source", runs)).record.metrics["train"].loss
     longer = run(runs, backend, init_from__run="source", **SMALL)
     assert longer.record.metrics["train"].loss < first_loss
 
 
 def test_what_is_recorded_names_the_run_for_good_and_can_be_run_again(runs):
     result = run(runs, "torch", init_from__run="last", **SMALL)
-    config = open_run(str(result.directory), runs).config
+    config = open_run(find_run(str(result.directory), runs)).config
     assert config.init_from.run == "source"
-    assert config.init_from.weights == open_run("source", runs).record.digests["weights"]
+    assert config.init_from.weights == open_run(find_run("source", runs)).record.digests["weights"]
     again = train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), RunPaths(runs), 1, Notes())
     assert again.record.digests == result.record.digests
     assert again.record.metrics == result.record.metrics
@@ -147,7 +148,7 @@ def test_another_model_is_refused_with_both_in_words(flags, difference, runs):
 def test_dropout_and_the_form_of_the_output_may_differ(runs):
     changed = {"model.dropout": 0.5, "model.output": "softmax"}
     result = run(runs, "torch", init_from__run="source", **SMALL, **STILL, **changed)
-    found, expected = weights_of(result), open_run("source", runs).weights()
+    found, expected = weights_of(result), open_run(find_run("source", runs)).weights()
     for array, original in zip(found.values(), expected.values(), strict=True):
         np.testing.assert_array_equal(array, original)
     assert list(found) != list(expected)
@@ -155,7 +156,7 @@ def test_dropout_and_the_form_of_the_output_may_differ(runs):
 
 def test_a_run_in_float64_starts_from_the_same_numbers(runs):
     result = run(runs, "torch", init_from__run="source", **SMALL, **STILL, **{"runtime.precision": "float64"})
-    for name, array in open_run("source", runs).weights().items():
+    for name, array in open_run(find_run("source", runs)).weights().items():
         assert weights_of(result)[name].dtype == np.float64
         np.testing.assert_array_equal(weights_of(result)[name], array)
 
@@ -190,6 +191,6 @@ def test_damaged_weights_are_refused(runs):
 
 
 def test_the_digest_is_over_the_weights_as_they_are_stored(runs):
-    source = open_run("source", runs)
+    source = open_run(find_run("source", runs))
     assert weights_digest(source.weights()) == source.record.digests["weights"]
     assert RunDirectory(runs / "source").read_record().status == "finished"

@@ -56,15 +56,15 @@ def _find(path: Path, number: int) -> None:
 
 
 def _open(path: Path, number: int = 0) -> StoredRun:
-    return open_run(path.name, path.parent)
+    return open_run(find_run(path.name, path.parent))
 
 
 def _history(path: Path, number: int) -> None:
-    _open(path).history()
+    _open(path).files.history()
 
 
 def _predictions(path: Path, number: int) -> None:
-    _open(path).predictions()
+    _open(path).files.predictions()
 
 
 def _receipt(path: Path, number: int) -> None:
@@ -73,7 +73,7 @@ def _receipt(path: Path, number: int) -> None:
 
 @cache
 def _intact_facts(runs_directory: Path) -> RunFacts:
-    return facts_of(open_run(INTACT, runs_directory))
+    return facts_of(open_run(find_run(INTACT, runs_directory)))
 
 
 def _predict(path: Path, number: int) -> None:
