@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlcli.config.experiment import DEFAULT_BACKEND
 from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, TrainingConfig
-from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.registry import backend_info, check_supported, trains_iteratively
+from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
+from mlcli.registry import DEFAULT_BACKEND, backend_info, dataset_info, trains_iteratively
 
 DEFAULT_EPOCHS = 10
 DEFAULT_BATCH_SIZE = 128

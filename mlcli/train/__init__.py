@@ -1,16 +1,19 @@
-"""`mlcli train`: run one experiment on one engine and leave a run directory behind; resume one that was interrupted."""
+"""`mlcli train`: run one experiment on one engine and write a run directory; resume a run that was interrupted."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 from mlcli.experiment.threads import configure_threads
+from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
+    from mlcli.config.schema import ExperimentConfig
+    from mlcli.records import RunRecord
     from mlcli.train.checkpointing import CheckpointEvery
     from mlcli.train.trainer import TrainResult
 
@@ -19,12 +22,12 @@ _SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accur
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What a training command asks for."""
+    """What one call of the command asks for."""
 
     config: Path | None = None  # a YAML file; None: the defaults
-    flags: Mapping[str, object] = {}  # by dotted key of the configuration; None where not given
+    flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key; None: not given
     settings: Sequence[str] = ()  # texts `key.path=value`
-    resume: str | None = None  # the run to resume, which needs none of the above
+    resume: str | None = None  # the run to resume, instead of the three above
     runs_dir: Path | None = None
     out: Path | None = None  # the run directory itself
     data_dir: Path | None = None
@@ -42,5 +45,80 @@ class TrainRequest:
 def run(request: TrainRequest) -> None:
     """Train an experiment, resume a run, or show a plan, and print the result to stdout.
 
-    Raises the errors of errors.py, ThresholdError for a score below a threshold, and Interrupted.
+    Raises the errors of errors.py, ThresholdError for a score below its threshold, and Interrupted.
     """
+    from mlcli.rendering.console import checked_format
+    from mlcli.train.checkpointing import parse_checkpoint_every
+
+    checked_format(request.output_format)
+    thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
+    every = parse_checkpoint_every(request.checkpoint_every)
+    if request.resume is not None:
+        result = _resume(request, request.resume, every)
+    else:
+        from mlcli.config.experiment import load_experiment
+
+        experiment = load_experiment(request.config, flags=request.flags, settings=request.settings)
+        n_threads = configure_threads(experiment)
+        if request.print_config or request.dry_run:
+            _show(request, experiment, n_threads)
+            return
+        result = _train(request, experiment, n_threads, every)
+
+    from mlcli.runs.report import print_run
+
+    print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
+    check_thresholds(thresholds, _accuracies(result.record))
+
+
+def _runs_directory(request: TrainRequest) -> Path:
+    from mlcli.runs.find import default_runs_directory
+
+    return request.runs_dir or default_runs_directory()
+
+
+def _show(request: TrainRequest, experiment: ExperimentConfig, n_threads: int) -> None:
+    from mlcli.config.dump import to_yaml
+    from mlcli.experiment.plan import make_plan
+    from mlcli.train.report import print_plan
+
+    plan = make_plan(experiment)
+    if experiment.init_from:  # imports numpy
+        from mlcli.experiment.initial_weights import pin_initial_weights
+
+        plan = pin_initial_weights(plan, _runs_directory(request))
+    if request.print_config:
+        sys.stdout.write(to_yaml(plan.config))
+    else:
+        print_plan(plan, n_threads, request.output_format)
+
+
+def _train(request: TrainRequest, experiment: ExperimentConfig, n_threads: int, every: CheckpointEvery) -> TrainResult:
+    from mlcli.experiment.plan import make_plan
+    from mlcli.train.progress import training_progress
+    from mlcli.train.trainer import RunPaths, train
+
+    paths = RunPaths(_runs_directory(request), request.out, request.data_dir, request.offline)
+    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
+        return train(make_plan(experiment), paths, n_threads, progress, if_needed=request.if_needed, every=every)
+
+
+def _resume(request: TrainRequest, reference: str, every: CheckpointEvery) -> TrainResult:
+    from mlcli.train.resume import check_resume_request, open_resumable
+
+    check_resume_request(request)
+    found = open_resumable(reference, _runs_directory(request))
+    n_threads = configure_threads(found.config, found.threads)
+
+    from mlcli.experiment.plan import make_plan
+    from mlcli.train.progress import training_progress
+    from mlcli.train.trainer import RunPaths, resume
+
+    paths = RunPaths(_runs_directory(request), None, request.data_dir, request.offline)
+    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
+        return resume(found.directory, make_plan(found.config), paths, n_threads, progress, every=every)
+
+
+def _accuracies(record: RunRecord) -> dict[str, float | None]:
+    metrics = {name: record.metrics.get(split) for name, split in _SPLITS.items()}
+    return {name: found.accuracy if found else None for name, found in metrics.items()}

@@ -23,7 +23,7 @@ _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class CheckpointEvery:
-    """The interval between checkpoints. auto: at ends of epochs and every minute within them, for at most 1 % of time."""
+    """The interval between checkpoints. auto: at ends of epochs and every minute, for at most 1 % of the time."""
 
     unit: Literal["auto", "never", "steps", "epochs", "seconds"] = "auto"
     n: int = 1

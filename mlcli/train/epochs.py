@@ -1,4 +1,4 @@
-"""The epoch loop, the same for every engine: validation, best epoch, early stopping, checkpoints; and the single fit."""
+"""Training, the same for every engine: the epoch loop with its checkpoints and early stopping, or a single fit."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ class EpochLoop:
         if self._epoch is None:
             return self._position
         step = self._position.step + self._epoch.n_done
-        return replace(
-            self._position, step=step, n_correct=self._epoch.n_correct, pass_seconds=self._epoch.seconds
-        )
+        return replace(self._position, step=step, n_correct=self._epoch.n_correct, pass_seconds=self._epoch.seconds)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, whose weights and state the engine has already."""

@@ -140,9 +140,7 @@ def restore_state(engine: Engine, state: EngineState) -> None:
         raise DataError("the checkpoint holds the state of another model or optimizer")
     for name, value in fresh.values.items():
         if type(state.values[name]) is not type(value):
-            raise DataError(
-                f"the checkpoint holds {state.values[name]!r} as {name}, expected a {type(value).__name__}"
-            )
+            raise DataError(f"the checkpoint holds {state.values[name]!r} as {name}, expected a {type(value).__name__}")
     engine.load_state(state)
 
 

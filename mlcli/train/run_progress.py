@@ -61,9 +61,10 @@ class RunProgress:
 
     def log_lines(self) -> list[str]:
         """Return the lines of log.txt: every note and every epoch."""
-        notes = [f"note: {note}" for note in self.notes]
-        epochs = [f"epoch {epoch.epoch}: training loss {epoch.train_loss}, {epoch.seconds:.3f} s" for epoch in self.history]
-        return notes + epochs
+        return [f"note: {note}" for note in self.notes] + [
+            f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
+            for record in self.history
+        ]
 
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
         """Return the record of a run that ends now."""
@@ -98,7 +99,7 @@ class RunProgress:
 
 
 def _steady_rate(history: list[EpochRecord]) -> float | None:
-    """Return training samples per second over the epochs after the first, which includes warm-up; None without epochs."""
+    """Return samples per second over the epochs after the first, which includes warm-up; None without epochs."""
     steady = history[1:] or history
     seconds = sum(record.seconds for record in steady)
     n_samples = sum(record.samples_per_second * record.seconds for record in steady)
