@@ -96,7 +96,7 @@ def _check_model(found: Network, expected: Network, run_id: str) -> None:
     if _without_dropout(found) != _without_dropout(expected):
         raise UsageError(
             f"init_from: run {run_id} has a different model\n"
-            f"of the run:  {_describe(found)}\nto train:    {_describe(expected)}"
+            f"its model:  {_describe(found)}\nthis model: {_describe(expected)}"
         )
 
 

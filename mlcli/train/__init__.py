@@ -12,10 +12,8 @@ from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
-    from mlcli.config.schema import ExperimentConfig
+    from mlcli.experiment.plan import Plan
     from mlcli.records import RunRecord
-    from mlcli.train.checkpointing import CheckpointEvery
-    from mlcli.train.trainer import TrainResult
 
 _SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
 
@@ -47,76 +45,57 @@ def run(request: TrainRequest) -> None:
 
     Raises the errors of errors.py, ThresholdError for a score below its threshold, and Interrupted.
     """
+    from mlcli.config.experiment import load_experiment
+    from mlcli.experiment.plan import make_plan
     from mlcli.rendering.console import checked_format
+    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.report import print_run
     from mlcli.train.checkpointing import parse_checkpoint_every
+    from mlcli.train.resume import check_resume_request, open_resumable
 
     checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
     every = parse_checkpoint_every(request.checkpoint_every)
-    if request.resume is not None:
-        result = _resume(request, request.resume, every)
-    else:
-        from mlcli.config.experiment import load_experiment
-
+    runs_directory = request.runs_dir or default_runs_directory()
+    found = None
+    if request.resume is None:
         experiment = load_experiment(request.config, flags=request.flags, settings=request.settings)
         n_threads = configure_threads(experiment)
-        if request.print_config or request.dry_run:
-            _show(request, experiment, n_threads)
-            return
-        result = _train(request, experiment, n_threads, every)
+    else:
+        check_resume_request(request)
+        found = open_resumable(request.resume, runs_directory)
+        experiment = found.config
+        n_threads = configure_threads(experiment, found.threads)
+    plan = make_plan(experiment)
+    if request.print_config or request.dry_run:
+        _show(request, plan, runs_directory, n_threads)
+        return
 
-    from mlcli.runs.report import print_run
+    from mlcli.train.progress import training_progress
+    from mlcli.train.trainer import RunPaths, resume, train
 
+    paths = RunPaths(runs_directory, request.out, request.data_dir, request.offline)
+    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
+        if found is None:
+            result = train(plan, paths, n_threads, progress, if_needed=request.if_needed, every=every)
+        else:
+            result = resume(found.directory, plan, paths, n_threads, progress, every=every)
     print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
     check_thresholds(thresholds, _accuracies(result.record))
 
 
-def _runs_directory(request: TrainRequest) -> Path:
-    from mlcli.runs.find import default_runs_directory
-
-    return request.runs_dir or default_runs_directory()
-
-
-def _show(request: TrainRequest, experiment: ExperimentConfig, n_threads: int) -> None:
+def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: int) -> None:
     from mlcli.config.dump import to_yaml
-    from mlcli.experiment.plan import make_plan
     from mlcli.train.report import print_plan
 
-    plan = make_plan(experiment)
-    if experiment.init_from:  # imports numpy
+    if plan.config.init_from:  # imports numpy
         from mlcli.experiment.initial_weights import pin_initial_weights
 
-        plan = pin_initial_weights(plan, _runs_directory(request))
+        plan = pin_initial_weights(plan, runs_directory)
     if request.print_config:
         sys.stdout.write(to_yaml(plan.config))
     else:
         print_plan(plan, n_threads, request.output_format)
-
-
-def _train(request: TrainRequest, experiment: ExperimentConfig, n_threads: int, every: CheckpointEvery) -> TrainResult:
-    from mlcli.experiment.plan import make_plan
-    from mlcli.train.progress import training_progress
-    from mlcli.train.trainer import RunPaths, train
-
-    paths = RunPaths(_runs_directory(request), request.out, request.data_dir, request.offline)
-    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
-        return train(make_plan(experiment), paths, n_threads, progress, if_needed=request.if_needed, every=every)
-
-
-def _resume(request: TrainRequest, reference: str, every: CheckpointEvery) -> TrainResult:
-    from mlcli.train.resume import check_resume_request, open_resumable
-
-    check_resume_request(request)
-    found = open_resumable(reference, _runs_directory(request))
-    n_threads = configure_threads(found.config, found.threads)
-
-    from mlcli.experiment.plan import make_plan
-    from mlcli.train.progress import training_progress
-    from mlcli.train.trainer import RunPaths, resume
-
-    paths = RunPaths(_runs_directory(request), None, request.data_dir, request.offline)
-    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
-        return resume(found.directory, make_plan(found.config), paths, n_threads, progress, every=every)
 
 
 def _accuracies(record: RunRecord) -> dict[str, float | None]:

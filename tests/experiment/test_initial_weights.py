@@ -1,4 +1,4 @@
-"""Starting from the weights of a finished run: in every engine that has the model, and held to those weights."""
+"""Starting from the weights of a finished run, in every engine that has the model."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_training_starts_from_those_weights_in_every_engine(backend, runs):
 
 
 @pytest.mark.parametrize("backend", ["sklearn", "torch", "keras"])
-def test_training_goes_on_from_where_the_run_was(backend, runs):
+def test_training_continues_where_the_run_ended(backend, runs):
     first_loss = open_run(find_run("source", runs)).record.metrics["train"].loss
     longer = run(runs, backend, init_from__run="source", **SMALL)
     assert longer.record.metrics["train"].loss < first_loss
 
 
-def test_what_is_recorded_names_the_run_for_good_and_can_be_run_again(runs):
+def test_the_written_config_names_the_run_in_full_and_runs_again(runs):
     result = run(runs, "torch", init_from__run="last", **SMALL)
     config = open_run(find_run(str(result.directory), runs)).config
     assert config.init_from.run == "source"
@@ -93,12 +93,12 @@ def test_what_is_recorded_names_the_run_for_good_and_can_be_run_again(runs):
     assert again.record.metrics == result.record.metrics
 
 
-def test_a_run_elsewhere_is_named_by_its_path(runs, tmp_path):
+def test_a_run_in_another_directory_is_named_by_its_path(runs, tmp_path):
     plan = pin_initial_weights(planned("torch", init_from__run=str(runs / "source"), **SMALL), tmp_path / "other")
     assert plan.config.init_from.run == str(runs / "source")
 
 
-def test_the_weights_are_part_of_the_experiment_and_their_place_is_not(runs):
+def test_the_weights_are_part_of_the_experiment_and_their_location_is_not(runs):
     plain = run(runs, "torch", **SMALL)
     first = run(runs, "torch", init_from__run="source", **SMALL)
     assert first.record.digests["experiment"] != plain.record.digests["experiment"]
@@ -129,18 +129,24 @@ def test_another_run_on_the_command_line_drops_the_digest_of_the_file(runs, tmp_
 @pytest.mark.parametrize(
     ("flags", "difference"),
     [
-        ({"model__hidden": [17]}, "there: flatten, linear 64 to 16, relu, linear 16 to 10\nhere:  flatten"),
-        ({"model__hidden": [16], "model__activation": "tanh"}, "here:  flatten, linear 64 to 16, tanh, linear 16"),
-        ({"model__hidden": [16], "dataset__name": "iris"}, "here:  flatten, linear 4 to 16"),
-        ({"model__name": "logistic"}, "here:  flatten, linear 64 to 10"),
-        ({"model__name": "cnn", "model__channels": [2]}, "here:  convolution 1 to 2 (3x3), relu, 2x2 max pooling"),
+        ({"model__hidden": [17]}, "its model:  flatten, linear 64 to 16, relu, linear 16 to 10\nthis model: flatten"),
+        (
+            {"model__hidden": [16], "model__activation": "tanh"},
+            "this model: flatten, linear 64 to 16, tanh, linear 16",
+        ),
+        ({"model__hidden": [16], "dataset__name": "iris"}, "this model: flatten, linear 4 to 16"),
+        ({"model__name": "logistic"}, "this model: flatten, linear 64 to 10"),
+        (
+            {"model__name": "cnn", "model__channels": [2]},
+            "this model: convolution 1 to 2 (3x3), relu, 2x2 max pooling",
+        ),
     ],
 )
-def test_another_model_is_refused_with_both_in_words(flags, difference, runs):
+def test_another_model_is_refused_with_a_description_of_both(flags, difference, runs):
     n_before = len(list(runs.iterdir()))
     with pytest.raises(UsageError) as caught:
         run(runs, "torch", init_from__run="source", **flags)
-    assert "init_from: the model of run source is another one" in str(caught.value)
+    assert "init_from: run source has a different model" in str(caught.value)
     assert difference in str(caught.value)
     assert len(list(runs.iterdir())) == n_before
 
@@ -172,11 +178,11 @@ def test_logistic_regression_by_lbfgs_warm_starts(tmp_path):
     assert_equal_weights(weights_of(warm_epoch), weights_of(cold))
 
 
-def test_runs_without_weights_and_runs_that_are_not_there_are_refused(stored_runs, tmp_path):
+def test_runs_without_weights_and_unknown_runs_are_refused(stored_runs, tmp_path):
     forest = str(stored_runs / "20260101T000000Z_forest")
     with pytest.raises(UsageError, match="is of model estimator, which has no weights"):
         run(tmp_path, "torch", init_from__run=forest, **SMALL)
-    with pytest.raises(UsageError, match="model estimator starts from no weights; remove init_from"):
+    with pytest.raises(UsageError, match="model estimator has no initial weights; remove init_from"):
         run(tmp_path, "sklearn", init_from__run=forest, model__name="estimator", model__estimator="GaussianNB")
     with pytest.raises(UsageError, match="no run 'nowhere'"):
         run(tmp_path, "torch", init_from__run="nowhere", **SMALL)
@@ -190,7 +196,7 @@ def test_damaged_weights_are_refused(runs):
         run(runs, "torch", init_from__run="source", **SMALL)
 
 
-def test_the_digest_is_over_the_weights_as_they_are_stored(runs):
+def test_the_digest_is_over_the_weights_as_stored(runs):
     source = open_run(find_run("source", runs))
     assert weights_digest(source.weights()) == source.record.digests["weights"]
     assert RunDirectory(runs / "source").read_record().status == "finished"

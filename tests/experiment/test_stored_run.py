@@ -1,4 +1,4 @@
-"""A finished run brought back: verified, rebuilt in any engine, with its own preprocessing."""
+"""A finished run read back: verified, rebuilt in any engine, with its preprocessing."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_every_engine_gives_the_scores_of_the_run(digits_run, backend):
     np.testing.assert_allclose(scores.logits, stored["logits"], rtol=1e-5, atol=1e-5)
 
 
-def test_an_estimator_comes_back_whole(forest_run):
+def test_an_estimator_gives_the_scores_of_the_run(forest_run):
     scores = forest_run.build_engine().predict(forest_run.load_dataset().test.x)
     assert np.array_equal(scores.probabilities, forest_run.files.predictions()["probabilities"])
     assert forest_run.files.has_estimator()
-    with pytest.raises(UsageError, match="has no weights, but an estimator"):
+    with pytest.raises(UsageError, match="has no weights; it is an estimator"):
         forest_run.weights()
 
 
-def test_a_model_that_an_engine_lacks_is_refused_with_what_is_possible(forest_run):
+def test_a_model_that_an_engine_does_not_have_is_refused_with_what_is_possible(forest_run):
     with pytest.raises(UsageError, match="estimator runs with --backend sklearn"):
         forest_run.build_engine("torch")
 
@@ -91,7 +91,7 @@ class TestWeightsThatDoNotFit:
             broken(lambda weights: weights.update({"1.bias": np.zeros(3, np.float32)})).weights()
 
     def test_values_that_are_not_finite(self, broken):
-        with pytest.raises(DataError, match=r"1\.bias holds values that are not finite"):
+        with pytest.raises(DataError, match=r"1\.bias has values that are not finite"):
             broken(lambda weights: weights["1.bias"].fill(np.nan)).weights()
 
     def test_another_type(self, broken):
@@ -120,7 +120,7 @@ def test_a_record_that_cannot_be_read_is_bad_data(digits_copy, text):
         open_run(find_run(str(digits_copy), digits_copy.parent))
 
 
-def test_the_environment_has_no_say_in_what_was_run(stored_runs, monkeypatch, digits_run):
+def test_the_environment_does_not_change_a_stored_configuration(stored_runs, monkeypatch, digits_run):
     monkeypatch.setenv("MLCLI_SEED", "99")
     monkeypatch.setenv("MLCLI_BACKEND", "keras")
     assert open_run(find_run("20260101T000000Z_digits", stored_runs)).config == digits_run.config
@@ -148,11 +148,11 @@ def test_the_scaling_is_that_of_the_run_whatever_the_data_are(iris_run):
 
 
 def test_a_dataset_of_another_shape_is_refused(digits_run):
-    with pytest.raises(UsageError, match="samples of 4 in 3 classes.*trained on 1x8x8 in 10 classes"):
+    with pytest.raises(UsageError, match="shape 4 in 3 classes.*trained on samples of shape 1x8x8 in 10"):
         digits_run.load_dataset("iris")
 
 
-def test_the_manifest_is_held_to_the_files_when_a_run_is_opened(digits_copy):
+def test_the_files_are_verified_when_a_run_is_opened(digits_copy):
     (digits_copy / "log.txt").write_text("something else")
     with pytest.raises(DataError, match=r"log\.txt was altered"):
         open_run(find_run(str(digits_copy), digits_copy.parent))

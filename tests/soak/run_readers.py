@@ -25,8 +25,7 @@ from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_run
 from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
-from mlcli.timing import Stopwatch
-from mlcli.train.epoch_chunks import PartLength
+from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.epochs import EpochLoop
 from mlcli.train.resume import differences, open_resumable, restore_state
 from mlcli.train.run_progress import RunProgress
@@ -93,16 +92,17 @@ def _resume(path: Path, number: int) -> None:
 
 
 def _go_on(path: Path, number: int) -> None:
-    """As a resumed run goes on, for a part of an epoch."""
+    """Resume training for an epoch."""
     checkpoint = CheckpointFolder(path).find().checkpoint
     if checkpoint is not None:
         plan, dataset = _experiment(path)
         engine = build_engine(plan.backend, engine_spec(plan, dataset, 1), checkpoint.weights)
         restore_state(engine, checkpoint.engine)
         engine.place(dataset.train.x, dataset.train.y)
-        RunProgress(plan, 1).go_on_from(checkpoint)
-        loop = EpochLoop(plan.config, engine, dataset, Stopwatch(), PartLength(1.0, None))
-        loop.go_on_from(checkpoint)
+        progress = RunProgress(plan, 1)
+        progress.restore(checkpoint)
+        loop = EpochLoop(engine, dataset, progress, CheckpointFolder(path), CheckpointEvery("never"))
+        loop.restore(checkpoint)
         next(loop.run(), None)
 
 
