@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,61 +33,46 @@ from mlcli.cli.options import (
 )
 from mlcli.train import TrainRequest, run
 
-Epochs = Annotated[
-    int | None,
-    typer.Option(help="Number of epochs.", metavar="N", rich_help_panel=EXPERIMENT_PANEL),
-]
+_experiment = partial(typer.Option, rich_help_panel=EXPERIMENT_PANEL)
+_execution = partial(typer.Option, rich_help_panel=RUN_PANEL)
+_output = partial(typer.Option, rich_help_panel=OUTPUT_PANEL)
+
+Epochs = Annotated[int | None, _experiment("--epochs", help="Number of epochs.", metavar="N")]
 InitFrom = Annotated[
     str | None,
-    typer.Option(
+    _experiment(
+        "--init-from",
         help="Start from the weights of a finished run: a directory, a run id, a unique prefix of one, or last.",
         metavar="RUN",
-        rich_help_panel=EXPERIMENT_PANEL,
     ),
 ]
-Deterministic = Annotated[
-    bool,
-    typer.Option(
-        "--deterministic", help="Use deterministic algorithms on GPUs too; slower.", rich_help_panel=RUN_PANEL
-    ),
-]
-Name = Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RUN_PANEL)]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="The run directory itself; it must not exist.", metavar="DIR", rich_help_panel=RUN_PANEL),
-]
+Deterministic = Annotated[bool, _execution("--deterministic", help="Use deterministic algorithms on GPUs too; slower.")]
+Name = Annotated[str | None, _execution("--name", help="Name of the run.")]
+Out = Annotated[Path | None, _execution("--out", help="The run directory itself; it must not exist.", metavar="DIR")]
 IfNeeded = Annotated[
-    bool,
-    typer.Option(
-        "--if-needed",
-        help="Report a finished run of the same experiment instead of repeating it.",
-        rich_help_panel=RUN_PANEL,
-    ),
+    bool, _execution("--if-needed", help="Report a finished run of the same experiment instead of repeating it.")
 ]
 Resume = Annotated[
     str | None,
-    typer.Option(
+    _execution(
+        "--resume",
         help="Resume an interrupted run from its last checkpoint; the result is bit-identical. A directory, a run id, "
         "a unique prefix of one, or last, the newest unfinished run.",
         metavar="RUN",
-        rich_help_panel=RUN_PANEL,
     ),
 ]
 CheckpointInterval = Annotated[
     str,
-    typer.Option(
+    _execution(
+        "--checkpoint-every",
         help="Interval between checkpoints, e.g. 500steps, 60s, 1epoch or never; auto: at ends of epochs and every "
         "minute, for at most 1 % of the time.",
         metavar="INTERVAL",
-        rich_help_panel=RUN_PANEL,
     ),
 ]
-PrintConfig = Annotated[
-    bool,
-    typer.Option("--print-config", help="Print the resolved configuration and exit.", rich_help_panel=OUTPUT_PANEL),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and exit.", rich_help_panel=OUTPUT_PANEL)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log each stage.", rich_help_panel=OUTPUT_PANEL)]
+PrintConfig = Annotated[bool, _output("--print-config", help="Print the resolved configuration and exit.")]
+DryRun = Annotated[bool, _output("--dry-run", help="Show the plan and exit.")]
+Verbose = Annotated[bool, _output("--verbose", "-v", help="Log each stage.")]
 
 
 def train(

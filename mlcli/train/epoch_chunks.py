@@ -13,6 +13,7 @@ import numpy as np
 from mlcli.engines.contract import Engine
 from mlcli.errors import DivergedError
 from mlcli.records import StepResults
+from mlcli.runs.checkpoint import Checkpoint
 from mlcli.timing import Stopwatch
 
 if TYPE_CHECKING:
@@ -52,19 +53,20 @@ class EpochChunks:
         order: NDArray[np.int64],
         learning_rates: NDArray[np.float64],
         batch_size: int,
-        *,
-        batch_losses: NDArray[np.float64] | None = None,
-        n_correct: int = 0,
-        seconds: float = 0.0,
     ) -> None:
-        """batch_losses, n_correct, seconds: of the steps of this epoch that a checkpoint has already."""
         self.epoch = epoch
-        self.n_correct = n_correct
-        self.seconds = seconds
+        self.n_correct = 0
+        self.seconds = 0.0
         self._order = order
         self._learning_rates = learning_rates
         self._batch_size = batch_size
-        self._batch_losses = [np.empty(0)] if batch_losses is None else [batch_losses]
+        self._batch_losses = [np.empty(0)]
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue after the steps that a checkpoint within this epoch has already."""
+        self._batch_losses = [checkpoint.batch_losses]
+        self.n_correct = checkpoint.position.n_correct
+        self.seconds = checkpoint.position.pass_seconds
 
     @property
     def n_steps(self) -> int:

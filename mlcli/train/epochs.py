@@ -36,7 +36,7 @@ class EpochLoop:
     def __init__(
         self, engine: Engine, dataset: Dataset, progress: RunProgress, folder: CheckpointFolder, every: CheckpointEvery
     ) -> None:
-        """progress: metrics, best epoch and the digest of the batch order are entered there as training proceeds."""
+        """progress: its position moves on with each epoch, and it gets the digest of the batch order."""
         self._config = progress.plan.config
         self._engine = engine
         self._dataset = dataset
@@ -46,7 +46,6 @@ class EpochLoop:
         self._batch_size = self._config.training.batch_size or 1
         self._chunk_length = ChunkLength(every.chunk_seconds, every.n_steps)
         self._checkpointer = Checkpointer(folder, every, self._checkpoint)
-        self._position = Position()  # at the end of the last epoch
         self._epoch: EpochChunks | None = None  # the one under way
         self._best_weights: Weights | None = None  # kept where early stopping may restore them
         self.note: str | None = None  # what early stopping did
@@ -54,18 +53,20 @@ class EpochLoop:
     @property
     def position(self) -> Position:
         """How far training has come, the finished steps of the epoch under way included."""
-        if self._epoch is None:
-            return self._position
-        step = self._position.step + self._epoch.n_done
-        return replace(self._position, step=step, n_correct=self._epoch.n_correct, pass_seconds=self._epoch.seconds)
+        last, epoch = self._progress.position, self._epoch
+        if epoch is None:
+            return last
+        return replace(last, step=last.step + epoch.n_done, n_correct=epoch.n_correct, pass_seconds=epoch.seconds)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, whose weights and state the engine has already."""
         position, losses = checkpoint.position, checkpoint.batch_losses
-        self._position = replace(position, step=position.step - len(losses), n_correct=0, pass_seconds=0.0)
+        last = replace(position, step=position.step - len(losses), n_correct=0, pass_seconds=0.0)
+        self._progress.position = last
         self._best_weights = checkpoint.best_weights
         if len(losses):
-            self._epoch = self._start_epoch(losses, position.n_correct, position.pass_seconds)
+            self._epoch = self._start_epoch()
+            self._epoch.restore(checkpoint)
 
     def run(self) -> Iterator[EpochRecord]:
         """Train to the end, yielding the record of each epoch.
@@ -86,8 +87,8 @@ class EpochLoop:
 
     def keep_end(self) -> None:
         """Write a checkpoint if training is over, so that a resumed run need not train again."""
-        if self._position.is_over:
-            self._checkpointer.write(self._position)
+        if self.position.is_over:
+            self._checkpointer.write(self.position)
 
     def _between_chunks(self, *, at_epoch_end: bool) -> None:
         self._checkpointer.write_if_due(self.position, at_epoch_end=at_epoch_end)
@@ -105,19 +106,9 @@ class EpochLoop:
             run=self._progress.so_far(),
         )
 
-    def _start_epoch(
-        self, batch_losses: NDArray[np.float64] | None = None, n_correct: int = 0, seconds: float = 0.0
-    ) -> EpochChunks:
-        epoch = len(self._position.history) + 1
-        return EpochChunks(
-            epoch,
-            self._order(epoch),
-            self._learning_rates(epoch),
-            self._batch_size,
-            batch_losses=batch_losses,
-            n_correct=n_correct,
-            seconds=seconds,
-        )
+    def _start_epoch(self) -> EpochChunks:
+        epoch = len(self._progress.position.history) + 1
+        return EpochChunks(epoch, self._order(epoch), self._learning_rates(epoch), self._batch_size)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         return epoch_order(self._config.seed, epoch, len(self._dataset.train))
@@ -134,7 +125,8 @@ class EpochLoop:
         result, n_samples = epoch.result, len(self._dataset.train)
         metrics = {"train": Metrics(result.accuracy, result.loss, n_samples)} | self._validate()
         validation = metrics.get("validation")
-        position = replace(self._position, step=self._position.step + epoch.n_steps, metrics=metrics)
+        last = self._progress.position
+        position = replace(last, step=last.step + epoch.n_steps, metrics=metrics)
         value = self._monitored(result.loss, validation)
         is_best = self._is_better(value)
         if is_best:
@@ -153,7 +145,7 @@ class EpochLoop:
             is_best=is_best,
         )
         self._epoch = None
-        self._move_to(replace(position, history=(*position.history, record)))
+        self._progress.position = replace(position, history=(*position.history, record))
         return record
 
     def _validate(self) -> dict[str, Metrics]:
@@ -171,11 +163,11 @@ class EpochLoop:
         return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
 
     def _is_better(self, value: float) -> bool:
-        best = self._position.best_value
+        best = self._progress.position.best_value
         return best is None or value < best - (self._stopping.min_delta if self._stopping else 0.0)
 
     def _is_over(self) -> bool:
-        position, stopping = self._position, self._stopping
+        position, stopping = self._progress.position, self._stopping
         epoch = len(position.history)
         if position.is_over or epoch >= self._n_epochs:
             return True
@@ -186,7 +178,7 @@ class EpochLoop:
 
     def _finish(self) -> None:
         """Restore the best weights if early stopping asks for it, and record the order of all batches."""
-        position = self._position
+        position = self._progress.position
         final = replace(position, is_over=True)
         is_last_best = position.best_epoch == len(position.history)
         if not position.is_over and self._best_weights is not None and not is_last_best:
@@ -194,16 +186,11 @@ class EpochLoop:
             final = replace(final, metrics=position.best_metrics)
             restored = f"the weights are those of epoch {position.best_epoch}"
             self.note = f"{self.note}; {restored}" if self.note else f"{restored}, the best"
-        self._move_to(final)
+        self._progress.position = final
         orders = hashlib.sha256()
         for record in position.history:
             orders.update(self._order(record.epoch).tobytes())
         self._progress.digests["batch_order"] = orders.hexdigest()
-
-    def _move_to(self, position: Position) -> None:
-        self._position = position
-        self._progress.best_epoch = position.best_epoch
-        self._progress.metrics = dict(position.metrics)
 
 
 def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple[EpochRecord, str | None]:
@@ -216,11 +203,11 @@ def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple
         result = engine.fit()
     seconds = watch.seconds("first_epoch")
     with watch.part("validate"):
-        progress.metrics["train"] = train = score(engine.predict(dataset.train.x), dataset.train.y)
-        validation = None
+        train = score(engine.predict(dataset.train.x), dataset.train.y)
+        metrics = {"train": train}
         if dataset.validation is not None:
-            validation = score(engine.predict(dataset.validation.x), dataset.validation.y)
-            progress.metrics["validation"] = validation
+            metrics["validation"] = score(engine.predict(dataset.validation.x), dataset.validation.y)
+    validation = metrics.get("validation")
     record = EpochRecord(
         epoch=1,
         learning_rate=None,
@@ -232,5 +219,6 @@ def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple
         samples_per_second=len(dataset.train) / seconds,
         is_best=True,
     )
+    progress.position = Position(history=(record,), metrics=metrics)
     note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
     return record, note if result.converged is False else None

@@ -57,8 +57,7 @@ def check_resume_request(request: TrainRequest) -> None:
     if given:
         raise UsageError(
             f"--resume cannot be combined with: {', '.join(given)}\n"
-            "a resumed run keeps its configuration; to train further with other settings, finish the run and start a "
-            "new one from its weights with --init-from"
+            "a resumed run keeps its configuration; once it is finished, --init-from starts a new run from its weights"
         )
 
 

@@ -8,7 +8,7 @@ from mlcli import __version__
 from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
-from mlcli.runs.checkpoint import Checkpoint, RunSoFar
+from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
 from mlcli.runs.directory import utc_now
 from mlcli.timing import Stopwatch
 
@@ -24,11 +24,10 @@ class RunProgress:
     watch: Stopwatch = field(default_factory=Stopwatch)
     created: str = field(default_factory=lambda: utc_now().isoformat(timespec="milliseconds"))
     device: str = ""
-    history: list[EpochRecord] = field(default_factory=list)
-    metrics: dict[str, Metrics] = field(default_factory=dict)
+    position: Position = field(default_factory=Position)  # history, metrics, best epoch; as of the last whole epoch
+    test: Metrics | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    best_epoch: int | None = None
 
     def add_note(self, text: str) -> bool:
         """Keep a note and return whether it is new."""
@@ -39,11 +38,10 @@ class RunProgress:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from what earlier processes have recorded in a checkpoint."""
-        position, run = checkpoint.position, checkpoint.run
+        run = checkpoint.run
         self.created = run.created
         self.watch.add_earlier(run.total_seconds, run.seconds)
-        self.history = list(position.history)
-        self.metrics, self.best_epoch = dict(position.metrics), position.best_epoch
+        self.position = checkpoint.position
         self.notes = [*run.notes, *(note for note in self.notes if note not in run.notes)]
         self.digests = dict(run.digests) | self.digests
 
@@ -63,12 +61,13 @@ class RunProgress:
         """Return the lines of log.txt: every note and every epoch."""
         return [f"note: {note}" for note in self.notes] + [
             f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
-            for record in self.history
+            for record in self.position.history
         ]
 
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
         """Return the record of a run that ends now."""
-        plan, config = self.plan, self.plan.config
+        plan, config, position = self.plan, self.plan.config, self.position
+        tested = {} if self.test is None else {"test": self.test}
         return RunRecord(
             run_id=run_id,
             name=config.name or "",
@@ -77,11 +76,11 @@ class RunProgress:
             dataset=config.dataset.name,
             model=config.model.name,
             seed=config.seed,
-            metrics=self.metrics,
+            metrics={**position.metrics, **tested},
             timing=self._timing(),
-            epochs=len(self.history) if plan.is_iterative else None,
-            best_epoch=self.best_epoch,
-            samples_per_second=_steady_rate(self.history),
+            epochs=len(position.history) if plan.is_iterative else None,
+            best_epoch=position.best_epoch,
+            samples_per_second=_steady_rate(position.history),
             n_parameters=plan.network.n_parameters if plan.network else None,
             device=self.device,
             threads=self.threads,
@@ -98,7 +97,7 @@ class RunProgress:
         return Timing(total_seconds=self.watch.total_seconds, **seconds)
 
 
-def _steady_rate(history: list[EpochRecord]) -> float | None:
+def _steady_rate(history: tuple[EpochRecord, ...]) -> float | None:
     """Return samples per second over the epochs after the first, which includes warm-up; None without epochs."""
     steady = history[1:] or history
     seconds = sum(record.seconds for record in steady)

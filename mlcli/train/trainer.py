@@ -156,7 +156,7 @@ class _Trainer:
         self._note(f"resumed from {where}")
         folder.clear_damage()
         directory.reopen()
-        directory.rewrite_history(self._progress.history)
+        directory.rewrite_history(self._progress.position.history)
         return self._complete(engine, dataset, directory)
 
     @contextlib.contextmanager
@@ -277,7 +277,6 @@ class _Trainer:
         return loop.note
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
-        self._progress.history.append(record)
         directory.append_history(record)
         self._observer.on_epoch(record, self._config.training.epochs or 1)
 
@@ -293,7 +292,7 @@ class _Trainer:
         self._observer.on_stage("scoring the test split")
         with self._progress.watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
-            self._progress.metrics["test"] = score(scores, dataset.test.y)
+            self._progress.test = score(scores, dataset.test.y)
         arrays = {"labels": scores.labels, "logits": scores.logits, "probabilities": scores.probabilities}
         stored = {name: array for name, array in arrays.items() if array is not None}
         directory.write_predictions({"y": dataset.test.y, **stored})

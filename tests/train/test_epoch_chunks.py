@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,8 +62,8 @@ class Steps:
         return StepResults(losses, np.full(len(steps), 10), n_correct=len(order))
 
 
-def an_epoch(**done):
-    return EpochChunks(2, np.arange(95), np.full(10, 0.1), 10, **done)
+def an_epoch():
+    return EpochChunks(2, np.arange(95), np.full(10, 0.1), 10)
 
 
 def test_chunks_add_up_to_the_epoch():
@@ -76,9 +78,11 @@ def test_chunks_add_up_to_the_epoch():
     assert result.accuracy == 1.0
 
 
-def test_an_epoch_continues_from_the_steps_of_a_checkpoint():
-    engine = Steps()
-    epoch = an_epoch(batch_losses=np.arange(4.0), n_correct=40, seconds=2.0)
+def test_an_epoch_continues_after_the_steps_of_a_checkpoint(make_checkpoint):
+    engine, epoch = Steps(), an_epoch()
+    checkpoint = make_checkpoint()
+    position = replace(checkpoint.position, n_correct=40, pass_seconds=2.0)
+    epoch.restore(replace(checkpoint, batch_losses=np.arange(4.0), position=position))
     epoch.train(engine, Stopwatch(), 6)
     assert engine.seen == list(range(40, 95))
     assert epoch.result.accuracy == 1.0
