@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlcli.data.registry import DATASETS
+from mlcli.registry import DATASETS
 
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"

@@ -14,7 +14,7 @@ from mlcli.records import RunRecord, RunStatus
 from mlcli.registry import backend_info
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 
 _LEAST_REFERENCE = len("20260131T120000Z")  # the time of a run's id
 

@@ -21,7 +21,7 @@ from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.lock import RunLock
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import escaped
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlcli.errors import DataError
-from mlcli.runs.verified import VerifiedFiles
+from mlcli.runs.reader import VerifiedFiles
 
 FILES = (
     "config.yaml", "environment.json", "history.csv", "log.txt", "predictions.npz", "preprocessing.json",
@@ -66,7 +66,7 @@ def test_a_manifest_cannot_reach_outside(digits_copy, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", '{"algorithm": "md5", "files": {}}', '{"algorithm": "sha256"}'])
 def test_a_manifest_that_is_something_else_is_refused(digits_copy, text):
     (digits_copy / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match="not a manifest"):
+    with pytest.raises(DataError, match="is not a manifest"):
         VerifiedFiles(digits_copy)
 
 
@@ -88,14 +88,14 @@ class Explosive:
 def test_pickled_predictions_are_not_loaded(digits_copy, tmp_path):
     np.savez(tmp_path / "pickled.npz", y=np.array([Explosive()], dtype=object))
     replace_file(digits_copy, "predictions.npz", (tmp_path / "pickled.npz").read_bytes())
-    with pytest.raises(DataError, match=r"predictions.npz: not arrays of numbers"):
+    with pytest.raises(DataError, match=r"predictions.npz has content .* an array of Python objects, which are never loaded"):
         VerifiedFiles(digits_copy).predictions()
 
 
 @pytest.mark.parametrize("data", [b"", b"not safetensors at all", pickle.dumps(Explosive())])
 def test_weights_that_are_something_else_are_refused(digits_copy, data):
     replace_file(digits_copy, "weights.safetensors", data)
-    with pytest.raises(DataError, match=r"weights.safetensors: not a safetensors file"):
+    with pytest.raises(DataError, match=r"weights.safetensors has content .* not a safetensors file"):
         VerifiedFiles(digits_copy).weights()
 
 
