@@ -139,7 +139,7 @@ def differences(directory: RunDirectory) -> Iterator[str]:
 def say_what_next(error: BaseException, directory: RunDirectory, data_directory: Path | None, *, offline: bool) -> None:
     """Add to an error that ended a run what can be done with what the run left."""
     found = CheckpointFolder(directory.path).find()
-    where = found.checkpoint.words if found.checkpoint else "from the beginning"
+    where = found.checkpoint.description if found.checkpoint else "from the beginning"
     if isinstance(error, DivergedError):
         kept = f"the last good checkpoint is {found.path}, {where}" if found.path else "it has no checkpoint yet"
         error.add_note(kept)

@@ -136,7 +136,9 @@ class _Training:
             if self._from:
                 check_same_experiment(self._from, self._progress.digests, directory)
             engine = self._build(dataset)
-        self._note(f"resumed from the checkpoint {self._from.words}" if self._from else "resumed from the beginning")
+        self._note(
+            f"resumed from the checkpoint {self._from.description}" if self._from else "resumed from the beginning"
+        )
         folder.clear_damage()
         directory.reopen()
         directory.rewrite_history(self._progress.history)
@@ -156,7 +158,7 @@ class _Training:
 
     def _take_up(self, directory: RunDirectory, found: FoundCheckpoint) -> None:
         self._found = found
-        for fault in found.faults:
+        for fault in found.issues:
             self._note(f"checkpoint {fault}" + ("; the one before is used" if found.checkpoint else ""))
         if found.checkpoint:
             self._progress.go_on_from(found.checkpoint)

@@ -159,9 +159,9 @@ def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
     from mlcli.runs.checkpoint import CheckpointFolder
 
     found = CheckpointFolder(tmp_path / "left" / "run").find()
-    assert found.faults == ()
+    assert found.issues == ()
     assert found.checkpoint is not None
-    assert f"to go on {found.checkpoint.words}" in process.stderr
+    assert f"to go on {found.checkpoint.description}" in process.stderr
 
 
 @pytest.mark.skipif(not _can_mount(), reason="needs a mount namespace of its own (unshare -rm) for a read-only disk")

@@ -60,7 +60,7 @@ def test_a_directory_is_found_wherever_it_lies(runs, tmp_path, monkeypatch):
 
 
 def test_an_ambiguous_prefix_names_the_candidates(runs):
-    with pytest.raises(UsageError, match="fits 2 runs: 20260101T000000Z_ab, 20260101T000000Z_a"):
+    with pytest.raises(UsageError, match="matches 2 runs: 20260101T000000Z_ab, 20260101T000000Z_a"):
         find_run("20260101", runs)
 
 
@@ -72,7 +72,7 @@ def test_a_reference_without_a_run_names_the_directory_and_the_nearest(runs):
 
 
 def test_no_runs_at_all(tmp_path):
-    with pytest.raises(UsageError, match="there are no runs in"):
+    with pytest.raises(UsageError, match="no runs in"):
         find_run("x", tmp_path / "none")
     with pytest.raises(UsageError, match="no finished run in"):
         find_run("last", tmp_path / "none")
@@ -86,7 +86,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 @pytest.mark.parametrize("reference", ["x" * 300, "x\0y", "x/" * 3000, "", "\udcff"])
 def test_a_reference_that_no_directory_could_have(runs, reference):
-    with pytest.raises(UsageError, match="no run|fits 4 runs|not a run directory"):
+    with pytest.raises(UsageError, match="no run|matches 4 runs|not a run directory"):
         find_run(reference, runs)
 
 

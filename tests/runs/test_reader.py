@@ -88,7 +88,9 @@ class Explosive:
 def test_pickled_predictions_are_not_loaded(digits_copy, tmp_path):
     np.savez(tmp_path / "pickled.npz", y=np.array([Explosive()], dtype=object))
     replace_file(digits_copy, "predictions.npz", (tmp_path / "pickled.npz").read_bytes())
-    with pytest.raises(DataError, match=r"predictions.npz has content .* an array of Python objects, which are never loaded"):
+    with pytest.raises(
+        DataError, match=r"predictions.npz has content .* an array of Python objects, which are never loaded"
+    ):
         VerifiedFiles(digits_copy).predictions()
 
 

@@ -227,7 +227,7 @@ def test_behind_a_damaged_checkpoint_the_one_before_is_used_and_that_is_said(sto
     newest.write_bytes(newest.read_bytes()[:-5])
     observer = Observer()
     result = go_on(stopped, observer=observer)
-    assert f"checkpoint {newest} was altered or is not whole; the one before is used" in observer.notes
+    assert f"checkpoint {newest} was altered or is incomplete; the one before is used" in observer.notes
     assert "resumed from the checkpoint after epoch 1" in observer.notes
     assert_same_run(result.directory, undisturbed.directory)
 
@@ -389,7 +389,7 @@ def test_a_run_that_still_runs_is_not_resumed(stopped):
 
     hold = RunLock.acquire(stopped)
     try:
-        with pytest.raises(MlcliError, match="is held by process"):
+        with pytest.raises(MlcliError, match="is locked by process"):
             go_on(stopped)
     finally:
         hold.release()
@@ -408,4 +408,4 @@ def test_a_signal_waits_for_the_end_of_a_part(tmp_path, monkeypatch):
     with pytest.raises(signals.Interrupted) as caught:
         train(plan_for("torch"), RunPaths(tmp_path, tmp_path / "run"), 1, Signalled(), every=CheckpointEvery("never"))
     assert caught.value.exit_code == 143
-    assert CheckpointFolder(tmp_path / "run").find().checkpoint.words == "after epoch 2"
+    assert CheckpointFolder(tmp_path / "run").find().checkpoint.description == "after epoch 2"
