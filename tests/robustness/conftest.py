@@ -43,10 +43,10 @@ def opened(run):
 def lists(run, scratch, formats):
     found = list_runs(run.parent, RunFilter())
     for output_format in formats:
-        print_run_list({r.reference: (r.record, r.directory) for r in found.runs}, "runs", output_format)
-    print_notes(found.faults)
-    if found.faults:
-        raise DataError("\n".join(found.faults))
+        print_run_list(found.runs, "runs", output_format)
+    print_notes(found.issues)
+    if found.issues:
+        raise DataError("\n".join(found.issues))
 
 
 def shows(run, scratch, formats):

@@ -201,10 +201,9 @@ class Way:
 
 def lists(runs: Path, way: Way) -> None:
     found = list_runs(runs, RunFilter(), sort=way.sort)
-    assert all(len(fault.splitlines()) == 1 for fault in found.faults)
-    known = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(known, "runs", way.output_format)
-    print_notes(found.faults)
+    assert all(len(issue.splitlines()) == 1 for issue in found.issues)
+    print_run_list(found.runs, "runs", way.output_format)
+    print_notes(found.issues)
 
 
 def shows(runs: Path, way: Way, run: str) -> None:

@@ -200,5 +200,5 @@ def test_the_victim_does_not_hide_the_other_runs(victim):
         (victim.path / name).write_text("{" * 100_000)
     found = list_runs(victim.path.parent, RunFilter())
     assert [run.directory.name for run in found.runs] == [GOOD]
-    assert len(found.faults) == 1
+    assert len(found.issues) == 1
     assert find_run("last", victim.path.parent).run_id == GOOD

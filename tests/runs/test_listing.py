@@ -7,9 +7,10 @@ import shutil
 import pytest
 
 from mlcli.errors import UsageError
+from mlcli.runs import SORT_ORDERS
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, describe_run, list_runs
+from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
 
 EVERYTHING = RunFilter()
 
@@ -79,7 +80,7 @@ def test_a_run_that_cannot_be_read_is_left_out_and_named(stored_runs, tmp_path):
     (tmp_path / "broken" / "metrics.json").write_text("{")
     found = list_runs(tmp_path, EVERYTHING)
     assert found.runs == ()
-    assert "metrics.json" in found.faults[0]
+    assert "metrics.json" in found.issues[0]
 
 
 def test_an_unfinished_run_says_what_it_has(digits_copy):
@@ -104,3 +105,13 @@ def test_words_that_do_not_exist(settings, words):
 def test_a_key_that_does_not_exist(stored_runs):
     with pytest.raises(UsageError, match="--sort: unknown key 'acuracy' .did you mean 'accuracy'"):
         list_runs(stored_runs, EVERYTHING, sort="acuracy")
+
+
+def test_every_documented_key_can_be_sorted_by():
+    assert list(SORT_ORDERS) == list(SORT_KEYS)
+
+
+def test_the_notes_tell_what_is_not_listed(stored_runs, tmp_path):
+    assert list_runs(stored_runs, EVERYTHING).notes(stored_runs) == []
+    assert list_runs(stored_runs, EVERYTHING, limit=2).notes(stored_runs) == ["2 of 3 runs; --limit 0 lists all"]
+    assert list_runs(tmp_path, EVERYTHING).notes(tmp_path) == [f"no matching run in {tmp_path}"]

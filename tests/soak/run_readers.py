@@ -46,8 +46,7 @@ def _show(path: Path, number: int) -> None:
 def _list(path: Path, number: int) -> None:
     wanted = RunFilter(backend="sklearn", name="*")
     found = list_runs(path.parent, wanted, sort=tuple(SORT_KEYS)[number % len(SORT_KEYS)])
-    shown = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(shown, "runs", _FORMATS[number % len(_FORMATS)])
+    print_run_list(found.runs, "runs", _FORMATS[number % len(_FORMATS)])
 
 
 def _find(path: Path, number: int) -> None:
