@@ -6,9 +6,9 @@ from typing import Annotated, get_args
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir, completed, listed
+from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir, completed
 from mlcli.records import RunStatus
-from mlcli.registry import BACKENDS, DATASETS
+from mlcli.registry import BACKENDS, DATASETS, alternatives
 from mlcli.runs import SORT_ORDERS, ListRequest, ShowRequest, run_list, run_show
 
 app = Commands(help="List and show runs.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def list_(
         typer.Option(
             "--backend",
             "-b",
-            help=f"Runs of this engine: {listed(BACKENDS)}.",
+            help=f"Runs of this engine: {alternatives(BACKENDS)}.",
             autocompletion=completed(BACKENDS),
             rich_help_panel=_FILTERS,
         ),
@@ -34,7 +34,7 @@ def list_(
         typer.Option(
             "--dataset",
             "-d",
-            help=f"Runs on this dataset: {listed(DATASETS)}.",
+            help=f"Runs on this dataset: {alternatives(DATASETS)}.",
             autocompletion=completed(DATASETS),
             rich_help_panel=_FILTERS,
         ),
@@ -42,7 +42,7 @@ def list_(
     status: Annotated[
         str | None,
         typer.Option(
-            help=f"Runs with this status: {listed(_STATUSES)}.",
+            help=f"Runs with this status: {alternatives(_STATUSES)}.",
             autocompletion=completed(_STATUSES),
             rich_help_panel=_FILTERS,
         ),
