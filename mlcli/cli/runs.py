@@ -9,7 +9,7 @@ import typer
 from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir, completed
 from mlcli.records import RunStatus
 from mlcli.registry import BACKENDS, DATASETS, alternatives
-from mlcli.runs import SORT_ORDERS, ListRequest, ShowRequest, run_list, run_show
+from mlcli.runs import SORT_KEYS, RunQuery, run_list, run_show
 
 app = Commands(help="List and show runs.", no_args_is_help=True)
 _FILTERS = "Filters"
@@ -56,9 +56,9 @@ def list_(
     sort: Annotated[
         str,
         typer.Option(
-            help="Sort by: " + ", ".join(f"{key} ({order})" for key, order in SORT_ORDERS.items()) + ".",
+            help=f"Sort by {alternatives(SORT_KEYS)}; the newest, best or fastest run comes first.",
             metavar="KEY",
-            autocompletion=completed(SORT_ORDERS),
+            autocompletion=completed(SORT_KEYS),
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = "created",
@@ -69,7 +69,7 @@ def list_(
     output_format: Format = "table",
 ) -> None:
     """List runs, the newest first. Other commands accept the text in the first column as the name of a run."""
-    run_list(ListRequest(backend, dataset, status, name, sort, limit or None, runs_dir, output_format))
+    run_list(RunQuery(backend, dataset, status, name, sort, limit or None), runs_dir, output_format)
 
 
 @app.command()
@@ -79,4 +79,4 @@ def show(
     output_format: Format = "table",
 ) -> None:
     """Show a run as train does, with its history and notes. The run may have failed or be unfinished."""
-    run_show(ShowRequest(run, runs_dir, output_format))
+    run_show(run, runs_dir, output_format)

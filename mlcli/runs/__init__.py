@@ -6,53 +6,55 @@ This module imports nothing heavy, so that `mlcli --help` can import it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
-# Key of `runs list --sort` to the order in which it lists.
-SORT_ORDERS = {
-    "created": "newest first",
-    "accuracy": "best first",
-    "loss": "best first",
-    "time": "fastest first",
-    "name": "alphabetical",
-    "backend": "alphabetical",
-    "dataset": "alphabetical",
-    "status": "alphabetical",
-}
+from mlcli.errors import UsageError, unknown_name
+from mlcli.records import RunRecord, RunStatus
+from mlcli.registry import backend_info
+
+SORT_KEYS = ("created", "accuracy", "loss", "time", "name", "backend", "dataset", "status")
 
 
 @dataclass(frozen=True)
-class ListRequest:
-    """What `mlcli runs list` is asked for; None of the first four admits every run."""
+class RunQuery:
+    """Which runs to list, and in which order; None admits everything. UsageError for a value that does not exist."""
 
     backend: str | None = None
     dataset: str | None = None
     status: str | None = None
     name: str | None = None  # a shell pattern, e.g. fashion*
-    sort: str = "created"  # a key of SORT_ORDERS
-    limit: int | None = None  # the most runs to list; None for all
-    runs_directory: Path | None = None
-    output_format: str = "table"
+    sort: str = "created"  # one of SORT_KEYS
+    limit: int | None = None  # the most runs to list
+
+    def __post_init__(self) -> None:
+        if self.backend is not None:
+            backend_info(self.backend)
+        if self.status is not None and self.status not in get_args(RunStatus):
+            raise UsageError(f"--status: {unknown_name('status', self.status, get_args(RunStatus))}")
+        if self.sort not in SORT_KEYS:
+            raise UsageError(f"--sort: {unknown_name('key', self.sort, SORT_KEYS)}")
+
+    def admits(self, record: RunRecord) -> bool:
+        """Return whether a run meets every condition."""
+        return (
+            self.backend in (None, record.backend)
+            and self.dataset in (None, record.dataset)
+            and self.status in (None, record.status)
+            and (self.name is None or fnmatchcase(record.name, self.name))
+        )
 
 
-def run_list(request: ListRequest) -> None:
-    """Print the runs of a directory, and notes on those that are not listed."""
-    from mlcli.runs.report import print_found_runs
+def run_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
+    """Print the runs of a directory to stdout, and notes on those that are not listed to stderr."""
+    from mlcli.runs.report import report_list
 
-    print_found_runs(request)
-
-
-@dataclass(frozen=True)
-class ShowRequest:
-    """What `mlcli runs show` is asked for."""
-
-    run: str  # a directory, a run id, a unique prefix of one, or last
-    runs_directory: Path | None = None
-    output_format: str = "table"
+    report_list(query, runs_directory, output_format)
 
 
-def run_show(request: ShowRequest) -> None:
-    """Print one run with its history, whatever its status."""
-    from mlcli.runs.report import print_named_run
+def run_show(run: str, runs_directory: Path | None, output_format: str) -> None:
+    """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
+    from mlcli.runs.report import report_run
 
-    print_named_run(request)
+    report_run(run, runs_directory, output_format)

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from mlcli.errors import MlcliError, UsageError, unknown_name
-from mlcli.records import RunRecord, RunStatus
-from mlcli.registry import backend_info
+from mlcli.errors import MlcliError
+from mlcli.records import RunRecord
+from mlcli.runs import RunQuery
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.runs.reader import read_config
-
-
-@dataclass(frozen=True)
-class RunFilter:
-    """What a run must be to be listed; None admits everything. UsageError for a backend or status that is unknown."""
-
-    backend: str | None = None
-    dataset: str | None = None
-    status: str | None = None
-    name: str | None = None  # a shell pattern, e.g. fashion*
-
-    def __post_init__(self) -> None:
-        if self.backend is not None:
-            backend_info(self.backend)
-        if self.status is not None and self.status not in get_args(RunStatus):
-            raise UsageError(f"--status: {unknown_name('status', self.status, get_args(RunStatus))}")
-
-    def admits(self, record: RunRecord) -> bool:
-        """Return whether a run meets every condition."""
-        return (
-            self.backend in (None, record.backend)
-            and self.dataset in (None, record.dataset)
-            and self.status in (None, record.status)
-            and (self.name is None or fnmatchcase(record.name, self.name))
-        )
 
 
 @dataclass(frozen=True)
@@ -69,27 +42,8 @@ class RunList:
         return notes
 
 
-# Each key of SORT_ORDERS, and whether the largest value comes first.
-_Key = Callable[[RunRecord], Any]
-SORT_KEYS: Mapping[str, tuple[_Key, bool]] = {
-    "created": (lambda record: record.created, True),
-    "accuracy": (lambda record: record.metrics["test"].accuracy if "test" in record.metrics else None, True),
-    "loss": (lambda record: record.metrics["test"].loss if "test" in record.metrics else None, False),
-    "time": (lambda record: record.timing.total_seconds if record.timing else None, False),
-    "name": (lambda record: record.name, False),
-    "backend": (lambda record: record.backend, False),
-    "dataset": (lambda record: record.dataset, False),
-    "status": (lambda record: record.status, False),
-}
-
-
-def list_runs(runs_directory: Path, wanted: RunFilter, *, sort: str = "created", limit: int | None = None) -> RunList:
-    """Return the runs in a directory that the filter admits, sorted by a key, at most `limit` of them.
-
-    Runs without a value for the key come last. UsageError for an unknown key.
-    """
-    if sort not in SORT_KEYS:
-        raise UsageError(f"--sort: {unknown_name('key', sort, list(SORT_KEYS))}")
+def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
+    """Return the runs in a directory that a query admits, in its order; those without a value for the key come last."""
     directories = list(find_runs(runs_directory))
     references = _references([directory.run_id for directory in directories])
     runs, issues = [], []
@@ -99,16 +53,24 @@ def list_runs(runs_directory: Path, wanted: RunFilter, *, sort: str = "created",
         except MlcliError as error:
             issues.append(str(error).splitlines()[0])
             continue
-        if wanted.admits(record):
+        if query.admits(record):
             runs.append(ListedRun(record, directory.path, references[directory.run_id]))
-    return RunList(tuple(_sorted(runs, sort)[:limit]), len(runs), tuple(issues))
+    return RunList(tuple(_sorted(runs, query.sort)[: query.limit]), len(runs), tuple(issues))
 
 
-def _sorted(runs: list[ListedRun], sort: str) -> list[ListedRun]:
-    key, largest_first = SORT_KEYS[sort]
-    known = [run for run in runs if key(run.record) is not None]
-    unknown = [run for run in runs if key(run.record) is None]
-    return sorted(known, key=lambda run: key(run.record), reverse=largest_first) + unknown
+def _sorted(runs: list[ListedRun], key: str) -> list[ListedRun]:
+    known = [run for run in runs if _sort_value(run.record, key) is not None]
+    unknown = [run for run in runs if _sort_value(run.record, key) is None]
+    is_descending = key in ("created", "accuracy")
+    return sorted(known, key=lambda run: _sort_value(run.record, key), reverse=is_descending) + unknown
+
+
+def _sort_value(record: RunRecord, key: str) -> Any:
+    if key in ("accuracy", "loss"):
+        return getattr(record.metrics.get("test"), key, None)
+    if key == "time":
+        return record.timing.total_seconds if record.timing else None
+    return getattr(record, key)
 
 
 def _references(ids: list[str]) -> dict[str, str]:

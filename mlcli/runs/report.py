@@ -18,29 +18,28 @@ from mlcli.rendering.tables import (
     print_rows,
     print_table,
 )
-from mlcli.runs import ListRequest, ShowRequest
+from mlcli.runs import RunQuery
 from mlcli.runs.find import default_runs_directory, find_run
-from mlcli.runs.listing import ListedRun, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import ListedRun, describe_run, list_runs
 from mlcli.text import to_json
 
 _Fields = list[tuple[str, str]]
 
 
-def print_found_runs(request: ListRequest) -> None:
-    """Print the runs that a request asks for to stdout, and notes on the others to stderr."""
-    checked_format(request.output_format)
-    directory = request.runs_directory or default_runs_directory()
-    wanted = RunFilter(request.backend, request.dataset, request.status, request.name)
-    found = list_runs(directory, wanted, sort=request.sort, limit=request.limit)
-    print_run_list(found.runs, f"Runs in {directory}", request.output_format)
+def report_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
+    """Print the runs that a query finds, and notes on the others; see `mlcli.runs.run_list`."""
+    checked_format(output_format)
+    directory = runs_directory or default_runs_directory()
+    found = list_runs(directory, query)
+    print_run_list(found.runs, f"Runs in {directory}", output_format)
     print_notes(found.notes(directory))
 
 
-def print_named_run(request: ShowRequest) -> None:
-    """Print the run that a request names to stdout."""
-    checked_format(request.output_format)
-    directory = find_run(request.run, request.runs_directory or default_runs_directory())
-    print_one_run(describe_run(directory), directory.path, directory.read_history(), request.output_format)
+def report_run(run: str, runs_directory: Path | None, output_format: str) -> None:
+    """Print the run that a reference names; see `mlcli.runs.run_show`."""
+    checked_format(output_format)
+    directory = find_run(run, runs_directory or default_runs_directory())
+    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
@@ -88,32 +87,20 @@ def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) ->
             print_table(title, [_short_row(run) for run in runs], optional=optional)
 
 
+_IDENTITY = ("run_id", "name", "status", "backend", "dataset", "model", "seed")
+_MACHINE = ("samples_per_second", "n_parameters", "device", "threads", "peak_memory_bytes")
+
+
 def _flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
     """The record as one row of plain values, with the same columns for every run."""
-    row: dict[str, object] = {
-        "run_id": record.run_id,
-        "name": record.name,
-        "status": record.status,
-        "backend": record.backend,
-        "dataset": record.dataset,
-        "model": record.model,
-        "seed": record.seed,
-    }
+    row: dict[str, object] = {name: getattr(record, name) for name in _IDENTITY}
     for split in ("test", "validation", "train"):
         metrics = record.metrics.get(split)
         row[f"{split}_accuracy"] = metrics.accuracy if metrics else None
         row[f"{split}_loss"] = metrics.loss if metrics else None
-    row["epochs"] = record.epochs
-    row["best_epoch"] = record.best_epoch
+    row |= {"epochs": record.epochs, "best_epoch": record.best_epoch}
     row |= asdict(record.timing) if record.timing else dict.fromkeys(Timing.__annotations__)
-    return row | {
-        "samples_per_second": record.samples_per_second,
-        "n_parameters": record.n_parameters,
-        "device": record.device,
-        "threads": record.threads,
-        "peak_memory_bytes": record.peak_memory_bytes,
-        "directory": str(directory),
-    }
+    return row | {name: getattr(record, name) for name in _MACHINE} | {"directory": str(directory)}
 
 
 def _full_row(record: RunRecord, directory: Path) -> Row:

@@ -26,8 +26,9 @@ from mlcli.evaluate.report import print_evaluation
 from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.overfitting import overfitting
 from mlcli.rendering.console import print_notes
+from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 QUICK = settings(
@@ -200,7 +201,7 @@ class Way:
 
 
 def lists(runs: Path, way: Way) -> None:
-    found = list_runs(runs, RunFilter(), sort=way.sort)
+    found = list_runs(runs, RunQuery(sort=way.sort))
     assert all(len(issue.splitlines()) == 1 for issue in found.issues)
     print_run_list(found.runs, "runs", way.output_format)
     print_notes(found.issues)

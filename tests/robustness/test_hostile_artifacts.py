@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import pytest
 
+from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, list_runs
+from mlcli.runs.listing import list_runs
 
 GOOD = "20260101T000000Z_iris"
 LISTED = (
@@ -198,7 +199,7 @@ def test_a_run_whose_name_is_no_text_can_be_listed(victim, capsys):
 def test_the_victim_does_not_hide_the_other_runs(victim):
     for name in ("metrics.json", "config.yaml", "manifest.json"):
         (victim.path / name).write_text("{" * 100_000)
-    found = list_runs(victim.path.parent, RunFilter())
+    found = list_runs(victim.path.parent, RunQuery())
     assert [run.directory.name for run in found.runs] == [GOOD]
     assert len(found.issues) == 1
     assert find_run("last", victim.path.parent).run_id == GOOD

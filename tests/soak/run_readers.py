@@ -20,10 +20,11 @@ from mlcli.engines.registry import build_engine
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import Dataset
+from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.checkpoint import CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_run
-from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 from mlcli.timing import Stopwatch
 from mlcli.train.epoch_chunks import PartLength
@@ -44,8 +45,8 @@ def _show(path: Path, number: int) -> None:
 
 
 def _list(path: Path, number: int) -> None:
-    wanted = RunFilter(backend="sklearn", name="*")
-    found = list_runs(path.parent, wanted, sort=tuple(SORT_KEYS)[number % len(SORT_KEYS)])
+    query = RunQuery(backend="sklearn", name="*", sort=SORT_KEYS[number % len(SORT_KEYS)])
+    found = list_runs(path.parent, query)
     print_run_list(found.runs, "runs", _FORMATS[number % len(_FORMATS)])
 
 
