@@ -131,7 +131,7 @@ def test_a_file_that_the_manifest_vouches_for(mlcli, runs, tmp_path, arguments, 
 def test_predictions_that_grow_are_not_unpacked(mlcli, runs, tmp_path):
     put(runs / "victim", "predictions.npz", large_predictions(tmp_path / "bomb.npz"))
     outcome = mlcli("compare", GOOD, "victim")
-    assert_refused(outcome, tmp_path, code=3, words="is compressed, and a run stores it as it is")
+    assert_refused(outcome, tmp_path, code=3, words="is compressed, but a run stores it uncompressed")
 
 
 def test_an_estimator_of_foreign_types(mlcli, runs, tmp_path):
