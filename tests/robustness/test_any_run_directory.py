@@ -1,4 +1,4 @@
-"""Whatever a run directory has become: what reads it works or says what is wrong with it, and nothing else happens."""
+"""Commands work on any damaged run directory, or report what is wrong with it, and change nothing."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def uses_of(runs: Path, way: Way) -> list[bool]:
     return [is_done(lists, runs, way), *of_one, is_done(makes_a_receipt, runs, way), *of_several]
 
 
-def test_whole_directories_can_be_used(templates: Path) -> None:
+def test_every_use_works_on_intact_directories(templates: Path):
     """All but the unfinished one, which cannot be evaluated."""
     for output_format in FORMATS:
         assert uses_of(templates, Way(output_format, "created", True)).count(False) == 1
@@ -261,7 +261,7 @@ WAYS = st.builds(Way, st.sampled_from(FORMATS), st.sampled_from(sorted(SORT_KEYS
 
 @QUICK
 @given(changes=st.lists(CHANGES, min_size=1, max_size=3), vouched=st.booleans(), way=WAYS)
-def test_every_use_works_or_says_what_is_wrong(
+def test_every_use_works_or_reports_what_is_wrong(
     templates: Path, runs: Path, changes: list[tuple[Any, ...]], vouched: bool, way: Way
 ) -> None:
     shutil.rmtree(runs, ignore_errors=True)

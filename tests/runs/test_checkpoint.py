@@ -1,4 +1,4 @@
-"""A checkpoint comes back bit by bit, and the newest valid one of a run is the one that is found."""
+"""A checkpoint is read back bit by bit, and the newest valid one of a run is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def assert_same_arrays(left, right):
 
 
 @pytest.mark.parametrize("best", [True, False])
-def test_every_bit_comes_back(best, make_checkpoint):
+def test_a_checkpoint_is_read_back_bit_by_bit(best, make_checkpoint):
     before = make_checkpoint(best=best)
     after = checkpoint_from(checkpoint_bytes(before))
     assert after.position == before.position
@@ -35,12 +35,12 @@ def test_every_bit_comes_back(best, make_checkpoint):
         assert after.best_weights is None
 
 
-def test_what_comes_back_can_be_written_to(make_checkpoint):
+def test_the_arrays_of_a_checkpoint_are_writeable(make_checkpoint):
     after = checkpoint_from(checkpoint_bytes(make_checkpoint()))
     assert all(array.flags.writeable for array in (*after.weights.values(), *after.engine.arrays.values()))
 
 
-def test_it_says_where_it_was_made(make_checkpoint):
+def test_the_description_tells_where_it_was_written(make_checkpoint):
     assert make_checkpoint().description == "after epoch 1 and 2 steps of the next"
 
 
@@ -64,7 +64,7 @@ def _with_document(text: bytes) -> bytes:
         lambda data: data.replace(b'"schema_version": 1', b'"schema_version": 2'),
     ],
 )
-def test_what_is_something_else_is_refused(damaged, make_checkpoint):
+def test_other_content_is_refused(damaged, make_checkpoint):
     with pytest.raises(ValueError, match=r"\w"):
         checkpoint_from(damaged(checkpoint_bytes(make_checkpoint())))
 
@@ -122,7 +122,7 @@ def test_the_newest_two_are_kept(folder):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_behind_a_damaged_one_the_one_before_is_found_and_the_damage_told(folder, damage):
+def test_the_checkpoint_before_a_damaged_one_is_found_and_the_damage_reported(folder, damage):
     newest = files(folder)[-1]
     damage(newest)
     found = folder.find()
@@ -131,7 +131,7 @@ def test_behind_a_damaged_one_the_one_before_is_found_and_the_damage_told(folder
     assert str(newest) in issue
 
 
-def test_behind_a_deleted_one_the_one_before_is_found_and_the_loss_told(folder):
+def test_the_checkpoint_before_a_deleted_one_is_found_and_the_loss_reported(folder):
     newest = files(folder)[-1]
     newest.unlink()
     found = folder.find()
@@ -139,7 +139,7 @@ def test_behind_a_deleted_one_the_one_before_is_found_and_the_loss_told(folder):
     assert found.issues == (f"{newest} is missing",)
 
 
-def test_where_none_is_whole_none_is_found_and_each_is_told(folder):
+def test_without_a_valid_checkpoint_none_is_found_and_each_is_reported(folder):
     for path in files(folder):
         truncate(path)
     found = folder.find()
@@ -147,7 +147,7 @@ def test_where_none_is_whole_none_is_found_and_each_is_told(folder):
     assert len(found.issues) == 2
 
 
-def test_damaged_ones_do_not_push_out_whole_ones(folder, make_checkpoint):
+def test_a_damaged_checkpoint_does_not_displace_a_valid_one(folder, make_checkpoint):
     flip_a_byte(files(folder)[-1])
     folder.clear_damage()
     folder.write(make_checkpoint(4))
@@ -156,7 +156,7 @@ def test_damaged_ones_do_not_push_out_whole_ones(folder, make_checkpoint):
     assert folder.find().checkpoint.position.step == 2
 
 
-def test_parts_of_killed_processes_are_swept(folder):
+def test_temporary_files_of_killed_processes_are_deleted(folder):
     part = folder.path / ".00000004_x.safetensors.123.part"
     part.write_bytes(b"half")
     folder.clear_damage()
@@ -164,24 +164,24 @@ def test_parts_of_killed_processes_are_swept(folder):
     assert len(files(folder)) == 2
 
 
-def test_a_name_that_only_looks_right_is_no_checkpoint(folder):
+def test_a_name_that_is_only_similar_is_not_a_checkpoint(folder):
     (folder.path / "99999999_nothing.safetensors").write_bytes(b"x")
     assert folder.find().checkpoint.position.step == 3
 
 
-def test_no_folder_is_no_checkpoint_and_no_fault(tmp_path):
+def test_without_a_folder_there_is_no_checkpoint_and_no_issue(tmp_path):
     found = CheckpointFolder(tmp_path).find()
     assert (found.checkpoint, found.issues) == (None, ())
 
 
-def test_a_folder_that_leads_elsewhere_is_not_followed(folder, tmp_path):
+def test_a_link_in_place_of_the_folder_is_not_followed(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "checkpoint").symlink_to(folder.path)
     assert CheckpointFolder(other).find().checkpoint is None
 
 
-def test_one_that_cannot_be_written_leaves_those_that_are_there(folder, monkeypatch, make_checkpoint):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_older_ones(folder, monkeypatch, make_checkpoint):
     before = {path: path.read_bytes() for path in files(folder)}
 
     def no_space(descriptor):

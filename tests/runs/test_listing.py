@@ -1,4 +1,4 @@
-"""Runs listed, filtered and sorted."""
+"""Runs are listed, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def names(found):
         (RunQuery(status="finished"), {"digits", "iris", "forest"}),
     ],
 )
-def test_filters(stored_runs, wanted, expected):
+def test_a_query_filters(stored_runs, wanted, expected):
     assert set(names(list_runs(stored_runs, wanted))) == expected
 
 
 @pytest.mark.parametrize("key", ["accuracy", "loss", "time", "name", "backend", "dataset", "status", "created"])
-def test_every_key_sorts(stored_runs, key):
+def test_runs_are_sorted_by_every_key(stored_runs, key):
     found = list_runs(stored_runs, RunQuery(sort=key)).runs
     values = {
         "accuracy": [-run.record.metrics["test"].accuracy for run in found],
@@ -75,7 +75,7 @@ def test_each_reference_finds_its_run_again(stored_runs, tmp_path):
         assert find_run(run.reference, tmp_path).path == run.directory
 
 
-def test_a_run_that_cannot_be_read_is_left_out_and_named(stored_runs, tmp_path):
+def test_a_run_that_cannot_be_read_is_not_listed_and_named(stored_runs, tmp_path):
     shutil.copytree(stored_runs / "20260101T000000Z_iris", tmp_path / "broken")
     (tmp_path / "broken" / "metrics.json").write_text("{")
     found = list_runs(tmp_path, EVERYTHING)
@@ -83,7 +83,7 @@ def test_a_run_that_cannot_be_read_is_left_out_and_named(stored_runs, tmp_path):
     assert "metrics.json" in found.issues[0]
 
 
-def test_an_unfinished_run_says_what_it_has(digits_copy):
+def test_an_unfinished_run_is_described_by_its_files(digits_copy):
     (digits_copy / "metrics.json").unlink()
     history = (digits_copy / "history.csv").read_text().splitlines(keepends=True)
     (digits_copy / "history.csv").write_text("".join(history[:3]) + history[3][:10])
@@ -94,17 +94,17 @@ def test_an_unfinished_run_says_what_it_has(digits_copy):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [({"status": "finishd"}, "did you mean 'finished'"), ({"backend": "tensor"}, "unknown backend 'tensor'")],
 )
-def test_words_that_do_not_exist(settings, words):
-    with pytest.raises(UsageError, match=words):
+def test_unknown_values_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
         RunQuery(**settings)
 
 
-def test_a_key_that_does_not_exist(stored_runs):
+def test_an_unknown_key_is_refused():
     with pytest.raises(UsageError, match="--sort: unknown key 'acuracy' .did you mean 'accuracy'"):
-        list_runs(stored_runs, RunQuery(sort="acuracy"))
+        RunQuery(sort="acuracy")
 
 
 def test_the_notes_tell_what_is_not_listed(stored_runs, tmp_path):

@@ -1,4 +1,4 @@
-"""A run directory has one writer at a time."""
+"""One process at a time may write into a run directory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def other_process(tmp_path):
     process.wait()
 
 
-def test_the_second_is_refused_and_the_first_named(tmp_path, other_process):
+def test_a_second_process_is_refused_and_the_first_one_named(tmp_path, other_process):
     with pytest.raises(MlcliError, match=re.escape(f"locked by process {other_process.pid} on ")):
         RunLock.acquire(tmp_path)
     with pytest.raises(MlcliError, match=str(other_process.pid)):

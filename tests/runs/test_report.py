@@ -1,4 +1,4 @@
-"""Lists of runs, and one run in full."""
+"""Print lists of runs, and one run in full."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_list_as_a_table(runs, capsys):
         assert words in text
 
 
-def test_the_list_for_programs_holds_every_figure(runs, capsys):
+def test_the_list_in_json_and_csv_has_every_value(runs, capsys):
     print_run_list(runs, "", "json")
     document = json.loads(capsys.readouterr().out)
     print_run_list(runs, "", "csv")
@@ -48,7 +48,7 @@ def test_no_runs(capsys):
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 130])
-def test_the_list_fits_the_terminal_and_says_what_it_leaves_out(runs, capsys, monkeypatch, width):
+def test_the_list_fits_the_terminal_and_names_the_hidden_columns(runs, capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     print_run_list(runs, "runs", "table")
     text = capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_the_list_fits_the_terminal_and_says_what_it_leaves_out(runs, capsys, mo
     assert "ref-d" in text
 
 
-def test_one_run_has_its_history_its_ending_and_its_notes(digits_run, capsys):
+def test_one_run_is_shown_with_history_status_and_notes(digits_run, capsys):
     from dataclasses import replace
 
     record = replace(digits_run.record, status="diverged", error="the loss became nan", notes=("watch out",))
