@@ -263,7 +263,7 @@ WAYS = st.builds(Way, st.sampled_from(FORMATS), st.sampled_from(sorted(SORT_KEYS
 @given(changes=st.lists(CHANGES, min_size=1, max_size=3), vouched=st.booleans(), way=WAYS)
 def test_every_use_works_or_reports_what_is_wrong(
     templates: Path, runs: Path, changes: list[tuple[Any, ...]], vouched: bool, way: Way
-) -> None:
+):
     shutil.rmtree(runs, ignore_errors=True)
     shutil.copytree(templates, runs)
     for kind, *arguments in changes:

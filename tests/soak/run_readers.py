@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcli.compare.receipt import RunFacts, facts_of, fairness_receipt
+from mlcli.compare.receipt import RunFacts, comparability_report, facts_of
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine
@@ -68,7 +68,7 @@ def _predictions(path: Path, number: int) -> None:
 
 
 def _receipt(path: Path, number: int) -> None:
-    fairness_receipt([_intact_facts(path.parent), facts_of(_open(path))])
+    comparability_report([_intact_facts(path.parent), facts_of(_open(path))])
 
 
 @cache
