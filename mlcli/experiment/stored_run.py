@@ -18,7 +18,7 @@ from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, Preprocessing, RunRecord
 from mlcli.registry import backend_info, dataset_info, trains_iteratively
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.verified import VerifiedFiles
+from mlcli.runs.reader import VerifiedFiles
 from mlcli.text import first_line
 
 if TYPE_CHECKING:

@@ -152,7 +152,7 @@ class _Trainer:
             if self._checkpoint:
                 check_same_experiment(self._checkpoint, self._progress.digests, directory)
             engine = self._build(dataset)
-        where = f"the checkpoint {self._checkpoint.words}" if self._checkpoint else "the beginning"
+        where = f"the checkpoint {self._checkpoint.description}" if self._checkpoint else "the beginning"
         self._note(f"resumed from {where}")
         folder.clear_damage()
         directory.reopen()
@@ -174,8 +174,8 @@ class _Trainer:
     def _restore_progress(self, directory: RunDirectory, folder: CheckpointFolder) -> None:
         found = folder.find()
         self._checkpoint = found.checkpoint
-        for fault in found.faults:
-            self._note(f"checkpoint {fault}" + ("; the previous one is used" if found.checkpoint else ""))
+        for issue in found.issues:
+            self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
         if found.checkpoint:
             self._progress.restore(found.checkpoint)
             for difference in differences(directory):

@@ -107,7 +107,7 @@ def test_runs_are_listed_and_shown(cli, runs):
     shown = cli("runs", "show", "20260101T000000Z")
     assert shown.returncode == 0
     assert "test accuracy" in shown.stdout
-    assert "history" in shown.stdout
+    assert "History" in shown.stdout
 
 
 def loaded_by(script, cwd):

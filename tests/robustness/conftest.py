@@ -29,8 +29,9 @@ from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.predict.predict import PredictionRequest, predict
 from mlcli.rendering.console import print_notes
+from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 SOURCE = "20260101T000000Z_iris"
@@ -41,12 +42,12 @@ def opened(run):
 
 
 def lists(run, scratch, formats):
-    found = list_runs(run.parent, RunFilter())
+    found = list_runs(run.parent, RunQuery())
     for output_format in formats:
-        print_run_list({r.reference: (r.record, r.directory) for r in found.runs}, "runs", output_format)
-    print_notes(found.faults)
-    if found.faults:
-        raise DataError("\n".join(found.faults))
+        print_run_list(found.runs, "runs", output_format)
+    print_notes(found.issues)
+    if found.issues:
+        raise DataError("\n".join(found.issues))
 
 
 def shows(run, scratch, formats):
