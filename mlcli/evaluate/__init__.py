@@ -43,7 +43,7 @@ def run(request: EvaluateRequest) -> None:
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
     from mlcli.rendering.plots import require_matplotlib
-    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.find import default_runs_directory, find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
@@ -51,7 +51,7 @@ def run(request: EvaluateRequest) -> None:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
     if request.plots_dir is not None:
         require_matplotlib()
-    stored = open_run(request.run, request.runs_dir or default_runs_directory())
+    stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
     threads = configure_threads(stored.config, request.threads)
 
     # These import numpy, which reads the thread count when it is imported.
@@ -65,7 +65,7 @@ def run(request: EvaluateRequest) -> None:
     print_evaluation(result.evaluation, output_format)
     if request.plots_dir is not None:
         n_mistakes = request.n_misclassified or _N_PLOTTED
-        paths = save_evaluation_plots(result, stored.history(), n_mistakes, request.plots_dir)
+        paths = save_evaluation_plots(result, stored.files.history(), n_mistakes, request.plots_dir)
         if not request.quiet:
             print_notes([f"wrote {len(paths)} plots to {request.plots_dir}"])
     check_thresholds(thresholds, result.evaluation.scores)

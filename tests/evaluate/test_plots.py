@@ -25,7 +25,7 @@ def iris(iris_run):
 
 
 def test_plots_of_an_image_run(digits_run, digits, tmp_path):
-    paths = save_evaluation_plots(digits, digits_run.history(), 7, tmp_path / "new" / "folder")
+    paths = save_evaluation_plots(digits, digits_run.files.history(), 7, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["mistakes.png", "confusion_matrix.png", "learning_curves.png"]
     for path in paths:
         with Image.open(path) as image:
@@ -34,7 +34,7 @@ def test_plots_of_an_image_run(digits_run, digits, tmp_path):
 
 
 def test_a_single_fit_has_no_learning_curves(iris_run, iris, tmp_path):
-    paths = save_evaluation_plots(iris, iris_run.history(), 7, tmp_path)
+    paths = save_evaluation_plots(iris, iris_run.files.history(), 7, tmp_path)
     assert [path.name for path in paths] == ["mistakes.png", "confusion_matrix.png"]
 
 

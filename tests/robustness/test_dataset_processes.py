@@ -14,6 +14,7 @@ import pytest
 
 from mlcli.data.images import mnist
 from mlcli.registry import dataset_info
+from tests.fixtures.processes import start as start_process
 
 # Adds a row to the table of datasets.
 WITH_TINY = """
@@ -49,7 +50,7 @@ def start(server, tiny_source, tmp_path):
     started = []
 
     def run(*arguments, code=MLCLI):
-        process = subprocess.Popen(
+        process = start_process(
             [sys.executable, "-c", WITH_TINY + code, row, *arguments],
             cwd=tmp_path,
             env=os.environ | {"MLCLI_DATA_DIR": str(tmp_path / "data")},
