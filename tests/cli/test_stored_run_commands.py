@@ -53,7 +53,7 @@ def test_a_flipped_byte_exits_with_3_and_names_the_file(cli, runs):
     [
         (["evaluate", "nothing"], 2, "no run 'nothing'"),
         (["evaluate", "last", "--split", "tset"], 2, "did you mean 'test'"),
-        (["evaluate", "last", "--dataset", "digits"], 2, "samples of 1x8x8"),
+        (["evaluate", "last", "--dataset", "digits"], 2, "samples of shape 1x8x8"),
         (["evaluate", "last", "--backend", "tensorflow"], 2, "unknown backend"),
         (["evaluate", "last", "--fail-under", "f1=0.5"], 2, "unknown metric 'f1'"),
         (["evaluate", "last", "--format", "yaml"], 2, "unknown format"),
