@@ -132,5 +132,13 @@ def test_evaluating_a_torch_run_loads_torch_and_little_else(digits_copy):
     loaded = loaded_by(["mlcli", "evaluate", str(digits_copy), "-f", "json"], digits_copy.parent)
     assert "torch" in loaded
     assert not loaded & {
-        "sklearn", "pandas", "scipy", "keras", "matplotlib", "torchvision", "torch._dynamo", "torch._inductor", "sympy",
-    }  # fmt: skip
+        "sklearn",
+        "pandas",
+        "scipy",
+        "keras",
+        "matplotlib",
+        "torchvision",
+        "torch._dynamo",
+        "torch._inductor",
+        "sympy",
+    }
