@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.plots import save_evaluation_plots
 from mlcli.rendering.console import print_notes
 from mlcli.rendering.tables import print_fields, print_rows
@@ -68,14 +69,13 @@ def test_a_run_that_was_never_read_from_a_file(digits_run, capsys):
 
 
 def test_names_are_no_formulas(digits_run, tmp_path):
-    result = evaluate(digits_run, EvaluationRequest(threads=1))
+    result = evaluate(digits_run, EvaluateRequest(threads=1))
     names = (r"$\nothing{$", "a$b", "$$", "\\", *"456789")
     classes = tuple(replace(old, name=name) for old, name in zip(result.evaluation.classes, names, strict=True))
     evaluation = replace(result.evaluation, classes=classes, run_id=r"run_$\bad$")
     preprocessing = replace(digits_run.preprocessing, class_names=names)
-    paths = save_evaluation_plots(
-        evaluation, result.samples, result.scores, preprocessing, digits_run.files.history(), 5, tmp_path
-    )
+    changed = replace(result, evaluation=evaluation, preprocessing=preprocessing)
+    paths = save_evaluation_plots(changed, digits_run.files.history(), 5, tmp_path)
     assert all(path.stat().st_size > 1000 for path in paths)
 
 

@@ -23,7 +23,8 @@ from mlcli.compare.tables import TableOptions
 from mlcli.config.experiment import load_experiment
 from mlcli.convert.convert import ConversionRequest, convert
 from mlcli.errors import DataError, UsageError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.initial_weights import read_source
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
@@ -58,7 +59,7 @@ def shows(run, scratch, formats):
 
 
 def evaluates(run, scratch, formats):
-    evaluate(opened(run), EvaluationRequest(threads=1))
+    evaluate(opened(run), EvaluateRequest(threads=1))
 
 
 def predicts(run, scratch, formats):

@@ -21,7 +21,8 @@ from mlcli.convert.convert import ConversionRequest, convert
 from mlcli.engines.sklearn import stored as skops_archive
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, MlcliError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
@@ -129,7 +130,7 @@ def test_foreign_types_are_refused_before_anything_is_made_or_imported(stored, f
     run = stored(data)
     for use in (
         lambda: load_estimator(data),
-        lambda: evaluate(run, EvaluationRequest(threads=1)),
+        lambda: evaluate(run, EvaluateRequest(threads=1)),
         lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match=r"not trusted|cannot be read") as refusal:
@@ -183,7 +184,7 @@ MISPLACED = {
 def test_trusted_types_put_together_wrongly_are_bad_data(stored, folder, estimator):
     run = stored(skops.io.dumps(estimator))
     for use in (
-        lambda: evaluate(run, EvaluationRequest(threads=1)),
+        lambda: evaluate(run, EvaluateRequest(threads=1)),
         lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match="the stored estimator") as refusal:
