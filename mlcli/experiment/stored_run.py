@@ -12,7 +12,6 @@ from mlcli.data.load import load_dataset
 from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import backend_info, build_engine, check_supported, trains_iteratively
-from mlcli.engines.weight_check import check_weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import DEFAULT_BATCH_SIZE
 from mlcli.models.layers import Network, build_network
@@ -64,7 +63,7 @@ class StoredRun:
             raise UsageError(f"run {self.record.run_id}: model {self.record.model} has no weights, but an estimator")
         found = self.files.weights(_MAX_HEADER_BYTES + _MAX_NUMBER_BYTES * self.network.n_parameters)
         try:
-            check_weights(self.network, found)
+            self.network.check_weights(found)
         except UsageError as error:
             raise DataError(f"run {self.record.run_id}: {first_line(error)}") from error
         for name, array in found.items():

@@ -28,7 +28,7 @@ class KerasExport(Export):
     """See the contract. The file is float32, also for a model in float64."""
 
     def write(self, model: TrainedModel, path: Path) -> None:
-        from mlcli.engines.keras.backend import keras
+        from mlcli.engines.keras import keras
 
         network = model.network
         layers = [keras.Input(network.input_shape), *_scaling_layers(model.scaling), *_layers(network)]
@@ -47,14 +47,14 @@ model = keras.saving.load_model({str(path)!r})
         return Usage(load, score, "probabilities" if model.network.ends_in_softmax else "logits")
 
     def on_cpu(self) -> AbstractContextManager[object]:
-        from mlcli.engines.keras.backend import keras
+        from mlcli.engines.keras import keras
 
         context: AbstractContextManager[object] = keras.device("cpu")
         return context
 
 
 def _scaling_layers(scaling: Scaling) -> Iterator[Any]:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     if scaling.shift is None:
         if scaling.scale is not None:
@@ -66,7 +66,7 @@ def _scaling_layers(scaling: Scaling) -> Iterator[Any]:
 
 
 def _layers(network: Network) -> Iterator[Any]:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     has_images = any(isinstance(layer, Conv2d) for layer in network.layers)
     if has_images:
@@ -78,7 +78,7 @@ def _layers(network: Network) -> Iterator[Any]:
 
 
 def _layer(layer: Layer) -> Any:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     match layer:
         case Flatten():

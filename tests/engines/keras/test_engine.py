@@ -12,9 +12,9 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 
 from mlcli.config.schema import Adam, AdamW, CnnModel, EstimatorModel, Lbfgs, LogisticModel, MlpModel, RmsProp, Sgd
+from mlcli.engines import keras as keras_package
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.keras import backend as keras_backend
-from mlcli.engines.keras.backend import keras
+from mlcli.engines.keras import keras
 from mlcli.engines.keras.engine import KerasEngine
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
@@ -292,11 +292,11 @@ def test_everything_is_computed_on_the_device_asked_for(digits):
 def test_keras_on_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UsageError, match="jax.*\n.*KERAS_BACKEND=torch"):
-        keras_backend._keras_on_torch()
+        keras_package._keras_on_torch()
 
 
 def test_the_backend_that_the_shell_asks_for_does_not_matter():
-    code = "from mlcli.engines.keras.backend import keras; print(keras.backend.backend())"
+    code = "from mlcli.engines.keras import keras; print(keras.backend.backend())"
     environment = os.environ | {"KERAS_BACKEND": "numpy"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "torch"
