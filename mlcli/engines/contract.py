@@ -138,7 +138,7 @@ class Bench(Protocol):
         ...
 
     def batches(self, starts: Sequence[int], batch_size: int) -> Any:
-        """Return batches of batch_size consecutive samples from each start, in the form that the next two methods take."""
+        """Return one batch of batch_size consecutive samples per start, in the form that the next two methods take."""
         ...
 
     def forward(self, batches: Any) -> None:

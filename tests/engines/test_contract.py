@@ -385,7 +385,7 @@ def test_a_benchmark_predicts_without_changing_anything(case, digits):
     bench.forward(bench.batches([0, 100, 1700], 30))
     np.testing.assert_array_equal(engine.predict(x[:50]).labels, before.labels)
     if not case.is_iterative:
-        with pytest.raises(UsageError, match="one call"):
+        with pytest.raises(UsageError, match="single fit"):
             bench.train(bench.batches([0], 30), 0.1)
 
 

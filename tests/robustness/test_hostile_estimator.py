@@ -17,8 +17,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
+from mlcli import untrusted
 from mlcli.convert.convert import ConversionRequest, convert
-from mlcli.engines.sklearn import stored as skops_archive
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, MlcliError
 from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
@@ -277,7 +277,7 @@ ARCHIVES = {
 
 @pytest.mark.parametrize("data", ARCHIVES.values(), ids=ARCHIVES)
 def test_archives_that_are_something_else(stored, folder, data, monkeypatch):
-    monkeypatch.setattr(skops_archive, "_FREE_BYTES", 2**20)
+    monkeypatch.setattr(untrusted, "MIN_EXPANDED_BYTES", 2**20)
     with pytest.raises(MlcliError) as refusal:
         stored(data).build_engine()
     assert isinstance(refusal.value, DataError)

@@ -74,7 +74,7 @@ class KerasEngine:
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         if spec.network is None:
-            raise UsageError(f"Keras does not have model {spec.model.name}; use --backend sklearn")
+            raise UsageError(f"model {spec.model.name} does not run on Keras; use --backend sklearn")
         if spec.optimizer is None or spec.batch_size is None:
             raise UsageError("Keras trains iteratively and needs an optimizer and a batch size")
         self._network = spec.network

@@ -18,6 +18,7 @@ from torch import Tensor
 from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
 from mlcli.engines.keras import keras
 from mlcli.errors import UsageError
+from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Tensors = tuple[Tensor, ...]
 
@@ -162,7 +163,7 @@ def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
             optimizer = TextbookRmsProp(clock, rho=config.decay, epsilon=config.epsilon)
         case _:
             raise UsageError(
-                f"optimizer {config.name} does not train iteratively; use another one, or --backend sklearn"
+                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
             )
     optimizer.clock = clock
     optimizer.weight_decay_factor = config.weight_decay

@@ -32,7 +32,7 @@ def build(spec: EngineSpec, initial_weights: Weights | None) -> Engine:
 
             return EstimatorEngine(spec)
         case _:
-            raise UsageError(f"scikit-learn does not have model {spec.model.name}; use --backend torch or keras")
+            raise UsageError(f"model {spec.model.name} does not run on scikit-learn; use --backend torch or keras")
 
 
 def sklearn_device(spec: EngineSpec) -> str:

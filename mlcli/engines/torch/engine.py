@@ -32,7 +32,7 @@ class TorchEngine:
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         if spec.network is None:
-            raise UsageError(f"PyTorch does not have model {spec.model.name}; use --backend sklearn")
+            raise UsageError(f"model {spec.model.name} does not run on PyTorch; use --backend sklearn")
         if spec.optimizer is None or spec.batch_size is None:
             raise UsageError("PyTorch trains iteratively and needs an optimizer and a batch size")
         self._network = spec.network

@@ -17,6 +17,7 @@ from torch.optim.sgd import sgd
 
 from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
 from mlcli.errors import UsageError
+from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 
 @dataclass
@@ -83,38 +84,8 @@ class TorchOptimizer:
                     nesterov=config.nesterov,
                     maximize=False,
                 )
-            case Adam() | AdamW() as config:
-                self._update_adam(group, gradients, group.slots["first_moment"], (config.beta1, config.beta2), lr)
-            case RmsProp() as config:
-                # RMSprop is Adam with beta1 = 0 at step infinity, where the bias corrections are 1. torch has a fused
-                # Adam, which reads and writes memory once, but no fused RMSprop.
-                self._update_adam(group, gradients, group.scratch, (0.0, config.decay), lr)
-
-    def _update_adam(
-        self,
-        group: _Group,
-        gradients: list[Tensor],
-        first_moments: list[Tensor],
-        betas: tuple[float, float],
-        lr: float,
-    ) -> None:
-        adam(
-            group.parameters,
-            gradients,
-            first_moments,
-            group.slots["second_moment"],
-            [],
-            group.steps,
-            fused=True,
-            decoupled_weight_decay=isinstance(self._config, AdamW),
-            amsgrad=False,
-            beta1=betas[0],
-            beta2=betas[1],
-            lr=lr,
-            weight_decay=group.weight_decay,
-            eps=self._config.epsilon,
-            maximize=False,
-        )
+            case Adam() | AdamW() | RmsProp() as config:
+                _update_adam(config, group, gradients, lr)
 
     def slots(self) -> dict[str, Tensor]:
         """Return the moments and step counts by name. Copying into these tensors restores a state."""
@@ -131,6 +102,34 @@ class TorchOptimizer:
         return named
 
 
+def _update_adam(config: Adam | AdamW | RmsProp, group: _Group, gradients: list[Tensor], lr: float) -> None:
+    """Take a step of Adam, or of RMSprop as Adam with beta1 = 0 at step infinity, where the bias corrections are 1.
+
+    torch has a fused Adam, which reads and writes memory once, but no fused RMSprop.
+    """
+    if isinstance(config, RmsProp):
+        first_moments, beta1, beta2 = group.scratch, 0.0, config.decay
+    else:
+        first_moments, beta1, beta2 = group.slots["first_moment"], config.beta1, config.beta2
+    adam(
+        group.parameters,
+        gradients,
+        first_moments,
+        group.slots["second_moment"],
+        [],
+        group.steps,
+        fused=True,
+        decoupled_weight_decay=isinstance(config, AdamW),
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=lr,
+        weight_decay=group.weight_decay,
+        eps=config.epsilon,
+        maximize=False,
+    )
+
+
 def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
     match config:
         case Sgd():
@@ -141,5 +140,5 @@ def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
             return ("second_moment",)
         case _:
             raise UsageError(
-                f"optimizer {config.name} does not train iteratively; use another one, or --backend sklearn"
+                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
             )

@@ -259,8 +259,8 @@ def test_without_weights_they_are_drawn_from_the_seed():
     ("model", "network_model", "optimizer", "message"),
     [
         (EstimatorModel(estimator="SVC"), None, None, "estimator does not run on Keras.*sklearn"),
-        (LogisticModel(), LogisticModel(), Lbfgs(), "lbfgs does not train in passes.*rmsprop"),
-        (LogisticModel(), LogisticModel(), None, "optimizer and a batch size are needed"),
+        (LogisticModel(), LogisticModel(), Lbfgs(), "lbfgs does not train iteratively.*rmsprop"),
+        (LogisticModel(), LogisticModel(), None, "needs an optimizer and a batch size"),
     ],
     ids=["estimator", "lbfgs", "no-optimizer"],
 )
