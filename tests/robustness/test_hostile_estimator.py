@@ -18,7 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from mlcli import untrusted
-from mlcli.convert.convert import ConversionRequest, convert
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, MlcliError
 from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
@@ -129,7 +130,7 @@ def test_foreign_types_are_refused_before_anything_is_made_or_imported(stored, f
     for use in (
         lambda: load_estimator(data),
         lambda: evaluate(run, EvaluationRequest(threads=1)),
-        lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
+        lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match=r"not trusted|cannot be read") as refusal:
             use()
@@ -183,7 +184,7 @@ def test_trusted_types_put_together_wrongly_are_bad_data(stored, folder, estimat
     run = stored(skops.io.dumps(estimator))
     for use in (
         lambda: evaluate(run, EvaluationRequest(threads=1)),
-        lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
+        lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match="the stored estimator") as refusal:
             use()
