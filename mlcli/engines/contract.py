@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlcli.config.schema import ModelConfig, OptimizerConfig
+from mlcli.errors import UsageError
 from mlcli.models.layers import Network
 from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
 
@@ -52,7 +53,8 @@ class EngineSpec:
 class Engine(Protocol):
     """A model in one framework, built as `Engine(spec, initial_weights)`.
 
-    An engine either trains iteratively, by `train_steps`, or by a single `fit`; the other method raises UsageError.
+    An engine defines either `train_steps`, if it trains iteratively, or `fit`. The methods that have a body here are
+    optional.
 
     Construction raises UsageError, listing what is possible, for a model or an optimizer that the framework lacks
     and for a device that this machine lacks.
@@ -77,11 +79,11 @@ class Engine(Protocol):
         An epoch trained by several calls, each but the last with whole batches only, is bit-identical to one trained
         by a single call.
         """
-        ...
+        raise UsageError("this engine trains by a single fit, not iteratively")
 
     def fit(self) -> FitResult:
         """Fit the model to the placed split."""
-        ...
+        raise UsageError("this engine trains iteratively, not by a single fit")
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         """Return the scores of the samples, computed without dropout.
@@ -93,26 +95,26 @@ class Engine(Protocol):
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         """Return a copy of the canonical weights, in C order. UsageError for a model that has none."""
-        ...
+        raise UsageError("this model has no weights in a form that other engines can load")
 
     def load_weights(self, weights: Weights) -> None:
         """Replace the weights. UsageError for names or shapes that do not fit the model."""
-        ...
+        raise UsageError("this model cannot load weights")
 
     def state(self) -> EngineState:
         """Return what bit-identical resuming needs in addition to the weights.
 
         That is: the moments of the optimizer, its step count and the states of random generators.
         """
-        ...
+        return EngineState()
 
     def load_state(self, state: EngineState) -> None:
         """Restore what `state` returned. Called after `load_weights`."""
-        ...
+        return
 
     def estimator_bytes(self) -> bytes | None:
         """Return the fitted model in skops form if it has no canonical weights, else None."""
-        ...
+        return None
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> Bench:
         """Return the forward pass and the training step of this engine on these samples, ready to be timed.

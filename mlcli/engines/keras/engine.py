@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.contract import Engine, EngineSpec, Weights
 from mlcli.engines.keras import keras
 from mlcli.engines.keras.model import (
     NetworkModel,
@@ -22,13 +22,13 @@ from mlcli.engines.keras.model import (
     to_canonical,
 )
 from mlcli.engines.keras.optimizers import build_optimizer
-from mlcli.engines.torch.bench import Batch, DeviceWork, TorchBench
+from mlcli.engines.torch.bench import Batch, DeviceWork, LazyBatches, TorchBench
 from mlcli.engines.torch.device import apply_runtime
 from mlcli.engines.torch.tensors import SampleScaler, scores_from_logits
 from mlcli.errors import UsageError
 from mlcli.models.initial_weights import initial_weights as seeded_weights
 from mlcli.models.layers import Dropout
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import EngineState, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,31 +37,11 @@ if TYPE_CHECKING:
 _DROPOUT_STREAM = 0xD0
 
 
-class PlacedBatches(DataLoader[int]):
-    """The batches of some steps, gathered from the placed split, for `fit`.
-
-    Keras uses a DataLoader as it is, without copying its batches, which makes this the cheapest input. Gathering each
-    batch when it is needed is faster than gathering all of them first, because the batch is still in the processor's
-    cache when it is cast, and it needs no second copy of the split.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, batches: Sequence[Tensor], scale: SampleScaler) -> None:
-        """batches: int64 (batch,) each, positions in x and y."""
-        super().__init__(cast("Dataset[int]", range(len(batches))), batch_size=None)
-        self._x = x
-        self._y = y
-        self._batches = batches
-        self._scale = scale
-
-    def __iter__(self) -> Any:  # an iterator of (x, y)
-        for batch in self._batches:
-            yield self._scale(self._x.index_select(0, batch)), self._y.index_select(0, batch)
-
-
-class GivenBatches(DataLoader[int]):
-    """Finished batches, for `fit`. Keras reads the first one twice."""
+class BatchLoader(DataLoader[int]):
+    """Batches for `fit`. Keras uses a DataLoader as it is, without copying, which makes this the cheapest input."""
 
     def __init__(self, batches: Iterable[Batch], n_batches: int) -> None:
+        """batches: may be iterated several times; Keras reads the first batch in advance."""
         super().__init__(cast("Dataset[int]", range(n_batches)), batch_size=None)
         self._batches = batches
 
@@ -69,7 +49,7 @@ class GivenBatches(DataLoader[int]):
         return iter(self._batches)
 
 
-class KerasEngine:
+class KerasEngine(Engine):
     """Implements `Engine`. Every call of Keras is inside `keras.device`, which decides where it creates tensors."""
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
@@ -109,20 +89,23 @@ class KerasEngine:
         self._y = torch.tensor(y, device=self._device)
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
-        self._fit(PlacedBatches(self._x, self._y, batches, self._scale), learning_rates.tolist())
+        positions = torch.split(torch.tensor(order, device=self._device), self._batch_size)
+        # Gathering each batch when it is needed is faster than gathering all of them first, because the batch is still
+        # in the processor's cache when it is cast, and it needs no second copy of the split.
+        self._fit(LazyBatches(positions, self._gathered), learning_rates.tolist())
         log = self._model.log
         losses = torch.cat(log.losses).double().cpu().numpy()
         return StepResults.from_samples(losses, self._batch_size, int(torch.cat(log.hits).sum()))
 
-    def _fit(self, batches: DataLoader[int], learning_rates: Sequence[float]) -> None:
+    def _gathered(self, positions: Tensor) -> Batch:
+        return self._scale(self._x.index_select(0, positions)), self._y.index_select(0, positions)
+
+    def _fit(self, batches: Iterable[Batch], learning_rates: Sequence[float]) -> None:
         self._optimizer.clock.start_fit(learning_rates)
         self._model.log = StepLog()
+        loader = BatchLoader(batches, len(learning_rates))
         with keras.device(self.device):
-            self._model.fit(batches, verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
-
-    def fit(self) -> FitResult:
-        raise UsageError("Keras trains iteratively, not by a single fit")
+            self._model.fit(loader, verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
@@ -149,7 +132,7 @@ class KerasEngine:
     def _train_batches(
         self, batches: Iterable[Batch], learning_rate: float, *, n_batches: int, batch_size: int
     ) -> None:
-        self._fit(GivenBatches(batches, n_batches), [learning_rate] * n_batches)
+        self._fit(batches, [learning_rate] * n_batches)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return {name: to_canonical(tensor) for name, tensor in self._weights.items()}
@@ -170,9 +153,6 @@ class KerasEngine:
         for name, generator in self._generators.items():
             generator.set_state(torch.tensor(state.arrays[name]))
         self._optimizer.clock.n_steps = state.values["n_steps"]
-
-    def estimator_bytes(self) -> None:
-        return None
 
 
 def _generators(seed: int, device: torch.device, n: int) -> dict[str, torch.Generator]:

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcli.engines.contract import EngineSpec
-from mlcli.records import EngineState
+from mlcli.engines.contract import Engine, EngineSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class SklearnEngine:
-    """Scales samples to matrices. Has no state besides the weights and no estimator bytes, unless overridden."""
+class SklearnEngine(Engine):
+    """An engine that computes on matrices of scaled samples in host memory."""
 
     device = "cpu"
 
@@ -31,12 +30,3 @@ class SklearnEngine:
         if self._scaling.scale is not None:
             matrix /= np.asarray(self._scaling.scale, dtype=self._precision)
         return matrix.reshape(len(matrix), -1)
-
-    def state(self) -> EngineState:
-        return EngineState()
-
-    def load_state(self, state: EngineState) -> None:
-        """Do nothing: nothing is kept between calls except the weights."""
-
-    def estimator_bytes(self) -> bytes | None:
-        return None

@@ -14,11 +14,11 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import thawed
-from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.contract import EngineSpec
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError, nearest_match, unknown_name
-from mlcli.records import FitResult, Scores, StepResults
+from mlcli.records import FitResult, Scores
 from mlcli.text import first_line
 
 if TYPE_CHECKING:
@@ -89,9 +89,6 @@ class EstimatorEngine(SklearnEngine):
         self._x = self._matrix(x)
         self._y = np.asarray(y)
 
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        raise UsageError(f"{self._name} is trained by a single fit, not iteratively")
-
     def fit(self) -> FitResult:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -124,12 +121,6 @@ class EstimatorEngine(SklearnEngine):
         forward = getattr(self._estimator, "predict_proba", self._estimator.predict)
         work = ArrayWork(self._matrix, forward, None, {"forward": 2e-3}, self._precision)
         return ArrayBench(work, x, y, include_transfer=include_transfer)
-
-    def weights(self) -> dict[str, NDArray[np.floating]]:
-        raise UsageError(f"{self._name} has no weights in a form that other engines can load")
-
-    def load_weights(self, weights: Weights) -> None:
-        raise UsageError(f"{self._name} cannot load weights")
 
     def estimator_bytes(self) -> bytes:
         import skops.io

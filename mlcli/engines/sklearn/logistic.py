@@ -16,7 +16,7 @@ from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
-from mlcli.records import FitResult, Scores, StepResults
+from mlcli.records import FitResult, Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +50,6 @@ class LogisticEngine(SklearnEngine):
             )
         self._x = self._to_device(self._matrix(x))
         self._y = self._to_device(y)
-
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        raise UsageError("scikit-learn's logistic regression is trained by a single fit, not iteratively")
 
     def fit(self) -> FitResult:
         n_samples = len(self._x)

@@ -20,7 +20,7 @@ from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import EngineState, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,9 +152,6 @@ class MlpEngine(SklearnEngine):
         self._model.set_params(batch_size=min(batch_size, len(y)))
         with config_context(assume_finite=True):  # non-finite values show in the losses, as in every engine
             self._model.partial_fit(x, y)
-
-    def fit(self) -> FitResult:
-        raise UsageError("scikit-learn's MLPClassifier trains iteratively, not by a single fit")
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         parts = [self._logits(self._matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]

@@ -6,7 +6,7 @@ import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -32,21 +32,21 @@ class DeviceWork:
     block_seconds: Mapping[str, float]  # see Bench
     product_dtype: torch.dtype  # of matrix products
 
-    def prepare(self, x: Tensor, y: Tensor) -> Batch:
-        """Return samples and classes on the device, the samples cast and scaled."""
+    def prepare(self, batch: Batch) -> Batch:
+        """Return the batch on the device, with the samples cast and scaled."""
+        x, y = batch
         return self.scale(x.to(self.scale.device)), y.to(self.scale.device)
 
 
 @dataclass(frozen=True)
-class _LazyBatches:
-    """Batches that are prepared one by one during iteration. Not a generator: Keras reads the first batch twice."""
+class LazyBatches:
+    """Batches that are prepared one by one during each iteration."""
 
-    batches: list[Batch]
-    prepare: Callable[[Tensor, Tensor], Batch]
+    sources: Sequence[Any]
+    prepare: Callable[[Any], Batch]
 
     def __iter__(self) -> Iterator[Batch]:
-        for x, y in self.batches:
-            yield self.prepare(x, y)
+        return map(self.prepare, self.sources)
 
 
 class TorchBench:
@@ -56,7 +56,7 @@ class TorchBench:
         self._work = work
         self._device = work.scale.device
         self._includes_transfer = include_transfer
-        self._x, self._y = (x, y) if include_transfer else work.prepare(x, y)
+        self._x, self._y = (x, y) if include_transfer else work.prepare((x, y))
         self.device = str(self._device)
         self.block_seconds = work.block_seconds
 
@@ -79,7 +79,7 @@ class TorchBench:
         self._synchronize()
 
     def _prepared(self, batches: list[Batch]) -> Iterable[Batch]:
-        return _LazyBatches(batches, self._work.prepare) if self._includes_transfer else batches
+        return LazyBatches(batches, self._work.prepare) if self._includes_transfer else batches
 
     def matrix_product(self, n: int) -> Callable[[], None]:
         left, right = (torch.rand(n, n, device=self._device).to(self._work.product_dtype) for _ in range(2))

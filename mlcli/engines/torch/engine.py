@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.contract import Engine, EngineSpec, Weights
 from mlcli.engines.torch.bench import Batch, DeviceWork, TorchBench
 from mlcli.engines.torch.device import Bf16Sequential, apply_runtime, compiled
 from mlcli.engines.torch.optimizers import TorchOptimizer
 from mlcli.engines.torch.tensors import SampleScaler, as_tensor, scores_from_logits
 from mlcli.errors import UsageError
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import EngineState, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "s
 _PROBABILITY_FLOOR = 1e-7
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """Implements `Engine`. A training step is: forward pass, loss, `torch.autograd.grad`, optimizer."""
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
@@ -45,7 +45,6 @@ class TorchEngine:
         container = Bf16Sequential if spec.runtime.matmul_precision == "bf16" else nn.Sequential
         self._model = container(*map(_module, spec.network.layers)).to(self._device, self._dtype)
         self._body = self._model[:-1] if spec.network.ends_in_softmax else self._model
-        self._parameters = list(self._model.parameters())
         self._optimizer = TorchOptimizer(spec.optimizer, dict(self._model.named_parameters()))
         if initial_weights is not None:
             self.load_weights(initial_weights)
@@ -81,7 +80,7 @@ class TorchEngine:
     def _train_step(self, x: Tensor, y: Tensor, lr: float, scores: Tensor, loss_out: Tensor) -> None:
         outputs = self._call(x)
         loss = self._loss(outputs, y)
-        gradients = torch.autograd.grad(loss, self._parameters)
+        gradients = torch.autograd.grad(loss, self._optimizer.parameters)
         self._optimizer.step(gradients, float(lr))
         scores.copy_(outputs.detach())
         loss_out.copy_(loss.detach())
@@ -92,9 +91,6 @@ class TorchEngine:
             return functional.cross_entropy(outputs, y)
         probabilities = outputs / outputs.sum(dim=1, keepdim=True)
         return functional.nll_loss(probabilities.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
-
-    def fit(self) -> FitResult:
-        raise UsageError("PyTorch trains iteratively, not by a single fit")
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         self._model.eval()
@@ -155,9 +151,6 @@ class TorchEngine:
         torch.set_rng_state(torch.from_numpy(state.arrays["rng.cpu"]))
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(torch.from_numpy(state.arrays["rng.cuda"]), self._device)
-
-    def estimator_bytes(self) -> None:
-        return None
 
 
 def _module(layer: Layer) -> nn.Module:

@@ -26,7 +26,6 @@ class _Group:
 
     names: list[str]
     parameters: list[Tensor]
-    positions: list[int]  # in the gradients of a step
     weight_decay: float
     slots: dict[str, list[Tensor]]  # moments by name
     steps: list[Tensor]  # step counts, 0-d float32
@@ -34,40 +33,41 @@ class _Group:
 
 
 class TorchOptimizer:
-    """Updates named parameters in place."""
+    """Updates named parameters in place.
+
+    parameters: the parameters in the order in which `step` takes their gradients.
+    """
 
     def __init__(self, config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
         """parameters: leaf tensors by canonical weight name; names ending in .bias have no weight decay."""
         self._config = config
         self._slot_names = _slot_names(config)
-        self._groups = self._make_groups(parameters)
+        decayed = [name for name in parameters if config.weight_decay and not name.endswith(".bias")]
+        others = [name for name in parameters if name not in decayed]
+        self._groups = [
+            self._group({name: parameters[name] for name in names}, weight_decay)
+            for names, weight_decay in ((decayed, config.weight_decay), (others, 0.0))
+            if names
+        ]
+        self.parameters = [parameter for group in self._groups for parameter in group.parameters]
 
-    def _make_groups(self, parameters: Mapping[str, Tensor]) -> list[_Group]:
-        decay = self._config.weight_decay
-        names = list(parameters)
-        if not decay:
-            return [self._group(names, names, parameters, 0.0)]
-        weights = [name for name in names if not name.endswith(".bias")]
-        biases = [name for name in names if name.endswith(".bias")]
-        return [self._group(weights, names, parameters, decay), self._group(biases, names, parameters, 0.0)]
-
-    def _group(
-        self, chosen: Sequence[str], names: Sequence[str], parameters: Mapping[str, Tensor], weight_decay: float
-    ) -> _Group:
-        tensors = [parameters[name] for name in chosen]
+    def _group(self, parameters: Mapping[str, Tensor], weight_decay: float) -> _Group:
+        tensors = list(parameters.values())
         slots = {slot: [torch.zeros_like(tensor) for tensor in tensors] for slot in self._slot_names}
         is_rmsprop = isinstance(self._config, RmsProp)
         first_step = math.inf if is_rmsprop else 0.0
         steps = [torch.full((), first_step, dtype=torch.float32, device=tensor.device) for tensor in tensors]
         scratch = [torch.zeros_like(tensor) for tensor in tensors] if is_rmsprop else []
-        positions = [names.index(name) for name in chosen]
-        return _Group(list(chosen), tensors, positions, weight_decay, slots, steps, scratch)
+        return _Group(list(parameters), tensors, weight_decay, slots, steps, scratch)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
-        """Update the parameters once. gradients: in the order of the parameters given to the constructor."""
+        """Update the parameters once."""
+        start = 0
         for group in self._groups:
-            self._update(group, [gradients[position] for position in group.positions], lr)
+            stop = start + len(group.parameters)
+            self._update(group, list(gradients[start:stop]), lr)
+            start = stop
 
     def _update(self, group: _Group, gradients: list[Tensor], lr: float) -> None:
         match self._config:
