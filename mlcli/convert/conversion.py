@@ -19,6 +19,7 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
+from mlcli.models.layers import Network
 from mlcli.records import Scores
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     _check(run, request)
     dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
     expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
-    model = _convert_model(run, request.target, expected)
-    comparison = _compare(model, request, expected, dataset.test.x)
-    difference, relative_difference = comparison.differences()
+    model = _convert_estimator(run, expected) if run.network is None else _convert_network(run, run.network, request)
+    with load_format(request.target).on_cpu():
+        agreement = _compare(model, request.output.name, expected, dataset.test.x)
     usage = model.usage(request.output)
     conversion = Conversion(
         run_id=run.record.run_id,
@@ -78,11 +79,11 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
         compared=usage.kind,
-        largest_difference=difference,
-        largest_relative_difference=relative_difference,
+        largest_difference=agreement.largest_difference,
+        largest_relative_difference=agreement.largest_relative_difference,
         tolerance=request.tolerance,
-        n_changed=comparison.n_changed,
-        accuracy=accuracy(comparison.labels, dataset.test.y),
+        n_changed=int((agreement.labels != expected.labels).sum()),
+        accuracy=accuracy(agreement.labels, dataset.test.y),
         reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
         usage=f"{usage.load}{_samples_comment(run)}{usage.score}",
         notes=(*dataset.notes, *_precision_notes(run, request.target)),
@@ -115,17 +116,14 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
     if request.output.exists() and not request.force:
         raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
-    if run.network is None and request.target != "sklearn":
-        raise UsageError(
-            f"run {run.record.run_id}: {_model_name(run)} has no weights for {request.target}; use --to sklearn"
-        )
-    reason = load_format(request.target).unsupported_reason(run.network) if run.network else None
-    if reason:
+    if run.network is None:
+        if request.target != "sklearn":
+            raise UsageError(
+                f"run {run.record.run_id}: model {run.config.model.name} has no weights for {request.target}; "
+                "use --to sklearn"
+            )
+    elif reason := load_format(request.target).unsupported_reason(run.network):
         raise UsageError(f"--to {request.target}: {reason}")
-
-
-def _model_name(run: StoredRun) -> str:
-    return run.config.model.estimator if run.config.model.name == "estimator" else run.config.model.name
 
 
 @dataclass(frozen=True)
@@ -136,12 +134,10 @@ class _ConvertedModel:
     usage: Callable[[Path], Usage]
 
 
-def _convert_model(run: StoredRun, target: str, expected: Scores) -> _ConvertedModel:
-    if run.network is None:
-        return _convert_estimator(run, expected)
-    model = TrainedModel(run.network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
-    target_format = load_format(target)
-    return _ConvertedModel(target_format.content(model), lambda path: target_format.usage(model, path))
+def _convert_network(run: StoredRun, network: Network, request: ConvertRequest) -> _ConvertedModel:
+    model = TrainedModel(network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
+    target = load_format(request.target)
+    return _ConvertedModel(target.content(model), lambda path: target.usage(model, path))
 
 
 def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
@@ -163,35 +159,21 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
 
 
 @dataclass(frozen=True)
-class _Comparison:
-    """The scores of the converted model, and those that the engine of the run expects."""
+class _Agreement:
+    """The labels of the converted model, and how far its scores are from those of the run; see Conversion."""
 
-    kind: ScoreKind
-    expected: Scores
-    scores: NDArray[np.float64] | None
     labels: NDArray[np.int64]
-
-    @property
-    def n_changed(self) -> int:
-        return int((self.labels != self.expected.labels).sum())
-
-    def differences(self) -> tuple[float | None, float | None]:
-        """Return the largest |difference|, absolute and relative to the largest |score| of the same sample."""
-        expected = self.expected.logits if self.kind == "logits" else self.expected.probabilities
-        if expected is None or self.scores is None:
-            return None, None
-        differences = np.abs(self.scores - expected.astype(np.float64)).max(axis=1)
-        sizes = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
-        return float(differences.max()), float((differences / sizes).max())
+    largest_difference: float | None
+    largest_relative_difference: float | None
 
 
-def _compare(model: _ConvertedModel, request: ConvertRequest, expected: Scores, x: NDArray[Any]) -> _Comparison:
-    """Write the file to a temporary directory, and score the samples with the code for it.
+def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any]) -> _Agreement:
+    """Write the file to a temporary directory, score the samples with the code for it, and compare the scores.
 
     All of this code comes from mlcli; only numbers, layer names and a quoted path are inserted into it.
     """
-    with TemporaryDirectory(prefix="mlcli-") as directory, load_format(request.target).on_cpu():
-        path = Path(directory, request.output.name)
+    with TemporaryDirectory(prefix="mlcli-") as directory:
+        path = Path(directory, name)
         with disk_errors(path, len(model.content)):
             path.write_bytes(model.content)
         usage = model.usage(path)
@@ -202,9 +184,13 @@ def _compare(model: _ConvertedModel, request: ConvertRequest, expected: Scores, 
             names["x"] = x[start : start + _BATCH_SIZE]
             exec(usage.score, names)
             labels.append(np.asarray(names["labels"]))
-            if usage.kind != "labels":
-                scores.append(np.asarray(names["scores"], dtype=np.float64))
-    return _Comparison(usage.kind, expected, np.concatenate(scores) if scores else None, np.concatenate(labels))
+            scores.append(np.asarray(names.get("scores"), dtype=np.float64))
+    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
+    if expected_scores is None or usage.kind == "labels":
+        return _Agreement(np.concatenate(labels), None, None)
+    differences = np.abs(np.concatenate(scores) - expected_scores.astype(np.float64)).max(axis=1)
+    sizes = np.maximum(np.abs(expected_scores).max(axis=1), np.finfo(np.float32).tiny)
+    return _Agreement(np.concatenate(labels), float(differences.max()), float((differences / sizes).max()))
 
 
 def _samples_comment(run: StoredRun) -> str:
@@ -219,6 +205,6 @@ def _samples_comment(run: StoredRun) -> str:
 
 
 def _precision_notes(run: StoredRun, target: str) -> list[str]:
-    if run.config.runtime.precision == "float64" and FORMATS[target].is_float32_only and run.network is not None:
+    if run.network and run.config.runtime.precision == "float64" and FORMATS[target].is_float32_only:
         return [f"the run is in float64, and the {target} model is in float32"]
     return []

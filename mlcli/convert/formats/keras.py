@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
+from mlcli.files import disk_errors
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.records import Scaling
 
@@ -33,7 +34,8 @@ class KerasFormat(ModelFormat):
             sequential = keras.Sequential(layers, name=network.kind)
             sequential.set_weights(weights)
             path = Path(directory, "model.keras")  # Keras saves only to files
-            sequential.save(path)
+            with disk_errors(path):
+                sequential.save(path)
             return path.read_bytes()
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
