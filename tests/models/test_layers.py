@@ -54,12 +54,12 @@ def test_names_shapes_and_counts_are_those_of_the_sequential(model, shape, n_cla
     assert network.n_parameters == sum(tensor.numel() for tensor in by_hand.parameters())
 
 
-def test_a_cnn_on_a_table_is_refused_with_what_to_choose():
+def test_a_cnn_for_tables_is_a_usage_error_that_names_other_models():
     with pytest.raises(UsageError, match="mlp or logistic"):
         build_network(CnnModel(), (4,), 3)
 
 
-def test_a_cnn_deeper_than_the_image_is_refused():
+def test_a_cnn_deeper_than_the_image_is_a_usage_error():
     with pytest.raises(UsageError, match="fewer entries in model.channels"):
         build_network(CnnModel(channels=(4, 4, 4, 4)), (1, 8, 8), 10)
 

@@ -22,9 +22,9 @@ from mlcli.engines.keras.model import (
     to_canonical,
 )
 from mlcli.engines.keras.optimizers import build_optimizer
-from mlcli.engines.torch.bench import Batch, DeviceWork, LazyBatches, TorchBench
+from mlcli.engines.torch.bench import DeviceWork, TorchBench
 from mlcli.engines.torch.device import apply_runtime
-from mlcli.engines.torch.tensors import SampleScaler, scores_from_logits
+from mlcli.engines.torch.tensors import Batch, LazyBatches, SampleScaler, scores_from_logits
 from mlcli.errors import UsageError
 from mlcli.models.initial_weights import initial_weights as seeded_weights
 from mlcli.models.layers import Dropout

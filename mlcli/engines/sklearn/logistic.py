@@ -128,9 +128,9 @@ class LogisticEngine(SklearnEngine):
     def _to_device(self, array: NDArray[Any]) -> Any:
         if self.device == "cpu":
             return array
-        import torch
+        from mlcli.engines.torch.tensors import as_tensor
 
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return as_tensor(np.ascontiguousarray(array)).to(self.device)
 
 
 def _numpy(array: Any) -> NDArray[Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from mlcli.engines.torch.tensors import SampleScaler
-
-Batch = tuple[Tensor, Tensor]  # samples and their classes
+from mlcli.engines.torch.tensors import Batch, LazyBatches, SampleScaler
 
 
 class TrainBatches(Protocol):
@@ -36,17 +34,6 @@ class DeviceWork:
         """Return the batch on the device, with the samples cast and scaled."""
         x, y = batch
         return self.scale(x.to(self.scale.device)), y.to(self.scale.device)
-
-
-@dataclass(frozen=True)
-class LazyBatches:
-    """Batches that are prepared one by one during each iteration."""
-
-    sources: Sequence[Any]
-    prepare: Callable[[Any], Batch]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(self.prepare, self.sources)
 
 
 class TorchBench:

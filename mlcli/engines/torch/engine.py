@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlcli.engines.contract import Engine, EngineSpec, Weights
-from mlcli.engines.torch.bench import Batch, DeviceWork, TorchBench
+from mlcli.engines.torch.bench import DeviceWork, TorchBench
 from mlcli.engines.torch.device import Bf16Sequential, apply_runtime, compiled
 from mlcli.engines.torch.optimizers import TorchOptimizer
-from mlcli.engines.torch.tensors import SampleScaler, as_tensor, scores_from_logits
+from mlcli.engines.torch.tensors import Batch, SampleScaler, as_tensor, scores_from_logits
 from mlcli.errors import UsageError
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
 from mlcli.records import EngineState, Scores, StepResults
@@ -66,16 +66,13 @@ class TorchEngine(Engine):
         scores = torch.empty(len(order), self._network.n_classes, device=self._device, dtype=self._dtype)
         losses = torch.empty(len(learning_rates), device=self._device, dtype=self._dtype)
         self._model.train()
-        for step, batch in enumerate(self._batches(len(order))):
+        for step, start in enumerate(range(0, len(order), self._batch_size)):
+            batch = slice(start, start + self._batch_size)
             self._train_step(
                 self._scaled(x_epoch[batch]), y_epoch[batch], learning_rates[step], scores[batch], losses[step]
             )
         n_correct = int((scores.argmax(dim=1) == y_epoch).sum())
         return StepResults.from_batches(losses.double().cpu().numpy(), len(order), self._batch_size, n_correct)
-
-    def _batches(self, n_samples: int) -> Iterator[slice]:
-        for start in range(0, n_samples, self._batch_size):
-            yield slice(start, start + self._batch_size)
 
     def _train_step(self, x: Tensor, y: Tensor, lr: float, scores: Tensor, loss_out: Tensor) -> None:
         outputs = self._call(x)

@@ -1,8 +1,10 @@
-"""Numpy arrays to torch tensors and back: samples cast and scaled on the device, logits to scores."""
+"""Tensors of samples: from numpy arrays, cast and scaled on the device, in batches, and from logits back to scores."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +14,9 @@ from mlcli.records import Scaling, Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+Batch = tuple[Tensor, Tensor]  # samples and their classes
 
 
 def as_tensor(array: NDArray[Any]) -> Tensor:
@@ -44,6 +49,17 @@ class SampleScaler:
         if self._scale is not None:
             scaled.div_(self._scale)
         return scaled
+
+
+@dataclass(frozen=True)
+class LazyBatches:
+    """Batches that are prepared one by one during each iteration."""
+
+    sources: Sequence[Any]
+    prepare: Callable[[Any], Batch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.prepare, self.sources)
 
 
 def scores_from_logits(logits: Tensor) -> Scores:
