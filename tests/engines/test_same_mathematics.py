@@ -80,7 +80,7 @@ def pairs():
                     yield pytest.param(backend, model, optimizer, id=f"{backend}-{model_name}-{name}")
 
 
-@pytest.mark.parametrize(("backend", "model", "optimizer"), pairs())
+@pytest.mark.parametrize(("backend", "model", "optimizer"), list(pairs()))
 def test_an_engine_agrees_with_torch_step_by_step(backend, model, optimizer, digits):
     expected_losses, expected_weights = run("torch", model, optimizer, digits)
     losses, weights = run(backend, model, optimizer, digits)

@@ -1,4 +1,4 @@
-"""Stored estimators from strangers: untrusted types are rejected before anything is created, unsafe structures after."""
+"""Stored estimators from strangers: untrusted types and unsafe structures are rejected."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ COMMAND = sequence("tuple", text("mkdir canary"))
 ATTACKS = {
     "a function of the system": SYSTEM,
     "a function, as a function": node("FunctionNode", "os", "system", content="system"),
-    "a function in an old format": node("FunctionNode", "os", "system", content={"module_path": "os", "function": "system"}),
+    "an old function": node("FunctionNode", "os", "system", content={"module_path": "os", "function": "system"}),
     "a function that is called on creation": node("ConstructorFromReduceNode", "os", "system", content=COMMAND),
     "a process that is started on creation": node("ConstructorFromReduceNode", "subprocess", "Popen", content=COMMAND),
     "a process as an object": node("ObjectNode", "subprocess", "Popen", content=mapping(args=text("mkdir canary"))),
