@@ -21,7 +21,8 @@ from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.config.experiment import load_experiment
-from mlcli.convert.convert import ConversionRequest, convert
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.errors import DataError, UsageError
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
@@ -68,7 +69,7 @@ def predicts(run, scratch, formats):
 
 
 def converts(run, scratch, formats):
-    convert(opened(run), ConversionRequest("sklearn", scratch / "model.skops", force=True))
+    convert(opened(run), ConvertRequest("", "sklearn", scratch / "model.skops", force=True))
 
 
 def compares(run, scratch, formats):
