@@ -1,4 +1,4 @@
-"""`mlcli predict`: label new samples with a stored run."""
+"""The options of `mlcli predict`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, Debug, Format, RunsDir
-from mlcli.experiment.threads import configure_threads
+from mlcli.predict import PredictRequest
+from mlcli.predict import run as run_command
 
 
 def predict(
@@ -44,36 +45,25 @@ def predict(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Label new samples: a class and its probabilities for each, with the run's own preprocessing.
+    """Predict the class of new samples with a stored run.
 
-    Samples are raw values, as the dataset has them: bytes from 0 to 255 for images, not scaled. Images may be
-    (n, 1, height, width), (n, height, width) or flat. A table's columns are found by name. The dataset is not needed.
-    """
-    from mlcli.experiment.stored_run import open_run
-    from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
+    Writes the class and its probabilities for each sample, after the preprocessing that is stored in the run. The dataset of the run is not needed.
 
-    checked_format(output_format)
-    stored = open_run(run, runs_dir or default_runs_directory())
-    n_threads = configure_threads(stored.config, threads)
-    # These load numpy, which must not happen before.
-    from mlcli.predict.predict import PredictionRequest
-    from mlcli.predict.predict import predict as predict_workflow
-    from mlcli.predict.report import prediction_progress, print_prediction
-    from mlcli.rendering.console import print_notes
-
-    request = PredictionRequest(
-        input=input_,
-        output=output,
-        array=array,
-        force=force,
-        backend=backend,
-        device=device,
-        threads=n_threads,
-        batch_size=batch_size,
+    Samples are raw values as in the dataset: images are bytes from 0 to 255, not scaled, shaped (n, 1, height, width), (n, height, width) or flat. Columns of a table are matched by name.
+    """  # noqa: E501
+    run_command(
+        PredictRequest(
+            run=run,
+            input=input_,
+            output=output,
+            array=array,
+            force=force,
+            backend=backend,
+            device=device,
+            threads=threads,
+            batch_size=batch_size,
+            runs_directory=runs_dir,
+            output_format=output_format,
+            quiet=quiet,
+        )
     )
-    with prediction_progress(quiet=quiet) as report:
-        prediction = predict_workflow(stored, request, report)
-    if not quiet:
-        print_notes(prediction.notes)
-    print_prediction(prediction, output_format)
