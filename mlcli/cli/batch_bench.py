@@ -15,7 +15,6 @@ from mlcli.cli.options import (
     RUN_PANEL,
     DataDir,
     DatasetName,
-    Debug,
     Device,
     Limit,
     ModelName,
@@ -145,7 +144,6 @@ def batch_bench(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no warnings.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Measure how batch size buys speed: each engine in a fresh process, all sizes in turn, round after round."""
     from mlcli.rendering.console import checked_format

@@ -78,7 +78,7 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
 
 def _check_probabilities(scores: Scores) -> None:
     if scores.probabilities is not None and not np.isfinite(scores.probabilities).all():
-        raise DataError("the model predicts probabilities that are not finite: its weights or the samples are too large")
+        raise DataError("the predicted probabilities are not finite; the samples or the model's weights are too large")
 
 
 class _Tally:

@@ -102,7 +102,9 @@ def _parse_texts(location: str, chunk: pd.DataFrame, first_row: int) -> None:
         if is_text.any():
             row = int(np.flatnonzero(is_text)[0])
             found = str(column.iloc[row])[:_MAX_SHOWN]
-            raise DataError(f"{location}: sample {first_row + row} (from 0), column {name!r}: {found!r} is not a number")
+            raise DataError(
+                f"{location}: sample {first_row + row} (from 0), column {name!r}: {found!r} is not a number"
+            )
         chunk[name] = numbers
 
 

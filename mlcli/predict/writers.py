@@ -69,7 +69,9 @@ class _CsvWriter:
         if self._n_written == 0:
             self._file.write(_csv_line(columns) + "\n")
         labels = scores.labels.tolist()
-        first = range(self._n_written, self._n_written + len(labels)) if names is None else [_csv_line([n]) for n in names]
+        first = (
+            range(self._n_written, self._n_written + len(labels)) if names is None else [_csv_line([n]) for n in names]
+        )
         probabilities = [()] * len(labels) if scores.probabilities is None else scores.probabilities.tolist()
         line = "%s,%d,%s" + ",%.9g" * (len(columns) - 3) + "\n"  # nine digits identify a float32 exactly
         cells = self._class_cells
@@ -92,7 +94,7 @@ class _ParquetWriter:
 
     def __init__(self, part: Path, class_names: Sequence[str]) -> None:
         self._part = part
-        self._class_names = np.array(class_names)
+        self._class_names = list(class_names)
         self._n_written = 0
         self._writer: Any = None  # made for the columns of the first batch
 
@@ -102,7 +104,7 @@ class _ParquetWriter:
 
         n = len(scores.labels)
         first = np.arange(self._n_written, self._n_written + n) if names is None else list(names)
-        values = [first, scores.labels, self._class_names[scores.labels]]
+        values = [first, scores.labels, np.array(self._class_names)[scores.labels]]
         if scores.probabilities is not None:
             values += list(np.ascontiguousarray(scores.probabilities.T))
         table = pa.table([pa.array(one) for one in values], names=_columns(scores, names, self._class_names))

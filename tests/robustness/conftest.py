@@ -27,7 +27,8 @@ from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
 from mlcli.experiment.initial_weights import read_start
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.predict.predict import PredictionRequest, predict
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
 from mlcli.runs.find import find_run
 from mlcli.runs.listing import RunFilter, describe_run, list_runs
@@ -61,7 +62,7 @@ def evaluates(run, scratch, formats):
 
 
 def predicts(run, scratch, formats):
-    request = PredictionRequest(scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
+    request = PredictRequest(str(run), scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
     predict(opened(run), request, lambda n_done, n_samples: None)
 
 
