@@ -71,6 +71,7 @@ def _grey_levels(path: Path, expected: Preprocessing) -> NDArray[np.uint8]:
     _, height, width = expected.input_shape
     location = escaped(str(path))
     with reading(location, "a readable image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on damaged metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as image:
             if image.size != (width, height):
