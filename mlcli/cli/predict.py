@@ -63,7 +63,7 @@ def predict(
             device=device,
             threads=threads,
             batch_size=batch_size,
-            runs_directory=runs_dir,
+            runs_dir=runs_dir,
             output_format=output_format,
             quiet=quiet,
         )

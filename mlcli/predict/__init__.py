@@ -21,7 +21,7 @@ class PredictRequest:
     device: str | None = None
     threads: int | None = None
     batch_size: int = 1024  # samples per call of the engine
-    runs_directory: Path | None = None  # None: the default directory
+    runs_dir: Path | None = None  # None: the default directory
     output_format: str = "table"  # of the report
     quiet: bool = False  # neither progress nor notes
 
@@ -33,7 +33,7 @@ def run(request: PredictRequest) -> None:
     from mlcli.runs.find import default_runs_directory
 
     checked_format(request.output_format)
-    stored = open_run(request.run, request.runs_directory or default_runs_directory())
+    stored = open_run(request.run, request.runs_dir or default_runs_directory())
     threads = configure_threads(stored.config, request.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.predict.predict import predict
