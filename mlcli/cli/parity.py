@@ -54,9 +54,9 @@ def parity(
     Every engine starts from the same weights and trains on the same batches in
     float64, without dropout. Losses and weights are compared after each step.
 
-    Exit code 1 if a pair of engines differs, or if no pair can be compared. A pair
-    that cannot be compared, because one engine lacks the optimizer or trains with
-    a single fit, is listed with the reason.
+    Exit code 1 if a pair of engines differs, or if no pair can be compared.
+    A pair that cannot be compared, because one engine lacks the optimizer or
+    trains with a single fit, is listed with the reason.
     """
     flags = {
         "dataset.name": dataset,

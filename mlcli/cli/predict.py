@@ -45,11 +45,11 @@ def predict(
 ) -> None:
     """Predict the class of new samples with a stored run.
 
-    Writes the class and the class probabilities of every sample. Give raw values
-    (pixels from 0 to 255, for example): the preprocessing stored in the run is
-    applied to them. The dataset of the run is not needed.
+    Writes the class and the class probabilities of every sample. Give raw
+    values (pixels from 0 to 255, for example): the preprocessing stored in the
+    run is applied to them. The dataset of the run is not needed.
 
-    Images have the shape (n, 1, height, width), (n, height, width) or (n, pixels).
+    The shape of images is (n, 1, height, width), (n, height, width) or flat.
     The columns of tables are matched by name.
     """
     package.run(
