@@ -116,22 +116,26 @@ _OPEN = _Layout(SIMPLE_HEAD, (0, 1, 0, 0), 2)
 
 
 def print_fields(title: str, sections: Sequence[Fields]) -> None:
-    """Print a table of labels and values to stdout, with a line between sections."""
-    table = Table(
-        title=escape(title),
-        box=ROUNDED,
-        show_header=False,
-        title_justify="left",
-        title_style="bold",
-        min_width=_MIN_WIDTH,
-    )
+    """Print a table of labels and values to stdout, with a line between sections.
+
+    Values that do not fit and cannot be wrapped, such as paths and run ids, follow below it on lines of their own.
+    """
+    console = result_console()
+    fields = [(printable(label), printable(value)) for section in sections for label, value in section]
+    room = console.width - _FRAMED.width([max((cell_len(label) for label, _ in fields), default=0), 0])
+    below = [(label, value) for label, value in fields if cell_len(value) > room and " " not in value]
+    table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
+    table.min_width = _MIN_WIDTH
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", overflow="fold")
     for section in sections:
         for label, value in section:
-            table.add_row(escape(label), escape(value))
+            if (printable(label), printable(value)) not in below:
+                table.add_row(escape(label), escape(value))
         table.add_section()
-    result_console().print(table)
+    console.print(table)
+    for label, value in below:
+        console.print(f"{label}: {value}", markup=False, soft_wrap=True)
 
 
 def print_csv(rows: Sequence[Row]) -> None:

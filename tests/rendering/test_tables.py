@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcli.rendering.tables import print_table
+from mlcli.rendering.tables import print_fields, print_table
 
 ROWS = [
     {
@@ -53,3 +53,12 @@ def test_long_words_are_broken(capsys, monkeypatch):
     lines = shown(capsys, monkeypatch, 40, [{"path": "/long" * 20, "n": 1}])
     assert max(map(len, lines)) <= 40
     assert "".join(line.split()[0] for line in lines if "long" in line) == "/long" * 20
+
+
+def test_values_that_do_not_fit_and_cannot_be_wrapped_follow_below(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    run_id = "20261102T000000000Z_iris_mlp_torch_s0_bbbbbb"
+    print_fields("title", [[("accuracy of the test split", "0.9"), ("run", run_id)], [("note", "two words " * 10)]])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"run: {run_id}"
+    assert max(map(len, lines)) <= 60
