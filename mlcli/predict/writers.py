@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +17,6 @@ from mlcli.predict.tables import require_pyarrow
 from mlcli.records import Scores
 
 FileNames = tuple[str, ...] | None
-
-
-class PredictionWriter(Protocol):
-    """Appends batches to a file with the columns index or file, label, class_name and one probability per class."""
-
-    def write(self, scores: Scores, names: FileNames) -> None:
-        """Append the predictions for the next samples; names: the file of each, for images."""
-        ...
-
-    def close(self) -> None:
-        """Finish the file."""
-        ...
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -44,8 +32,11 @@ def check_output(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[PredictionWriter]:
-    """Yield a writer for `path`; the file appears when the block ends, and not at all if the block raises."""
+def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[_CsvWriter | _ParquetWriter]:
+    """Yield a writer for `path`; the file appears when the block ends, and not at all if the block raises.
+
+    Its columns are index, or file for images, label, class_name and one probability per class.
+    """
     with written_whole(path) as part, closing(_WRITERS[path.suffix.lower()](part, class_names)) as writer:
         yield writer
 
@@ -65,13 +56,13 @@ class _CsvWriter:
         self._n_written = 0
 
     def write(self, scores: Scores, names: FileNames) -> None:
+        """Append the predictions for the next samples; names: the file of each, for images."""
         columns = _columns(scores, names, self._class_names)
         if self._n_written == 0:
             self._file.write(_csv_line(columns) + "\n")
         labels = scores.labels.tolist()
-        first = (
-            range(self._n_written, self._n_written + len(labels)) if names is None else [_csv_line([n]) for n in names]
-        )
+        indices = range(self._n_written, self._n_written + len(labels))
+        first = indices if names is None else [_csv_line([name]) for name in names]
         probabilities = [()] * len(labels) if scores.probabilities is None else scores.probabilities.tolist()
         line = "%s,%d,%s" + ",%.9g" * (len(columns) - 3) + "\n"  # nine digits identify a float32 exactly
         cells = self._class_cells
@@ -90,7 +81,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 class _ParquetWriter:
-    """The columns of the .csv file."""
+    """The columns and types of a table."""
 
     def __init__(self, part: Path, class_names: Sequence[str]) -> None:
         self._part = part
@@ -118,7 +109,4 @@ class _ParquetWriter:
             self._writer.close()
 
 
-_WRITERS: dict[str, Callable[[Path, Sequence[str]], PredictionWriter]] = {
-    ".csv": _CsvWriter,
-    ".parquet": _ParquetWriter,
-}
+_WRITERS: dict[str, type[_CsvWriter] | type[_ParquetWriter]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter}
