@@ -19,6 +19,7 @@ from mlcli.cli.options import (
     RunsDir,
     Threads,
 )
+from mlcli.registry import alternatives
 
 
 def predict(
@@ -26,10 +27,16 @@ def predict(
     input_: Annotated[
         Path,
         typer.Option(
-            "--input", "-i", help="A .npy, .npz, .csv or .parquet file, an image or a folder.", metavar="FILE"
+            "--input",
+            "-i",
+            help=f"File with samples: {alternatives(package.INPUT_SUFFIXES)}, an image or a folder of images.",
+            metavar="FILE",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .csv or .parquet file to write.", metavar="FILE")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help=f"File to write: {alternatives(package.OUTPUT_SUFFIXES)}.", metavar="FILE"),
+    ],
     array: Annotated[
         str | None,
         typer.Option(help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),

@@ -7,6 +7,10 @@ from pathlib import Path
 
 from mlcli.experiment.threads import configure_threads
 
+# For help texts, which must not import the readers and writers; a test compares them.
+INPUT_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+OUTPUT_SUFFIXES = (".csv", ".parquet")
+
 
 @dataclass(frozen=True)
 class PredictRequest:

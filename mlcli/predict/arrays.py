@@ -45,7 +45,7 @@ def _mapped_rows(path: Path, n_samples: int, n_rows: int) -> Iterator[SampleBatc
             yield SampleBatch(np.array(array[start : start + n_rows], order="C"))
 
 
-def open_npz(path: Path, expected: Preprocessing, array: str | None) -> SampleSource:
+def open_npz(path: Path, expected: Preprocessing, array: str | None = None) -> SampleSource:
     """Return the samples in one array of an .npz file: the one named, else `x`, else the only one.
 
     UsageError for a name that the file lacks, and without a name if it is needed. DataError unless the array has the

@@ -14,7 +14,7 @@ from mlcli.predict.tables import open_csv, open_parquet
 from mlcli.records import Preprocessing
 from mlcli.text import escaped
 
-_READERS = {".npy": open_npy, ".csv": open_csv, ".parquet": open_parquet, **dict.fromkeys(IMAGE_SUFFIXES, open_images)}
+READERS = {".npy": open_npy, ".npz": open_npz, ".csv": open_csv, ".parquet": open_parquet}
 
 
 def open_samples(path: Path, expected: Preprocessing, *, array: str | None = None) -> SampleSource:
@@ -27,15 +27,13 @@ def open_samples(path: Path, expected: Preprocessing, *, array: str | None = Non
     suffix = path.suffix.lower()
     if array is not None and suffix != ".npz":
         raise UsageError(f"--array {array}: {path} is not an .npz file")
-    if is_folder:
+    if is_folder or suffix in IMAGE_SUFFIXES:
         source = open_images(path, expected)
-    elif suffix == ".npz":
-        source = open_npz(path, expected, array)
-    elif suffix in _READERS:
-        source = _READERS[suffix](path, expected)
+    elif suffix in READERS:
+        source = open_npz(path, expected, array) if array is not None else READERS[suffix](path, expected)
     else:
         raise UsageError(
-            f"{path}: cannot read this kind of file; use .npz, {', '.join(_READERS)}, or a folder of images"
+            f"{path}: cannot read this kind of file; use {', '.join(READERS)}, an image or a folder of images"
         )
     if source.n_samples == 0:
         raise DataError(f"{path}: contains no samples")

@@ -21,8 +21,8 @@ FileNames = tuple[str, ...] | None
 
 def check_output(path: Path, *, force: bool) -> None:
     """UsageError for a kind of file that cannot be written, and for an existing file unless `force` is set."""
-    if path.suffix.lower() not in _WRITERS:
-        raise UsageError(f"--output {path}: cannot write this kind of file; use {' or '.join(_WRITERS)}")
+    if path.suffix.lower() not in WRITERS:
+        raise UsageError(f"--output {path}: cannot write this kind of file; use {' or '.join(WRITERS)}")
     if path.suffix.lower() == ".parquet":
         require_pyarrow(path)
     if path.is_dir():
@@ -37,7 +37,7 @@ def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[_CsvWr
 
     Its columns are index, or file for images, label, class_name and one probability per class.
     """
-    with written_whole(path) as part, closing(_WRITERS[path.suffix.lower()](part, class_names)) as writer:
+    with written_whole(path) as part, closing(WRITERS[path.suffix.lower()](part, class_names)) as writer:
         yield writer
 
 
@@ -109,4 +109,4 @@ class _ParquetWriter:
             self._writer.close()
 
 
-_WRITERS: dict[str, type[_CsvWriter] | type[_ParquetWriter]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter}
+WRITERS: dict[str, type[_CsvWriter] | type[_ParquetWriter]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter}

@@ -8,6 +8,15 @@ import sys
 
 import numpy as np
 
+from mlcli.predict import INPUT_SUFFIXES, OUTPUT_SUFFIXES
+from mlcli.predict.readers import READERS
+from mlcli.predict.writers import WRITERS
+
+
+def test_the_help_lists_every_reader_and_writer():
+    assert tuple(READERS) == INPUT_SUFFIXES
+    assert tuple(WRITERS) == OUTPUT_SUFFIXES
+
 
 def test_prediction_on_npy_imports_no_pandas(digits_copy, digits_run, tmp_path):
     np.save(tmp_path / "x.npy", digits_run.load_dataset().test.x)

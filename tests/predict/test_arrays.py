@@ -156,7 +156,7 @@ def test_missing_files_and_unknown_formats_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         open_samples(tmp_path / "x.npy", IMAGES)
     (tmp_path / "x.xlsx").touch()
-    with pytest.raises(UsageError, match=r"use .npz, .npy, .csv, .parquet, .png, .*or a folder of images"):
+    with pytest.raises(UsageError, match=r"use .npy, .npz, .csv, .parquet, an image or a folder of images"):
         open_samples(tmp_path / "x.xlsx", IMAGES)
     with pytest.raises(UsageError, match="--array x"):
         open_samples(saved(tmp_path, VALUES), IMAGES, array="x")
