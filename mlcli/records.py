@@ -216,20 +216,3 @@ class RunRecord:
     created: str  # UTC, ISO 8601
     error: str | None = None
     schema_version: int = METRICS_SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """New samples, labelled by a stored run and written to a file."""
-
-    run_id: str
-    backend: str  # the engine that predicted
-    input: str
-    output: str
-    n_samples: int
-    counts: Mapping[str, int]  # samples by predicted class
-    predict_seconds: float  # in the engine alone, without reading and writing
-    total_seconds: float
-    device: str
-    threads: int
-    notes: tuple[str, ...]

@@ -29,7 +29,8 @@ from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.initial_weights import read_source
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.predict.predict import PredictionRequest, predict
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
 from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
@@ -64,7 +65,7 @@ def evaluates(run, scratch, formats):
 
 
 def predicts(run, scratch, formats):
-    request = PredictionRequest(scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
+    request = PredictRequest(str(run), scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
     predict(opened(run), request, lambda n_done, n_samples: None)
 
 
