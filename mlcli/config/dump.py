@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
-from mlcli.config.nodes import plain_scalar
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.values import thawed
+from mlcli.config.values import plain_scalar, thawed
 
 __all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlcli.config.experiment import load_experiment
-from mlcli.config.messages import SourceLocation
+from mlcli.config.experiment import parse_experiment
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import ConfigError, DataError
 from mlcli.runs.directory import CONFIG
+from mlcli.text import escaped
 from mlcli.untrusted import read_inside
 
 
@@ -20,9 +19,7 @@ def read_config(directory: Path) -> ExperimentConfig:
     """
     path = directory / CONFIG
     try:
-        if _extends(read_inside(directory, CONFIG)):
-            raise ValueError("it extends another file")
-        config = load_experiment(path, environ={})
+        config = parse_experiment(read_inside(directory, CONFIG), escaped(str(path)))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: nothing says what was run") from error
     except ConfigError as error:
@@ -32,9 +29,3 @@ def read_config(directory: Path) -> ExperimentConfig:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: not the configuration that a run left: {reason}") from error
     return config
-
-
-def _extends(data: bytes) -> bool:
-    """Whether it names other files; what else may be wrong with it is said by whoever loads it."""
-    node, _ = parse_value(data.decode("utf-8", "replace"), SourceLocation(CONFIG))
-    return node is not None and "extends" in node.entries

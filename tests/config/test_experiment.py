@@ -236,13 +236,13 @@ def test_loading_a_configuration_imports_no_numpy() -> None:
 @pytest.mark.parametrize(
     ("flags", "issue"),
     [
-        ({"optimizer.lr": float("nan")}, "--lr: optimizer.lr: numbers must be finite, got nan"),
-        ({"seed": 2**70}, f"--seed: seed: the number is too large (text belongs in quotes), got {2**70}"),
-        ({"dataset.name": "\udcff"}, "--dataset: dataset.name: the text is not UTF-8, got '\\udcff'"),
-        ({"training.batch_size": 0}, "--batch-size: training.batch_size: must be at least 1, got 0"),
+        ({"optimizer.lr": float("nan")}, "--lr: numbers must be finite, got nan"),
+        ({"seed": 2**70}, f"--seed: the number is too large (text belongs in quotes), got {2**70}"),
+        ({"dataset.name": "\udcff"}, "--dataset: the text is not UTF-8, got '\\udcff'"),
+        ({"training.batch_size": 0}, "--batch-size: must be at least 1, got 0"),
         (
             {"model.name": "\x1b[31m"},
-            "--model: model.name: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator",
+            "--model: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator",
         ),
     ],
 )
@@ -272,8 +272,8 @@ def test_faults_of_all_sources_come_together(load) -> None:
         "MLCLI_SEDE: unknown variable (did you mean 'MLCLI_SEED'?)",
         "--set nonsense: must be key.path=value, e.g. --set optimizer.lr=0.01",
         "--set name=: the value is missing (write null for none)",
-        "--limit: dataset.limit: must be at least 1, got 0",
-        "--lr: optimizer.lr: must be greater than 0, got -1.0",
-        "--set training.epoch=5: training.epoch: unknown key (did you mean 'epochs'?)",
-        "MLCLI_DEVICE: runtime.device: must be auto, cpu, cuda, cuda:N or mps, got 'gpu'",
+        "--limit: must be at least 1, got 0",
+        "--lr: must be greater than 0, got -1.0",
+        "--set training.epoch=5: unknown key (did you mean 'epochs'?)",
+        "MLCLI_DEVICE: must be auto, cpu, cuda, cuda:N or mps, got 'gpu'",
     ]

@@ -137,7 +137,7 @@ def test_a_file_that_is_named_again_counts_again(files) -> None:
 
 def test_extends_belongs_into_files(files) -> None:
     assert faults_of(files, x="backends: {torch: {extends: a.yaml}}\n") == [
-        "x.yaml:1:20: backends.torch.extends: cannot differ by engine; it belongs at the top level"
+        "x.yaml:1:20: backends.torch.extends: cannot differ by engine; write it at the top level"
     ]
-    with pytest.raises(ConfigError, match=r"^--set extends=a.yaml: extends: unknown key"):
+    with pytest.raises(ConfigError, match=r"^--set extends=a.yaml: unknown key"):
         load_experiment(None, settings=["extends=a.yaml"], environ={})

@@ -80,7 +80,7 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ),
         (
             'model: {name: estimator, estimator: SVC, parameters: {C: 1, "\\e[31m": 2}}',
-            "54: model.parameters: an argument cannot be called '\\x1b[31m'",
+            "54: model.parameters: a parameter cannot be called '\\x1b[31m'",
         ),
         (
             "dataset: {test: 1.5}",
@@ -133,7 +133,7 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ("backends: {keras: 5}", "19: backends.keras: must be a mapping of settings, got 5"),
         (
             "backends: {keras: {backend: torch}}",
-            "20: backends.keras.backend: cannot differ by engine; it belongs at the top level",
+            "20: backends.keras.backend: cannot differ by engine; write it at the top level",
         ),
     ],
 )

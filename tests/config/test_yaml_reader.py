@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from mlcli.config import source_text
 from mlcli.config.experiment import load_experiment
-from mlcli.config.nodes import plain_scalar
 from mlcli.config.schema import EstimatorModel, ExperimentConfig
+from mlcli.config.values import plain_scalar
 from mlcli.errors import ConfigError
 
 
@@ -96,13 +93,15 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("seed: 1\nname: \x1b[31m\n", "x.yaml:2:7: the character \\x1b is not allowed here"),
         ("seed: 1\x00\n", "x.yaml:1:8: the character \\x00 is not allowed here"),
         ("training:\n\tepochs: 5\n", "x.yaml:2:1: a tab cannot indent YAML; use spaces"),
-        ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; one file is one experiment"),
+        ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; write one per file"),
         ("seed: 1\nname: a\nseed: 2\n", "x.yaml:3:1: seed: is set twice (first in line 1)"),
         ("optimizer: {lr: 1, lr: 2}\n", "x.yaml:1:20: optimizer.lr: is set twice (first in line 1)"),
         ("seed: !!int 3\n", "x.yaml:1:7: seed: the tag !!int is not allowed; only plain values are"),
         ("seed: !secret 3\n", "x.yaml:1:7: seed: the tag !secret is not allowed; only plain values are"),
-        ("seed: *a\n", "x.yaml:1:7: the alias *a has no anchor before it"),
-        ("dataset: &a {name: *a}\n", "x.yaml:1:20: the alias *a contains itself"),
+        ("seed: *a\n", "x.yaml:1:7: is not valid YAML: found undefined alias"),
+        ("dataset: &a {name: *a}\n", "x.yaml:1:10: contains itself through an alias"),
+        ("a: &a 1\nb: &a 2\n", "x.yaml:2:4: is not valid YAML: duplicate anchor"),
+        ("a: &a {<<: *a}\n", "x.yaml:1:4: contains itself through an alias"),
         ("seed: .inf\n", "x.yaml:1:7: seed: numbers must be finite, got '.inf'"),
         ("optimizer: {lr: 1e999}\n", "x.yaml:1:17: optimizer.lr: numbers must be finite, got '1e999'"),
         ("true: 1\n", "x.yaml:1:1: a key must be a name, got true"),
@@ -150,7 +149,7 @@ def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
 
 
 def test_an_endless_file_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^/dev/zero: is larger than 1 MB"):
+    with pytest.raises(ConfigError, match=r"^/dev/zero: cannot be read: it is not a regular file"):
         load_experiment(Path("/dev/zero"), environ={})
 
 
@@ -160,7 +159,7 @@ def test_an_alias_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
     path = tmp_path / "bomb.yaml"
     path.write_text("\n".join(lines))
     peak, message = peak_bytes_of_refusal(path)
-    assert "4:45: holds more than 10000 values, aliases expanded" in message
+    assert "4:5: holds more than 10000 values, aliases expanded" in message
     assert peak < 5_000_000
 
 
@@ -179,7 +178,7 @@ def test_deep_nesting_is_refused(issues, text: str) -> None:
 
 def test_aliases_cannot_hide_depth(issues) -> None:
     lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 40))]
-    assert issues("\n".join(lines)) == ["x.yaml:32:12: is nested more than 32 levels deep"]
+    assert issues("\n".join(lines)) == ["x.yaml:32:6: is nested more than 32 levels deep"]
 
 
 def test_terminal_escapes_never_reach_a_message(issues) -> None:
@@ -228,41 +227,9 @@ def test_a_version_and_text_that_looks_like_a_directive_are_no_fault(load) -> No
     assert parameters(load(text)) == {"a": "%TAG", "b": " %TAG a"}
 
 
-def loaded_from_pipe(content: bytes, *, is_closed: bool = True) -> ExperimentConfig:
-    """What `mlcli train <(command)` reads: a pipe that has a name."""
-    reading, writing = os.pipe()
-
-    def write() -> None:
-        time.sleep(0.05)  # so that the reader is there first
-        os.write(writing, content)
-        if is_closed:
-            os.close(writing)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        return load_experiment(Path(f"/dev/fd/{reading}"), environ={})
-    finally:
-        writer.join()
-        os.close(reading)
-        if not is_closed:
-            os.close(writing)
-
-
-def test_a_pipe_is_read_to_its_end() -> None:
-    assert loaded_from_pipe(b"seed: 6\n").seed == 6
-
-
-def test_a_pipe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
-    with pytest.raises(ConfigError, match=r"fd/\d+: cannot be read: it is no plain file, and .* did not come in 0.1 s"):
-        loaded_from_pipe(b"seed: 6\n", is_closed=False)
-
-
-def test_a_pipe_that_nobody_writes_to_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.yaml")
-    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is no plain file"):
+    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is not a regular file"):
         load_experiment(tmp_path / "x.yaml", environ={})
 
 
