@@ -86,6 +86,6 @@ def key_path(parts: Iterable[str | int]) -> str:
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)`, or nothing if no choice is similar."""
-    guess = nearest_match(str(word)[:MAX_SHOWN_CHARACTERS], list(choices))
+    """Return ` (did you mean 'x'?)`, or nothing if the word is not text or no choice is similar."""
+    guess = nearest_match(word[:MAX_SHOWN_CHARACTERS], list(choices)) if isinstance(word, str) else None
     return f" (did you mean {guess!r}?)" if guess else ""

@@ -46,7 +46,7 @@ def validated(layer: Layer, backend: str) -> tuple[ExperimentConfig | None, list
 
 @cache  # because a file can have thousands of issues
 def sections_of(owner: type[Section], key: str) -> tuple[type[Section], ...]:
-    """The sections that may stand under a key: none for a plain value, several where `name` chooses."""
+    """Return the sections that a key may hold: none for a plain value, several if `name` chooses among them."""
     field = owner.model_fields.get(key)
     return tuple(_sections_in(field.annotation)) if field else ()
 
@@ -91,7 +91,7 @@ def _issue(layer: Layer, details: ErrorDetails) -> ConfigIssue:
 
 
 def _owner(loc: Sequence[Key]) -> type[Section]:
-    """The section that holds the last key of a location in pydantic's terms."""
+    """Return the section that holds the last key of a location as pydantic reports it."""
     owner: type[Section] = ExperimentConfig
     for key, below in zip(loc, [*loc[1:], None], strict=False):
         sections = sections_of(owner, str(key))
@@ -118,7 +118,7 @@ def _message(details: ErrorDetails, owner: type[Section]) -> str:
         return _unknown_choice(key, value, [str(_name_of(section)) for section in sections_of(owner, key)])
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        return f"must be one of {', '.join(choices)}, got {shown(value)}{_did_you_mean_value(value, choices)}"
+        return f"must be one of {', '.join(choices)}, got {shown(value)}{did_you_mean(value, choices)}"
     if kind == "value_error":
         message = str(context["error"])
     else:
@@ -139,12 +139,8 @@ def _unknown_choice(kind: str, value: Any, choices: list[str]) -> str:
     return f"must be one of {', '.join(choices)}" + ("" if name is None else f", got {shown(name)}")
 
 
-def _did_you_mean_value(value: Any, choices: list[str]) -> str:
-    return did_you_mean(value, choices) if isinstance(value, str) else ""
-
-
 def _quotes_hint(kind: str, value: Any) -> str:
-    """Where the quotes, or their absence, are all that is wrong."""
+    """Return a hint if only the quotes, or their absence, are wrong."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         return " (put it in quotes)"
     if not isinstance(value, str) or kind not in ("int_type", "float_type", "bool_type"):
