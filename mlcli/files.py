@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their target, flushed to the disk, renamed."""
+"""Atomic writes: a file is written under a temporary name, flushed to the disk and renamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_whole(target: Path, data: bytes) -> None:
 
 
 def sweep_parts(folder: Path) -> None:
-    """Remove what killed processes left half written. Call it where nobody else writes."""
+    """Delete the temporary files of killed processes. No other process may be writing to the folder."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
             part.unlink()
@@ -39,7 +39,7 @@ def sweep_parts(folder: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
-    """An MlcliError, with the path and the space needed, in place of the system's own."""
+    """Raise MlcliError, with the path and the space needed, in place of an OSError."""
     try:
         yield
     except OSError as error:
@@ -48,7 +48,7 @@ def disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a rename durable; not every system lets a folder be opened for that."""
+    """Make a rename durable, if the system can open a folder for that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

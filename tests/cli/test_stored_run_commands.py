@@ -94,7 +94,7 @@ def test_predict_writes_a_file_and_reports(cli, runs, iris_run, tmp_path):
     report = json.loads(done.stdout)
     assert report["n_samples"] == len(test)
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert np.array_equal(arrays["labels"], iris_run.predictions()["labels"])
+        assert np.array_equal(arrays["labels"], iris_run.files.predictions()["labels"])
     again = cli("predict", IRIS, "--input", "x.csv", "--output", "out.npz")
     assert again.returncode == 2
     assert "--force" in again.stderr
@@ -107,7 +107,7 @@ def test_runs_are_listed_and_shown(cli, runs):
     shown = cli("runs", "show", "20260101T000000Z")
     assert shown.returncode == 0
     assert "test accuracy" in shown.stdout
-    assert "history" in shown.stdout
+    assert "History" in shown.stdout
 
 
 def loaded_by(script, cwd):

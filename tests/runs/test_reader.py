@@ -1,4 +1,4 @@
-"""A run's files are read only when they are what the run left."""
+"""The files of a run are read only if they are unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlcli.errors import DataError
-from mlcli.runs.verified import VerifiedFiles
+from mlcli.runs.reader import VerifiedFiles
 
 FILES = (
     "config.yaml", "environment.json", "history.csv", "log.txt", "predictions.npz", "preprocessing.json",
@@ -33,14 +33,14 @@ def replace_file(directory, name, data):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_byte_is_noticed(digits_copy, name):
+def test_a_flipped_byte_is_detected(digits_copy, name):
     flip_a_byte(digits_copy / name)
     with pytest.raises(DataError, match=f"{name} was altered"):
         VerifiedFiles(digits_copy)
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
-def test_a_missing_file_is_noticed(digits_copy, name):
+def test_a_missing_file_is_detected(digits_copy, name):
     (digits_copy / name).unlink()
     with pytest.raises(DataError, match=f"{name} is missing"):
         VerifiedFiles(digits_copy)
@@ -64,9 +64,9 @@ def test_a_manifest_cannot_reach_outside(digits_copy, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"algorithm": "md5", "files": {}}', '{"algorithm": "sha256"}'])
-def test_a_manifest_that_is_something_else_is_refused(digits_copy, text):
+def test_other_content_in_the_manifest_is_refused(digits_copy, text):
     (digits_copy / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match="not a manifest"):
+    with pytest.raises(DataError, match="is not a manifest"):
         VerifiedFiles(digits_copy)
 
 
@@ -88,29 +88,31 @@ class Explosive:
 def test_pickled_predictions_are_not_loaded(digits_copy, tmp_path):
     np.savez(tmp_path / "pickled.npz", y=np.array([Explosive()], dtype=object))
     replace_file(digits_copy, "predictions.npz", (tmp_path / "pickled.npz").read_bytes())
-    with pytest.raises(DataError, match=r"predictions.npz: not arrays of numbers"):
+    with pytest.raises(
+        DataError, match=r"predictions.npz has content .* an array of Python objects, which are never loaded"
+    ):
         VerifiedFiles(digits_copy).predictions()
 
 
 @pytest.mark.parametrize("data", [b"", b"not safetensors at all", pickle.dumps(Explosive())])
-def test_weights_that_are_something_else_are_refused(digits_copy, data):
+def test_other_content_in_the_weights_is_refused(digits_copy, data):
     replace_file(digits_copy, "weights.safetensors", data)
-    with pytest.raises(DataError, match=r"weights.safetensors: not a safetensors file"):
+    with pytest.raises(DataError, match=r"weights.safetensors has content .* not a safetensors file"):
         VerifiedFiles(digits_copy).weights()
 
 
 @pytest.mark.parametrize("name", ["history.csv", "preprocessing.json", "environment.json"])
-def test_other_files_that_are_something_else_are_refused(digits_copy, name):
+def test_other_content_in_other_files_is_refused(digits_copy, name):
     replace_file(digits_copy, name, b"epoch\nfirst\n")
     with pytest.raises(DataError, match=name):
         getattr(VerifiedFiles(digits_copy), name.partition(".")[0])()
 
 
-def test_history_and_predictions_come_back_as_they_were(digits_run):
-    history = digits_run.history()
+def test_history_and_predictions_are_read_back(digits_run):
+    history = digits_run.files.history()
     assert [record.epoch for record in history] == [1, 2, 3, 4]
     assert history[-1].validation_loss == digits_run.record.metrics["validation"].loss
-    predictions = digits_run.predictions()
+    predictions = digits_run.files.predictions()
     accuracy = float(np.mean(predictions["labels"] == predictions["y"]))
     assert accuracy == digits_run.record.metrics["test"].accuracy
     assert set(predictions) == {"y", "labels", "logits", "probabilities"}

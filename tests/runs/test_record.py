@@ -23,16 +23,16 @@ RECORD = RunRecord(
 
 
 @pytest.mark.parametrize("record", [RECORD, replace(RECORD, timing=None, metrics={}, error=None, epochs=None)])
-def test_every_record_comes_back_as_it_was(record):
+def test_a_record_is_read_back_unchanged(record):
     assert record_from(parse_json(to_json(asdict(record)).encode())) == record
 
 
-def test_a_loss_that_was_not_finite_comes_back_as_none():
+def test_a_loss_that_is_not_finite_is_read_back_as_none():
     record = replace(RECORD, metrics={"test": Metrics(0.1, float("nan"), 3)})
     assert record_from(parse_json(to_json(asdict(record)).encode())).metrics["test"].loss is None
 
 
-def test_the_field_that_is_something_else_is_named():
+def test_a_field_of_another_type_is_named():
     document = asdict(EpochRecord(1, None, None, None, None, None, 1.0, 1.0, True)) | {"seconds": "long"}
     with pytest.raises(ValueError, match="seconds: input should be a valid number"):
         typed(EpochRecord, document)
@@ -40,7 +40,7 @@ def test_the_field_that_is_something_else_is_named():
         record_from(asdict(RECORD) | {"metrics": {"test": {"accuracy": True, "loss": None, "n_samples": 1}}})
 
 
-def test_a_record_under_a_name_that_is_no_text_can_be_written_and_read(tmp_path):
+def test_a_record_in_a_directory_whose_name_does_not_decode(tmp_path):
     directory = RunDirectory(tmp_path / os.fsdecode(b"\xff"))
     directory.path.mkdir()
     directory.finish(replace(RECORD, run_id=directory.run_id))
