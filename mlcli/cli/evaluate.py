@@ -70,7 +70,7 @@ def evaluate(
     """Score a finished run from its directory alone, after its checksums were verified."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.find import default_runs_directory, find_run
 
     checked_format(output_format)
     thresholds = parse_thresholds(fail_under or [], _METRICS)
@@ -78,7 +78,7 @@ def evaluate(
         from mlcli.rendering.plots import require_matplotlib
 
         require_matplotlib()
-    stored = open_run(run, runs_dir or default_runs_directory())
+    stored = open_run(find_run(run, runs_dir or default_runs_directory()))
     n_threads = configure_threads(stored.config, threads)
     # These load numpy, which must not happen before.
     from mlcli.evaluate.evaluate import EvaluationRequest
@@ -128,7 +128,13 @@ def _save_plots(stored: StoredRun, result: EvaluationResult, n_drawn: int, direc
     from mlcli.rendering.console import print_notes
 
     paths = save_evaluation_plots(
-        result.evaluation, result.samples, result.scores, stored.preprocessing, stored.history(), n_drawn, directory
+        result.evaluation,
+        result.samples,
+        result.scores,
+        stored.preprocessing,
+        stored.files.history(),
+        n_drawn,
+        directory,
     )
     if not quiet:
         print_notes([f"drawn: {path}" for path in paths])

@@ -50,10 +50,10 @@ def predict(
     """
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.find import default_runs_directory, find_run
 
     checked_format(output_format)
-    stored = open_run(run, runs_dir or default_runs_directory())
+    stored = open_run(find_run(run, runs_dir or default_runs_directory()))
     n_threads = configure_threads(stored.config, threads)
     # These load numpy, which must not happen before.
     from mlcli.predict.predict import PredictionRequest

@@ -52,7 +52,7 @@ def test_a_flipped_byte_exits_with_3_and_names_the_file(cli, runs):
     [
         (["evaluate", "nothing"], 2, "no run 'nothing'"),
         (["evaluate", "last", "--split", "tset"], 2, "did you mean 'test'"),
-        (["evaluate", "last", "--dataset", "digits"], 2, "samples of 1x8x8"),
+        (["evaluate", "last", "--dataset", "digits"], 2, "samples of shape 1x8x8"),
         (["evaluate", "last", "--backend", "tensorflow"], 2, "unknown backend"),
         (["evaluate", "last", "--fail-under", "f1=0.5"], 2, "unknown metric 'f1'"),
         (["evaluate", "last", "--format", "yaml"], 2, "unknown format"),
@@ -94,7 +94,7 @@ def test_predict_writes_a_file_and_reports(cli, runs, iris_run, tmp_path):
     report = json.loads(done.stdout)
     assert report["n_samples"] == len(test)
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert np.array_equal(arrays["labels"], iris_run.predictions()["labels"])
+        assert np.array_equal(arrays["labels"], iris_run.files.predictions()["labels"])
     again = cli("predict", IRIS, "--input", "x.csv", "--output", "out.npz")
     assert again.returncode == 2
     assert "--force" in again.stderr

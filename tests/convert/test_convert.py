@@ -17,6 +17,7 @@ from mlcli.convert.formats import torch as torch_export
 from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
+from mlcli.runs.find import find_run
 from mlcli.train.trainer import RunPaths, train
 
 SUFFIXES = {"torch": ".safetensors", "keras": ".keras", "sklearn": ".skops", "onnx": ".onnx"}
@@ -72,7 +73,7 @@ class Silence:
 def trained(backend, flags, runs_directory, data_directory=None):
     config = load_experiment(None, flags={"backend": backend, **flags}, environ={})
     result = train(make_plan(config), RunPaths(runs_directory, data_directory=data_directory), 1, Silence())
-    return open_run(str(result.directory), runs_directory)
+    return open_run(find_run(str(result.directory), runs_directory))
 
 
 @pytest.fixture(scope="module")

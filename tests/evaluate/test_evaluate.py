@@ -106,6 +106,7 @@ def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
     from mlcli.experiment.stored_run import open_run
+    from mlcli.runs.find import find_run
     from mlcli.train.progress import QuietProgress
     from mlcli.train.trainer import RunPaths, train
 
@@ -118,7 +119,7 @@ def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
     places = RunPaths(tmp_path, data_directory=image_data_dir, offline=True)
     train(make_plan(ExperimentConfig.model_validate(settings)), places, 1, QuietProgress(show_notes=False))
     request = EvaluationRequest(dataset="mnist", data_directory=image_data_dir, offline=True, threads=1)
-    evaluation = evaluate(open_run("last", tmp_path), request).evaluation
+    evaluation = evaluate(open_run(find_run("last", tmp_path)), request).evaluation
     assert (evaluation.dataset, evaluation.metrics.n_samples) == ("mnist", 10_000)
     assert any("the classes of mnist are other things" in note for note in evaluation.notes)
     assert evaluation.reported is None

@@ -72,7 +72,7 @@ def test_tables_fit_a_narrow_terminal(digits, capsys, monkeypatch, width):
 
 def plots(run, result, directory):
     return save_evaluation_plots(
-        result.evaluation, result.samples, result.scores, run.preprocessing, run.history(), 7, directory
+        result.evaluation, result.samples, result.scores, run.preprocessing, run.files.history(), 7, directory
     )
 
 

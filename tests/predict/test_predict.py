@@ -39,7 +39,7 @@ def labelled(run, path, output, **options):
 def test_the_test_split_gets_the_labels_of_the_run(digits_run, digits_file, tmp_path, suffix):
     output = tmp_path / f"out{suffix}"
     prediction = labelled(digits_run, digits_file, output)
-    stored = digits_run.predictions()
+    stored = digits_run.files.predictions()
     labels, probabilities = contents(output)
     assert np.array_equal(labels, stored["labels"])
     if probabilities is not None:
@@ -85,7 +85,7 @@ def test_a_table_is_scaled_as_the_run_was_and_needs_no_dataset(iris_run, tmp_pat
     labelled(iris_run, tmp_path / "x.csv", tmp_path / "out.csv")
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["label"]) for row in rows] == iris_run.predictions()["labels"].tolist()
+    assert [int(row["label"]) for row in rows] == iris_run.files.predictions()["labels"].tolist()
     assert {row["class_name"] for row in rows} <= {"setosa", "versicolor", "virginica"}
 
 
@@ -93,7 +93,7 @@ def test_an_estimator_predicts_too(forest_run, tmp_path):
     np.save(tmp_path / "x.npy", forest_run.load_dataset().test.x)
     labelled(forest_run, tmp_path / "x.npy", tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as arrays:
-        assert np.array_equal(arrays["probabilities"], forest_run.predictions()["probabilities"])
+        assert np.array_equal(arrays["probabilities"], forest_run.files.predictions()["probabilities"])
 
 
 def test_images_are_named_in_the_output(digits_run, tmp_path):
@@ -108,7 +108,7 @@ def test_images_are_named_in_the_output(digits_run, tmp_path):
     prediction = labelled(digits_run, folder, tmp_path / "out.csv")
     frame = pd.read_csv(tmp_path / "out.csv")
     assert frame["file"].tolist() == ["0.png", "1.png", "2.png"]
-    assert frame["label"].tolist() == digits_run.predictions()["labels"][:3].tolist()
+    assert frame["label"].tolist() == digits_run.files.predictions()["labels"][:3].tolist()
     assert "grey levels" in prediction.notes[0]
     labelled(digits_run, folder, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
@@ -173,11 +173,15 @@ def test_probabilities_that_are_no_numbers_are_refused_and_nothing_is_written(di
     """As from weights that are finite and far too large."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.directory import RunDirectory
+    from mlcli.runs.find import find_run
 
-    weights = {name: array * np.float32(1e30) for name, array in open_run(str(digits_copy), tmp_path).weights().items()}
+    weights = {
+        name: array * np.float32(1e30)
+        for name, array in open_run(find_run(str(digits_copy), tmp_path)).weights().items()
+    }
     directory = RunDirectory(digits_copy)
     directory.write_weights(weights)
     directory.finish(directory.read_record())
     with pytest.raises(DataError, match="probabilities that are not numbers"):
-        labelled(open_run(str(digits_copy), tmp_path), digits_file, tmp_path / "out.csv")
+        labelled(open_run(find_run(str(digits_copy), tmp_path)), digits_file, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

@@ -74,7 +74,7 @@ def test_names_are_no_formulas(digits_run, tmp_path):
     evaluation = replace(result.evaluation, classes=classes, run_id=r"run_$\bad$")
     preprocessing = replace(digits_run.preprocessing, class_names=names)
     paths = save_evaluation_plots(
-        evaluation, result.samples, result.scores, preprocessing, digits_run.history(), 5, tmp_path
+        evaluation, result.samples, result.scores, preprocessing, digits_run.files.history(), 5, tmp_path
     )
     assert all(path.stat().st_size > 1000 for path in paths)
 

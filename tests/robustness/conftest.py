@@ -24,7 +24,7 @@ from mlcli.config.experiment import load_experiment
 from mlcli.convert.convert import ConversionRequest, convert
 from mlcli.errors import DataError, UsageError
 from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
-from mlcli.experiment.initial_weights import read_start
+from mlcli.experiment.initial_weights import read_source
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.predict.predict import PredictionRequest, predict
@@ -38,7 +38,7 @@ SOURCE = "20260101T000000Z_iris"
 
 
 def opened(run):
-    return open_run(str(run), run.parent)
+    return open_run(find_run(str(run), run.parent))
 
 
 def lists(run, scratch, formats):
@@ -85,7 +85,7 @@ def makes_a_receipt(run, scratch, formats):
 
 def starts_from_it(run, scratch, formats):
     flags = {"backend": "torch", "dataset.name": "iris", "model.name": "logistic", "init_from.run": str(run)}
-    read_start(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
+    read_source(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
 
 
 def benches(run, scratch, formats):

@@ -215,12 +215,14 @@ def shows(runs: Path, way: Way, run: str) -> None:
 
 
 def evaluates(runs: Path, way: Way, run: str) -> None:
-    result = evaluate(open_run(run, runs), EvaluationRequest(threads=1, backend="sklearn", n_misclassified=3))
+    result = evaluate(open_run(find_run(run, runs)), EvaluationRequest(threads=1, backend="sklearn", n_misclassified=3))
     print_evaluation(result.evaluation, way.output_format)
 
 
 def makes_a_receipt(runs: Path, way: Way) -> None:
-    print_receipt(comparability_report([facts_of(open_run(run, runs)) for run in (OTHER, GOOD)]), way.output_format)
+    print_receipt(
+        comparability_report([facts_of(open_run(find_run(run, runs))) for run in (OTHER, GOOD)]), way.output_format
+    )
 
 
 def compares(runs: Path, way: Way, *references: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from mlcli.data.images import ImageSource, mnist
 from mlcli.registry import dataset_info
+from tests.fixtures.processes import start as start_process
 
 MakeSource = Callable[..., ImageSource]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -55,7 +56,7 @@ def start(server: object, tiny_source: MakeSource, tmp_path: Path) -> Iterator[S
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, code: str = MLCLI) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        process = start_process(
             [sys.executable, "-c", WITH_TINY + code, row, *arguments],
             cwd=tmp_path,
             env=os.environ | {"MLCLI_DATA_DIR": str(tmp_path / "data")},

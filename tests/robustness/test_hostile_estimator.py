@@ -24,6 +24,7 @@ from mlcli.errors import DataError, MlcliError
 from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 Y = np.arange(40) % 3
@@ -48,7 +49,7 @@ def stored(stored_runs, folder):
         directory = RunDirectory(folder / "run")
         directory.write_estimator(data)
         directory.finish(directory.read_record())
-        return open_run(str(folder / "run"), folder)
+        return open_run(find_run(str(folder / "run"), folder))
 
     return store
 

@@ -21,6 +21,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mlcli.runs.checkpoint import CheckpointFolder
+from tests.fixtures.processes import start_mlcli
 
 N_KILLS_EACH = 5
 N_KILLS = int(os.environ.get("MLCLI_SOAK_KILLS", "20")) - 3 * N_KILLS_EACH
@@ -38,11 +39,8 @@ def command(backend: str, path: Path, n_epochs: int, *more: str) -> list[str]:
     return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")), *more]
 
 
-def mlcli(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlcli", *arguments, "--quiet"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def mlcli(arguments):
+    return start_mlcli(*arguments, "--quiet", stdout=subprocess.DEVNULL)
 
 
 def checkpoints(path: Path) -> set[str]:

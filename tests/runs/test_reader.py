@@ -109,10 +109,10 @@ def test_other_content_in_other_files_is_refused(digits_copy, name):
 
 
 def test_history_and_predictions_are_read_back(digits_run):
-    history = digits_run.history()
+    history = digits_run.files.history()
     assert [record.epoch for record in history] == [1, 2, 3, 4]
     assert history[-1].validation_loss == digits_run.record.metrics["validation"].loss
-    predictions = digits_run.predictions()
+    predictions = digits_run.files.predictions()
     accuracy = float(np.mean(predictions["labels"] == predictions["y"]))
     assert accuracy == digits_run.record.metrics["test"].accuracy
     assert set(predictions) == {"y", "labels", "logits", "probabilities"}

@@ -64,23 +64,23 @@ def test_one_run_is_shown_with_history_status_and_notes(digits_run, capsys):
     from dataclasses import replace
 
     record = replace(digits_run.record, status="diverged", error="the loss became nan", notes=("watch out",))
-    print_one_run(record, digits_run.path, digits_run.history(), "table")
+    print_one_run(record, digits_run.path, digits_run.files.history(), "table")
     text = capsys.readouterr().out
     for words in ("diverged", "the loss became nan", "watch out", "val. loss", "History", "test accuracy"):
         assert words in text
-    for epoch in digits_run.history():
+    for epoch in digits_run.files.history():
         assert f"{epoch.validation_loss:.4f}" in text
 
 
 def test_one_run_as_json(digits_run, capsys):
-    print_one_run(digits_run.record, digits_run.path, digits_run.history(), "json")
+    print_one_run(digits_run.record, digits_run.path, digits_run.files.history(), "json")
     document = json.loads(capsys.readouterr().out)
     assert document["run_id"] == digits_run.record.run_id
     assert [epoch["epoch"] for epoch in document["history"]] == [1, 2, 3, 4]
 
 
 def test_columns_without_any_value_are_not_shown(iris_run, capsys):
-    print_one_run(iris_run.record, iris_run.path, iris_run.history(), "markdown")
+    print_one_run(iris_run.record, iris_run.path, iris_run.files.history(), "markdown")
     text = capsys.readouterr().out
     assert "| epoch | loss | accuracy |" in text
     assert "val. loss" not in text

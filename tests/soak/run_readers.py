@@ -26,8 +26,7 @@ from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_run
 from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
-from mlcli.timing import Stopwatch
-from mlcli.train.epoch_chunks import PartLength
+from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.epochs import EpochLoop
 from mlcli.train.resume import differences, open_resumable, restore_state
 from mlcli.train.run_progress import RunProgress
@@ -56,15 +55,15 @@ def _find(path: Path, number: int) -> None:
 
 
 def _open(path: Path, number: int = 0) -> StoredRun:
-    return open_run(path.name, path.parent)
+    return open_run(find_run(path.name, path.parent))
 
 
 def _history(path: Path, number: int) -> None:
-    _open(path).history()
+    _open(path).files.history()
 
 
 def _predictions(path: Path, number: int) -> None:
-    _open(path).predictions()
+    _open(path).files.predictions()
 
 
 def _receipt(path: Path, number: int) -> None:
@@ -73,7 +72,7 @@ def _receipt(path: Path, number: int) -> None:
 
 @cache
 def _intact_facts(runs_directory: Path) -> RunFacts:
-    return facts_of(open_run(INTACT, runs_directory))
+    return facts_of(open_run(find_run(INTACT, runs_directory)))
 
 
 def _predict(path: Path, number: int) -> None:
@@ -93,16 +92,17 @@ def _resume(path: Path, number: int) -> None:
 
 
 def _go_on(path: Path, number: int) -> None:
-    """As a resumed run goes on, for a part of an epoch."""
+    """Resume training for an epoch."""
     checkpoint = CheckpointFolder(path).find().checkpoint
     if checkpoint is not None:
         plan, dataset = _experiment(path)
         engine = build_engine(plan.backend, engine_spec(plan, dataset, 1), checkpoint.weights)
         restore_state(engine, checkpoint.engine)
         engine.place(dataset.train.x, dataset.train.y)
-        RunProgress(plan, 1).go_on_from(checkpoint)
-        loop = EpochLoop(plan.config, engine, dataset, Stopwatch(), PartLength(1.0, None))
-        loop.go_on_from(checkpoint)
+        progress = RunProgress(plan, 1)
+        progress.restore(checkpoint)
+        loop = EpochLoop(engine, dataset, progress, CheckpointFolder(path), CheckpointEvery("never"))
+        loop.restore(checkpoint)
         next(loop.run(), None)
 
 

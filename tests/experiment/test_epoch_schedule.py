@@ -1,4 +1,4 @@
-"""Learning-rate schedules against torch's, step by step."""
+"""Learning-rate schedules, compared step by step with those of torch; and the batch order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mlcli.config.schema import ConstantSchedule, CosineSchedule, OneCycleSchedule, StepSchedule
-from mlcli.experiment.epoch_schedule import learning_rates
+from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 
 N_EPOCHS, N_STEPS, LR = 6, 11, 0.2
 
@@ -39,18 +39,18 @@ def test_constant():
     np.testing.assert_array_equal(whole_run(ConstantSchedule()), LR)
 
 
-def test_step_is_torchs():
+def test_step_equals_torch():
     expected = by_torch(lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.3), steps_per_update=N_STEPS)
     np.testing.assert_allclose(whole_run(StepSchedule(every_epochs=2, factor=0.3)), expected, rtol=1e-12)
 
 
-def test_cosine_is_torchs():
+def test_cosine_equals_torch():
     n_total = N_EPOCHS * N_STEPS
     expected = by_torch(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, n_total, 0.02))
     np.testing.assert_allclose(whole_run(CosineSchedule(final_fraction=0.1)), expected, rtol=1e-9)
 
 
-def test_one_cycle_is_torchs():
+def test_one_cycle_equals_torch():
     n_total = N_EPOCHS * N_STEPS
     expected = by_torch(
         lambda o: torch.optim.lr_scheduler.OneCycleLR(
@@ -82,3 +82,17 @@ def test_a_single_step_is_possible(schedule):
     assert rates.shape == (1,)
     assert math.isfinite(rates[0])
     assert rates[0] > 0
+
+
+def test_an_epoch_has_every_sample_once():
+    np.testing.assert_array_equal(np.sort(epoch_order(0, 1, 1000)), np.arange(1000))
+
+
+def test_the_same_seed_and_epoch_give_the_same_order_and_others_do_not():
+    np.testing.assert_array_equal(epoch_order(5, 2, 100), epoch_order(5, 2, 100))
+    assert not np.array_equal(epoch_order(5, 2, 100), epoch_order(5, 3, 100))
+    assert not np.array_equal(epoch_order(5, 2, 100), epoch_order(6, 2, 100))
+
+
+def test_seed_and_epoch_are_not_interchangeable():
+    assert not np.array_equal(epoch_order(1, 2, 100), epoch_order(2, 1, 100))
