@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlcli.config.experiment import load_experiment
-from mlcli.config.messages import SourceLocation
+from mlcli.config.experiment import parse_experiment
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import ConfigError, DataError, OutOfMemoryError
 from mlcli.models.weights_file import parsed_weights
 from mlcli.records import EpochRecord, Preprocessing
@@ -160,11 +158,9 @@ def read_config(directory: Path) -> ExperimentConfig:
 
     DataError if it is missing, cannot be read, or extends another file, as no resolved configuration does.
     """
-    path, place = directory / CONFIG, escaped(str(directory / CONFIG))
+    place = escaped(str(directory / CONFIG))
     try:
-        if _extends(read_inside(directory, CONFIG)):
-            raise ValueError("it extends another file")
-        return load_experiment(path, environ={})
+        return parse_experiment(read_inside(directory, CONFIG), place)
     except FileNotFoundError as error:
         raise DataError(f"{place} is missing, so the run has no configuration") from error
     except ConfigError as error:
@@ -172,9 +168,3 @@ def read_config(directory: Path) -> ExperimentConfig:
         raise DataError(f"{error.issues[0]}{more}\nthis is not the configuration of a run") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{place}: not the configuration of a run: {_reason(error)}") from error
-
-
-def _extends(data: bytes) -> bool:
-    """Return whether it names other files. Other issues are reported when it is loaded."""
-    node, _ = parse_value(data.decode("utf-8", "replace"), SourceLocation(CONFIG))
-    return node is not None and "extends" in node.entries
