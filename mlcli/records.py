@@ -17,7 +17,6 @@ METRICS_SCHEMA_VERSION = 1
 
 DatasetKind = Literal["image", "table"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
-SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -126,14 +125,6 @@ class StepResults:
     @property
     def accuracy(self) -> float:
         return float(self.n_correct / self.batch_sizes.sum())
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The outcome of a single fit; None is not known."""
-
-    n_iterations: int | None
-    converged: bool | None
 
 
 @dataclass(frozen=True)

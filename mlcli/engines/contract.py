@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from mlcli.config.schema import ModelConfig, OptimizerConfig
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network
-from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
+from mlcli.records import EngineState, Scaling, Scores, StepResults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,14 @@ class EngineSpec:
     batch_size: int | None  # None for single fits
     scaling: Scaling  # applied by the engine to all samples that it receives, in the precision of the run
     runtime: EngineRuntime
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The outcome of a single fit; None is not known."""
+
+    n_iterations: int | None
+    converged: bool | None
 
 
 class Engine(Protocol):

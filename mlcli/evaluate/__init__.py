@@ -10,9 +10,8 @@ from typing import get_args
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
-from mlcli.records import SplitName
 
-SPLITS: tuple[str, ...] = get_args(SplitName)
+SPLITS = ("train", "validation", "test")
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")  # names that thresholds can use
 _N_PLOTTED = 25  # mistakes in the plot, if n_misclassified is 0
 

@@ -53,8 +53,7 @@ class VerifiedFiles:
 
     def config(self) -> ExperimentConfig:
         """Return the resolved configuration."""
-        self._bytes(CONFIG)
-        return read_config(self.path)
+        return _config_from(self._bytes(CONFIG), self._place(CONFIG))
 
     def environment(self) -> dict[str, Any]:
         """Return versions, machine, device and commit, as plain JSON values."""
@@ -160,11 +159,17 @@ def read_config(directory: Path) -> ExperimentConfig:
     """
     place = escaped(str(directory / CONFIG))
     try:
-        return parse_experiment(read_inside(directory, CONFIG), place)
+        data = read_inside(directory, CONFIG)
     except FileNotFoundError as error:
         raise DataError(f"{place} is missing, so the run has no configuration") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place}: not the configuration of a run: {_reason(error)}") from error
+    return _config_from(data, place)
+
+
+def _config_from(data: bytes, place: str) -> ExperimentConfig:
+    try:
+        return parse_experiment(data, place)
     except ConfigError as error:
         more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
         raise DataError(f"{error.issues[0]}{more}\nthis is not the configuration of a run") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{place}: not the configuration of a run: {_reason(error)}") from error

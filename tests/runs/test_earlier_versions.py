@@ -116,10 +116,11 @@ def test_a_finished_run_predicts_the_labels_that_it_stored(mlcli, run, tmp_path)
 
     settings = yaml.safe_load((RUNS / run / "config.yaml").read_text())["dataset"]
     np.save(tmp_path / "x.npy", load_dataset(DatasetConfig.model_validate(settings)).test.x)
-    report = mlcli("predict", RUNS / run, "--input", "x.npy", "--output", "labels.npz", "--threads", 1)
+    report = mlcli("predict", RUNS / run, "--input", "x.npy", "--output", "labels.csv", "--threads", 1)
     assert report["n_samples"] == N_TEST
-    with np.load(tmp_path / "labels.npz") as arrays:
-        assert np.array_equal(arrays["labels"], VerifiedFiles(RUNS / run).predictions()["labels"])
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        labels = [int(row["label"]) for row in csv.DictReader(file)]
+    assert labels == VerifiedFiles(RUNS / run).predictions()["labels"].tolist()
 
 
 @pytest.mark.parametrize(

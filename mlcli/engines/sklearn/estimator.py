@@ -14,11 +14,11 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import thawed
-from mlcli.engines.contract import EngineSpec
+from mlcli.engines.contract import EngineSpec, FitResult
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError, nearest_match, unknown_name
-from mlcli.records import FitResult, Scores
+from mlcli.records import Scores
 from mlcli.text import first_line
 
 if TYPE_CHECKING:

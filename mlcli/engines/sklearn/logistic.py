@@ -12,11 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlcli.config.schema import Lbfgs
-from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.contract import EngineSpec, FitResult, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
-from mlcli.records import FitResult, Scores
+from mlcli.records import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
