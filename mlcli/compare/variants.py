@@ -19,7 +19,7 @@ from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import first_line
 
 # What tells variants apart is looked for here first, then among all other keys.

@@ -21,7 +21,7 @@ from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.lock import RunLock
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import escaped
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def add_resume_hint(
 ) -> None:
     """Add to an error that ended a run the command that resumes it, or after divergence the last good checkpoint."""
     found = CheckpointFolder(directory.path).find()
-    where = found.checkpoint.words if found.checkpoint else "from the beginning"
+    where = found.checkpoint.description if found.checkpoint else "from the beginning"
     if isinstance(error, DivergedError):
         error.add_note(
             f"the last good checkpoint is {found.path}, {where}" if found.path else "the run has no checkpoint"

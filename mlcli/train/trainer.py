@@ -143,7 +143,7 @@ class _Trainer:
             if self.checkpoint:
                 check_same_experiment(self.checkpoint, self.progress.digests, directory)
             engine = self._build(dataset)
-        where = f"the checkpoint {self.checkpoint.words}" if self.checkpoint else "the beginning"
+        where = f"the checkpoint {self.checkpoint.description}" if self.checkpoint else "the beginning"
         self._note(f"resumed from {where}")
         folder.clear_damage()
         directory.reopen()
@@ -165,8 +165,8 @@ class _Trainer:
     def _restore_progress(self, directory: RunDirectory, folder: CheckpointFolder) -> None:
         found = folder.find()
         self.checkpoint = found.checkpoint
-        for fault in found.faults:
-            self._note(f"checkpoint {fault}" + ("; the previous one is used" if found.checkpoint else ""))
+        for issue in found.issues:
+            self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
         if found.checkpoint:
             self.progress.restore(found.checkpoint)
             for difference in differences(directory):

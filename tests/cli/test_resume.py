@@ -145,9 +145,9 @@ def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
     from mlcli.runs.checkpoint import CheckpointFolder
 
     found = CheckpointFolder(tmp_path / "left" / "run").find()
-    assert found.faults == ()
+    assert found.issues == ()
     assert found.checkpoint is not None
-    assert f"to resume {found.checkpoint.words}" in process.stderr
+    assert f"to resume {found.checkpoint.description}" in process.stderr
 
 
 @pytest.mark.skipif(not _can_mount(), reason="needs mount namespaces (unshare -rm) for a read-only disk")

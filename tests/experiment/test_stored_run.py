@@ -14,7 +14,7 @@ from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.find import find_run
-from mlcli.runs.verified import VerifiedFiles
+from mlcli.runs.reader import VerifiedFiles
 
 
 def test_weights_are_those_that_scored_the_test_split(digits_run):

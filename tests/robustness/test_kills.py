@@ -57,7 +57,7 @@ def kill_at_random(process, path, rng):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     found = CheckpointFolder(path).find()
-    assert found.faults == ()
+    assert found.issues == ()
     assert found.checkpoint is not None
     return found.checkpoint.position.step
 
@@ -116,7 +116,7 @@ def test_a_second_process_that_resumes_the_same_run_is_refused(tmp_path):
     second = mlcli(["train", "--resume", str(run)])
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert f"is held by process {first.pid}" in errors
+    assert f"is locked by process {first.pid}" in errors
     assert first.poll() is None
     first.kill()
     first.communicate()

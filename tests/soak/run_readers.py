@@ -13,17 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcli.compare.receipt import RunFacts, facts_of, fairness_receipt
+from mlcli.compare.receipt import RunFacts, comparability_report, facts_of
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import Dataset
+from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.checkpoint import CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_run
-from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.epochs import EpochLoop
@@ -43,10 +44,9 @@ def _show(path: Path, number: int) -> None:
 
 
 def _list(path: Path, number: int) -> None:
-    wanted = RunFilter(backend="sklearn", name="*")
-    found = list_runs(path.parent, wanted, sort=tuple(SORT_KEYS)[number % len(SORT_KEYS)])
-    shown = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(shown, "runs", _FORMATS[number % len(_FORMATS)])
+    query = RunQuery(backend="sklearn", name="*", sort=SORT_KEYS[number % len(SORT_KEYS)])
+    found = list_runs(path.parent, query)
+    print_run_list(found.runs, "runs", _FORMATS[number % len(_FORMATS)])
 
 
 def _find(path: Path, number: int) -> None:
@@ -67,7 +67,7 @@ def _predictions(path: Path, number: int) -> None:
 
 
 def _receipt(path: Path, number: int) -> None:
-    fairness_receipt([_intact_facts(path.parent), facts_of(_open(path))])
+    comparability_report([_intact_facts(path.parent), facts_of(_open(path))])
 
 
 @cache

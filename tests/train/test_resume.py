@@ -224,7 +224,7 @@ def test_the_checkpoint_before_a_damaged_one_is_used_and_noted(stopped, tmp_path
     newest.write_bytes(newest.read_bytes()[:-5])
     observer = Observer()
     result = resume_run(stopped, observer=observer)
-    assert f"checkpoint {newest} was altered or is not whole; the previous one is used" in observer.notes
+    assert f"checkpoint {newest} was altered or is incomplete; the previous one is used" in observer.notes
     assert "resumed from the checkpoint after epoch 1" in observer.notes
     assert_same_run(result.directory, uninterrupted.directory)
 
@@ -385,7 +385,7 @@ def test_a_run_that_is_still_running_is_not_resumed(stopped):
 
     lock = RunLock.acquire(stopped)
     try:
-        with pytest.raises(MlcliError, match="is held by process"):
+        with pytest.raises(MlcliError, match="is locked by process"):
             resume_run(stopped)
     finally:
         lock.release()
@@ -404,4 +404,4 @@ def test_a_signal_waits_for_the_end_of_a_chunk(tmp_path, monkeypatch):
     with pytest.raises(signals.Interrupted) as caught:
         train(plan_for("torch"), RunPaths(tmp_path, tmp_path / "run"), 1, Signalled(), every=CheckpointEvery("never"))
     assert caught.value.exit_code == 143
-    assert CheckpointFolder(tmp_path / "run").find().checkpoint.words == "after epoch 2"
+    assert CheckpointFolder(tmp_path / "run").find().checkpoint.description == "after epoch 2"
