@@ -159,7 +159,12 @@ def open_run(directory: RunDirectory) -> StoredRun:
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly finished runs can be used")
-    _check_complete(name, record)
+    return open_finished_run(directory, record)
+
+
+def open_finished_run(directory: RunDirectory, record: RunRecord) -> StoredRun:
+    """Return a run whose record was read and says finished; DataError, with the file, if one is missing or altered."""
+    _check_complete(first_line(directory.run_id), record)
     files = VerifiedFiles(directory.path)
     return StoredRun(record, files.config(), files)
 
