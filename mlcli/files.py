@@ -11,17 +11,23 @@ from mlcli.errors import MlcliError
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Put a file in place in one step, so that no reader, and no kill, ever meets half of it.
+    """Write a file in one step; see `written_whole`. The error states the space needed."""
+    with written_whole(target, len(data)) as part:
+        part.write_bytes(data)
 
-    What is there already stays until the new content is on the disk. MlcliError where it cannot be written, with the
-    space that it takes; no part is left then.
+
+@contextlib.contextmanager
+def written_whole(target: Path, n_bytes: int | None = None) -> Iterator[Path]:
+    """Yield the path of a temporary file in the same folder; when the block ends, it is flushed and replaces `target`.
+
+    No reader, and no kill, ever sees half of the file. An existing file stays until the new one is on the disk. When
+    the block raises, the temporary file is removed; an OSError in it becomes an MlcliError, see `disk_errors`.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with disk_errors(target, len(data)):
+    with disk_errors(target, n_bytes):
         try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
+            yield part
+            with part.open("r+b") as file:
                 os.fsync(file.fileno())
             part.replace(target)
         finally:

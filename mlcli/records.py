@@ -97,6 +97,27 @@ class StepResults:
     batch_sizes: NDArray[np.int64]  # (n_steps,), samples
     n_correct: int
 
+    @classmethod
+    def from_batches(
+        cls, batch_losses: NDArray[np.float64], n_samples: int, batch_size: int, n_correct: int
+    ) -> StepResults:
+        """Return the results of steps over n_samples in batches of batch_size, of which the last may be shorter."""
+        import numpy as np
+
+        batch_sizes = np.minimum(batch_size, n_samples - np.arange(0, n_samples, batch_size))
+        return cls(batch_losses, batch_sizes, n_correct)
+
+    @classmethod
+    def from_samples(cls, losses: NDArray[np.float64], batch_size: int, n_correct: int) -> StepResults:
+        """Return the results of steps whose losses are known for each sample, float64 (n,), in training order."""
+        import numpy as np
+
+        n_whole = len(losses) // batch_size * batch_size
+        means = losses[:n_whole].reshape(-1, batch_size).mean(axis=1)
+        if n_whole < len(losses):
+            means = np.append(means, losses[n_whole:].mean())
+        return cls.from_batches(means, len(losses), batch_size, n_correct)
+
     @property
     def loss(self) -> float:
         """Mean loss over all samples, in nats."""
@@ -195,20 +216,3 @@ class RunRecord:
     created: str  # UTC, ISO 8601
     error: str | None = None
     schema_version: int = METRICS_SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """New samples, labelled by a stored run and written to a file."""
-
-    run_id: str
-    backend: str  # the engine that predicted
-    input: str
-    output: str
-    n_samples: int
-    counts: Mapping[str, int]  # samples by predicted class
-    predict_seconds: float  # in the engine alone, without reading and writing
-    total_seconds: float
-    device: str
-    threads: int
-    notes: tuple[str, ...]

@@ -11,7 +11,6 @@ from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, OptimizerConf
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine, check_supported
-from mlcli.engines.weight_check import check_weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import build_spec, with_default_batches
 from mlcli.models.layers import Network, build_network
@@ -62,7 +61,7 @@ class StoredRun:
             raise UsageError(f"run {self.record.run_id}: model {self.record.model} has no weights; it is an estimator")
         found = self.files.weights(_MAX_HEADER_BYTES + _MAX_NUMBER_BYTES * network.n_parameters)
         try:
-            check_weights(network, found)
+            network.check_weights(found)
         except UsageError as error:
             raise DataError(f"run {self.record.run_id}: {first_line(error)}") from error
         for name, array in found.items():

@@ -43,7 +43,7 @@ def trained(tmp_path, request):
 
 
 def assert_same_scores(found, expected):
-    """Within 1e-5 of the largest score of each sample, and not one predicted class another."""
+    """Check that scores agree within 1e-5 of the largest score of the sample, and all predicted classes."""
     size = np.abs(expected.logits).max(axis=1, keepdims=True)
     assert (np.abs(found.logits - expected.logits) / size).max() < 1e-5
     assert (found.labels != expected.labels).sum() == 0
@@ -79,7 +79,7 @@ def test_logistic_regression_from_sklearn_to_torch_to_keras(trained, dataset):
 
 
 def test_iris_by_hand_from_the_stored_weights(trained):
-    """W and b from the file, a matrix product, a softmax and an argmax are all that scikit-learn does."""
+    """scikit-learn computes nothing but a matrix product with the stored W and b, a softmax and an argmax."""
     flags = {"model.name": "logistic", "optimizer.weight_decay": 0.01, "runtime.precision": "float64"}
     run, test = trained("sklearn", "iris", flags)
     dataset = run.load_dataset()

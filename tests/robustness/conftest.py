@@ -21,13 +21,16 @@ from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.config.experiment import load_experiment
-from mlcli.convert.convert import ConversionRequest, convert
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.errors import DataError, UsageError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.initial_weights import read_source
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.predict.predict import PredictionRequest, predict
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
 from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
@@ -58,16 +61,16 @@ def shows(run, scratch, formats):
 
 
 def evaluates(run, scratch, formats):
-    evaluate(opened(run), EvaluationRequest(threads=1))
+    evaluate(opened(run), EvaluateRequest(threads=1))
 
 
 def predicts(run, scratch, formats):
-    request = PredictionRequest(scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
+    request = PredictRequest(str(run), scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
     predict(opened(run), request, lambda n_done, n_samples: None)
 
 
 def converts(run, scratch, formats):
-    convert(opened(run), ConversionRequest("sklearn", scratch / "model.skops", force=True))
+    convert(opened(run), ConvertRequest("", "sklearn", scratch / "model.skops", force=True))
 
 
 def compares(run, scratch, formats):

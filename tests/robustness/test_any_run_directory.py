@@ -21,7 +21,8 @@ from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.errors import MlcliError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.report import print_evaluation
 from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.overfitting import overfitting
@@ -215,7 +216,7 @@ def shows(runs: Path, way: Way, run: str) -> None:
 
 
 def evaluates(runs: Path, way: Way, run: str) -> None:
-    result = evaluate(open_run(find_run(run, runs)), EvaluationRequest(threads=1, backend="sklearn", n_misclassified=3))
+    result = evaluate(open_run(find_run(run, runs)), EvaluateRequest(threads=1, backend="sklearn", n_misclassified=3))
     print_evaluation(result.evaluation, way.output_format)
 
 

@@ -1,12 +1,17 @@
-"""Scaling as Python: nothing superfluous, and every digit."""
+"""The registry of formats, and scaling as Python code: no superfluous operations, and every digit."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mlcli.convert.formats.scaling_code import scaled_code
+from mlcli.convert.formats import FORMATS, ModelFormat, load_format, scaling_code
 from mlcli.records import Scaling
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_row_names_an_implementation(name):
+    assert isinstance(load_format(name), ModelFormat)
 
 
 @pytest.mark.parametrize(
@@ -21,12 +26,12 @@ from mlcli.records import Scaling
         ),
     ],
 )
-def test_the_expression_is_what_a_person_would_write(scaling, code):
-    assert scaled_code("x", scaling, "np.array({})") == code
+def test_the_code_is_what_a_person_would_write(scaling, code):
+    assert scaling_code("x", scaling, "np.array({})") == code
 
 
-def test_constants_survive_exactly():
+def test_constants_keep_every_digit():
     shift, scale = np.random.default_rng(0).normal(size=(2, 20))
     x = np.random.default_rng(1).normal(size=(5, 20))
-    code = scaled_code("x", Scaling("standard", shift, scale), "np.array({})")
+    code = scaling_code("x", Scaling("standard", shift, scale), "np.array({})")
     np.testing.assert_array_equal(eval(code, {"x": x, "np": np}), (x - shift) / scale)

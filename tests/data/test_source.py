@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 
-from mlcli.data.fingerprint import content_sha256, fingerprint
+from mlcli.data.source import content_sha256, fingerprint
 
 
-def test_content_digest_is_that_of_little_endian_bytes_in_c_order() -> None:
+def test_content_digest_covers_little_endian_bytes_in_c_order():
     array = np.arange(6, dtype=np.int64).reshape(2, 3)
     expected = hashlib.sha256(b"".join(value.to_bytes(8, "little") for value in range(6))).hexdigest()
     assert content_sha256(array) == expected
@@ -15,7 +15,7 @@ def test_content_digest_is_that_of_little_endian_bytes_in_c_order() -> None:
     assert content_sha256(np.asfortranarray(array)) == expected
 
 
-def test_fingerprint_tells_values_shapes_dtypes_and_names_apart() -> None:
+def test_fingerprint_depends_on_values_shapes_dtypes_and_names():
     zeros = np.zeros((2, 3), np.uint8)
     others = [
         {"x": np.ones((2, 3), np.uint8)},

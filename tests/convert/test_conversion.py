@@ -1,4 +1,4 @@
-"""Conversion: files that load without mlcli and score as the run does, and refusals that leave nothing behind."""
+"""Conversion: files that load without mlcli and score like the run, and failures that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mlcli import files
 from mlcli.config.experiment import load_experiment
-from mlcli.convert.convert import ConversionRequest, convert
-from mlcli.convert.formats import onnx as onnx_export
-from mlcli.convert.formats import torch as torch_export
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
+from mlcli.convert.formats import FORMATS
+from mlcli.convert.formats import onnx as onnx_format
+from mlcli.convert.formats.torch import TorchFormat
 from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.find import find_run
 from mlcli.train.trainer import RunPaths, train
 
-SUFFIXES = {"torch": ".safetensors", "keras": ".keras", "sklearn": ".skops", "onnx": ".onnx"}
+SUFFIXES = {name: info.suffix for name, info in FORMATS.items()}
 RUNS = {
     "mlp": ("torch", {"training.epochs": 2}),
     "softmax": (
@@ -78,7 +82,7 @@ def trained(backend, flags, runs_directory, data_directory=None):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Each run of RUNS by name, trained when it is first asked for."""
+    """The runs of RUNS by name, each trained when it is first used."""
     directory, made = tmp_path_factory.mktemp("runs"), {}
 
     def run(name):
@@ -90,13 +94,13 @@ def runs(tmp_path_factory):
 
 
 def converted(run, target, directory, **request):
-    return convert(run, ConversionRequest(target, directory / f"model{SUFFIXES[target]}", **request))
+    return convert(run, ConvertRequest("", target, directory / f"model{SUFFIXES[target]}", **request))
 
 
 @pytest.mark.parametrize(
     ("name", "target"), [(run, target) for run in RUNS for target in SUFFIXES if (run, target) not in IMPOSSIBLE]
 )
-def test_what_was_written_scores_as_the_run_does(runs, name, target, tmp_path):
+def test_the_file_scores_like_the_run(runs, name, target, tmp_path):
     run = runs(name)
     conversion = converted(run, target, tmp_path)
     assert conversion.is_within
@@ -128,7 +132,7 @@ print(json.dumps(accuracies))
 
 
 def accuracies_without_mlcli(usages, split, tmp_path):
-    """What the printed lines give in a fresh Python that cannot import mlcli."""
+    """Run the printed code in a new Python process that cannot import mlcli, and return the accuracies."""
     np.savez(tmp_path / "samples.npz", x=split.x, y=split.y)
     (tmp_path / "given.json").write_text(json.dumps({"samples": str(tmp_path / "samples.npz"), "usages": usages}))
     process = subprocess.run(
@@ -144,7 +148,7 @@ def accuracies_without_mlcli(usages, split, tmp_path):
     return json.loads(process.stdout)
 
 
-def test_the_printed_lines_work_without_mlcli_and_give_the_reported_accuracy(runs, tmp_path):
+def test_the_printed_code_works_without_mlcli_and_gives_the_reported_accuracy(runs, tmp_path):
     run = runs("mlp")
     usages = {target: converted(run, target, tmp_path).usage for target in SUFFIXES}
     found = accuracies_without_mlcli(usages, run.load_dataset().test, tmp_path)
@@ -152,17 +156,17 @@ def test_the_printed_lines_work_without_mlcli_and_give_the_reported_accuracy(run
 
 
 @pytest.mark.images
-def test_the_lines_for_pytorch_give_the_reported_accuracy_of_fashion(image_data_dir, tmp_path):
+def test_the_code_for_pytorch_gives_the_reported_accuracy_of_fashion(image_data_dir, tmp_path):
     flags = {"dataset.name": "fashion", "dataset.limit": 6000, "training.epochs": 1}
     run = trained("torch", flags, tmp_path / "runs", image_data_dir)
-    usage = converted(run, "torch", tmp_path, data_directory=image_data_dir).usage
+    usage = converted(run, "torch", tmp_path, data_dir=image_data_dir).usage
     split = run.load_dataset(data_directory=image_data_dir).test
     reported = run.record.metrics["test"].accuracy
     assert reported > 0.6
     assert accuracies_without_mlcli({"torch": usage}, split, tmp_path) == {"torch": reported}
 
 
-def test_the_lines_say_what_samples_they_take(runs, tmp_path):
+def test_the_code_describes_its_samples(runs, tmp_path):
     assert "# x: raw samples, a numpy array (n, 1, 8, 8); 0 to 16\n" in converted(runs("mlp"), "torch", tmp_path).usage
     usage = converted(runs("logistic"), "sklearn", tmp_path).usage
     assert "# x: raw samples, a numpy array (n, 4): sepal" in usage
@@ -170,23 +174,24 @@ def test_the_lines_say_what_samples_they_take(runs, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "target"), sorted(IMPOSSIBLE))
-def test_what_a_format_cannot_hold_is_refused(runs, name, target, tmp_path):
-    reason = {"cnn": "scikit-learn has no cnn", "gelu": "scikit-learn has no activation gelu, but relu, tanh, sigmoid"}
-    with pytest.raises(
-        UsageError, match=reason.get(name, "has no weights that .* could take; it converts --to sklearn")
-    ):
+def test_a_model_that_a_format_cannot_hold_is_a_usage_error(runs, name, target, tmp_path):
+    reason = {
+        "cnn": "scikit-learn has no cnn",
+        "gelu": "scikit-learn has no activation gelu; use --to torch, keras or onnx",
+    }
+    with pytest.raises(UsageError, match=reason.get(name, "has no weights for .*; use --to sklearn")):
         converted(runs(name), target, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_scores_otherwise_is_reported_and_not_put_in_place(runs, tmp_path, monkeypatch):
-    write = torch_export.TorchExport.write
+def test_a_model_with_other_scores_is_reported_and_not_written(runs, tmp_path, monkeypatch):
+    content = TorchFormat.content
 
-    def spoilt(self, model, path):
+    def shifted(self, model):
         weights = {name: array + (0.1 if name.endswith("bias") else 0) for name, array in model.weights.items()}
-        write(self, type(model)(model.network, weights, model.scaling, model.precision), path)
+        return content(self, replace(model, weights=weights))
 
-    monkeypatch.setattr(torch_export.TorchExport, "write", spoilt)
+    monkeypatch.setattr(TorchFormat, "content", shifted)
     conversion = converted(runs("mlp"), "torch", tmp_path)
     assert not conversion.is_within
     assert conversion.largest_relative_difference > 1e-3
@@ -195,40 +200,39 @@ def test_a_model_that_scores_otherwise_is_reported_and_not_put_in_place(runs, tm
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_a_file_that_is_there_stays_unless_force_is_given(runs, tmp_path):
-    there = tmp_path / "model.safetensors"
-    there.write_text("precious")
-    with pytest.raises(UsageError, match="there is something already; --force replaces it"):
+def test_an_existing_file_is_kept_without_force(runs, tmp_path):
+    existing = tmp_path / "model.safetensors"
+    existing.write_text("precious")
+    with pytest.raises(UsageError, match="the file exists; use --force to overwrite it"):
         converted(runs("mlp"), "torch", tmp_path)
-    assert there.read_text() == "precious"
+    assert existing.read_text() == "precious"
     converted(runs("mlp"), "torch", tmp_path, force=True)
-    assert there.stat().st_size > 1000
+    assert existing.stat().st_size > 1000
 
 
-def test_a_write_that_fails_leaves_nothing_and_keeps_what_was_there(runs, tmp_path, monkeypatch):
-    there = tmp_path / "model.safetensors"
-    there.write_text("precious")
+def test_a_full_disk_leaves_nothing_and_keeps_the_existing_file(runs, tmp_path, monkeypatch):
+    existing = tmp_path / "model.safetensors"
+    existing.write_text("precious")
 
-    def full(self, model, path):
-        path.write_bytes(b"half")
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch_export.TorchExport, "write", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(MlcliError, match="model.safetensors: cannot be written: No space left on device"):
         converted(runs("mlp"), "torch", tmp_path, force=True)
-    assert there.read_text() == "precious"
+    assert existing.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_another_suffix_and_an_unknown_format_are_refused(runs, tmp_path):
-    with pytest.raises(UsageError, match=r"a Keras model is a \.keras file"):
-        convert(runs("mlp"), ConversionRequest("keras", tmp_path / "model.h5"))
+def test_a_wrong_suffix_and_an_unknown_format_are_usage_errors(runs, tmp_path):
+    with pytest.raises(UsageError, match=r"a Keras model needs the suffix \.keras"):
+        convert(runs("mlp"), ConvertRequest("", "keras", tmp_path / "model.h5"))
     with pytest.raises(UsageError, match="did you mean 'onnx'"):
-        convert(runs("mlp"), ConversionRequest("onx", tmp_path / "model.onnx"))
+        convert(runs("mlp"), ConvertRequest("", "onx", tmp_path / "model.onnx"))
 
 
-def test_a_missing_extra_is_named_with_the_remedy(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxruntime" else object())
+def test_a_missing_package_is_named_with_the_command_that_installs_it(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_format, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(UsageError, match=r"--to onnx: onnxruntime must be installed: pip install 'mlcli\[onnx\]'"):
         converted(runs("mlp"), "onnx", tmp_path)
 
