@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
-from mlcli.config.layers import Key, Layer, merged
-from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, key_path, shown
+from mlcli.config.layers import Layer, merged
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, shown
 from mlcli.config.overrides import command_line_layer, environment_layer
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import validated
@@ -46,11 +46,7 @@ def load_experiment(
     with every issue at once, each `location: key.path: message`.
     """
     issues: list[ConfigIssue] = []
-    try:
-        written: Layer | None = _Composition(issues).read(path) if path else Layer()
-    except UnreadableError as error:
-        issues.append(error.issue)
-        written = None
+    written = _read_files(path, issues) if path is not None else Layer()
     environment = environment_layer(os.environ if environ is None else environ, issues)
     command_line = command_line_layer(flags or {}, settings, issues)
     if written is None:
@@ -74,13 +70,19 @@ def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
 def named_backends(path: Path) -> tuple[str, ...]:
     """Return the engines that a file is for, in its order: those under `backends`, or the one that would run."""
     issues: list[ConfigIssue] = []
-    try:
-        written = _Composition(issues).read(path)
-    except UnreadableError as error:
-        issues.append(error.issue)
-    if issues:
+    written = _read_files(path, issues)
+    if written is None or issues:
         raise config_error(issues)
     return tuple(_entries(written)) or (_chosen(written),)
+
+
+def _read_files(path: Path, issues: list[ConfigIssue]) -> Layer | None:
+    """Return the settings of a file and of those that it extends; None, with the reason in `issues`, if unreadable."""
+    try:
+        return _Composition(issues).read(path)
+    except UnreadableError as error:
+        issues.append(error.issue)
+        return None
 
 
 class _Composition:
@@ -171,21 +173,16 @@ def _issues_of_backends(whole: Layer) -> list[ConfigIssue]:
     backends = whole.values.get("backends", {})
     if not isinstance(backends, dict):
         message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
-        return [_issue(whole, ("backends",), message)]
+        return [whole.issue(("backends",), message)]
     issues = []
     for name, values in backends.items():
         if name not in BACKENDS:
             message = unknown_name("backend", str(name)[:60], list(BACKENDS))
-            issues.append(_issue(whole, ("backends", name), message, of_key=True))
+            issues.append(whole.issue(("backends", name), message, of_key=True))
         elif not isinstance(values, dict):
-            issues.append(_issue(whole, ("backends", name), f"must be a mapping of settings, got {shown(values)}"))
+            issues.append(whole.issue(("backends", name), f"must be a mapping of settings, got {shown(values)}"))
         for key in _NOT_BY_BACKEND:
             if isinstance(values, dict) and key in values:
                 message = "cannot differ by engine; write it at the top level"
-                issues.append(_issue(whole, ("backends", name, key), message, of_key=True))
+                issues.append(whole.issue(("backends", name, key), message, of_key=True))
     return issues
-
-
-def _issue(layer: Layer, path: tuple[Key, ...], message: str, *, of_key: bool = False) -> ConfigIssue:
-    where, full = layer.find(path)
-    return ConfigIssue(where.key if of_key else where.value, key_path(full), message)
