@@ -8,6 +8,7 @@ but the entries of the other engines are, so that a slip in one shows before any
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
@@ -24,6 +25,31 @@ DEFAULT_BACKEND: BackendName = "torch"
 _NOT_BY_BACKEND = ("backend", "backends", "extends")
 
 
+@dataclass(frozen=True)
+class ConfigLayers:
+    """The layers below the command line, read once: a YAML file with the files that it extends, and the environment."""
+
+    written: Node | None  # None if a file could not be read
+    environment: Node
+    issues: tuple[ConfigIssue, ...]
+
+    def backends(self) -> tuple[BackendName, ...]:
+        """Return the engines that the file is for, in its order: those under `backends`, or the one that would run.
+
+        The environment is not considered. ConfigError for a file with issues.
+        """
+        if self.written is None or self.issues:
+            raise config_error(list(self.issues))
+        return tuple(_entries(self.written)) or (_chosen(self.written),)
+
+
+def read_layers(path: Path | None, environ: Mapping[str, str] | None = None) -> ConfigLayers:
+    """Read a YAML file, None for the defaults, and the environment, os.environ if None."""
+    written, issues = read_composed(path) if path is not None else (Node({}, SourceLocation("defaults")), [])
+    environment, more = environment_layer(environ)
+    return ConfigLayers(written, environment, (*issues, *more))
+
+
 def load_experiment(
     path: Path | None,
     *,
@@ -31,25 +57,30 @@ def load_experiment(
     settings: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> ExperimentConfig:
-    """The experiment of a file, the environment and the command line, resolved for one engine.
+    """Return the experiment of a file, None for the defaults, the environment, and the command line.
 
-    path: the YAML file; None for the defaults.
+    See read_layers and resolved_experiment.
+    """
+    return resolved_experiment(read_layers(path, environ), flags=flags, settings=settings)
+
+
+def resolved_experiment(
+    layers: ConfigLayers, *, flags: Mapping[str, object] | None = None, settings: Sequence[str] = ()
+) -> ExperimentConfig:
+    """Return the experiment of these layers and the command line, resolved for one engine.
+
     flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
     settings: `key.path=value` texts, as after `--set`; they win over flags.
-    environ: os.environ where None.
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
     of its `backends`, else torch. The result names it in `backend`, and its `backends` is empty: written out, it
     stands alone. ConfigError with every issue at once, each `place: key.path: message`.
     """
-    written, issues = read_composed(path) if path is not None else (Node({}, SourceLocation("defaults")), [])
-    environment, more = environment_layer(environ)
-    issues += more
     command_line, more = command_line_layer(flags or {}, settings)
-    issues += more
-    if written is None:
+    issues = [*layers.issues, *more]
+    if layers.written is None:
         raise config_error(issues)
-    config, more = _resolved(written, environment, command_line)
+    config, more = _resolved(layers.written, layers.environment, command_line)
     if config is None or issues:
         unread = {issue.place for issue in issues}  # nothing more can be said of a value that was not understood
         raise config_error([*issues, *(issue for issue in more if issue.place not in unread)])
@@ -57,11 +88,8 @@ def load_experiment(
 
 
 def named_backends(path: Path) -> tuple[BackendName, ...]:
-    """The engines that a file is for, in its own order: those under `backends`, or the one that would run."""
-    written, issues = read_composed(path)
-    if written is None or issues:
-        raise config_error(issues)
-    return tuple(_entries(written)) or (_chosen(written),)
+    """Return the engines that a file is for; see ConfigLayers.backends."""
+    return read_layers(path, {}).backends()
 
 
 def _resolved(

@@ -17,6 +17,7 @@ from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import DEFAULT_BATCH_SIZE
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, EpochRecord, Preprocessing, RunRecord
+from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
 from mlcli.runs.verified import VerifiedFiles
 from mlcli.text import first_line
@@ -193,7 +194,12 @@ def open_run(reference: str, runs_directory: Path) -> StoredRun:
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly a finished run can be used again")
-    _check_finished(name, record)
+    return open_finished_run(directory, record)
+
+
+def open_finished_run(directory: RunDirectory, record: RunRecord) -> StoredRun:
+    """Return a run whose record was read and says finished; DataError, with the file, if one is missing or altered."""
+    _check_finished(first_line(directory.run_id), record)
     files = VerifiedFiles(directory.path)
     return StoredRun(record, files.config(), files)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcli.compare.receipt import RunFacts, facts_of, fairness_receipt
+from mlcli.compare.receipt import comparability_report, facts_of
+from mlcli.compare.records import RunFacts
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine
@@ -68,7 +69,7 @@ def _predictions(path: Path, number: int) -> None:
 
 
 def _receipt(path: Path, number: int) -> None:
-    fairness_receipt([_intact_facts(path.parent), facts_of(_open(path))])
+    comparability_report([_intact_facts(path.parent), facts_of(_open(path))])
 
 
 @cache
