@@ -75,10 +75,8 @@ def test_the_measurements_are_those_of_the_records(runs):
         accuracies = [record.metrics["test"].accuracy for record in records]
         assert comparison.means[variant.label]["accuracy"].mean == pytest.approx(np.mean(accuracies))
         assert [run.correct.mean() for run in variant.runs] == pytest.approx(accuracies)
-        timing = records[0].timing
-        assert (
-            variant.runs[0].measurements["fit_seconds"] == timing.first_epoch_seconds + timing.remaining_epochs_seconds
-        )
+        timing, measured = records[0].timing, variant.runs[0].measurements
+        assert measured["fit_seconds"] == timing.first_epoch_seconds + timing.remaining_epochs_seconds
         assert measured["steady_epoch_seconds"] == pytest.approx(timing.remaining_epochs_seconds / 3)
 
 

@@ -75,7 +75,7 @@ def test_a_winner_is_named_with_the_difference_and_its_interval():
 def test_a_tie_is_called_one():
     text = conclusions(_comparison({"a": ([10, 12, 9, 11, 10], STEADY), "b": ([11, 11, 10, 10, 10], STEADY)}))
     assert text == [
-        "accuracy: a tie; b and a are within 1 percentage point of the highest mean",
+        "accuracy: a tie; a and b are within 1 percentage point of the highest mean",
         "fit time: a tie; a and b are within 5 % of each other",
     ]
 
