@@ -40,7 +40,7 @@ from mlcli.rendering.console import (
     stdout_into,
     write_text,
 )
-from mlcli.rendering.tables import Row, markdown_cell, print_csv
+from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
 from mlcli.text import to_json
 
 _RECEIPT_SCHEMA_VERSION = 1
@@ -106,19 +106,23 @@ def _print_table(console: Console, table: TextTable) -> None:
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=any(headers) and len(headers) != 2
     )
     for number, (header, width) in enumerate(zip(headers, widths, strict=True)):
-        is_name = number < table.n_names
-        is_text = is_name or header in _TEXT_COLUMNS or table.title == "differences"
         shown.add_column(
             escape(header),
-            justify="left" if is_text else "right",
+            justify="left" if _is_text(table, number) else "right",
             overflow="fold",
-            min_width=width if is_name or is_wide_enough else None,
+            min_width=width if number < table.n_names or is_wide_enough else None,
         )
     for row in table.rows:
         shown.add_row(*(_styled(value or "") for value in row.values()))
     console.print(escape(table.title), style="bold")
     console.print(shown)
     console.print()
+
+
+def _is_text(table: TextTable, number: int) -> bool:
+    """Return whether a column is aligned to the left."""
+    header = list(table.rows[0])[number]
+    return number < table.n_names or header in _TEXT_COLUMNS or table.title == "differences"
 
 
 def _longest_word(header: str, table: TextTable) -> int:
@@ -158,7 +162,7 @@ def _markdown_tables(tables: Sequence[TextTable]) -> list[str]:
 def _markdown_table(table: TextTable) -> str:
     headers = list(table.rows[0])
     lines = [[markdown_cell(header) for header in headers]]
-    lines += [["---", *["---:" if header not in _TEXT_COLUMNS else "---" for header in headers[1:]]]]
+    lines += [["---" if _is_text(table, number) else "---:" for number in range(len(headers))]]
     lines += [[markdown_cell(value or "") for value in row.values()] for row in table.rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -228,26 +232,15 @@ def _csv_row(comparison: Comparison, variant: Variant) -> dict[str, object]:
 def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
     """Print the cells of a matrix before they run, and an estimate of the time, to stdout."""
     rows = [asdict(cell) for cell in cells]
-    match output_format:
-        case "json":
-            seconds, n_unknown = planned_seconds(cells)
-            document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
-            sys.stdout.write(to_json(document | {"n_without_estimate": n_unknown}))
-        case "csv":
-            print_csv(rows)
-        case _:
-            table = TextTable("planned cells; nothing was run", tuple(_planned_row(cell) for cell in cells))
-            if output_format == "markdown":
-                write_text(_markdown_table(table))
-            else:
-                _print_table(result_console(), table)
-                result_console().print(planned_sentence(cells), style="bold", markup=False)
-
-
-def _planned_row(cell: PlannedCell) -> dict[str, str | None]:
-    seconds = None if cell.state != "to run" else "?" if cell.seconds is None else f"{cell.seconds:.1f}"
-    row = {"variant": cell.label, "seed": str(cell.seed), "state": cell.state}
-    return row | {"seconds": seconds, "reason": cell.reason}
+    if output_format == "json":
+        seconds, n_unknown = planned_seconds(cells)
+        document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
+        sys.stdout.write(to_json(document | {"n_without_estimate": n_unknown}))
+    elif output_format in ("csv", "markdown"):
+        print_rows("", rows, output_format)
+    else:
+        print_table("planned cells; nothing was run", rows)
+        result_console().print(planned_sentence(cells), style="bold", markup=False)
 
 
 def print_receipt(receipt: Receipt, output_format: str) -> None:
