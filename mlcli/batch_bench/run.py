@@ -27,11 +27,12 @@ from mlcli.batch_bench.records import (
 from mlcli.batch_bench.rounds import BenchObserver, Rounds
 from mlcli.batch_bench.sizes import fitting_sizes
 from mlcli.engines.contract import EngineRuntime
-from mlcli.engines.registry import backend_info, check_runtime
+from mlcli.engines.registry import check_runtime
 from mlcli.errors import UsageError
 from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.threads import available_cores, is_busy, thread_environment
+from mlcli.registry import backend_info
 from mlcli.runs.directory import utc_now
 
 # Where others keep this many cores busy, and have for a minute, waiting threads sleep: spinning, they would take turns

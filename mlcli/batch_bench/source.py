@@ -41,12 +41,13 @@ class BenchSource:
     def _plans_of_config(self) -> dict[str, Plan]:
         from mlcli.config.experiment import load_experiment
         from mlcli.experiment.plan import make_plan
+        from mlcli.registry import DEFAULT_BACKEND
 
         path = Path(self.source) if self.source else None
         flags = dict(self.flags.values()) | self._runtime_flags()
         if self._leaves_dataset_open():
             flags["dataset.name"] = _DEFAULT_DATASET
-        names = self._names() or [load_experiment(path, flags=flags, settings=self.settings).backend or "torch"]
+        names = self._names() or [load_experiment(path, flags=flags, settings=self.settings).backend or DEFAULT_BACKEND]
         return {
             name: make_plan(load_experiment(path, flags={**flags, "backend": name}, settings=self.settings))
             for name in names
@@ -62,7 +63,7 @@ class BenchSource:
         return self.source is None and self.flags["--dataset"][1] is None and not is_set and not is_in_environment
 
     def _names(self) -> list[str]:
-        from mlcli.engines.registry import backend_info
+        from mlcli.registry import backend_info
 
         names = list(dict.fromkeys(name.strip() for name in (self.backends or "").split(",") if name.strip()))
         for name in names:

@@ -20,10 +20,10 @@ from mlcli.cli.options import (
     Settings,
     Threads,
     completed,
-    listed,
 )
 from mlcli.compare import EXECUTORS, FORMATS, CompareRequest, run
 from mlcli.experiment.thresholds import parse_thresholds
+from mlcli.registry import alternatives
 from mlcli.text import comma_separated
 
 
@@ -80,7 +80,7 @@ def compare(
         str,
         _execution(
             "--executor",
-            help=f"Where cells run: {listed(EXECUTORS)}.",
+            help=f"Where cells run: {alternatives(EXECUTORS)}.",
             metavar="NAME",
             autocompletion=completed(EXECUTORS),
         ),
@@ -116,7 +116,7 @@ def compare(
         _output(
             "--format",
             "-f",
-            help=f"Output format: {listed(FORMATS)}.",
+            help=f"Output format: {alternatives(FORMATS)}.",
             metavar="FORMAT",
             autocompletion=completed(FORMATS),
         ),

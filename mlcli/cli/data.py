@@ -54,8 +54,8 @@ def verify(
 ) -> None:
     """Hold every file against its checksum; exit code 3 where one is altered, or where a named dataset is not whole."""
     from mlcli.data import inventory
-    from mlcli.data.registry import DATASETS, dataset_info
     from mlcli.errors import DataError
+    from mlcli.registry import DATASETS, dataset_info
 
     _check_format(output_format)
     for name in names or ():
@@ -72,7 +72,7 @@ def verify(
 def dataset_rows(data_dir: Path | None) -> list[Row]:
     """One row a dataset."""
     from mlcli.data import inventory
-    from mlcli.data.registry import dataset_info
+    from mlcli.registry import dataset_info
 
     rows: list[Row] = []
     for name, presence in inventory.presences(data_dir).items():
@@ -96,7 +96,7 @@ def dataset_rows(data_dir: Path | None) -> list[Row]:
 def fetch_rows(names: list[str], source: str | None, data_dir: Path | None) -> list[Row]:
     """Fetch, telling progress on stderr; one row a dataset."""
     from mlcli.data import inventory
-    from mlcli.data.registry import dataset_info
+    from mlcli.registry import dataset_info
 
     for name in names:
         dataset_info(name)  # refuse an unknown name before minutes of fetching

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlcli.data.registry import DATASETS
+from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
 
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
@@ -22,17 +22,8 @@ OUTPUT_PANEL = "Output"
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
-_BACKENDS = ("sklearn", "torch", "keras")
-_MODELS = ("logistic", "mlp", "cnn", "estimator")
-_OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lbfgs")
 _FORMATS = ("table", "json", "csv", "markdown")
 _RUN = "a directory, a run id, a unique prefix of one, or last"
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names as help texts list them: `a, b or c`."""
-    *first, last = names
-    return f"{', '.join(first)} or {last}" if first else last
 
 
 def completed(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -59,7 +50,7 @@ ConfigArgument = Annotated[
 RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {_RUN}.")]
 Backend = Annotated[
     str | None,
-    _experiment("--backend", "-b", help=f"Engine: {listed(_BACKENDS)}.", autocompletion=completed(_BACKENDS)),
+    _experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", autocompletion=completed(BACKENDS)),
 ]
 OtherBackend = Annotated[
     str | None,
@@ -67,20 +58,20 @@ OtherBackend = Annotated[
         "--backend",
         "-b",
         help="Use this engine with the weights of the run. Default: the engine of the run.",
-        autocompletion=completed(_BACKENDS),
+        autocompletion=completed(BACKENDS),
     ),
 ]
 DatasetName = Annotated[
     str | None,
-    _experiment("--dataset", "-d", help=f"Dataset: {listed(DATASETS)}.", autocompletion=completed(DATASETS)),
+    _experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", autocompletion=completed(DATASETS)),
 ]
 ModelName = Annotated[
-    str | None, _experiment("--model", "-m", help=f"Model: {listed(_MODELS)}.", autocompletion=completed(_MODELS))
+    str | None, _experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", autocompletion=completed(MODELS))
 ]
 BatchSize = Annotated[int | None, _experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
     str | None,
-    _experiment("--optimizer", help=f"Optimizer: {listed(_OPTIMIZERS)}.", autocompletion=completed(_OPTIMIZERS)),
+    _experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", autocompletion=completed(OPTIMIZERS)),
 ]
 LearningRate = Annotated[float | None, _experiment("--lr", help="Learning rate.", metavar="RATE")]
 Seed = Annotated[
@@ -123,7 +114,7 @@ Format = Annotated[
     _output(
         "--format",
         "-f",
-        help=f"Output format: {listed(_FORMATS)}.",
+        help=f"Output format: {alternatives(_FORMATS)}.",
         metavar="FORMAT",
         autocompletion=completed(_FORMATS),
     ),

@@ -90,8 +90,8 @@ def parity(
 
 
 def _names(text: str) -> list[str]:
-    from mlcli.engines.registry import backend_info
     from mlcli.errors import UsageError
+    from mlcli.registry import backend_info
 
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

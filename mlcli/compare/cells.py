@@ -30,11 +30,10 @@ from mlcli.experiment.stored_run import StoredRun, open_finished_run
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.files import read_artifact
 from mlcli.runs.find import find_runs
-from mlcli.runs.json import parsed_json
 from mlcli.text import to_json
 from mlcli.train.resume import stopped_run
+from mlcli.untrusted import parse_json, read_inside
 
 EXPERIMENT, RESULT, LOG, FAILURE = "experiment.yaml", "result.json", "log.txt", "failure.json"
 _MOST_FAILURE_BYTES = 2**20
@@ -126,7 +125,7 @@ class CellStore:
 
     def _recorded_failure(self, cell: Cell) -> str | None:
         try:
-            document = parsed_json(read_artifact(self.folder(cell), FAILURE, _MOST_FAILURE_BYTES))
+            document = parse_json(read_inside(self.folder(cell), FAILURE, _MOST_FAILURE_BYTES))
             return f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)"
         except (OSError, ValueError, KeyError):
             return None

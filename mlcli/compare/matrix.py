@@ -13,12 +13,12 @@ from mlcli.config.dump import config_digest
 from mlcli.config.experiment import read_layers, resolved_experiment
 from mlcli.config.schema import DatasetConfig, ExperimentConfig
 from mlcli.data.load import load_dataset
-from mlcli.engines.registry import backend_info
 from mlcli.errors import ConfigError, UsageError
 from mlcli.experiment.digests import experiment_digests
 from mlcli.experiment.initial_weights import pin_initial_weights
 from mlcli.experiment.plan import make_plan
 from mlcli.records import Dataset
+from mlcli.registry import backend_info
 
 _MOST_CELLS = 10_000
 _MOST_SEED = 2**32 - 1
