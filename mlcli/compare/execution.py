@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from mlcli.compare.variants import measure
 from mlcli.experiment.threads import available_cores
 from mlcli.records import RunRecord
 from mlcli.rendering.console import escape, message_console
+
+_EXECUTORS: dict[str, Callable[[CompareRequest, Path], Executor]] = {"local": LocalProcesses, "ray": RayTasks}
 
 
 def with_threads(request: CompareRequest) -> CompareRequest:
@@ -75,7 +77,7 @@ def run_cells(
 
     The result of a failed cell has the reason. DataError if a file of a finished run is missing or altered.
     """
-    executor = _executor(request, runs_directory)
+    executor = _EXECUTORS[request.executor](request, runs_directory)
     store = CellStore(runs_directory)
     start = time.perf_counter()
     known = [store.known_outcome(cell, retry_failed=request.retry_failed) for cell in cells]
@@ -91,25 +93,6 @@ def run_cells(
         for cell, run, outcome, before in zip(cells, runs, outcomes, known, strict=True)
     ]
     return results, _cost(outcomes, runs, wall_seconds, contended=executor.n_slots > 1)
-
-
-def _executor(request: CompareRequest, runs_directory: Path) -> Executor:
-    if request.executor == "ray":
-        return RayTasks(
-            runs_directory,
-            request.data_directory,
-            offline=request.offline,
-            address=request.address,
-            n_cpus=request.threads or 1,
-            n_gpus=int(request.gpus),
-        )
-    return LocalProcesses(
-        runs_directory,
-        request.data_directory,
-        offline=request.offline,
-        n_slots=request.jobs,
-        gpus=visible_gpus() if request.gpus else (),
-    )
 
 
 class _CellPool:

@@ -8,9 +8,10 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
 from mlcli.config.overrides import OTHER_VARIABLES, PREFIX
 from mlcli.errors import UsageError
@@ -19,25 +20,14 @@ _GRACE_SECONDS = 10.0  # for a cell that was told to stop, to write its checkpoi
 
 
 class LocalProcesses:
-    """An executor that starts `python -m mlcli train` for each cell, from any thread.
+    """An executor that starts `python -m mlcli train` for each cell, from any thread."""
 
-    gpus: CUDA devices, of which each cell gets one; without them, every cell sees every device.
-    """
-
-    def __init__(
-        self,
-        runs_directory: Path,
-        data_directory: Path | None,
-        *,
-        offline: bool,
-        n_slots: int = 1,
-        gpus: Sequence[str] = (),
-    ) -> None:
-        self.n_slots = n_slots
-        self._command = train_command(runs_directory, data_directory, offline=offline)
-        self._has_gpus = bool(gpus)
+    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
+        self.n_slots = request.jobs
+        self._command = train_command(runs_directory, request.data_directory, offline=request.offline)
+        self._has_gpus = request.gpus  # each cell gets one; otherwise every cell sees every device
         self._free_gpus: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for gpu in gpus:
+        for gpu in visible_gpus() if request.gpus else ():
             self._free_gpus.put(gpu)
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._is_stopping = False

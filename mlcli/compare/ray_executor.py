@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
 from mlcli.compare.local_executor import cell_environment, train_command
 from mlcli.errors import MlcliError, UsageError
@@ -49,33 +50,24 @@ class TaskResult:
 class RayTasks:
     """An executor that runs each cell as a task of a Ray cluster, from any thread."""
 
-    def __init__(
-        self,
-        runs_directory: Path,
-        data_directory: Path | None,
-        *,
-        offline: bool,
-        address: str | None,
-        n_cpus: int,
-        n_gpus: int,
-    ) -> None:
+    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
         """Connect to the cluster; UsageError without Ray, MlcliError for a cluster that is missing or too small."""
         if find_spec("ray") is None:
             raise UsageError("--executor ray needs Ray, which is not installed\npip install 'mlcli[ray]'")
         import ray
 
-        _check_reachable(address)
+        _check_reachable(request.address)
         self._ray: Any = ray
         self._runs_directory = runs_directory
-        self._data_directory = data_directory
-        self._offline = offline
+        self._request = request
         self._is_stopping = False
         self._tasks: set[Any] = set()
         self._guard = threading.Lock()
         try:
-            ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=request.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _no_cluster(address, str(error).splitlines()[0]) from error
+            raise _no_cluster(request.address, str(error).splitlines()[0]) from error
+        n_cpus, n_gpus = request.threads or 1, int(request.gpus)
         self.n_slots = self._checked_slots(n_cpus, n_gpus)
         self._task = ray.remote(max_retries=0, num_cpus=n_cpus, num_gpus=n_gpus)(train_here)
 
@@ -96,7 +88,8 @@ class RayTasks:
 
     def run(self, folder: Path, lock: int | None, stopped: Path | None) -> int | None:
         """See Executor. A stopped task leaves no checkpoint on its node, so every cell starts from the beginning."""
-        request = TaskRequest((folder / EXPERIMENT).read_text(encoding="utf-8"), self._data_directory, self._offline)
+        experiment = (folder / EXPERIMENT).read_text(encoding="utf-8")
+        request = TaskRequest(experiment, self._request.data_directory, self._request.offline)
         with self._guard:
             if self._is_stopping:
                 return None
@@ -157,9 +150,8 @@ def train_here(request: TaskRequest) -> TaskResult:
             check=False,
             env=cell_environment(),
         )
-        runs = list((folder / "runs").iterdir()) if (folder / "runs").is_dir() else []
-        packed = _packed(runs[0]) if runs else None
-        return TaskResult(process.returncode, process.stdout, process.stderr, packed)
+        run = next((folder / "runs").iterdir(), None) if (folder / "runs").is_dir() else None
+        return TaskResult(process.returncode, process.stdout, process.stderr, _packed(run) if run else None)
 
 
 def _packed(directory: Path) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -42,6 +42,11 @@ from mlcli.rendering.console import (
 )
 from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
 from mlcli.text import to_json
+
+if TYPE_CHECKING:
+    from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.intervals import MeanInterval
+    from mlcli.compare.statistics.times import TimeRatio
 
 _RECEIPT_SCHEMA_VERSION = 1
 _VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
@@ -210,23 +215,21 @@ def _csv_row(comparison: Comparison, variant: Variant) -> dict[str, object]:
     row: dict[str, object] = {"variant": variant.label, **variant.settings}
     row |= {"n": len(variant.runs), "n_failed": len(variant.failures)}
     for name in MEASUREMENTS:
-        found = comparison.means[variant.label][name]
-        row[name] = found.mean if found else None
-        if name in ("accuracy", "loss"):
-            row |= {f"{name}_low": found.low if found else None, f"{name}_high": found.high if found else None}
-    accuracy, time = (pair.accuracy, pair.time) if pair else (None, None)
-    row |= {
-        "reference": comparison.reference,
-        "accuracy_difference": accuracy.mean if accuracy else None,
-        "accuracy_difference_low": accuracy.low if accuracy else None,
-        "accuracy_difference_high": accuracy.high if accuracy else None,
-        "accuracy_is": accuracy_verdict_text(pair),
-        "time_ratio": time.mean if time else None,
-        "time_ratio_low": time.low if time else None,
-        "time_ratio_high": time.high if time else None,
-        "time_is": time_verdict_text(pair),
-    }
+        columns = _interval_columns(name, comparison.means[variant.label][name])
+        row |= columns if name in ("accuracy", "loss") else {name: columns[name]}
+    row |= {"reference": comparison.reference}
+    row |= _interval_columns("accuracy_difference", pair.accuracy if pair else None)
+    row |= {"accuracy_is": accuracy_verdict_text(pair)}
+    row |= _interval_columns("time_ratio", pair.time if pair else None)
+    row |= {"time_is": time_verdict_text(pair)}
     return row | {"reason": variant.failures[0].reason if variant.failures else None}
+
+
+def _interval_columns(
+    name: str, found: MeanInterval | AccuracyDifference | TimeRatio | None
+) -> dict[str, float | None]:
+    values = (found.mean, found.low, found.high) if found else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:

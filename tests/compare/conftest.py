@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from mlcli.compare.records import RunFacts
+from mlcli.compare.comparison import compare_pairs, mean_measurements
+from mlcli.compare.records import Comparison, MeasuredRun, RunFacts, Variant
 from mlcli.config.experiment import load_experiment
 from mlcli.experiment.plan import make_plan
-from mlcli.records import Metrics, Preprocessing, RunRecord, Scaling
+from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Scaling
 
 ENVIRONMENT = {
     "python": "3.11.7",
@@ -53,3 +57,40 @@ def _record(run_id, backend, config):
         mlcli_version="0.1.0",
         created="2026-01-01T00:00:00+00:00",
     )
+
+
+N_TEST = 1_000
+
+
+@pytest.fixture
+def comparison_of():
+    """A comparison of variants with known test answers and times."""
+    return _comparison
+
+
+def _comparison(variants: dict[str, tuple[list[int], list[float]]], failures=None, cost=None) -> Comparison:
+    """Variants by label: wrong samples and fit seconds, each by seed."""
+    made = tuple(
+        Variant(
+            label,
+            {"backend": label},
+            tuple(_run(label, seed, *run) for seed, run in enumerate(zip(wrong, seconds, strict=True))),
+            tuple((failures or {}).get(label, ())),
+        )
+        for label, (wrong, seconds) in variants.items()
+    )
+    ran = [variant.label for variant in made if variant.runs]
+    means = {variant.label: mean_measurements(variant) for variant in made}
+    return Comparison("named", "digits", made, means, ran[0] if ran else None, compare_pairs(made), cost=cost)
+
+
+def _run(label, seed, n_wrong, seconds):
+    """Wrong on the first n_wrong samples, so that variants differ in exactly these."""
+    correct = np.arange(N_TEST) >= n_wrong
+    history = tuple(
+        EpochRecord(epoch, 0.1, 1 / epoch, 0.5 + epoch / 10, None, None, seconds / 3, 100.0, False)
+        for epoch in range(1, 4)
+    )
+    measurements = {"accuracy": 1 - n_wrong / N_TEST, "loss": 0.3, "fit_seconds": seconds, "n_parameters": 10}
+    record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed)
+    return MeasuredRun(RunFacts(record, None, None, {}), f"runs/{label}-{seed}", measurements, correct, "data", history)

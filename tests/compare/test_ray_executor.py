@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.ray_executor import RayTasks
 from mlcli.errors import MlcliError
 
@@ -83,7 +84,7 @@ def test_results_and_failures_are_those_of_the_local_executor(cluster, tmp_path)
 
 
 def _connect(tmp_path, address, n_cpus):
-    return RayTasks(tmp_path, None, offline=True, address=address, n_cpus=n_cpus, n_gpus=0)
+    return RayTasks(CompareRequest(executor="ray", address=address, threads=n_cpus), tmp_path)
 
 
 def test_cells_that_fit_no_node_are_refused(cluster, tmp_path):
