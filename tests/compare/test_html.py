@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlcli.compare import CompareRequest
+from mlcli.compare.report import report_comparison
 from mlcli.compare.tables import TableOptions
 
 STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]

@@ -10,7 +10,7 @@ import pytest
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.records import Receipt, ReceiptRow
-from mlcli.compare.report import print_receipt
+from mlcli.compare.report import print_comparison, print_receipt, report_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.errors import MlcliError
 
