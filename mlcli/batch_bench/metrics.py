@@ -11,7 +11,6 @@ from mlcli.batch_bench.records import BenchFigures, BenchSeries, BenchSubject, P
 from mlcli.batch_bench.rounds import Cell
 from mlcli.batch_bench.statistics import median, median_interval, quantile
 from mlcli.models.layers import Network
-from mlcli.models.operations import forward_flops, train_flops
 
 
 def series_of(cell: Cell, subject: BenchSubject, n_held: int, network: Network | None) -> BenchSeries:
@@ -75,7 +74,7 @@ def _figures(cell: Cell, subject: BenchSubject, network: Network | None) -> Benc
 def _flops_per_sample(network: Network | None, phase: Phase) -> int | None:
     if network is None:
         return None
-    return forward_flops(network) if phase == "forward" else train_flops(network)
+    return network.forward_flops() if phase == "forward" else network.train_flops()
 
 
 def with_speedups(series: Sequence[BenchSeries]) -> tuple[BenchSeries, ...]:

@@ -17,6 +17,7 @@ from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.records import Dataset
+from mlcli.runs.find import find_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ def _from_config(spec: SubjectSpec, plan: Plan) -> _Built:
 
 
 def _from_run(spec: SubjectSpec, plan: Plan, run: str) -> _Built:
-    stored = open_run(run, Path(run).parent)
+    stored = open_run(find_run(run, Path(run).parent))
     data_directory = Path(spec.data_directory) if spec.data_directory else None
     dataset = stored.load_dataset(data_directory=data_directory, offline=spec.offline)
     if plan.network is None:

@@ -74,9 +74,9 @@ class BenchSource:
         from mlcli.errors import UsageError
         from mlcli.experiment.plan import make_plan
         from mlcli.experiment.stored_run import open_run
-        from mlcli.runs.find import default_runs_directory
+        from mlcli.runs.find import default_runs_directory, find_run
 
-        stored = open_run(self.source or "", runs_directory or default_runs_directory())
+        stored = open_run(find_run(self.source or "", runs_directory or default_runs_directory()))
         given = [flag for flag, (_, value) in self.flags.items() if value is not None]
         given += ["--set"] if self.settings else []
         if given:

@@ -139,9 +139,9 @@ def run_receipt(request: ReceiptRequest) -> None:
     from mlcli.compare.receipt import comparability_report, facts_of
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.find import default_runs_directory, find_run
 
     checked_format(request.output_format)
     directory = request.runs_directory or default_runs_directory()
-    receipt = comparability_report([facts_of(open_run(run, directory)) for run in request.runs])
+    receipt = comparability_report([facts_of(open_run(find_run(run, directory))) for run in request.runs])
     report.print_receipt(receipt, request.output_format)

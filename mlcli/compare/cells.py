@@ -26,7 +26,7 @@ from typing import Protocol
 from mlcli.compare.matrix import Cell
 from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
-from mlcli.experiment.stored_run import StoredRun, open_finished_run
+from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
@@ -68,7 +68,7 @@ class FinishedRun:
 
     def open(self) -> StoredRun:
         """Verify the files of the run; DataError if one is missing or altered."""
-        return open_finished_run(self.directory, self.record)
+        return open_run(self.directory, self.record)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from mlcli.compare.variants import check_same_data, measure, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, unknown_name
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.thresholds import missed_thresholds
+from mlcli.runs.find import find_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -221,7 +222,7 @@ def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> 
     A variant with one run is judged by McNemar's exact test, one with several runs over its seeds and the test samples.
     UsageError if the run does not exist or was scored on other samples.
     """
-    run = measure(open_run(reference, runs_directory))
+    run = measure(open_run(find_run(reference, runs_directory)))
     variants = [variant for variant in comparison.variants if variant.runs]
     for variant in variants:
         if any(other.test_digest != run.test_digest for other in variant.runs):

@@ -15,11 +15,11 @@ from mlcli.compare.records import Failure, MeasuredRun, RunResult, Variant
 from mlcli.config.dump import config_digest, to_dict
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
-from mlcli.experiment.stored_run import StoredRun, open_finished_run
+from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import first_line
 
 # The settings that distinguish variants are looked for among these first, then among all others.
@@ -54,7 +54,7 @@ def _directories(reference: str, runs_directory: Path) -> list[RunDirectory]:
 def _result(directory: RunDirectory) -> RunResult:
     record = directory.read_record() if directory.has_record() else None
     if record is not None and record.status == "finished":
-        run = measure(open_finished_run(directory, record))
+        run = measure(open_run(directory, record))
         return RunResult(run.facts.config, run)
     return RunResult(read_config(directory.path), None, _reason(record))
 
@@ -68,7 +68,7 @@ def _reason(record: RunRecord | None) -> str:
 def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
     """Return the measurements of a finished run; DataError if its predictions are not those that were scored."""
     record = run.record
-    predictions = run.predictions()
+    predictions = run.files.predictions()
     y = predictions["y"]
     if len(y) < 2 or len(y) != record.metrics["test"].n_samples:
         raise DataError(
@@ -81,7 +81,7 @@ def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
         measurements=_measurements(record),
         correct=predictions["labels"] == y,
         test_digest=hashlib.sha256(record.digests["dataset"].encode() + y.tobytes()).hexdigest(),
-        history=tuple(run.history()),
+        history=tuple(run.files.history()),
         is_reused=is_reused,
     )
 
