@@ -15,11 +15,11 @@ import pytest
 from mlcli.batch_bench.messages import SubjectSpec
 from mlcli.batch_bench.placement import place
 from mlcli.batch_bench.source import BenchSource
-from mlcli.compare.comparison import compare_runs
+from mlcli.compare.comparison import compare_results
 from mlcli.compare.receipt import comparability_report, facts_of
-from mlcli.compare.receipt_report import print_receipt
-from mlcli.compare.report import print_comparison
+from mlcli.compare.report import print_comparison, print_receipt
 from mlcli.compare.tables import TableOptions
+from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.convert import ConvertRequest
 from mlcli.convert.conversion import convert
@@ -75,7 +75,7 @@ def converts(run, scratch, formats):
 
 def compares(run, scratch, formats):
     others = [str(run.parent / SOURCE), str(run)]
-    comparison = compare_runs(others, run.parent, allow_different_data=True)
+    comparison = compare_results(find_results(others, run.parent), allow_different_data=True)
     for output_format in formats:
         print_comparison(comparison, output_format, TableOptions())
 

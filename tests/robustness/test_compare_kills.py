@@ -1,10 +1,11 @@
-"""A comparison is killed, itself or one of its runs: nothing is lost and nothing is repeated."""
+"""Killing or interrupting compare or one of its cells loses and repeats nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -98,3 +99,21 @@ def test_nothing_is_lost_or_repeated(tmp_path, seed):
     quiet = tmp_path / "uninterrupted" / "runs"
     quiet.mkdir(parents=True)
     assert _without_times(final) == _without_times(_result(_command(quiet)))
+
+
+def test_a_cell_interrupted_by_sighup_runs_again_in_the_next_call(tmp_path):
+    """Its process exits with 129, like one whose terminal was closed."""
+    (tmp_path / "digits.yaml").write_text("dataset: digits\nmodel:\n  hidden: [16]\ntraining:\n  epochs: 100000\n")
+    options = ["digits.yaml", "-b", "sklearn", "--seeds", "1", "--format", "json"]
+    command = [sys.executable, "-m", "mlcli", "compare", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    cell = _first_cell(process)
+    while process.poll() is None and not list((tmp_path / "runs").glob("*/history.csv")):
+        time.sleep(0.05)
+    cell.send_signal(signal.SIGHUP)
+    document = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 6
+    (failure,) = document["variants"][0]["failures"]
+    assert failure["reason"] == "interrupted by SIGHUP; the next call runs it again"
+    plan = subprocess.run([*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert [planned["state"] for planned in json.loads(plan.stdout)["cells"]] == ["to run"]
