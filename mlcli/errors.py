@@ -53,6 +53,9 @@ class ConfigError(UsageError):
         self.issues = tuple(issues)
         super().__init__("\n".join(self.issues))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
+        return type(self), (self.issues,)  # pickled as it is created
+
 
 class DataError(MlcliError):
     """Data that is missing, truncated or altered."""

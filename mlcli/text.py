@@ -52,3 +52,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def comma_separated(text: str) -> list[str]:
+    """Return the parts of `a,b,c` without surrounding blanks, each once; empty parts are dropped."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

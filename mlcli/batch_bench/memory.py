@@ -1,4 +1,4 @@
-"""The memory of this process: the most it had resident, and a limit in place of the kernel's last resort."""
+"""The memory of this process: the most it had resident, and a limit that acts before the kernel kills a process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def start_memory_watch() -> bool:
-    """Forget the most memory that was resident; whether the system can do that (Linux)."""
+    """Reset the peak of resident memory; return whether the system can do that (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -17,14 +17,14 @@ def start_memory_watch() -> bool:
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory resident since the watch began; None where the system does not say."""
+    """Return the peak of resident memory since the watch began; None where the system does not tell."""
     return _status_bytes("VmHWM")
 
 
 def limit_to_available_memory() -> None:
-    """Let allocations beyond the memory that is free now fail (Linux), so that they become a row of the table.
+    """Make allocations beyond the memory that is free now fail (Linux), so that they become a row of the table.
 
-    Otherwise the kernel grants them, and when they are used it kills a process of its choice.
+    Otherwise the kernel grants them, and kills a process of its choice when they are used.
     """
     if sys.platform != "linux":
         return
@@ -36,7 +36,7 @@ def limit_to_available_memory() -> None:
     if in_use is None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = in_use + min(psutil.virtual_memory().available, _group_memory_left())
+    limit = in_use + min(psutil.virtual_memory().available, _container_memory_left())
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
@@ -49,8 +49,8 @@ def _status_bytes(name: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
-def _group_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:
-    """What a container's limit leaves; a huge number where there is none."""
+def _container_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes that the limit of a container leaves; a huge number without a limit."""
     try:
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         used = int((group / "memory.current").read_text(encoding="ascii"))

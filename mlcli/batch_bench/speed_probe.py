@@ -1,51 +1,35 @@
-"""How fast the machine was while a sample was taken."""
+"""How disturbed the machine was: a speed probe next to each sample, and the background load of the whole benchmark."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from typing import Protocol
+import time
+from collections.abc import Callable, Sequence
 
 from mlcli.timing import Clock
 
-# The fastest of a few, because the first finds the cache full of other things; where one takes so long, it is enough.
+# The fastest of a few calls, because the first one finds the cache full of other data; one slow call is enough.
 _CALLS = 4
 _ENOUGH_SECONDS = 0.002
 
 
-class Waits(Protocol):
-    """How long the threads of this process have waited for a core that others had."""
+class SpeedProbe:
+    """Times a fixed piece of work before and after every sample."""
 
-    def look_for_threads(self) -> None: ...
-
-    def seconds(self) -> float: ...
-
-
-class Witness:
-    """Times a reference, work that is always the same, before and after a sample. What of the sample's own time its
-    threads waited for a core, the reference is lengthened by: others that take turns with it may well stand still while
-    so little is done."""
-
-    def __init__(self, work: Callable[[], None], clock: Clock, waits: Waits) -> None:
-        """work: takes a few hundredths of a millisecond, and all threads that samples take."""
+    def __init__(self, work: Callable[[], None], clock: Clock) -> None:
+        """work: takes a few hundredths of a millisecond and as many threads as the samples."""
         self._work = work
         self._clock = clock
-        self._waits = waits
-        self._before = self._waited = 0.0
+        self._before = 0.0
 
     def begin(self) -> None:
-        """Samples follow, one after the other."""
-        self._waits.look_for_threads()
+        """Run the probe before a sequence of samples."""
         self._before = self._seconds()
-        self._waited = self._waits.seconds()
 
-    def end(self, seconds: float) -> float:
-        """A sample is over, whose calls took so many seconds together: the reference that goes with it."""
-        waited = self._waits.seconds() - self._waited
+    def end(self) -> float:
+        """Return the slower of the probes before and after the sample that has just ended, in seconds."""
         before, self._before = self._before, self._seconds()
-        self._waited = self._waits.seconds()
-        return max(before, self._before) * (1 + waited / seconds if seconds else 1.0)
+        return max(before, self._before)
 
     def _seconds(self) -> float:
         seconds = [self._once()]
@@ -59,38 +43,34 @@ class Witness:
         return self._clock() - started
 
 
-class ThreadWaits:
-    """From the scheduler's accounts (Linux); elsewhere no wait is known."""
+class BackgroundLoad:
+    """Processor time of the whole machine since its creation, without this process and those that are measured."""
 
-    def __init__(self) -> None:
-        self._accounts: dict[str, int] = {}
+    def __init__(self, cpu_seconds: Sequence[Callable[[], float]] = ()) -> None:
+        """cpu_seconds: for each measured process a function that returns its processor time so far."""
+        self._cpu_seconds = cpu_seconds
+        self._started = time.perf_counter()
+        self._before = self._others()
 
-    def look_for_threads(self) -> None:
-        """Open the accounts of threads that are new. They stay open, because a sample may take 2 ms."""
-        for thread in os.listdir("/proc/self/task") if sys.platform == "linux" else ():
-            if thread not in self._accounts:
-                try:
-                    self._accounts[thread] = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY)
-                except OSError:
-                    return  # a thread that has just ended, or a kernel that keeps no accounts
+    def busy_cores(self) -> float:
+        """Return the average number of cores that other processes kept busy."""
+        seconds = time.perf_counter() - self._started
+        return max(0.0, (self._others() - self._before) / seconds) if seconds else 0.0
 
-    def seconds(self) -> float:
-        """The second number of each account, in nanoseconds."""
-        return 1e-9 * sum(_waited_nanoseconds(account) for account in self._accounts.values())
+    def _others(self) -> float:
+        import psutil
 
-
-def _waited_nanoseconds(account: int) -> int:
-    try:
-        return int(os.pread(account, 100, 0).split()[1])
-    except (OSError, IndexError):
-        return 0  # the thread has ended
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
+        # Guest time is counted in user time too.
+        guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        this = os.times()
+        measured = sum(seconds() for seconds in self._cpu_seconds)
+        return sum(times) - guest - idle - this.user - this.system - measured
 
 
-class NoWaits:
-    """Where threads outnumber cores they wait for one another, and that is part of what is measured."""
-
-    def look_for_threads(self) -> None:
-        return None
-
-    def seconds(self) -> float:
-        return 0.0
+def current_busy_cores(seconds: float = 1.0) -> float:
+    """Return how many cores other processes keep busy now. seconds: duration of the observation."""
+    load = BackgroundLoad()
+    time.sleep(seconds)
+    return load.busy_cores()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Literal, Protocol
 
-from mlcli.batch_bench.statistics import median
 from mlcli.compare.cells import CellOutcome, CellRunner, FinishedRuns
 from mlcli.compare.comparison import compare_gathered
 from mlcli.compare.matrix import Cell
