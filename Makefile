@@ -1,4 +1,4 @@
-# Every target sets up what it needs; a second call finds it done.
+# Every target installs what it needs into $(VENV), once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,14 +14,14 @@ TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-# torch goes first: a machine that offers a CPU build of the pinned version then gets no CUDA packages with it.
+# torch is installed first: if a CPU build of the pinned version is available, no CUDA packages follow.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# The libraries that mlcli is measured against.
+# Libraries that mlcli is benchmarked against.
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
@@ -32,7 +32,7 @@ train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
 demo: $(STAMP) ## Compare all three engines on the digits, three seeds each
 	$(BIN)/mlcli compare configs/digits_mlp.yaml --backends sklearn,torch,keras --seeds 3
 
-# Files side by side, two at a time: the tests of a file may stand on one another. ARGS go to pytest.
+# Two test files run in parallel; the tests of one file share fixtures and stay together. ARGS go to pytest.
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -47,10 +47,10 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 
 # ARGS go to the script, e.g. make bench ARGS="--only torch --json bench.json"
-bench: $(BENCH_STAMP) ## Measure speed and memory against hand-written code, as ratios
+bench: $(BENCH_STAMP) ## Measure speed and memory relative to hand-written code
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
-accuracy: $(STAMP) ## Train the shipped configs in full and check the accuracy each must reach
+accuracy: $(STAMP) ## Train the shipped configs in full and check their accuracy
 	$(BIN)/python tests/benchmarks/accuracy.py $(ARGS)
 
 # The fuzzer.
@@ -59,7 +59,7 @@ $(SOAK_STAMP): $(STAMP)
 	@touch $@
 
 # e.g. make soak ARGS="--only kills --kills 50"
-soak: $(SOAK_STAMP) ## Seek for long what must never happen: fuzzing, kills, simultaneous starts
+soak: $(SOAK_STAMP) ## Long-running fuzz, kill and start-up tests
 	$(BIN)/python tests/soak/run.py $(ARGS)
 
 clean: ## Remove the virtual environment and caches

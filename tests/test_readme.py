@@ -1,4 +1,4 @@
-"""Every command of the README is run as it is written."""
+"""The README: its commands run as written, its tables match the schema, the tests and the packages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,9 @@ def test_make_alone_names_every_target_with_a_line():
         assert re.search(rf"^  make {target}\s+\w+", process.stdout, re.MULTILINE), target
 
 
-def test_every_promise_names_tests_that_are_there():
-    promises = re.search(r"^## What mlcli promises\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
-    rows = [line for line in promises.splitlines() if line.startswith("| ") and "---" not in line][1:]
+def test_every_guarantee_names_existing_tests():
+    guarantees = re.search(r"^## Guarantees\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
+    rows = [line for line in guarantees.splitlines() if line.startswith("| ") and "---" not in line][1:]
     assert len(rows) > 10
     for row in rows:
         paths = re.findall(r"`(tests/[\w/]+\.py)`", row)
@@ -109,3 +110,25 @@ def _written(default):
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
     return str(default)
+
+
+def test_the_architecture_names_every_package_and_module_in_layer_order():
+    architecture = re.search(r"^## Architecture\n(.*?)^\[CONTRIBUTING", README, re.DOTALL | re.MULTILINE)[1]
+    described = re.findall(r"^\| `mlcli/([\w.]+)`", architecture, re.MULTILINE)
+    existing = [
+        path.name
+        for path in (ROOT / "mlcli").iterdir()
+        if not path.name.startswith("__") and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    ]
+    assert sorted(described) == sorted(existing)
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layer = {name: rank for rank, names in enumerate(contract["layers"]) for name in names.split(" | ")}
+    ranks = [layer[name.removesuffix(".py")] for name in described]
+    assert ranks == sorted(ranks)
+
+
+def test_contributing_names_existing_files():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:mlcli|tests)/[\w/.]+\.py)`", text):
+        if "/a/" not in path:  # the example of how tests mirror the package
+            assert (ROOT / path).is_file(), path

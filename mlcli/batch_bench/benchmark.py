@@ -18,11 +18,12 @@ from mlcli.batch_bench.source import BenchTask
 from mlcli.batch_bench.speed_probe import BackgroundLoad, current_busy_cores
 from mlcli.batch_bench.worker import Worker, WorkerHello, WorkerSpec
 from mlcli.engines.contract import EngineRuntime
-from mlcli.engines.registry import backend_info, check_runtime
+from mlcli.engines.registry import check_runtime
 from mlcli.errors import UsageError
 from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.threads import available_cores, is_busy, thread_environment
+from mlcli.registry import backend_info
 from mlcli.runs.directory import utc_now
 
 # If others have kept this many cores busy for a minute, idle threads sleep: spinning, they would take turns with the

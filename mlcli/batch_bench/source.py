@@ -14,11 +14,11 @@ from mlcli.batch_bench.advice import TrainCommand
 from mlcli.batch_bench.records import PHASES, BenchSettings, Phase, PrecisionName
 from mlcli.batch_bench.schedule import DEFAULT_SIZES
 from mlcli.config.experiment import load_experiment
-from mlcli.engines.registry import backend_info
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.plan import Plan, make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
+from mlcli.registry import DEFAULT_BACKEND, backend_info
 from mlcli.runs.find import default_runs_directory
 from mlcli.text import comma_separated
 
@@ -75,7 +75,7 @@ def _plans_of_config(request: BatchBenchRequest) -> dict[str, Plan]:
     if _needs_default_dataset(request):
         flags["dataset.name"] = _DEFAULT_DATASET
     settings = list(request.settings)
-    names = _backends(request) or [load_experiment(path, flags=flags, settings=settings).backend or "torch"]
+    names = _backends(request) or [load_experiment(path, flags=flags, settings=settings).backend or DEFAULT_BACKEND]
     return {
         name: make_plan(load_experiment(path, flags={**flags, "backend": name}, settings=settings)) for name in names
     }

@@ -1,13 +1,13 @@
-"""The command-line application and its one error boundary.
+"""The command-line application, and the one place where errors become messages and exit codes.
 
-Nothing heavy is imported here or in the command files: `mlcli --help` must appear at once.
+Nothing heavy is imported here or in the command files, so that `mlcli --help` appears at once.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,11 +25,13 @@ from mlcli.cli import (
     runs,
     train,
 )
+from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError
+from mlcli.text import escaped
 
-app = typer.Typer(
+app = Commands(
     name="mlcli",
-    help="Run one classification experiment on scikit-learn, PyTorch or Keras, with everything else held equal.",
+    help="Run one classification experiment on scikit-learn, PyTorch or Keras, with everything else controlled.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,61 +56,64 @@ def _show_version(value: bool) -> None:
 
 
 @app.callback()
-def _main(
-    version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
-    ),
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Debug = False,
 ) -> None:
     pass
 
 
 def main() -> NoReturn:
-    """Run the command line; every error that leaves a command becomes a message and an exit code here."""
-    # OpenBLAS reads this when it is loaded; see workflows/threads.py.
+    """Run the command line; turn every error that leaves a command into a message and an exit code."""
+    # OpenBLAS reads this when it is loaded; see experiment/threads.py.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     signals.install()
-    is_debugging = "--debug" in sys.argv or bool(os.environ.get("MLCLI_DEBUG"))
     try:
         # An int is the exit code of a typer.Exit.
         outcome = app(standalone_mode=False)
-    except MlcliError as error:
-        if is_debugging:
-            raise
-        _end(_with_notes(error), error.exit_code)
     except signals.Interrupted as error:
-        _end(_with_notes(error), error.exit_code)
+        _exit(_message(error), error.exit_code)
     except BrokenPipeError:
-        # The reader has gone, e.g. `| head`; what Python would still flush has nowhere to go either.
+        # The reader has closed the pipe, e.g. `| head`; discard what Python would flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own: a flag or a command that does not exist
-            if not error.format_message():  # no arguments at all: the help was shown
-                sys.exit(ExitCode.USAGE)
-            _end(f"{error.format_message()}\n{_help_line(error)}", ExitCode.USAGE)
-        if is_debugging:
+        if hasattr(error, "format_message"):  # typer's: an unknown option or command, or help without arguments
+            _exit_with_usage(error)
+        if os.environ.get(DEBUG_VARIABLE):
             raise
-        from mlcli.experiment.memory_errors import first_line, is_out_of_memory
-
-        if is_out_of_memory(error):
-            _end(f"out of memory: {first_line(error)}\nclose other programs, or ask for less", ExitCode.OUT_OF_MEMORY)
-        _end(f"{type(error).__name__}: {error}\nthis is a fault in mlcli; --debug shows where", ExitCode.FAILURE)
+        _exit_with_error(error)
     sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
 
 
-def _help_line(error: Exception) -> str:
+def _exit_with_usage(error: Any) -> NoReturn:
+    message = error.format_message()
+    if not message:  # no arguments at all: typer has shown the help
+        sys.exit(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
-    return f"{context.command_path if context else 'mlcli'} --help shows what there is"
+    _exit(f"{message}\nsee {context.command_path if context else 'mlcli'} --help", ExitCode.USAGE)
 
 
-def _with_notes(error: BaseException) -> str:
-    """The message, and what was added to it on its way."""
+def _exit_with_error(error: Exception) -> NoReturn:
+    if isinstance(error, MlcliError):
+        _exit(_message(error), error.exit_code)
+    from mlcli.experiment.memory_errors import first_line, is_out_of_memory
+
+    if is_out_of_memory(error):
+        _exit(
+            f"out of memory: {first_line(error)}\nclose other programs, or reduce the workload", ExitCode.OUT_OF_MEMORY
+        )
+    _exit(f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback", ExitCode.FAILURE)
+
+
+def _message(error: BaseException) -> str:
+    """Return the message of an error with the notes added to it."""
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
-def _end(message: str, code: ExitCode) -> NoReturn:
-    from mlcli.text import escaped
-
+def _exit(message: str, code: ExitCode) -> NoReturn:
     first, *others = map(escaped, message.splitlines() or [""])
     sys.stderr.write(f"mlcli: {first}\n")
     for line in others:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, DataDir, Debug, Offline, RunsDir, Settings, parse_thresholds
+from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, DataDir, Offline, RunsDir, Settings
+from mlcli.experiment.thresholds import parse_thresholds
 
 if TYPE_CHECKING:
     from mlcli.compare.cells import Executor
@@ -160,7 +161,6 @@ def compare(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Compare variants of an experiment over seeds: better, worse, a tie, or too few runs to tell.
 
@@ -278,7 +278,7 @@ def config_path(inputs: Sequence[str]) -> Path | None:
 
 def backend_names(text: str | None) -> list[str]:
     """The engines of `--backends`; UsageError for one that does not exist."""
-    from mlcli.engines.registry import backend_info
+    from mlcli.registry import backend_info
 
     names = list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
     for name in names:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Settings
+from mlcli.cli.options import Commands, Settings
 
-app = typer.Typer(help="Show, check and describe configurations.", no_args_is_help=True)
+app = Commands(help="Show, check and describe configurations.", no_args_is_help=True)
 
 
 @app.command()

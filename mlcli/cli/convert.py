@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import DataDir, Debug, Format, Offline, RunsDir
+from mlcli.cli.options import DataDir, Format, Offline, RunsDir
 from mlcli.experiment.threads import configure_threads
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def convert(
     offline: Offline = False,
     output_format: Format = "table",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
-    debug: Debug = False,
 ) -> None:
     """Write the model of a finished run as a file that needs no mlcli, and show the lines of Python that load it.
 

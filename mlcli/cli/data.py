@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import DataDir, Debug, Format
+from mlcli.cli.options import Commands, DataDir, Format
 
 if TYPE_CHECKING:
     from mlcli.data.source import VerifyReport
 
 Row = dict[str, object]
 
-app = typer.Typer(help="List, fetch and verify datasets.", no_args_is_help=True)
+app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_datasets(data_dir: DataDir = None, output_format: Format = "table", debug: Debug = False) -> None:
+def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> None:
     """Show every dataset, and whether it is on this machine, judged by names and sizes."""
     _check_format(output_format)
     _print("Datasets", dataset_rows(data_dir), output_format)
@@ -38,7 +38,6 @@ def fetch(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Bring datasets into the data directory and prepare them; files that are whole stay as they are."""
     _check_format(output_format)
@@ -52,12 +51,11 @@ def verify(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Hold every file against its checksum; exit code 3 where one is altered, or where a named dataset is not whole."""
     from mlcli.data import inventory
-    from mlcli.data.registry import DATASETS, dataset_info
     from mlcli.errors import DataError
+    from mlcli.registry import DATASETS, dataset_info
 
     _check_format(output_format)
     for name in names or ():
@@ -74,7 +72,7 @@ def verify(
 def dataset_rows(data_dir: Path | None) -> list[Row]:
     """One row a dataset."""
     from mlcli.data import inventory
-    from mlcli.data.registry import dataset_info
+    from mlcli.registry import dataset_info
 
     rows: list[Row] = []
     for name, presence in inventory.presences(data_dir).items():
@@ -98,7 +96,7 @@ def dataset_rows(data_dir: Path | None) -> list[Row]:
 def fetch_rows(names: list[str], source: str | None, data_dir: Path | None) -> list[Row]:
     """Fetch, telling progress on stderr; one row a dataset."""
     from mlcli.data import inventory
-    from mlcli.data.registry import dataset_info
+    from mlcli.registry import dataset_info
 
     for name in names:
         dataset_info(name)  # refuse an unknown name before minutes of fetching

@@ -11,14 +11,12 @@ from mlcli.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
     DataDir,
-    Debug,
     Format,
     Offline,
     RunsDir,
-    check_scores,
-    parse_thresholds,
 )
 from mlcli.experiment.threads import configure_threads
+from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
     from mlcli.evaluate.evaluate import EvaluationResult
@@ -68,7 +66,6 @@ def evaluate(
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.", rich_help_panel=OUTPUT_PANEL)] = False,
-    debug: Debug = False,
 ) -> None:
     """Score a finished run from its directory alone, after its checksums were verified."""
     from mlcli.experiment.stored_run import open_run
@@ -108,7 +105,7 @@ def evaluate(
     print_evaluation(result.evaluation, output_format)
     if save_plots is not None:
         _save_plots(stored, result, misclassified or _N_DRAWN, save_plots, quiet=quiet)
-    check_scores(thresholds, _scores(result))
+    check_thresholds(thresholds, _scores(result))
 
 
 def _checked_split(name: str) -> SplitName:

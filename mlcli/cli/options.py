@@ -1,142 +1,173 @@
-"""Options that several commands share."""
+"""Every option and argument that more than one command has, declared once.
+
+A command narrows what it needs with a help text of its own only where the meaning differs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mlcli.errors import ThresholdError, UsageError, unknown_name
+from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
 
-if TYPE_CHECKING:
-    from mlcli.records import RunRecord
-
-
-EXPERIMENT_PANEL = "The experiment"
-RUN_PANEL = "The run"
+EXPERIMENT_PANEL = "Experiment"
+RUN_PANEL = "Execution"
 OUTPUT_PANEL = "Output"
 
+DEBUG_VARIABLE = "MLCLI_DEBUG"
+
+_FORMATS = ("table", "json", "csv", "markdown")
+_RUN = "a directory, a run id, a unique prefix of one, or last"
+
+
+def completed(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a completion function for shells: the names that begin with what is typed."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def _experiment(*flags: str, **settings: Any) -> Any:
+    return typer.Option(*flags, rich_help_panel=EXPERIMENT_PANEL, **settings)
+
+
+def _execution(*flags: str, **settings: Any) -> Any:
+    return typer.Option(*flags, rich_help_panel=RUN_PANEL, **settings)
+
+
+def _output(*flags: str, **settings: Any) -> Any:
+    return typer.Option(*flags, rich_help_panel=OUTPUT_PANEL, **settings)
+
+
+# What is run.
+ConfigArgument = Annotated[
+    Path | None, typer.Argument(help="A YAML file, e.g. configs/digits_mlp.yaml. Default: built-in settings and flags.")
+]
+RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {_RUN}.")]
+Backend = Annotated[
+    str | None,
+    _experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", autocompletion=completed(BACKENDS)),
+]
+OtherBackend = Annotated[
+    str | None,
+    _experiment(
+        "--backend",
+        "-b",
+        help="Use this engine with the weights of the run. Default: the engine of the run.",
+        autocompletion=completed(BACKENDS),
+    ),
+]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=EXPERIMENT_PANEL),
+    _experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", autocompletion=completed(DATASETS)),
 ]
 ModelName = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="logistic, mlp, cnn or estimator.", rich_help_panel=EXPERIMENT_PANEL),
+    str | None, _experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", autocompletion=completed(MODELS))
 ]
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Samples per step.", metavar="N", rich_help_panel=EXPERIMENT_PANEL)
-]
+BatchSize = Annotated[int | None, _experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
     str | None,
-    typer.Option("--optimizer", help="sgd, adam, adamw, rmsprop or lbfgs.", rich_help_panel=EXPERIMENT_PANEL),
+    _experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", autocompletion=completed(OPTIMIZERS)),
 ]
-LearningRate = Annotated[
-    float | None, typer.Option("--lr", help="Learning rate.", metavar="RATE", rich_help_panel=EXPERIMENT_PANEL)
-]
+LearningRate = Annotated[float | None, _experiment("--lr", help="Learning rate.", metavar="RATE")]
 Seed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        help="Governs initial weights, batch order and dropout.",
-        metavar="N",
-        rich_help_panel=EXPERIMENT_PANEL,
-    ),
+    int | None, _experiment("--seed", help="Seed of initial weights, batch order and dropout.", metavar="N")
 ]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", help="Use the first N training samples only.", metavar="N", rich_help_panel=EXPERIMENT_PANEL
-    ),
-]
+Limit = Annotated[int | None, _experiment("--limit", help="Use only the first N training samples.", metavar="N")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        help="Set any key, e.g. optimizer.momentum=0.9; may be repeated.",
-        metavar="KEY=VALUE",
-        rich_help_panel=EXPERIMENT_PANEL,
+    _experiment(
+        "--set", help="Set any configuration key, e.g. optimizer.momentum=0.9. Repeatable.", metavar="KEY=VALUE"
     ),
 ]
+
+# How it is run.
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
+    str | None,
+    _execution(
+        "--device",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        autocompletion=completed(("auto", "cpu", "cuda", "cuda:0", "mps")),
+    ),
 ]
 Threads = Annotated[
-    int | None,
-    typer.Option("--threads", help="CPU threads of every library.", metavar="N", rich_help_panel=RUN_PANEL),
+    int | None, _execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N")
 ]
+PredictBatchSize = Annotated[int, _execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
 RunsDir = Annotated[
     Path | None,
-    typer.Option(
-        "--runs-dir",
-        help="Where runs are kept; default runs, or MLCLI_RUNS_DIR.",
-        metavar="DIR",
-        rich_help_panel=RUN_PANEL,
-    ),
+    _execution("--runs-dir", help="Directory of all runs. Default: $MLCLI_RUNS_DIR, else runs.", metavar="DIR"),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir", help="Where datasets are kept; or MLCLI_DATA_DIR.", metavar="DIR", rich_help_panel=RUN_PANEL
-    ),
+    _execution("--data-dir", help="Directory of the datasets. Default: $MLCLI_DATA_DIR, else a cache.", metavar="DIR"),
 ]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network; or MLCLI_OFFLINE=1.", rich_help_panel=RUN_PANEL)
-]
+Offline = Annotated[bool, _execution("--offline", help="Never use the network. Also: MLCLI_OFFLINE=1.")]
+
+# What is printed and written.
 Format = Annotated[
     str,
-    typer.Option(
-        "--format", "-f", help="table, json, csv or markdown.", metavar="FORMAT", rich_help_panel=OUTPUT_PANEL
+    _output(
+        "--format",
+        "-f",
+        help=f"Output format: {alternatives(_FORMATS)}.",
+        metavar="FORMAT",
+        autocompletion=completed(_FORMATS),
     ),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT_PANEL)]
+SavePlots = Annotated[Path | None, _output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
+FailUnder = Annotated[
+    list[str] | None,
+    _output(
+        "--fail-under",
+        help="Exit with code 7 if a score is below this, e.g. accuracy=0.85. Repeatable.",
+        metavar="METRIC=X",
+    ),
+]
+Force = Annotated[bool, _output("--force", help="Overwrite an existing output file.")]
+Quiet = Annotated[bool, _output("--quiet", "-q", help="Print no progress and no notes.")]
 
 
-_SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
+def _enable_debug(value: bool) -> bool:
+    if value:
+        os.environ[DEBUG_VARIABLE] = "1"
+    return value
 
 
-def parse_thresholds(texts: Sequence[str], metrics: Sequence[str] = tuple(_SPLITS)) -> dict[str, float]:
-    """Thresholds by metric from texts like `accuracy=0.85`; UsageError for anything else."""
-    thresholds = {}
-    for text in texts:
-        name, separator, number = text.partition("=")
-        if name not in metrics:
-            raise UsageError(f"--fail-under {text}: {unknown_name('metric', name, list(metrics))}")
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        if not separator or not 0 <= value <= 1:
-            raise UsageError(f"--fail-under {text}: give a share between 0 and 1, e.g. {name}=0.85")
-        thresholds[name] = value
-    return thresholds
+Debug = Annotated[
+    bool, _output("--debug", help="Show the traceback of an error.", callback=_enable_debug, expose_value=True)
+]
 
 
-def check_thresholds(thresholds: Mapping[str, float], record: RunRecord) -> None:
-    """ThresholdError naming every score that is lower than asked, or that the run does not have."""
-    missed = []
-    for name, least in thresholds.items():
-        metrics = record.metrics.get(_SPLITS[name])
-        if metrics is None:
-            missed.append(f"{name} does not exist: the run has no {_SPLITS[name]} split")
-        else:
-            missed += _missed(name, metrics.accuracy, least)
-    _raise(missed)
+class Commands(typer.Typer):
+    """A group of commands, each of which also accepts --debug."""
+
+    def command(  # type: ignore[override]
+        self, name: str | None = None, **settings: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a command; see typer.Typer.command."""
+        register = super().command(name, **settings)
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            register(_with_debug(function))
+            return function
+
+        return add
 
 
-def check_scores(thresholds: Mapping[str, float], scores: Mapping[str, float | None]) -> None:
-    """ThresholdError naming every score that is lower than asked; None, a score that does not exist, is lower."""
-    _raise([line for name, least in thresholds.items() for line in _missed(name, scores[name], least)])
+def _with_debug(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def command(*, debug: bool, **arguments: Any) -> None:
+        function(**arguments)
 
-
-def _missed(name: str, value: float | None, least: float) -> list[str]:
-    if value is None:
-        return [f"{name} does not exist"]
-    return [f"{name} {value:.4f} is below {least:g}"] if value < least else []
-
-
-def _raise(missed: Sequence[str]) -> None:
-    if missed:
-        raise ThresholdError("--fail-under: " + "; ".join(missed))
+    signature = inspect.signature(function, eval_str=True)
+    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    command.__signature__ = signature.replace(parameters=[*parameters, debug])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, debug]}
+    del command.__wrapped__
+    return command

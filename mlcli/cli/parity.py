@@ -12,7 +12,6 @@ from mlcli.cli.options import (
     BatchSize,
     DataDir,
     DatasetName,
-    Debug,
     Device,
     Format,
     LearningRate,
@@ -52,7 +51,6 @@ def parity(
     data_dir: DataDir = None,
     offline: Offline = False,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Take the same steps with several engines, in float64, and compare losses and weights after each.
 
@@ -92,8 +90,8 @@ def parity(
 
 
 def _names(text: str) -> list[str]:
-    from mlcli.engines.registry import backend_info
     from mlcli.errors import UsageError
+    from mlcli.registry import backend_info
 
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, Debug, Format, RunsDir
+from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, Format, RunsDir
 from mlcli.experiment.threads import configure_threads
 
 
@@ -42,7 +42,6 @@ def predict(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Label new samples: a class and its probabilities for each, with the run's own preprocessing.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Debug, Format, RunsDir
+from mlcli.cli.options import Format, RunsDir
 
 
 def receipt(
@@ -20,7 +20,6 @@ def receipt(
     ],
     runs_dir: RunsDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Show what was held equal between finished runs, and what differed: data, weights, batches, settings, machine."""
     from mlcli.compare.receipt import comparability_report, facts_of

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, Debug, Format, RunsDir
+from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir
 
 if TYPE_CHECKING:
     from mlcli.runs.listing import RunList
 
-app = typer.Typer(help="List and show the runs that were kept.", no_args_is_help=True)
+app = Commands(help="List and show the runs that were kept.", no_args_is_help=True)
 _FILTERS = "Which runs"
 _DEFAULT_LIMIT = 20
 
@@ -47,7 +47,6 @@ def list_(
     ] = _DEFAULT_LIMIT,
     runs_dir: RunsDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """List runs, the newest first. The first column is enough to name a run to other commands."""
     from mlcli.rendering.console import checked_format, print_notes
@@ -77,7 +76,6 @@ def show(
     run: Annotated[str, typer.Argument(help="A directory, a run id, a unique prefix of one, or last.")],
     runs_dir: RunsDir = None,
     output_format: Format = "table",
-    debug: Debug = False,
 ) -> None:
     """Show a run as train did, with its history and notes; also one that failed or never finished."""
     from mlcli.rendering.console import checked_format

@@ -15,7 +15,6 @@ from mlcli.cli.options import (
     BatchSize,
     DataDir,
     DatasetName,
-    Debug,
     Device,
     Format,
     LearningRate,
@@ -27,17 +26,20 @@ from mlcli.cli.options import (
     Seed,
     Settings,
     Threads,
-    check_thresholds,
-    parse_thresholds,
 )
 from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
+from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import Plan
+    from mlcli.records import RunRecord
     from mlcli.train.checkpointing import CheckpointEvery
     from mlcli.train.trainer import RunPaths, TrainResult
+
+
+_SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
 
 
 def train(
@@ -128,7 +130,6 @@ def train(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell every stage.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Train one experiment on one engine and leave a run directory behind."""
     from mlcli.config.experiment import load_experiment
@@ -136,7 +137,7 @@ def train(
     from mlcli.train.checkpointing import parse_checkpoint_every
 
     checked_format(output_format)
-    thresholds = parse_thresholds(fail_under or [])
+    thresholds = parse_thresholds(fail_under or [], tuple(_SPLITS))
     every = parse_checkpoint_every(checkpoint_every)
     flags = {
         "backend": backend,
@@ -171,7 +172,12 @@ def train(
     from mlcli.runs.report import print_run
 
     print_run(result.record, result.directory, output_format, is_reused=result.is_reused)
-    check_thresholds(thresholds, result.record)
+    check_thresholds(thresholds, _accuracies(result.record))
+
+
+def _accuracies(record: RunRecord) -> dict[str, float | None]:
+    metrics = {name: record.metrics.get(split) for name, split in _SPLITS.items()}
+    return {name: found.accuracy if found else None for name, found in metrics.items()}
 
 
 def _places(runs_dir: Path | None, out: Path | None, data_dir: Path | None, offline: bool) -> RunPaths:

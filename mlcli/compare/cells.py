@@ -29,11 +29,10 @@ from mlcli.errors import ExitCode, MlcliError
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.files import read_artifact
 from mlcli.runs.find import find_runs
-from mlcli.runs.json import parsed_json
 from mlcli.text import to_json
 from mlcli.train.resume import stopped_run
+from mlcli.untrusted import parse_json, read_inside
 
 EXPERIMENT, RESULT, LOG = "experiment.yaml", "result.json", "log.txt"
 _MOST_FAILURE_BYTES = 2**20
@@ -183,7 +182,7 @@ class CellRunner:
 
     def _recorded_failure(self, cell: Cell) -> str | None:
         try:
-            document = parsed_json(read_artifact(self._folder(cell), "failure.json", _MOST_FAILURE_BYTES))
+            document = parse_json(read_inside(self._folder(cell), "failure.json", _MOST_FAILURE_BYTES))
             return f"{document['reason']} (failed before; --retry-failed tries it again)"
         except (OSError, ValueError, KeyError):
             return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlcli.compare.records import Comparison, MeasuredRun, Pair, Variant
 from mlcli.records import EpochRecord
-from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, save_figure, words
+from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, plot_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def _by_epoch(variant: Variant, value: Callable[[EpochRecord], float]) -> NDArra
 def _band(axes: Axes, variant: Variant, value: Callable[[EpochRecord], float], color: str, line: str) -> None:
     values = _by_epoch(variant, value)
     epochs = np.arange(1, values.shape[1] + 1)
-    axes.plot(epochs, values.mean(axis=0), color=color, linestyle=line, linewidth=1.8, label=words(variant.label))
+    axes.plot(epochs, values.mean(axis=0), color=color, linestyle=line, linewidth=1.8, label=plot_text(variant.label))
     axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, linewidth=0)
 
 
@@ -106,7 +106,9 @@ def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) 
         accuracies = _by_epoch(variant, _values_of(f"{watched}_accuracy"))
         for own_seconds, own_accuracies in zip(seconds, accuracies, strict=True):
             axes.plot(own_seconds, own_accuracies, color=color, alpha=0.25, linewidth=1)
-        axes.plot(seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=words(variant.label))
+        axes.plot(
+            seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=plot_text(variant.label)
+        )
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("training accuracy" if watched == "train" else "validation accuracy")
@@ -127,10 +129,10 @@ def _differences(comparison: Comparison) -> Figure:
     left.axvline(0, color=GREY, linewidth=1)
     right.axvline(1, color=GREY, linewidth=1)
     right.set_xscale("log")
-    left.set_yticks(range(len(pairs)), [words(pair.variant) for pair in reversed(pairs)])
+    left.set_yticks(range(len(pairs)), [plot_text(pair.variant) for pair in reversed(pairs)])
     left.set_ylim(-0.6, len(pairs) - 0.4)
-    left.set_xlabel(f"accuracy minus that of {words(comparison.reference or '')} (points)")
-    right.set_xlabel(f"fit time over that of {words(comparison.reference or '')}")
+    left.set_xlabel(f"accuracy minus that of {plot_text(comparison.reference or '')} (points)")
+    right.set_xlabel(f"fit time over that of {plot_text(comparison.reference or '')}")
     for axes in (left, right):
         plain_axes(axes)
     figure.suptitle("differences from the reference, with 95 % intervals", x=0.01, ha="left")
@@ -164,7 +166,7 @@ def _agreement(ran: Sequence[Variant]) -> Figure:
     n_samples = correct.shape[1]
     counts = {"none right": int((n_right == 0).sum())}
     for variant, own in zip(ran, correct, strict=True):
-        counts[f"only {words(variant.label)} right"] = int((own & (n_right == 1)).sum())
+        counts[f"only {plot_text(variant.label)} right"] = int((own & (n_right == 1)).sum())
     counts["some right"] = int(((n_right > 1) & (n_right < len(ran))).sum())
     bars.barh(list(counts), list(counts.values()), color=[GREY, *(_color(ran, v) for v in ran), "#cccccc"])
     for row, count in enumerate(counts.values()):
@@ -183,7 +185,7 @@ def _majority(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
 
 
 def _draw_disagreement(axes: Axes, ran: Sequence[Variant], correct: NDArray[np.bool_]) -> None:
-    labels = [words(variant.label) for variant in ran]
+    labels = [plot_text(variant.label) for variant in ran]
     counts = np.array([[int((own != other).sum()) for other in correct] for own in correct])
     axes.imshow(counts, cmap="Blues", vmax=max(1, 2 * counts.max()))
     for (row, column), count in np.ndenumerate(counts):

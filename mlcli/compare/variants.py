@@ -17,8 +17,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
-from mlcli.runs.directory import RunDirectory
-from mlcli.runs.files import CONFIG
+from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.stored_config import read_config
 from mlcli.text import first_line

@@ -16,11 +16,11 @@ from mlcli.config.merging import merged, read_composed
 from mlcli.config.messages import ConfigIssue, SourceLocation, config_error, key_path, shown
 from mlcli.config.nodes import Entry, Node, in_section, with_entry, without
 from mlcli.config.overrides import environment_layer
-from mlcli.config.schema import BACKEND_NAMES, BackendName, ExperimentConfig
+from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import validated
 from mlcli.errors import unknown_name
+from mlcli.registry import BACKENDS, DEFAULT_BACKEND
 
-DEFAULT_BACKEND: BackendName = "torch"
 _NOT_BY_BACKEND = ("backend", "backends", "extends")
 
 
@@ -56,7 +56,7 @@ def load_experiment(
     return config
 
 
-def named_backends(path: Path) -> tuple[BackendName, ...]:
+def named_backends(path: Path) -> tuple[str, ...]:
     """The engines that a file is for, in its own order: those under `backends`, or the one that would run."""
     written, issues = read_composed(path)
     if written is None or issues:
@@ -79,13 +79,13 @@ def _resolved(
     return None if issues else config, issues + more
 
 
-def _faults_of_entry(written: Node, backend: BackendName, entry: Node) -> list[ConfigIssue]:
+def _faults_of_entry(written: Node, backend: str, entry: Node) -> list[ConfigIssue]:
     """What is wrong in the entry itself; the settings it lies over are judged where they are used."""
     issues = validated(merged(written, entry), backend)[1]
     return [issue for issue in issues if issue.path.startswith(f"backends.{backend}.")]
 
 
-def _with_backend(experiment: Node, backend: BackendName) -> Node:
+def _with_backend(experiment: Node, backend: str) -> Node:
     """The experiment with its engine filled in; one that is stated, wrongly perhaps, stays for the schema to judge."""
     stated = experiment.get("backend")
     if stated is not None and stated.content is not None:
@@ -94,19 +94,19 @@ def _with_backend(experiment: Node, backend: BackendName) -> Node:
     return with_entry(experiment, "backend", Entry(place, Node(backend, place)))
 
 
-def _chosen(whole: Node) -> BackendName:
+def _chosen(whole: Node) -> str:
     stated = whole.get("backend")
-    named = [name for name in BACKEND_NAMES if stated and name == stated.content]
+    named = [name for name in BACKENDS if stated and name == stated.content]
     return [*named, *_entries(whole), DEFAULT_BACKEND][0]
 
 
-def _entries(whole: Node) -> dict[BackendName, Node]:
+def _entries(whole: Node) -> dict[str, Node]:
     """What is said under `backends` of each engine that exists, in order, marked as written there."""
     backends = whole.get("backends")
     return {
         name: in_section(without(entry.node, *_NOT_BY_BACKEND), f"backends.{name}")
         for key, entry in (backends.entries if backends else {}).items()
-        for name in BACKEND_NAMES
+        for name in BACKENDS
         if name == key and isinstance(entry.node.content, dict)
     }
 
@@ -122,8 +122,8 @@ def _faults_of_backends(whole: Node) -> list[ConfigIssue]:
     issues = []
     for key, entry in backends.content.items():
         path = key_path(("backends", key))
-        if key not in BACKEND_NAMES:
-            issues.append(ConfigIssue(entry.place, path, unknown_name("backend", str(key)[:60], BACKEND_NAMES)))
+        if key not in BACKENDS:
+            issues.append(ConfigIssue(entry.place, path, unknown_name("backend", str(key)[:60], list(BACKENDS))))
         elif not isinstance(entry.node.content, dict):
             issues.append(
                 ConfigIssue(entry.node.place, path, f"must be a mapping of settings, got {shown(entry.node.content)}")

@@ -16,11 +16,12 @@ from typing import NoReturn
 from mlcli.config.messages import ConfigIssue, UnreadableError, shown
 from mlcli.config.nodes import Entry, Key, Node, n_values, with_entry, without
 from mlcli.config.yaml_reader import TOO_MANY_VALUES, ValueCount, read_yaml
+from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE
 from mlcli.text import escaped
 
 _NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # a plain text stands for {name: text}
 _REPLACED_BY_NAME = ("model", "optimizer", "schedule")
-_DEFAULT_NAMES = {"model": "mlp", "schedule": "constant"}
+_DEFAULT_NAMES = {"model": DEFAULT_MODEL, "schedule": DEFAULT_SCHEDULE}
 
 
 def merged(lower: Node, upper: Node) -> Node:

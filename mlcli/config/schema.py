@@ -11,7 +11,7 @@ description says so. Whole numbers do where a number is asked for.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -34,9 +34,14 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
+from mlcli.registry import BACKENDS, DATASETS, DEFAULT_BACKEND, DEFAULT_DATASET, alternatives
 
-BackendName = Literal["sklearn", "torch", "keras"]
-BACKEND_NAMES: tuple[BackendName, ...] = ("sklearn", "torch", "keras")
+if TYPE_CHECKING:
+    BackendName = str
+    DatasetName = str
+else:
+    BackendName = Literal[tuple(BACKENDS)]
+    DatasetName = Literal[tuple(DATASETS)]
 
 
 class Section(BaseModel):
@@ -48,7 +53,7 @@ class Section(BaseModel):
 class DatasetConfig(Section):
     """Which data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
 
-    name: str = Field("digits", description="iris, digits, mnist or fashion")
+    name: DatasetName = Field(DEFAULT_DATASET, description=alternatives(DATASETS))
     test: TestPart = Field(
         "auto",
         description="auto: the dataset's own test set, or a stratified fifth; a fraction; train: the training data",
@@ -267,7 +272,7 @@ class ExperimentConfig(Section):
         description="short name, used in run directories; null: made of dataset and model",
     )
     backend: BackendName | None = Field(
-        None, description="sklearn, torch or keras; null: the first of `backends`, or torch"
+        None, description=f"{alternatives(BACKENDS)}; null: the first of `backends`, or {DEFAULT_BACKEND}"
     )
     seed: Seed = Field(0, description="governs initial weights, batch order and dropout")
     dataset: DatasetConfig = Field(DatasetConfig(), description="which data, and how it is split and scaled")
@@ -287,10 +292,3 @@ class ExperimentConfig(Section):
         default_factory=FrozenDict,
         description="the engines this experiment is for, each with the settings that differ there",
     )
-
-
-def default_optimizer(backend: str, model: str) -> str | None:
-    """The name of the optimizer where a configuration names none; None for models that bring their own solver."""
-    if model == "estimator":
-        return None
-    return "lbfgs" if (backend, model) == ("sklearn", "logistic") else "adam"

@@ -13,8 +13,9 @@ from pydantic_core import ErrorDetails
 
 from mlcli.config.messages import ConfigIssue, SourceLocation, did_you_mean, key_path, shown
 from mlcli.config.nodes import Entry, Key, Node, plain, plain_scalar, with_entry
-from mlcli.config.schema import ExperimentConfig, Section, default_optimizer
+from mlcli.config.schema import ExperimentConfig, Section
 from mlcli.errors import unknown_name
+from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
 
 _CHOSEN_BY_NAME = ("model", "optimizer", "schedule")
 _EXPECTED = {
@@ -63,10 +64,11 @@ _CHOICES = [section for key in _CHOSEN_BY_NAME for section in sections_of(Experi
 
 def _with_default_names(root: Node, backend: str) -> Node:
     """A model, optimizer or schedule that states no name is the default one."""
-    root = _with_default_name(root, "model", "mlp")
-    root = _with_default_name(root, "schedule", "constant")
+    root = _with_default_name(root, "model", DEFAULT_MODEL)
+    root = _with_default_name(root, "schedule", DEFAULT_SCHEDULE)
     model = root.get("model", "name")
-    return _with_default_name(root, "optimizer", default_optimizer(backend, str(model.content) if model else "mlp"))
+    model_name = str(model.content) if model else DEFAULT_MODEL
+    return _with_default_name(root, "optimizer", default_optimizer(backend, model_name))
 
 
 def _with_default_name(root: Node, key: str, name: str | None) -> Node:

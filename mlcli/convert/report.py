@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from mlcli.convert.records import Conversion
 from mlcli.rendering.console import OutputFormat, write_text
-from mlcli.rendering.tables import Figures, print_csv, print_figures, print_markdown_figures
+from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
 from mlcli.text import to_json
 
 _SCHEMA_VERSION = 1
@@ -22,10 +22,10 @@ def print_conversion(conversion: Conversion, output_format: str) -> None:
         case OutputFormat.CSV:
             print_csv([{key: value for key, value in document.items() if key not in ("usage", "notes")}])
         case OutputFormat.MARKDOWN:
-            print_markdown_figures(_title(conversion), _figures(conversion))
+            print_markdown_fields(_title(conversion), _figures(conversion))
             write_text(f"\n```python\n{conversion.usage}```\n")
         case OutputFormat.TABLE:
-            print_figures(_title(conversion), _figures(conversion))
+            print_fields(_title(conversion), _figures(conversion))
             write_text(f"\n{conversion.usage}")
 
 
@@ -33,7 +33,7 @@ def _title(conversion: Conversion) -> str:
     return f"{conversion.run_id} for {conversion.target}"
 
 
-def _figures(conversion: Conversion) -> list[Figures]:
+def _figures(conversion: Conversion) -> list[Fields]:
     compared = [("compared", f"{conversion.compared} of {conversion.n_samples:,} test samples of {conversion.dataset}")]
     if conversion.largest_difference is not None:
         compared.append((f"largest |difference| from {conversion.backend}", f"{conversion.largest_difference:.3g}"))

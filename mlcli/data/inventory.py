@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.registry import DATASETS, dataset_source
-from mlcli.data.source import FetchReport, Log, Presence, VerifyReport
+from mlcli.data.source import FetchReport, Log, Presence, VerifyReport, dataset_source
+from mlcli.registry import DATASETS
 
 
 def _silent(_message: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.registry import dataset_row, dataset_source
+from mlcli.data.source import dataset_source
 from mlcli.records import Dataset, Preprocessing
+from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from mlcli.config.schema import DatasetConfig

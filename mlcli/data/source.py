@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from mlcli.records import Split
@@ -82,3 +85,9 @@ class Source(Protocol):
     def verify(self, data_dir: Path) -> VerifyReport:
         """Hold every file against its checksum; changes nothing."""
         ...
+
+
+def dataset_source(name: str) -> Source:
+    """Return where the samples of a dataset come from; imports the module of the source, and no framework."""
+    row = dataset_row(name)
+    return cast("Source", pkgutil.resolve_name(row.source)(row.info))

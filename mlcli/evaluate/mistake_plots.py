@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcli.metrics.mistakes import Mistake, confident_mistakes
 from mlcli.records import Preprocessing, Scores, Split
-from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, words
+from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, plot_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def _draw_images(samples: Split, mistakes: tuple[Mistake, ...], preprocessing: P
 
 
 def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocessing: Preprocessing) -> None:
-    names = [words(name) for name in preprocessing.class_names]
+    names = [plot_text(name) for name in preprocessing.class_names]
     smallest, largest = preprocessing.value_range or (float(x.min()), float(x.max()))
     image = x[0] if len(x) == 1 else np.moveaxis(x, 0, -1)
     axes.imshow(image, cmap="gray_r", vmin=smallest, vmax=largest, interpolation="nearest")
@@ -59,7 +59,7 @@ def _draw_scatter(samples: Split, scores: Scores, preprocessing: Preprocessing, 
     for label, name in enumerate(preprocessing.class_names):
         of_class = x[samples.y == label]
         axes.scatter(
-            of_class[:, 0], of_class[:, 1], s=28, color=_color(label), alpha=0.8, linewidth=0, label=words(name)
+            of_class[:, 0], of_class[:, 1], s=28, color=_color(label), alpha=0.8, linewidth=0, label=plot_text(name)
         )
     is_wrong = scores.labels != samples.y
     edges = [_color(label) for label in scores.labels[is_wrong].tolist()]
@@ -90,4 +90,4 @@ def _color(label: int) -> str:
 
 def _feature_name(preprocessing: Preprocessing, index: int) -> str:
     names = preprocessing.feature_names
-    return words(names[index]) if names else f"feature {index}"
+    return plot_text(names[index]) if names else f"feature {index}"

@@ -12,7 +12,7 @@ from mlcli.evaluate.learning_curves import draw_learning_curves
 from mlcli.evaluate.mistake_plots import draw_mistakes
 from mlcli.evaluate.records import Evaluation
 from mlcli.records import EpochRecord, Preprocessing, Scores, Split
-from mlcli.rendering.plots import new_figure, save_figure, words
+from mlcli.rendering.plots import new_figure, plot_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def save_evaluation_plots(
     directory: Path,
 ) -> list[Path]:
     """Draw mistakes, confusion matrix and, where there were at least two epochs, learning curves; returns the files."""
-    run = words(evaluation.run_id)
+    run = plot_text(evaluation.run_id)
     title = f"{run}, {evaluation.split} split of {evaluation.dataset}"
     mistakes = draw_mistakes(samples, scores, preprocessing, n_mistakes, title)
     paths = [
@@ -44,7 +44,7 @@ def save_evaluation_plots(
 
 
 def _draw_confusion(evaluation: Evaluation, title: str) -> Figure:
-    names = [words(scores.name) for scores in evaluation.classes]
+    names = [plot_text(scores.name) for scores in evaluation.classes]
     side = 2.2 + 0.62 * len(names)
     figure = new_figure(max(6.0, side + 0.8), max(5.0, side))
     axes = figure.subplots()

@@ -13,12 +13,12 @@ from rich.table import Table
 from mlcli.evaluate.records import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.rendering.console import OutputFormat, escape, result_console
 from mlcli.rendering.tables import (
-    Figures,
+    Fields,
     Row,
     print_csv,
-    print_figures,
+    print_fields,
     print_markdown,
-    print_markdown_figures,
+    print_markdown_fields,
     print_table,
 )
 from mlcli.text import to_json
@@ -69,7 +69,7 @@ def _flat_row(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _print_tables(evaluation: Evaluation) -> None:
-    print_figures(_title(evaluation), _sections(evaluation))
+    print_fields(_title(evaluation), _sections(evaluation))
     print_table("by class", _class_rows(evaluation))
     _print_confusion(evaluation)
     if evaluation.mistakes:
@@ -77,7 +77,7 @@ def _print_tables(evaluation: Evaluation) -> None:
 
 
 def _print_markdown(evaluation: Evaluation) -> None:
-    print_markdown_figures(_title(evaluation), _sections(evaluation))
+    print_markdown_fields(_title(evaluation), _sections(evaluation))
     sys.stdout.write("\n")
     print_markdown(_class_rows(evaluation))
     sys.stdout.write("\n")
@@ -92,7 +92,7 @@ def _title(evaluation: Evaluation) -> str:
     return f"{evaluation.split} split of {evaluation.dataset}, scored by {evaluation.backend}{trained}"
 
 
-def _sections(evaluation: Evaluation) -> list[Figures]:
+def _sections(evaluation: Evaluation) -> list[Fields]:
     return [
         _score_figures(evaluation),
         _time_figures(evaluation),
@@ -100,7 +100,7 @@ def _sections(evaluation: Evaluation) -> list[Figures]:
     ]
 
 
-def _score_figures(evaluation: Evaluation) -> Figures:
+def _score_figures(evaluation: Evaluation) -> Fields:
     metrics, reported, macro = evaluation.metrics, evaluation.reported, evaluation.macro
     n_correct = metrics.n_samples - evaluation.n_mistakes
     figures = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
@@ -117,7 +117,7 @@ def _score_figures(evaluation: Evaluation) -> Figures:
     return figures
 
 
-def _time_figures(evaluation: Evaluation) -> Figures:
+def _time_figures(evaluation: Evaluation) -> Fields:
     time = evaluation.time
     return [
         ("first call", f"{time.first_seconds:.4f} s"),

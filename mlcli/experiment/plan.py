@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 
 from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs
-from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.registry import backend_info, check_supported, trains_iteratively
+from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo
+from mlcli.registry import DEFAULT_BACKEND, backend_info, dataset_info, trains_iteratively
 
 DEFAULT_EPOCHS = 10
 DEFAULT_BATCH_SIZE = 128
@@ -33,7 +33,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
 
     Reads no data and imports no framework, but for `estimator` models, whose names scikit-learn knows.
     """
-    backend = config.backend or "torch"
+    backend = config.backend or DEFAULT_BACKEND
     info = dataset_info(config.dataset.name)
     is_iterative = trains_iteratively(backend, config.model.name)
     check_supported(backend, config)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, OptimizerConfig, Sgd
 from mlcli.data.load import load_dataset
-from mlcli.data.registry import dataset_info
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
-from mlcli.engines.registry import backend_info, build_engine, check_supported, trains_iteratively
+from mlcli.engines.registry import build_engine, check_supported
 from mlcli.engines.weight_check import check_weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import DEFAULT_BATCH_SIZE
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, EpochRecord, Preprocessing, RunRecord
+from mlcli.registry import backend_info, dataset_info, trains_iteratively
 from mlcli.runs.find import find_run
 from mlcli.runs.verified import VerifiedFiles
 from mlcli.text import first_line

@@ -7,9 +7,9 @@ from typing import Any
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import CnnModel, ExperimentConfig, MlpModel
-from mlcli.engines.registry import backend_info
 from mlcli.errors import UsageError
 from mlcli.experiment.plan import Plan, make_plan
+from mlcli.registry import backend_info
 
 # What must be the same for two engines to take the same steps; what else is in a configuration does not matter here.
 _SECTIONS = ("seed", "dataset", "model", "optimizer", "schedule", "training", "runtime")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlcli.records import Prediction
 from mlcli.rendering.console import OutputFormat, message_console
-from mlcli.rendering.tables import Figures, print_csv, print_figures, print_markdown_figures
+from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
 from mlcli.text import to_json
 
 _SCHEMA_VERSION = 1
@@ -29,12 +29,12 @@ def print_prediction(prediction: Prediction, output_format: str) -> None:
             del row["notes"]
             print_csv([row | counts])
         case OutputFormat.MARKDOWN:
-            print_markdown_figures(title, _sections(prediction))
+            print_markdown_fields(title, _sections(prediction))
         case OutputFormat.TABLE:
-            print_figures(title, _sections(prediction))
+            print_fields(title, _sections(prediction))
 
 
-def _sections(prediction: Prediction) -> list[Figures]:
+def _sections(prediction: Prediction) -> list[Fields]:
     shares = [(name, f"{n:,}  ({n / prediction.n_samples:.1%})") for name, n in prediction.counts.items()]
     figures = [
         ("predict", f"{prediction.predict_seconds:.3f} s"),

@@ -32,7 +32,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def words(text: str) -> str:
+def plot_text(text: str) -> str:
     """A name as it is drawn: what stands between dollar signs in it is no formula."""
     return printable(text).replace("$", r"\$")
 

@@ -16,7 +16,7 @@ from mlcli.text import to_json
 
 _NO_EDGE = 10_000
 Row = Mapping[str, object]
-Figures = Sequence[tuple[str, str]]  # label and value
+Fields = Sequence[tuple[str, str]]  # label and value
 
 
 def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
@@ -73,7 +73,7 @@ def _table(title: str, rows: Sequence[Row], box: Box) -> Table:
     return table
 
 
-def print_figures(title: str, sections: Sequence[Figures]) -> None:
+def print_fields(title: str, sections: Sequence[Fields]) -> None:
     """A table of labels and values on stdout, with a line between sections."""
     table = Table(
         title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold", min_width=46
@@ -111,7 +111,7 @@ def markdown_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def print_markdown_figures(title: str, sections: Sequence[Figures]) -> None:
+def print_markdown_fields(title: str, sections: Sequence[Fields]) -> None:
     """A pipe table of labels and values on stdout, the title as the first header."""
     print_markdown([{title: label, "": value} for section in sections for label, value in section])
 

@@ -22,28 +22,26 @@ from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.models.weights_file import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
-from mlcli.runs.files import (
-    CONFIG,
-    ENVIRONMENT,
-    ESTIMATOR,
-    HISTORY,
-    LOG,
-    MANIFEST,
-    METRICS,
-    PREDICTIONS,
-    PREPROCESSING,
-    WEIGHTS,
-    read_artifact,
-)
 from mlcli.runs.history import history_bytes, parsed_history
-from mlcli.runs.json import parsed_json
 from mlcli.runs.preprocessing import preprocessing_document
 from mlcli.runs.record import record_from
 from mlcli.text import first_line, printable, to_json
+from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+PREPROCESSING = "preprocessing.json"
+HISTORY = "history.csv"
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.npz"
+WEIGHTS = "weights.safetensors"
+ESTIMATOR = "estimator.skops"
+LOG = "log.txt"
+MANIFEST = "manifest.json"
 
 
 def utc_now() -> datetime:
@@ -167,7 +165,7 @@ class RunDirectory:
         """The record of the run; MlcliError where there is none, DataError where it cannot be read."""
         path = self.path / METRICS
         try:
-            return record_from(parsed_json(read_artifact(self.path, METRICS)))
+            return record_from(parse_json(read_inside(self.path, METRICS)))
         except FileNotFoundError as error:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
         except (OSError, ValueError) as error:
@@ -177,7 +175,7 @@ class RunDirectory:
     def read_history(self) -> list[EpochRecord]:
         """The epochs written so far, not verified; a row that a killed process left half written is dropped."""
         try:
-            lines = read_artifact(self.path, HISTORY).splitlines(keepends=True)
+            lines = read_inside(self.path, HISTORY).splitlines(keepends=True)
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
@@ -190,7 +188,7 @@ class RunDirectory:
     def read_environment(self) -> dict[str, Any]:
         """Versions, machine, device and threads, not verified; empty for a run that did not come so far."""
         try:
-            return parsed_json(read_artifact(self.path, ENVIRONMENT))
+            return parse_json(read_inside(self.path, ENVIRONMENT))
         except (OSError, ValueError):
             return {}
 

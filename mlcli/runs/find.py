@@ -9,8 +9,7 @@ from pathlib import Path
 
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import RunRecord
-from mlcli.runs.directory import RunDirectory
-from mlcli.runs.files import CONFIG, METRICS
+from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
 from mlcli.text import first_line, printable
 
 _N_SHOWN = 5  # ids in a message

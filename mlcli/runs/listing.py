@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
-from mlcli.engines.registry import backend_info
 from mlcli.errors import MlcliError, UsageError, unknown_name
 from mlcli.records import RunRecord, RunStatus
+from mlcli.registry import backend_info
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.runs.stored_config import read_config

@@ -1,13 +1,12 @@
-"""The test scores of a run from their archive, whose sizes are believed only where the bytes are there."""
+"""The test scores of a run from their archive."""
 
 from __future__ import annotations
 
 import io
-import math
-import struct
 import zipfile
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
+
+from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,44 +15,31 @@ _NAMES = ("y", "labels", "logits", "probabilities")
 
 
 def parsed_predictions(data: bytes) -> dict[str, NDArray[Any]]:
-    """y and labels int64 (n,), logits and probabilities float (n, classes) where there are any, n at least 1.
+    """Return y and labels int64 (n,), and logits and probabilities float (n, classes) if stored; n is at least 1.
 
-    ValueError for anything else. A run stores its arrays as they are: a member that is compressed, or whose header
-    announces other bytes than follow, is refused before anything is allocated for it.
+    ValueError for anything else. A run stores its arrays uncompressed and in C order; other members are ignored.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            present = [name for name in _NAMES if f"{name}.npy" in archive.namelist()]
-            arrays = {name: _array(_member(archive, f"{name}.npy")) for name in present}
-    except (zipfile.BadZipFile, struct.error, EOFError, RuntimeError, OverflowError, OSError) as error:
-        raise ValueError(f"not an archive of arrays: {error}") from error
+    with malformed_as_value_error("not an archive of arrays"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        present = [name for name in _NAMES if f"{name}.npy" in archive.namelist()]
+        arrays = {name: _array(_member(archive, f"{name}.npy")) for name in present}
     _check(arrays)
     return arrays
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed, and a run stores it as it is")
+        raise ValueError(f"{name} is compressed, but a run stores it uncompressed")
     return archive.read(name)
 
 
 def _array(data: bytes) -> NDArray[Any]:
     import numpy as np
-    from numpy.lib import format as npy_format
 
     stream = io.BytesIO(data)
-    if npy_format.read_magic(stream) != (1, 0):
-        raise ValueError("another version of the array format")
-    try:
-        shape, is_fortran, dtype = npy_format.read_array_header_1_0(stream)
-    except (SyntaxError, TokenError, RecursionError, MemoryError, TypeError) as error:
-        raise ValueError("an array header that cannot be read") from error
-    values = memoryview(data)[stream.tell() :]
-    if is_fortran or dtype.kind not in "if" or min(shape, default=0) < 0:
-        raise ValueError(f"an array of {dtype}, expected numbers in C order")
-    if math.prod(shape) * dtype.itemsize != len(values):
-        raise ValueError(f"an array that announces shape {shape} and holds {len(values):,} bytes")
-    return np.frombuffer(values, dtype).reshape(shape)
+    header = sized_array_header(stream, len(data))
+    if header.is_fortran or header.dtype.kind not in "if":
+        raise ValueError(f"an array of {header.dtype}, expected numbers in C order")
+    return np.frombuffer(memoryview(data)[stream.tell() :], header.dtype).reshape(header.shape)
 
 
 def _check(arrays: dict[str, NDArray[Any]]) -> None:

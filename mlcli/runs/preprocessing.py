@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlcli.records import DatasetKind, Preprocessing, Scaling
-from mlcli.runs.json import typed
+from mlcli.runs.record import typed
 
 if TYPE_CHECKING:
     import numpy as np

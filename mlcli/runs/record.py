@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from mlcli.config.values import MOST_THREADS
 from mlcli.records import RunRecord
-from mlcli.runs.json import typed
 
 _MAX_SECONDS = 1e9  # thirty years
 _MAX_CHARACTERS = 300
+T = TypeVar("T")
 _NAMES = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
 
 
@@ -44,3 +46,27 @@ def _check_numbers(record: RunRecord) -> None:
 def _check_range(name: str, value: float | None, least: float, most: float = float("inf")) -> None:
     if value is not None and not least <= value <= most:
         raise ValueError(f"{name}: {value} lies outside of {least:g} to {most:g}")
+
+
+def typed(kind: type[T], document: dict[str, Any]) -> T:
+    """A dataclass of what `parse_json` gave, every field of its type; ValueError naming the first that is not.
+
+    Keys that the dataclass does not have are left out.
+    """
+    from pydantic import ValidationError
+
+    from mlcli.config.messages import key_path
+
+    try:
+        record: T = _adapter(cast("Any", kind)).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{key_path(first['loc'])}: {first['msg'].lower()}") from None
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)

@@ -12,9 +12,9 @@ from mlcli.rendering.console import OutputFormat
 from mlcli.rendering.tables import (
     Row,
     print_csv,
-    print_figures,
+    print_fields,
     print_markdown,
-    print_markdown_figures,
+    print_markdown_fields,
     print_rows,
     print_table,
 )
@@ -31,9 +31,9 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
         case OutputFormat.CSV:
             print_csv([flat_row(record, directory)])
         case OutputFormat.MARKDOWN:
-            print_markdown_figures(run_title(record), run_sections(record, directory, is_reused))
+            print_markdown_fields(run_title(record), run_sections(record, directory, is_reused))
         case OutputFormat.TABLE:
-            print_figures(run_title(record), run_sections(record, directory, is_reused))
+            print_fields(run_title(record), run_sections(record, directory, is_reused))
 
 
 def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
@@ -162,12 +162,12 @@ def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRec
         case OutputFormat.CSV:
             print_csv([_full_row(record, directory)])
         case OutputFormat.MARKDOWN:
-            print_markdown_figures(run_title(record), _all_sections(record, directory))
+            print_markdown_fields(run_title(record), _all_sections(record, directory))
             if history:
                 sys.stdout.write("\n")
                 print_markdown(_history_rows(history))
         case OutputFormat.TABLE:
-            print_figures(run_title(record), _all_sections(record, directory))
+            print_fields(run_title(record), _all_sections(record, directory))
             if history:
                 print_table("history", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
 

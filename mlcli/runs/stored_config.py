@@ -9,7 +9,8 @@ from mlcli.config.messages import SourceLocation
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import ConfigError, DataError
-from mlcli.runs.files import CONFIG, read_artifact
+from mlcli.runs.directory import CONFIG
+from mlcli.untrusted import read_inside
 
 
 def read_config(directory: Path) -> ExperimentConfig:
@@ -19,7 +20,7 @@ def read_config(directory: Path) -> ExperimentConfig:
     """
     path = directory / CONFIG
     try:
-        if _extends(read_artifact(directory, CONFIG)):
+        if _extends(read_inside(directory, CONFIG)):
             raise ValueError("it extends another file")
         config = load_experiment(path, environ={})
     except FileNotFoundError as error:

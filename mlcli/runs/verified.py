@@ -11,7 +11,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, OutOfMemoryError
 from mlcli.models.weights_file import parsed_weights
 from mlcli.records import EpochRecord, Preprocessing
-from mlcli.runs.files import (
+from mlcli.runs.directory import (
     CONFIG,
     ENVIRONMENT,
     ESTIMATOR,
@@ -20,16 +20,13 @@ from mlcli.runs.files import (
     PREDICTIONS,
     PREPROCESSING,
     WEIGHTS,
-    leads_outside,
-    open_artifact,
-    read_artifact,
 )
 from mlcli.runs.history import parsed_history
-from mlcli.runs.json import parsed_json
 from mlcli.runs.predictions import parsed_predictions
 from mlcli.runs.preprocessing import preprocessing_from
 from mlcli.runs.stored_config import read_config
 from mlcli.text import escaped, first_line
+from mlcli.untrusted import leads_outside, open_inside, parse_json, read_inside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +62,7 @@ class VerifiedFiles:
 
     def _read_manifest(self) -> dict[str, str]:
         try:
-            document = parsed_json(read_artifact(self.path, MANIFEST))
+            document = parse_json(read_inside(self.path, MANIFEST))
             algorithm, files = document.get("algorithm"), document.get("files")
             if algorithm != "sha256":
                 raise ValueError(f"algorithm {algorithm!r}, expected 'sha256'")
@@ -86,7 +83,7 @@ class VerifiedFiles:
         if leads_outside(self.path / name, self.path):
             raise DataError(f"{self._place(MANIFEST)} lists {escaped(name)}, which lies outside the run directory")
         try:
-            with open_artifact(self.path, name) as file:
+            with open_inside(self.path, name) as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError as error:
             raise DataError(f"{path} is missing; {_REMEDY}") from error
@@ -100,7 +97,7 @@ class VerifiedFiles:
         if name not in self._digests:
             raise DataError(f"{self._place(name)}: the run has no such file")
         try:
-            return read_artifact(self.path, name, most_bytes)
+            return read_inside(self.path, name, most_bytes)
         except (OSError, ValueError) as error:
             raise self._unreadable(name, _reason(error)) from error
         except MemoryError as error:
@@ -132,7 +129,7 @@ class VerifiedFiles:
     def _json(self, name: str) -> dict[str, Any]:
         data = self._bytes(name)
         try:
-            return parsed_json(data)
+            return parse_json(data)
         except ValueError as error:
             raise self._unreadable(name, f"not JSON of a run: {first_line(error)}") from error
 

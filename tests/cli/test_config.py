@@ -97,7 +97,10 @@ def test_validate_says_what_an_engine_cannot_do() -> None:
     assert fault.startswith("x.yaml: backend sklearn: optimizer rmsprop cannot train mlp on scikit-learn")
     Path("x.yaml").write_text("dataset: fashoin\n")
     (fault,) = issues_of(config("validate", "x.yaml"))
-    assert fault.startswith("x.yaml: backend torch: unknown dataset 'fashoin' (did you mean 'fashion'?)")
+    assert fault == (
+        "x.yaml:1:10: dataset.name: must be one of iris, digits, mnist, fashion, got 'fashoin' "
+        "(did you mean 'fashion'?)"
+    )
 
 
 def test_validate_does_not_look_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

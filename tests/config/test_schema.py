@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from mlcli.config.schema import BACKEND_NAMES, EstimatorModel, ExperimentConfig, Section, default_optimizer
+from mlcli.config.schema import EstimatorModel, ExperimentConfig, Section
 from mlcli.config.validation import sections_of
 
 
@@ -40,17 +40,3 @@ def test_parameters_cannot_be_changed() -> None:
         with pytest.raises(TypeError, match="cannot change"):
             getattr(parameters, change)("C", 2)
     assert parameters == {"C": 1}
-
-
-@pytest.mark.parametrize(
-    ("backend", "model", "optimizer"),
-    [
-        ("sklearn", "logistic", "lbfgs"),
-        ("torch", "logistic", "adam"),
-        ("sklearn", "mlp", "adam"),
-        ("sklearn", "estimator", None),
-    ],
-)
-def test_default_optimizer(backend: str, model: str, optimizer: str | None) -> None:
-    assert backend in BACKEND_NAMES
-    assert default_optimizer(backend, model) == optimizer

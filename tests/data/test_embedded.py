@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlcli.data import embedded
-from mlcli.data.registry import dataset_info, dataset_source
-from mlcli.data.source import SourceData
+from mlcli.data.source import SourceData, dataset_source
 from mlcli.errors import DataError
+from mlcli.registry import dataset_info
 
 
 def read(name: str) -> SourceData:

@@ -11,7 +11,7 @@ import pytest
 
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.load import load_dataset
-from mlcli.errors import DataError, UsageError
+from mlcli.errors import DataError
 from mlcli.records import Dataset
 
 
@@ -60,11 +60,6 @@ def test_watched_and_training_splits_are_the_same_objects() -> None:
     assert dataset.test is dataset.train
     assert dataset.validation is dataset.test
     assert len(dataset.notes) == 2
-
-
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UsageError, match="did you mean 'digits'"):
-        load("digit")
 
 
 def test_offline_variable_forbids_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

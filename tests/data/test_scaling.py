@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlcli.data.registry import DATASETS
 from mlcli.data.scaling import fit_scaling
 from mlcli.records import Scaling
+from mlcli.registry import DATASETS
 
 IRIS, FASHION = DATASETS["iris"], DATASETS["fashion"]
 TABLE = np.array([[1, 7, 0], [3, 7, -2], [8, 7, 10]], np.float32)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcli.config.schema import DatasetConfig
-from mlcli.data.registry import dataset_info
 from mlcli.data.splits import Part, SplitPlan, plan_splits, stratified_split, take
 from mlcli.errors import UsageError
 from mlcli.records import Split
+from mlcli.registry import dataset_info
 
 IRIS = dataset_info("iris")
 SORTED_LABELS = np.repeat(np.arange(3), 50)

@@ -11,10 +11,11 @@ from sklearn.datasets import load_digits
 
 from mlcli.config.schema import Adam, AdamW, LogisticModel, MlpModel, RmsProp, Sgd
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.registry import BACKENDS, build_engine
+from mlcli.engines.registry import build_engine
 from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
 from mlcli.records import Scaling
+from mlcli.registry import BACKENDS
 
 N_STEPS = 100
 BATCH_SIZE = 48  # does not divide the 1000 samples: the short last batch is part of the test

@@ -42,7 +42,6 @@ def test_logistic_regression_of_scikit_learn_is_fitted_in_one_call():
         ({"backend": "torch", "optimizer": {"name": "lbfgs"}}, "sgd, adam, adamw, rmsprop"),
         ({"backend": "sklearn", "model": {"name": "logistic"}, "training": {"epochs": 3}}, "in one call"),
         ({"backend": "sklearn", "model": {"name": "logistic"}, "schedule": {"name": "cosine"}}, "schedule"),
-        ({"backend": "torch", "dataset": {"name": "fashon"}}, "did you mean 'fashion'"),
         ({"backend": "torch", "training": {"early_stopping": {}}}, "dataset.validation"),
         ({"backend": "torch", "dataset": {"name": "iris"}, "model": {"name": "cnn"}}, "needs images"),
         (

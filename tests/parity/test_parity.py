@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from mlcli import registry
 from mlcli.config.experiment import load_experiment
-from mlcli.engines import registry
 from mlcli.errors import DivergedError, UsageError
 from mlcli.parity.parity import check_parity
 

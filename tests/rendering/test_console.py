@@ -13,7 +13,7 @@ import pytest
 from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
 from mlcli.evaluate.plots import save_evaluation_plots
 from mlcli.rendering.console import print_notes
-from mlcli.rendering.tables import print_figures, print_rows
+from mlcli.rendering.tables import print_fields, print_rows
 from mlcli.runs.report import print_one_run
 from mlcli.text import first_line, printable, to_json
 
@@ -52,7 +52,7 @@ def test_json_escapes_what_json_lets_through(capsys):
 
 
 def test_figures_and_notes(capsys):
-    print_figures(TERMINAL, [[(TERMINAL, TERMINAL)]])
+    print_fields(TERMINAL, [[(TERMINAL, TERMINAL)]])
     print_notes([TERMINAL, "[bold]no markup[/bold]"])
     shown = capsys.readouterr()
     assert obeyed(shown.out + shown.err) == []

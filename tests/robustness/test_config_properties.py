@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from mlcli.config.dump import config_digest, to_yaml
 from mlcli.config.experiment import load_experiment
-from mlcli.config.schema import BACKEND_NAMES, ExperimentConfig, Section
+from mlcli.config.schema import ExperimentConfig, Section
 from mlcli.config.validation import sections_of
 from mlcli.errors import ConfigError
+from mlcli.registry import BACKENDS
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -61,7 +62,7 @@ WORDS += [
 ]
 NUMBERS = st.one_of(st.integers(), st.integers(1, 9), st.floats(), st.floats(0.01, 0.99))
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8), st.sampled_from(WORDS))
-NAMES = st.one_of(st.sampled_from(KEYS), st.sampled_from(BACKEND_NAMES), st.text(max_size=5), st.integers(0, 3))
+NAMES = st.one_of(st.sampled_from(KEYS), st.sampled_from(sorted(BACKENDS)), st.text(max_size=5), st.integers(0, 3))
 TREES = st.recursive(
     SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES, below, max_size=4), max_leaves=12
 )
@@ -108,7 +109,7 @@ def test_any_yaml_like_text_loads_or_is_refused(path: Path, text: str) -> None:
 
 
 @QUICK
-@given(document=DOCUMENTS, backend=st.sampled_from([*BACKEND_NAMES, None]))
+@given(document=DOCUMENTS, backend=st.sampled_from([*BACKENDS, None]))
 def test_any_document_resolves_to_itself_or_is_refused(
     path: Path, document: dict[Any, Any], backend: str | None
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlcli.data.images import ImageSource, mnist
-from mlcli.data.registry import dataset_info
+from mlcli.registry import dataset_info
 
 MakeSource = Callable[..., ImageSource]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -26,7 +26,7 @@ WITH_TINY = """
 import json, sys, types
 from mlcli.data.images import ImageSource
 from mlcli.data.raw_files import RawFile
-from mlcli.data.registry import DATASETS, DatasetRow
+from mlcli.registry import DATASETS, DatasetRow
 from mlcli.records import DatasetInfo
 made = json.loads(sys.argv.pop(1))
 lists = ("input_shape", "class_names", "feature_names")

@@ -1,0 +1,182 @@
+"""Every name that a configuration can choose, written once; readable without numpy, pydantic or a framework.
+
+A new dataset is one file in `mlcli/data` and one row in DATASETS; a new engine is one file in `mlcli/engines` and one
+row in BACKENDS. The schema, help texts, completions and messages take the names from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mlcli.errors import UsageError, unknown_name
+from mlcli.records import DatasetInfo
+
+# The names of the sections in the schema; a test compares them.
+MODELS = ("logistic", "mlp", "cnn", "estimator")
+ITERATIVE_OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+OPTIMIZERS = (*ITERATIVE_OPTIMIZERS, "lbfgs")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle")
+
+DEFAULT_BACKEND = "torch"
+DEFAULT_DATASET = "digits"
+DEFAULT_MODEL = "mlp"
+DEFAULT_OPTIMIZER = "adam"
+DEFAULT_SCHEDULE = "constant"
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """An engine and what it can do."""
+
+    engine: str  # "module:name" of what builds it, called with the EngineSpec and the initial weights (or None)
+    title: str
+    optimizers: Mapping[str, tuple[str, ...]]  # by model; empty for a model that brings its own solver
+    activations: tuple[str, ...] = ("relu", "tanh", "sigmoid", "gelu")
+    has_dropout: bool = True
+    has_compile: bool = False
+    has_reduced_precision: bool = True  # matrix products in tf32 or bf16
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps")
+
+
+BACKENDS: dict[str, BackendInfo] = {
+    "sklearn": BackendInfo(
+        engine="mlcli.engines.sklearn.engine:build",
+        title="scikit-learn",
+        optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
+        activations=("relu", "tanh", "sigmoid"),
+        has_dropout=False,
+        has_reduced_precision=False,
+        devices=("cpu", "cuda"),
+    ),
+    "torch": BackendInfo(
+        engine="mlcli.engines.torch.engine:TorchEngine",
+        title="PyTorch",
+        optimizers=dict.fromkeys(("logistic", "mlp", "cnn"), ITERATIVE_OPTIMIZERS),
+        has_compile=True,
+    ),
+    "keras": BackendInfo(
+        engine="mlcli.engines.keras.engine:KerasEngine",
+        title="Keras on PyTorch",
+        optimizers=dict.fromkeys(("logistic", "mlp", "cnn"), ITERATIVE_OPTIMIZERS),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A dataset and what is known of it without reading it."""
+
+    source: str  # "module:function" that returns the Source, called with the info
+    info: DatasetInfo
+    maximum: float | None = None  # the largest value a feature can take, where that is known beforehand
+
+
+_DIGITS = tuple("0123456789")
+
+DATASETS: dict[str, DatasetRow] = {
+    "iris": DatasetRow(
+        source="mlcli.data.embedded:iris",
+        info=DatasetInfo(
+            name="iris",
+            kind="table",
+            input_shape=(4,),
+            class_names=("setosa", "versicolor", "virginica"),
+            feature_names=("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
+            n_train=150,
+            n_test=0,
+            title="Iris flowers (Fisher, 1936)",
+        ),
+    ),
+    "digits": DatasetRow(
+        source="mlcli.data.embedded:digits",
+        info=DatasetInfo(
+            name="digits",
+            kind="image",
+            input_shape=(1, 8, 8),
+            class_names=_DIGITS,
+            feature_names=(),
+            n_train=1797,
+            n_test=0,
+            title="Handwritten digits, 8x8 (Alpaydin and Kaynak, 1998)",
+        ),
+        maximum=16.0,
+    ),
+    "mnist": DatasetRow(
+        source="mlcli.data.images:mnist",
+        info=DatasetInfo(
+            name="mnist",
+            kind="image",
+            input_shape=(1, 28, 28),
+            class_names=_DIGITS,
+            feature_names=(),
+            n_train=60000,
+            n_test=10000,
+            title="MNIST handwritten digits (LeCun et al., 1998)",
+        ),
+        maximum=255.0,
+    ),
+    "fashion": DatasetRow(
+        source="mlcli.data.images:fashion",
+        info=DatasetInfo(
+            name="fashion",
+            kind="image",
+            input_shape=(1, 28, 28),
+            class_names=(
+                "T-shirt/top",
+                "Trouser",
+                "Pullover",
+                "Dress",
+                "Coat",
+                "Sandal",
+                "Shirt",
+                "Sneaker",
+                "Bag",
+                "Ankle boot",
+            ),
+            feature_names=(),
+            n_train=60000,
+            n_test=10000,
+            title="Fashion-MNIST (Xiao et al., arXiv:1708.07747)",
+        ),
+        maximum=255.0,
+    ),
+}
+
+
+def backend_info(name: str) -> BackendInfo:
+    """Return the row of an engine; UsageError with the nearest match for an unknown name."""
+    if name not in BACKENDS:
+        raise UsageError(unknown_name("backend", name, list(BACKENDS)))
+    return BACKENDS[name]
+
+
+def dataset_row(name: str) -> DatasetRow:
+    """Return the row of a dataset; UsageError with the nearest match for an unknown name."""
+    if name not in DATASETS:
+        raise UsageError(unknown_name("dataset", name, list(DATASETS)))
+    return DATASETS[name]
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Return what is known of a dataset without reading it; UsageError for an unknown name."""
+    return dataset_row(name).info
+
+
+def trains_iteratively(backend: str, model: str) -> bool:
+    """Whether the engine trains the model epoch by epoch rather than in a single fit."""
+    optimizers = backend_info(backend).optimizers.get(model, ())
+    return any(name in ITERATIVE_OPTIMIZERS for name in optimizers)
+
+
+def default_optimizer(backend: str, model: str) -> str | None:
+    """Return the optimizer of a configuration that names none; None for models that bring their own solver."""
+    known = () if model == "estimator" else (DEFAULT_OPTIMIZER,)
+    optimizers = backend_info(backend).optimizers.get(model, known)
+    return DEFAULT_OPTIMIZER if DEFAULT_OPTIMIZER in optimizers else next(iter(optimizers), None)
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Return names as a sentence lists them: "sklearn, torch or keras"."""
+    *first, last = [*names] or [""]
+    return f"{', '.join(first)} or {last}" if first else last
