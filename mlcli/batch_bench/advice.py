@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mlcli.batch_bench.records import (
     CLOSE_TO_PEAK,
@@ -11,7 +11,6 @@ from mlcli.batch_bench.records import (
     BenchAdvice,
     BenchEngine,
     BenchSeries,
-    BenchSettings,
     Phase,
     SeriesStatistics,
 )
@@ -20,10 +19,7 @@ TrainCommand = Callable[[str, int, int], str | None]  # backend, threads, batch 
 
 _PERHAPS_CLOSE = 0.90  # of peak throughput; less is not close, whatever the interval
 _WIDE_SPREAD = 0.10
-_COARSE_CLOCK = 0.01  # of the time of a sample
-_SLOW_FIRST_CALL = 10.0  # times the median
 _BUSY_CORES = 0.25
-_MAX_NAMED = 3  # series in a warning
 
 
 def advise(
@@ -109,90 +105,34 @@ def counted(n: int, noun: str) -> str:
 def warnings_about(
     series: Sequence[BenchSeries],
     engines: Sequence[BenchEngine],
-    settings: BenchSettings,
     *,
+    max_seconds: float,
     n_cores: int,
     busy_cores: float | None,
 ) -> tuple[str, ...]:
     """Return what makes the measurements doubtful, with the remedy; one line for the state of the machine."""
-    lines = [
-        *_too_many_threads(engines, n_cores),
-        *_disturbed_machine(series, engines, settings, n_cores, busy_cores),
-        *_coarse_clock(series, engines),
-        *_slow_first_calls(series, settings),
-    ]
-    return tuple(lines)
-
-
-def _too_many_threads(engines: Sequence[BenchEngine], n_cores: int) -> Iterator[str]:
+    warnings = []
     threads = max((engine.threads for engine in engines if engine.device == "cpu"), default=0)
     if threads > n_cores:
-        yield f"{threads} threads share {n_cores} cores and slow one another down; use --threads {n_cores}"
-
-
-def _disturbed_machine(
-    series: Sequence[BenchSeries],
-    engines: Sequence[BenchEngine],
-    settings: BenchSettings,
-    n_cores: int,
-    busy_cores: float | None,
-) -> Iterator[str]:
-    disturbed = [one for one in series if one.statistics and one.statistics.n_disturbed]
-    wide = [one for one in series if one.statistics and one.statistics.spread > _WIDE_SPREAD]
+        warnings.append(f"{threads} threads share {n_cores} cores and slow one another down; use --threads {n_cores}")
     causes = []
     if busy_cores is not None and busy_cores > _BUSY_CORES:
         causes.append(f"other processes kept {busy_cores:.1f} of {n_cores} cores busy")
     if any(engine.waiting == "sleep" and engine.threads > 1 for engine in engines):
         causes.append("idle threads slept instead of spinning, which slows small batches")
+    disturbed = {one.batch_size for one in series if one.statistics and one.statistics.n_disturbed}
     if disturbed:
-        causes.append(f"almost all samples of {_named(disturbed)} were disturbed by other processes")
+        causes.append(f"almost all samples of {_listed(disturbed)} were disturbed by other processes")
+    wide = {one.batch_size for one in series if one.statistics and one.statistics.spread > _WIDE_SPREAD}
     if wide:
-        causes.append(f"the times of {_named(wide)} vary by more than 10 % (interquartile range)")
+        causes.append(f"the times of {_listed(wide)} vary by more than 10 % (interquartile range)")
     if causes:
-        yield (
-            f"timings may be unreliable: {'; '.join(causes)}. "
-            f"Rerun on an idle machine or with --max-time {4 * settings.max_seconds:g}"
-        )
+        remedy = f"rerun on an idle machine or with --max-time {4 * max_seconds:g}"
+        warnings.append(f"timings may be unreliable: {'; '.join(causes)}; {remedy}")
+    return tuple(warnings)
 
 
-def _coarse_clock(series: Sequence[BenchSeries], engines: Sequence[BenchEngine]) -> Iterator[str]:
-    resolutions = {engine.backend: engine.clock_resolution_seconds for engine in engines}
-    coarse = []
-    for one in series:
-        if one.statistics:
-            sample_seconds = one.statistics.median_seconds * (one.calls_per_sample or 1)
-            coarse += [one] if resolutions[one.backend] > _COARSE_CLOCK * sample_seconds else []
-    if coarse:
-        resolution = max(resolutions[one.backend] for one in coarse)
-        yield f"the clock resolution of {resolution:.2g} s is too coarse for {_named(coarse)}; use larger --sizes"
-
-
-def _slow_first_calls(series: Sequence[BenchSeries], settings: BenchSettings) -> Iterator[str]:
-    slow, ratios = [], [0.0]
-    for one in series:
-        if one.statistics and one.first_call_seconds is not None:
-            ratios.append(one.first_call_seconds / one.statistics.median_seconds)
-            slow += [one] if ratios[-1] > _SLOW_FIRST_CALL else []
-    if slow:
-        remedy = "omit --compile to shorten it" if settings.compiled else "it includes one-time initialization"
-        yield (
-            f"the first call of {_named(slow)} took up to {max(ratios):,.0f} times the median; "
-            f"the medians exclude it ({remedy})"
-        )
-
-
-def _named(series: Iterable[BenchSeries]) -> str:
-    """Return batch sizes by engine and phase: `torch training batch sizes 1 and 32`; of many series their number."""
-    groups: dict[tuple[str, int, Phase], list[BenchSeries]] = {}
-    for one in series:
-        groups.setdefault(one.group, []).append(one)
-    if len(groups) > _MAX_NAMED:
-        return f"{sum(map(len, groups.values()))} series"
-    several_threads = len({threads for _, threads, _ in groups}) > 1
-    names = []
-    for (backend, threads, phase), group in groups.items():
-        sizes = [f"{one.batch_size:,}" for one in group]
-        listed = sizes[0] if len(sizes) == 1 else f"{', '.join(sizes[:-1])} and {sizes[-1]}"
-        suffix = f" with {threads} threads" if several_threads else ""
-        names.append(f"{backend} {PHASE_TITLES[phase]}{suffix} batch size{'s' if len(sizes) > 1 else ''} {listed}")
-    return ", ".join(names)
+def _listed(sizes: Iterable[int]) -> str:
+    """Return sizes as a sentence lists them: `batch size 32`, `batch sizes 1 and 6,000`."""
+    *first, last = [f"{size:,}" for size in sorted(sizes)]
+    return f"batch sizes {', '.join(first)} and {last}" if first else f"batch size {last}"

@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mlcli.batch_bench import memory
-from mlcli.batch_bench.records import Phase
-from mlcli.batch_bench.repeated_timing import RepeatedTiming, clock_resolution_seconds
-from mlcli.batch_bench.speed_probe import SpeedProbe
-from mlcli.batch_bench.worker import MeasurementRequest, MeasurementResult, WorkerHello, WorkerSpec
+from mlcli.batch_bench import machine
+from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, Phase, WorkerHello, WorkerSpec
+from mlcli.batch_bench.sampling import RepeatedTiming, SpeedProbe
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Bench, Engine, EngineSpec
 from mlcli.engines.registry import build_engine
@@ -105,7 +103,6 @@ class MeasuredEngine:
             device=self._bench.device,
             n_samples=len(self._prepared.dataset.train),
             fingerprint=self._prepared.dataset.fingerprint,
-            clock_resolution_seconds=clock_resolution_seconds(self._clock),
             notes=self._prepared.notes,
         )
 
@@ -124,11 +121,11 @@ class MeasuredEngine:
 
     def _measure(self, request: MeasurementRequest) -> MeasurementResult:
         self._bench.start_memory_watch()
-        can_watch = memory.start_memory_watch()
+        can_watch = machine.start_memory_watch()
         key = (request.phase, request.batch_size)
         is_first = key not in self._timings
         timing = self._timings.setdefault(key, self._new_timing(request))
-        n_before, warmup_before = len(timing.samples), timing.warmup_total_seconds
+        n_before, warmup_before = len(timing.samples), timing.warmup_seconds
         if is_first:
             timing.warm_up(request.warmup_seconds)
         else:
@@ -136,12 +133,12 @@ class MeasuredEngine:
         timing.sample(request.seconds, request.max_samples)
         peak = self._bench.peak_memory_bytes()
         if peak is None and can_watch:
-            peak = memory.peak_memory_bytes()
+            peak = machine.peak_memory_bytes()
         return MeasurementResult(
             samples=tuple(timing.samples[n_before:]),
             probes=tuple(timing.probes[n_before:]),
             calls_per_sample=timing.calls_per_sample,
-            warmup_seconds=timing.warmup_total_seconds - warmup_before,
+            warmup_seconds=timing.warmup_seconds - warmup_before,
             first_call_seconds=timing.first_call_seconds if is_first else None,
             # Not earlier: scoring warms the process up, and the first call must be a cold one.
             loss=self._loss(request.batch_size) if is_first else None,

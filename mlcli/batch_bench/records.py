@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mlcli.experiment.plan import Plan
 
 BATCH_BENCH_SCHEMA_VERSION = 1
 
@@ -33,6 +37,55 @@ class BenchSettings:
 
 
 @dataclass(frozen=True)
+class WorkerSpec:
+    """The engine that a worker measures."""
+
+    plan: Plan
+    run: Path | None  # the directory of a run whose weights are used; None: initial weights
+    threads: int
+    matmul_precision: Literal["tf32", "bf16"] | None = None
+    compiled: bool = False
+    include_transfer: bool = False
+    data_directory: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerHello:
+    """The first message of a worker: it is ready, and what it measures."""
+
+    device: str
+    n_samples: int
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasurementRequest:
+    """Asks for samples of one phase and batch size."""
+
+    phase: Phase
+    batch_size: int
+    seconds: float  # of sampling
+    max_samples: int | None
+    warmup_seconds: float  # at most, before the first samples of this phase and size
+
+
+@dataclass(frozen=True)
+class MeasurementResult:
+    """New samples of one phase and batch size."""
+
+    samples: tuple[float, ...] = ()  # seconds per batch
+    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
+    calls_per_sample: int = 1
+    warmup_seconds: float = 0.0
+    first_call_seconds: float | None = None  # in the first result of this phase and size, as is the loss
+    loss: float | None = None
+    peak_memory_bytes: int | None = None
+    out_of_memory: str | None = None  # the message of the framework
+
+
+@dataclass(frozen=True)
 class BenchEngine:
     """One engine with one thread count, measured in its own process."""
 
@@ -42,9 +95,9 @@ class BenchEngine:
     n_samples: int  # in the training split
     startup_seconds: float  # from the start of the process until the model and the data are ready
     clock_resolution_seconds: float
-    matrix_products: Mapping[int, tuple[float, ...]]  # n -> seconds of each n x n product
     waiting: Literal["spin", "sleep"]  # what idle threads do; sleep on a busy machine
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    matrix_products: Mapping[int, Sequence[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
     fastest_probe_seconds: float = 0.0  # speed probe on an undisturbed machine
 
     @property

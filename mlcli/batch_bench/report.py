@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from rich.box import ROUNDED
@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mlcli.batch_bench.advice import advice_sentence, counted
-from mlcli.batch_bench.document import batch_bench_document, flat_row
 from mlcli.batch_bench.records import (
     PHASE_TITLES,
     BatchBenchRecord,
@@ -22,7 +21,7 @@ from mlcli.batch_bench.records import (
 )
 from mlcli.rendering.console import OutputFormat, escape, result_console
 from mlcli.rendering.tables import print_csv, print_markdown
-from mlcli.text import to_json
+from mlcli.text import comma_separated, to_json
 
 _UNLIMITED_WIDTH = 10_000
 
@@ -202,3 +201,64 @@ def _engine_line(record: BatchBenchRecord, engine: BenchEngine) -> str:
         n = max(engine.matrix_products)
         text += f"; peak {engine.peak_flops / 1e9:,.0f} GFLOP/s (matrix products up to {n:,} x {n:,})"
     return text
+
+
+def batch_bench_document(record: BatchBenchRecord) -> dict[str, object]:
+    """Return the record as plain values, raw samples included, with what is derived from them."""
+    document = asdict(record)
+    document = {"schema_version": document.pop("schema_version")} | document
+    document["settings"]["tile"] = False  # kept for readers of schema version 1
+    document["subjects"] = [_engine_document(engine) for engine in record.engines]
+    document["series"] = [_series_document(series) for series in record.series]
+    document["timing"] |= {
+        "harness_seconds": record.timing.harness_seconds,
+        "unmeasured_share": record.timing.unmeasured_share,
+    }
+    several = record.has_several_thread_counts
+    document["advice"] = [
+        asdict(advice) | {"sentence": advice_sentence(advice, several_threads=several)} for advice in record.advice
+    ]
+    del document["engines"]
+    return document
+
+
+def _engine_document(engine: BenchEngine) -> dict[str, object]:
+    document = asdict(engine)
+    document["fastest_reference_seconds"] = document.pop("fastest_probe_seconds")
+    document["peak_flops"] = engine.peak_flops
+    document["matrix_products"] = [{"n": n, "seconds": list(seconds)} for n, seconds in engine.matrix_products.items()]
+    return document
+
+
+def _series_document(series: BenchSeries) -> dict[str, object]:
+    document = asdict(series)
+    document["references"] = document.pop("probes")
+    document["figures"] = document.pop("statistics")
+    if series.statistics is not None:
+        document["figures"] |= {"spread": series.statistics.spread, "half_width": series.statistics.half_width}
+    return document
+
+
+_CSV_COLUMNS = comma_separated(
+    "backend,threads,phase,batch_size,status,steps_per_epoch,last_batch_size,loss,precision,compiled,transfer,"
+    "median_seconds,median_low_seconds,median_high_seconds,first_quartile_seconds,third_quartile_seconds,p95_seconds,"
+    "seconds_per_sample,samples_per_second,speedup,flops,share_of_peak,peak_memory_bytes,first_call_seconds,"
+    "n_samples_taken,n_samples_disturbed,median_of_all_seconds,calls_per_sample,reason"
+)
+
+
+def flat_row(series: BenchSeries, record: BatchBenchRecord) -> dict[str, object]:
+    """Return a series as one row of plain values, the same columns for every series."""
+    statistics = series.statistics
+    low, high = (statistics and statistics.median_interval) or (None, None)
+    values = vars(series) | (vars(statistics) if statistics else {})
+    values |= {
+        "precision": record.settings.precision,
+        "compiled": record.settings.compiled,
+        "transfer": "included" if record.settings.include_transfer else "excluded",
+        "median_low_seconds": low,
+        "median_high_seconds": high,
+        "n_samples_taken": len(series.samples),
+        "n_samples_disturbed": sum(series.disturbed),
+    }
+    return {name: values.get(name) for name in _CSV_COLUMNS}

@@ -7,11 +7,11 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
 
-from mlcli.batch_bench.records import BenchSettings, Phase
-from mlcli.batch_bench.series import MIN_ROUNDS, Measurements, fastest_probe_of
-from mlcli.batch_bench.worker import MeasurementRequest, MeasurementResult
+from mlcli.batch_bench.progress import BenchProgress
+from mlcli.batch_bench.records import BenchSettings, MeasurementRequest, Phase
+from mlcli.batch_bench.statistics import MIN_ROUNDS, Measurements, fastest_probe_of
+from mlcli.batch_bench.worker import Worker
 from mlcli.errors import UsageError
 
 DEFAULT_SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
@@ -37,31 +37,11 @@ def is_worth_doubling(throughputs: Sequence[float]) -> bool:
     return max(throughputs[-_PATIENCE:]) > (1 + _WORTHWHILE) * max(throughputs[:-_PATIENCE])
 
 
-class Progress(Protocol):
-    """Receives the progress of a benchmark."""
-
-    def on_stage(self, text: str) -> None:
-        """Report that a stage begins, e.g. "starting torch"."""
-        ...
-
-    def on_measurement(self, text: str, n_done: int, n_measurements: int) -> None:
-        """Report what is measured next, and how many measurements are complete."""
-        ...
-
-
-class Measurable(Protocol):
-    """An engine that can be measured, in this process or in a worker."""
-
-    def measure(self, request: MeasurementRequest) -> MeasurementResult: ...
-
-    def matrix_products(self) -> dict[int, float]: ...
-
-
 @dataclass(frozen=True)
 class ScheduledEngine:
-    """An engine, its name in progress messages, and the phases that it has."""
+    """A worker, the name of its engine in progress messages, and the phases that the engine has."""
 
-    engine: Measurable
+    worker: Worker
     name: str
     phases: tuple[Phase, ...]
 
@@ -73,7 +53,7 @@ class Schedule:
     round has its own random order, so that drift of the machine does not look like a trend over sizes.
     """
 
-    def __init__(self, engines: Sequence[ScheduledEngine], settings: BenchSettings, progress: Progress) -> None:
+    def __init__(self, engines: Sequence[ScheduledEngine], settings: BenchSettings, progress: BenchProgress) -> None:
         self._engines = engines
         self._settings = settings
         self._progress = progress
@@ -124,7 +104,7 @@ class Schedule:
             max_samples=max_samples,
             warmup_seconds=_WARMUP_FRACTION * settings.max_seconds,
         )
-        measurements.add(scheduled.engine.measure(request))
+        measurements.add(scheduled.worker.measure(request))
         self.fastest_probes[measurements.engine] = fastest_probe_of(self.measurements, measurements.engine)
 
     def _are_done(self) -> list[bool]:
@@ -136,7 +116,7 @@ class Schedule:
     def _multiply_matrices(self) -> None:
         """Time matrix products of every engine in every round, because the peak drifts with the machine too."""
         for scheduled, products in zip(self._engines, self.products, strict=True):
-            for n, seconds in scheduled.engine.matrix_products().items():
+            for n, seconds in scheduled.worker.matrix_products().items():
                 products.setdefault(n, []).append(seconds)
 
     def _doubling(self, n_samples: int) -> Iterator[int]:

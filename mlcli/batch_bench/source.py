@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mlcli.batch_bench.advice import TrainCommand
 from mlcli.batch_bench.records import PHASES, BenchSettings, Phase, PrecisionName
 from mlcli.batch_bench.schedule import DEFAULT_SIZES
 from mlcli.config.experiment import load_experiment
@@ -33,32 +32,43 @@ _PRECISIONS = ("float32", "tf32", "bf16")
 
 @dataclass(frozen=True)
 class BenchTask:
-    """What to measure. The plans hold one experiment, resolved for each engine."""
+    """What a request asks to measure. The plans hold one experiment, resolved for each engine."""
 
+    request: BatchBenchRequest
     plans: Mapping[str, Plan]
     settings: BenchSettings
-    has_default_sizes: bool
-    command: TrainCommand
-    run: Path | None = None  # whose weights are used; None: initial weights
-    data_directory: Path | None = None
-    offline: bool = False
+    run: Path | None  # whose weights are used; None: initial weights
+
+    def train_command(self, backend: str, threads: int, batch_size: int) -> str | None:
+        """Return the command that trains with this batch size; None for what `mlcli train` does not offer."""
+        request = self.request
+        if request.compiled or request.precision not in (None, "float32"):
+            return None
+        words = ["mlcli", "train"]
+        if self.run is not None:
+            words.append(str(self.run / "config.yaml"))
+        elif request.source:
+            words.append(request.source)
+        elif _needs_default_dataset(request):
+            words += ["--dataset", _DEFAULT_DATASET]
+        for flag, (_, value) in _experiment_flags(request).items():
+            words += [flag, str(value)] if value is not None else []
+        for text in request.settings:
+            words += ["--set", text]
+        words += ["--device", request.device] if request.device else []
+        words += ["--data-dir", str(request.data_dir)] if request.data_dir else []
+        words += ["--backend", backend, "--batch-size", str(batch_size)]
+        words += ["--threads", str(threads)] if request.threads else []
+        return shlex.join(words)
 
 
 def task_of(request: BatchBenchRequest) -> BenchTask:
     """Return what a request measures. Raises UsageError for values that make no sense, or what the source raises."""
-    _check_name("--phase", "phase", request.phase, list(_PHASES))
+    _check_name("--phase", "phase", request.phase, tuple(_PHASES))
     if request.precision is not None:
         _check_name("--precision", "precision", request.precision, _PRECISIONS)
     plans, run = plans_of(request)
-    return BenchTask(
-        plans=plans,
-        settings=_settings(request, plans),
-        has_default_sizes=request.sizes is None,
-        command=_train_command(request, run),
-        run=run,
-        data_directory=request.data_dir,
-        offline=request.offline,
-    )
+    return BenchTask(request, plans, _settings(request, plans), run)
 
 
 def plans_of(request: BatchBenchRequest) -> tuple[dict[str, Plan], Path | None]:
@@ -167,32 +177,6 @@ def _whole_numbers(flag: str, text: str, example: str) -> list[int]:
     return numbers
 
 
-def _check_name(flag: str, kind: str, name: str, choices: tuple[str, ...] | list[str]) -> None:
+def _check_name(flag: str, kind: str, name: str, choices: Sequence[str]) -> None:
     if name not in choices:
         raise UsageError(f"{flag}: {unknown_name(kind, name, choices)}")
-
-
-def _train_command(request: BatchBenchRequest, run: Path | None) -> TrainCommand:
-    """Return the function that makes the command line which trains with a backend, thread count and batch size."""
-    words = ["mlcli", "train"]
-    if run is not None:
-        words.append(str(run / "config.yaml"))
-    elif request.source:
-        words.append(request.source)
-    elif _needs_default_dataset(request):
-        words += ["--dataset", _DEFAULT_DATASET]
-    for flag, (_, value) in _experiment_flags(request).items():
-        words += [flag, str(value)] if value is not None else []
-    for text in request.settings:
-        words += ["--set", text]
-    words += ["--device", request.device] if request.device else []
-    words += ["--data-dir", str(request.data_dir)] if request.data_dir else []
-    is_trainable = request.precision in (None, "float32") and not request.compiled
-
-    def command(backend: str, threads: int, batch_size: int) -> str | None:
-        if not is_trainable:  # `mlcli train` has neither reduced precision nor compilation
-            return None
-        added = ["--threads", str(threads)] if request.threads is not None else []
-        return shlex.join([*words, "--backend", backend, "--batch-size", str(batch_size), *added])
-
-    return command

@@ -19,67 +19,16 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from mlcli.batch_bench.records import Phase
+from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, WorkerHello, WorkerSpec
 from mlcli.errors import MlcliError
-from mlcli.experiment.plan import Plan
 
 if TYPE_CHECKING:
     from mlcli.batch_bench.measurement import MeasuredEngine
 
 _KILLED = "the system killed the process (SIGKILL), as it does when memory runs out"
 _HANG_SECONDS = 300.0  # without an answer and without any processor time used
-
-
-@dataclass(frozen=True)
-class WorkerSpec:
-    """The engine that a worker measures."""
-
-    plan: Plan
-    run: Path | None  # the directory of a run whose weights are used; None: initial weights
-    threads: int
-    matmul_precision: Literal["tf32", "bf16"] | None = None
-    compiled: bool = False
-    include_transfer: bool = False
-    data_directory: Path | None = None
-    offline: bool = False
-
-
-@dataclass(frozen=True)
-class WorkerHello:
-    """The first message of a worker: it is ready, and what it measures."""
-
-    device: str
-    n_samples: int
-    fingerprint: str
-    clock_resolution_seconds: float
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MeasurementRequest:
-    """Asks for samples of one phase and batch size."""
-
-    phase: Phase
-    batch_size: int
-    seconds: float  # of sampling
-    max_samples: int | None
-    warmup_seconds: float  # at most, before the first samples of this phase and size
-
-
-@dataclass(frozen=True)
-class MeasurementResult:
-    """New samples of one phase and batch size."""
-
-    samples: tuple[float, ...] = ()  # seconds per batch
-    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
-    calls_per_sample: int = 1
-    warmup_seconds: float = 0.0
-    first_call_seconds: float | None = None  # in the first result of this phase and size, as is the loss
-    loss: float | None = None
-    peak_memory_bytes: int | None = None
-    out_of_memory: str | None = None  # the message of the framework
 
 
 @dataclass(frozen=True)
@@ -93,7 +42,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec, environment: Mapping[str, str]) -> None:
         """environment: variables that the process gets on top of those of this one, before any library loads."""
-        self._spec = spec
+        self.spec = spec
         self._name = spec.plan.backend
         self.environment = environment
         self._start()
@@ -103,7 +52,7 @@ class Worker:
         self._log = tempfile.NamedTemporaryFile(prefix="mlcli-worker-")  # noqa: SIM115
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._spec, self._log.name))
+        self._process = context.Process(target=_serve, args=(theirs, self.spec, self._log.name))
         with _set_environment(self.environment), _blocked_interrupts():
             self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
@@ -256,8 +205,8 @@ def _redirect_output(log: str) -> None:
 
 
 def _prepare(spec: WorkerSpec) -> MeasuredEngine:
+    from mlcli.batch_bench.machine import limit_to_available_memory
     from mlcli.batch_bench.measurement import MeasuredEngine, prepare
-    from mlcli.batch_bench.memory import limit_to_available_memory
     from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 
     with translated_memory_errors(batch_advice(None)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlcli.batch_bench.measurement import MeasuredEngine, PreparedEngine
-from mlcli.batch_bench.worker import MeasurementRequest
+from mlcli.batch_bench.records import MeasurementRequest
 from mlcli.metrics import log_loss
 from mlcli.records import Scores, Split
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mlcli.batch_bench.records import BenchEngine
-from mlcli.batch_bench.series import Measurements, series_of, with_speedups
+from mlcli.batch_bench.statistics import Measurements, series_of, with_speedups
 from mlcli.config.schema import LogisticModel
 from mlcli.models.layers import build_network
 

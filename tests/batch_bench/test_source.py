@@ -50,4 +50,4 @@ def test_without_a_dataset_it_is_mnist():
     ],
 )
 def test_the_command_trains_what_was_measured(options, command):
-    assert task(**options).command("torch", 4, 32) == command
+    assert task(**options).train_command("torch", 4, 32) == command

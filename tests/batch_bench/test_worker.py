@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from mlcli.batch_bench import worker
-from mlcli.batch_bench.worker import MeasurementRequest, Worker, WorkerSpec
+from mlcli.batch_bench.records import MeasurementRequest, WorkerSpec
+from mlcli.batch_bench.worker import Worker
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import ConfigError, MlcliError, UsageError
 from mlcli.experiment.plan import make_plan

@@ -55,7 +55,7 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
     from torch.utils.benchmark import Timer
 
     from mlcli.batch_bench.measurement import MeasuredEngine
-    from mlcli.batch_bench.worker import MeasurementRequest
+    from mlcli.batch_bench.records import MeasurementRequest
 
     data_directory = options.data_dir
     plain = HandWritten(data_directory)
@@ -91,7 +91,7 @@ class SameStep:
 
     def __init__(self, data_directory: Path | None, threads: int, plain: HandWritten) -> None:
         from mlcli.batch_bench.measurement import prepare
-        from mlcli.batch_bench.worker import WorkerSpec
+        from mlcli.batch_bench.records import WorkerSpec
         from mlcli.experiment.plan import make_plan
 
         self.prepared = prepare(WorkerSpec(make_plan(experiment()), None, threads, data_directory=data_directory))

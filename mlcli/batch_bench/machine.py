@@ -1,9 +1,12 @@
-"""The memory of this process: the most it had resident, and a limit that acts before the kernel kills a process."""
+"""The machine: memory of this process, a limit before the kernel kills a process, and load by other processes."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -57,3 +60,36 @@ def _container_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:
     except (OSError, ValueError):
         return sys.maxsize
     return sys.maxsize if limit == "max" else max(0, int(limit) - used)
+
+
+class BackgroundLoad:
+    """Processor time of the whole machine since its creation, without this process and those that are measured."""
+
+    def __init__(self, cpu_seconds: Sequence[Callable[[], float]] = ()) -> None:
+        """cpu_seconds: for each measured process a function that returns its processor time so far."""
+        self._cpu_seconds = cpu_seconds
+        self._started = time.perf_counter()
+        self._before = self._others()
+
+    def busy_cores(self) -> float:
+        """Return the average number of cores that other processes kept busy."""
+        seconds = time.perf_counter() - self._started
+        return max(0.0, (self._others() - self._before) / seconds) if seconds else 0.0
+
+    def _others(self) -> float:
+        import psutil
+
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
+        # Guest time is counted in user time too.
+        guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        this = os.times()
+        measured = sum(seconds() for seconds in self._cpu_seconds)
+        return sum(times) - guest - idle - this.user - this.system - measured
+
+
+def current_busy_cores(seconds: float = 1.0) -> float:
+    """Return how many cores other processes keep busy now. seconds: duration of the observation."""
+    load = BackgroundLoad()
+    time.sleep(seconds)
+    return load.busy_cores()

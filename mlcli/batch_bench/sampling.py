@@ -1,13 +1,45 @@
-"""Timing one piece of work again and again, with its raw samples."""
+"""Repeated timing of one piece of work, with a speed probe next to every sample."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
-from mlcli.batch_bench.speed_probe import SpeedProbe
 from mlcli.timing import Clock
+
+# The fastest of a few calls, because the first one finds the cache full of other data; one slow call is enough.
+_CALLS = 4
+_ENOUGH_SECONDS = 0.002
+
+
+class SpeedProbe:
+    """Times a fixed piece of work before and after every sample."""
+
+    def __init__(self, work: Callable[[], None], clock: Clock) -> None:
+        """work: takes a few hundredths of a millisecond and as many threads as the samples."""
+        self._work = work
+        self._clock = clock
+        self._before = 0.0
+
+    def begin(self) -> None:
+        """Run the probe before a sequence of samples."""
+        self._before = self._seconds()
+
+    def end(self) -> float:
+        """Return the slower of the probes before and after the sample that has just ended, in seconds."""
+        before, self._before = self._before, self._seconds()
+        return max(before, self._before)
+
+    def _seconds(self) -> float:
+        seconds = [self._once()]
+        while len(seconds) < _CALLS and sum(seconds) < _ENOUGH_SECONDS:
+            seconds.append(self._once())
+        return min(seconds)
+
+    def _once(self) -> float:
+        started = self._clock()
+        self._work()
+        return self._clock() - started
 
 
 class RepeatedTiming:
@@ -25,8 +57,7 @@ class RepeatedTiming:
         self._probe = probe
         self.first_call_seconds: float | None = None
         self.calls_per_sample = 1
-        self.warmup_calls = 0
-        self.warmup_total_seconds = 0.0
+        self.warmup_seconds = 0.0
         self.samples: list[float] = []
         self.probes: list[float] = []  # one per sample
 
@@ -44,12 +75,12 @@ class RepeatedTiming:
             if self.calls_per_sample == 1 and seconds >= max(max_seconds, self._block_seconds):
                 self._keep(seconds)
                 return
-            self._count_warmup(self.calls_per_sample, seconds)
+            self.warmup_seconds += seconds
             recent.append(seconds)
             if seconds < self._block_seconds:
                 self._lengthen(seconds)
                 recent.clear()
-            elif self.warmup_total_seconds >= max_seconds:
+            elif self.warmup_seconds >= max_seconds:
                 return
 
     def rewarm(self, max_seconds: float) -> None:
@@ -57,7 +88,7 @@ class RepeatedTiming:
         last = self.samples[-1] if self.samples else math.inf
         n_calls = min(self.calls_per_sample, int(max_seconds / last)) if last else self.calls_per_sample
         if n_calls:
-            self._count_warmup(n_calls, self._block(n_calls))
+            self.warmup_seconds += self._block(n_calls)
 
     def sample(self, seconds: float, max_samples: int | None = None) -> None:
         """Take samples, at least one, for this many seconds and at most max_samples."""
@@ -73,22 +104,7 @@ class RepeatedTiming:
         self.probes.append(self._probe.end())
         self.samples.append(seconds / self.calls_per_sample)
 
-    def _count_warmup(self, n_calls: int, seconds: float) -> None:
-        self.warmup_calls += n_calls
-        self.warmup_total_seconds += seconds
-
     def _lengthen(self, seconds: float) -> None:
         """Raise calls_per_sample after a block of `seconds`: to 1.2 block_seconds, at most tenfold."""
         factor = min(1.2 * self._block_seconds / seconds, 10.0) if seconds > 0 else 10.0
         self.calls_per_sample = max(self.calls_per_sample + 1, math.ceil(self.calls_per_sample * factor))
-
-
-def clock_resolution_seconds(clock: Clock = time.perf_counter, n_steps: int = 100) -> float:
-    """Return the smallest step that this clock was seen to make, the time to read it included."""
-    steps = []
-    for _ in range(n_steps):
-        before = after = clock()
-        while after == before:
-            after = clock()
-        steps.append(after - before)
-    return min(steps)

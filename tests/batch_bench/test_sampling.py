@@ -1,4 +1,4 @@
-"""Repeated timing, with work whose times are written down beforehand."""
+"""Repeated timing and the speed probe, with work whose times are written down beforehand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mlcli.batch_bench.repeated_timing import RepeatedTiming, clock_resolution_seconds
+from mlcli.batch_bench.sampling import RepeatedTiming, SpeedProbe
 
 
 class Work:
@@ -66,19 +66,19 @@ def test_the_warm_up_lasts_until_three_times_agree():
     work = Work(1.0, 0.5, 0.2, 0.1, 0.02, 0.0201, 0.0202, 0.0203)
     timing = warmed(work, max_seconds=100.0)
     timing.sample(0.0)
-    assert timing.warmup_calls == 6
+    assert work.blocks == [1] * 8  # the first call, six of warm-up, one sample
     assert timing.samples == [0.0203]
 
 
 def test_the_warm_up_ends_for_work_that_never_settles():
     work = Work(*(seconds for _ in range(500) for seconds in (0.02, 0.05)))
-    assert warmed(work, max_seconds=1.0).warmup_total_seconds == pytest.approx(1.0, abs=0.06)
+    assert warmed(work, max_seconds=1.0).warmup_seconds == pytest.approx(1.0, abs=0.06)
 
 
 def test_work_longer_than_the_warm_up_is_measured_from_the_second_call_on():
     work = Work(3.0, 2.0)
     timing = warmed(work, max_seconds=0.1)
-    assert (work.blocks, timing.samples, timing.warmup_calls) == ([1, 1], [2.0], 0)
+    assert (work.blocks, timing.samples, timing.warmup_seconds) == ([1, 1], [2.0], 0.0)
 
 
 def test_samples_are_taken_up_to_a_time_or_a_number_and_at_least_one():
@@ -116,6 +116,43 @@ def test_a_second_call_that_is_a_sample_has_its_probe():
     assert (timing.samples, timing.probes) == ([2.0], [1.0])
 
 
-def test_the_clock_resolution_is_its_smallest_step():
-    ticks = itertools.count()
-    assert clock_resolution_seconds(lambda: next(ticks) // 3 * 0.015) == pytest.approx(0.015)
+class Machine:
+    """Its clock advances when the probe runs, by the next of the given seconds, the last one repeated."""
+
+    def __init__(self, *seconds):
+        self.now, self.n_calls = 0.0, 0
+        self._seconds = list(seconds)
+
+    def work(self):
+        self.now += self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+        self.n_calls += 1
+
+
+def started_probe(machine):
+    probe = SpeedProbe(machine.work, lambda: machine.now)
+    probe.begin()
+    return probe
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [([1e-4] * 4, [2e-4] * 4), ([2e-4] * 4, [1e-4] * 4)], ids=["slow after", "slow before"]
+)
+def test_the_slower_side_of_a_sample_counts(before, after):
+    assert started_probe(Machine(*before, *after)).end() == pytest.approx(2e-4)
+
+
+def test_the_probe_after_a_sample_is_the_one_before_the_next():
+    machine = Machine(*[1e-4] * 8, *[3e-4] * 4, 1e-4)
+    probe = started_probe(machine)
+    assert [probe.end() for _ in range(4)] == pytest.approx([1e-4, 3e-4, 3e-4, 1e-4])
+    assert machine.n_calls == 4 * 5
+
+
+def test_a_cold_cache_is_no_disturbance():
+    assert started_probe(Machine(9e-4, 1e-4, 1e-4, 1e-4)).end() == pytest.approx(1e-4)
+
+
+def test_a_slow_probe_is_not_repeated():
+    machine = Machine(0.06)
+    assert started_probe(machine).end() == pytest.approx(0.06)
+    assert machine.n_calls == 2
