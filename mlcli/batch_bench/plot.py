@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlcli.batch_bench.advice import counted
 from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, Phase
-from mlcli.rendering.plots import GREY, PALETTE, RED, new_figure, plain_axes, save_figure
+from mlcli.rendering.plots import PALETTE, RED, new_figure, plain_axes, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,5 +101,5 @@ def _label_sizes(axes: Axes, sizes: list[int]) -> None:
     for size in sizes:
         if not shown or size >= distance * shown[-1]:
             shown.append(size)
-    axes.set_xticks(shown, [f"{size:,}" for size in shown], color=GREY)
+    axes.set_xticks(shown, [f"{size:,}" for size in shown])
     axes.set_xticks([], minor=True)

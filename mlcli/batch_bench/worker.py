@@ -5,6 +5,7 @@ Requests and answers are pickled dataclasses. Whatever a framework prints in the
 
 from __future__ import annotations
 
+import atexit
 import gc
 import multiprocessing
 import os
@@ -49,10 +50,11 @@ class Worker:
 
     def _start(self) -> None:
         self.started = time.perf_counter()
-        self._log = tempfile.NamedTemporaryFile(prefix="mlcli-worker-")  # noqa: SIM115
+        self._log = tempfile.NamedTemporaryFile(prefix="mlcli-worker-", delete=False)  # noqa: SIM115
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.spec, self._log.name))
+        atexit.register(self.close)  # should an interrupt arrive before anybody else can close it
         with _set_environment(self.environment), _blocked_interrupts():
             self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
@@ -65,10 +67,13 @@ class Worker:
 
     def close(self) -> None:
         """Kill the process, which keeps nothing that is worth waiting for."""
-        self._process.kill()
-        self._process.join()
+        if self._process.pid is not None:
+            self._process.kill()
+            self._process.join()
         self._connection.close()
         self._log.close()
+        Path(self._log.name).unlink(missing_ok=True)
+        atexit.unregister(self.close)
 
     def hello(self) -> WorkerHello:
         """Wait until the worker is ready. Raises the errors of errors.py if the engine cannot be built."""
@@ -144,7 +149,8 @@ class Worker:
 
     def _last_line(self) -> str:
         """Return the last line that the worker printed, on a line of its own; empty if it printed nothing."""
-        text = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        self._log.seek(0)
+        text = self._log.read().decode("utf-8", "replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f"\n{lines[-1]}" if lines else ""
 
@@ -200,6 +206,8 @@ def _requests(connection: Connection) -> Iterator[MeasurementRequest | None]:
 
 def _redirect_output(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    with suppress(OSError):  # Windows keeps open files
+        os.unlink(log)  # now, so that nothing is left if both processes are killed
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
 

@@ -115,32 +115,67 @@ def test_a_worker_never_receives_the_interrupts_of_the_terminal():
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+PROGRAM = """if True:
+    import os, signal
+    from mlcli.batch_bench.records import WorkerSpec
+    from mlcli.batch_bench.worker import Worker, multiprocessing
+    from mlcli.config.schema import ExperimentConfig
+    from mlcli.experiment.plan import make_plan
+
+    settings = {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
+    spec = WorkerSpec(make_plan(ExperimentConfig.model_validate(settings)), None, 1)
+"""
+
+
 def test_a_worker_ends_with_the_process_that_started_it():
-    code = """if True:
-        import os
-        from mlcli.batch_bench.worker import Worker, WorkerSpec
-        from mlcli.config.schema import ExperimentConfig
-        from mlcli.experiment.plan import make_plan
-
-        settings = {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
-        worker = Worker(WorkerSpec(make_plan(ExperimentConfig.model_validate(settings)), None, 1), {})
-        worker.hello()
-        print(worker._process.pid, flush=True)
-        os.kill(os.getpid(), 9)
+    process = ran(
+        """
+    worker = Worker(spec, {})
+    worker.hello()
+    print(worker._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
     """
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    )
     assert process.returncode == -signal.SIGKILL, process.stderr
+    assert has_ended(int(process.stdout))
+
+
+def test_an_interrupt_while_a_worker_starts_is_not_lost_and_ends_both():
+    process = ran(
+        """
+    kind = multiprocessing.get_context("spawn").Process
+    start = kind.start
+
+    def start_and_interrupt(process):
+        start(process)
+        print(process.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    kind.start = start_and_interrupt
+    Worker(spec, {})
+    print("not interrupted")
+    """
+    )
+    assert "KeyboardInterrupt" in process.stderr
+    assert has_ended(int(process.stdout))
+
+
+def ran(code):
+    command = [sys.executable, "-c", PROGRAM + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def has_ended(pid):
+    """Return whether a process ends within 20 s."""
     deadline = time.monotonic() + 20
-    while runs(int(process.stdout)) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
         time.sleep(0.05)
-    assert not runs(int(process.stdout))
-
-
-def runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return False
 
 
 @pytest.mark.parametrize("error", [UsageError("a\nb"), ConfigError(["x.yaml:1:1: a", "x.yaml:2:1: b"])])

@@ -14,8 +14,8 @@ import pytest
 
 from mlcli.batch_bench import BatchBenchRequest
 from mlcli.batch_bench.measurement import prepare
-from mlcli.batch_bench.source import plans_of
 from mlcli.batch_bench.records import WorkerSpec
+from mlcli.batch_bench.source import plans_of
 from mlcli.compare.comparison import compare_runs
 from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.receipt_report import print_receipt
