@@ -10,7 +10,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -157,13 +156,16 @@ class Worker:
 
 @contextmanager
 def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -208,8 +210,8 @@ def _redirect_output(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     with suppress(OSError):  # Windows keeps open files
         os.unlink(log)  # now, so that nothing is left if both processes are killed
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(file, stream.fileno())
+    for stream in (1, 2):
+        os.dup2(file, stream)
 
 
 def _prepare(spec: WorkerSpec) -> MeasuredEngine:
