@@ -1,15 +1,16 @@
-"""The errors that mlcli raises on purpose, and the exit code of each.
+"""The errors that mlcli raises, and the exit code of each.
 
-MlcliError                 1  something failed; the message says what, where and what to do next
-├── UsageError             2  flags or arguments that cannot be carried out
-│   └── ConfigError        2  one or more issues in a configuration, each with its place
+MlcliError                 1  something failed
+├── UsageError             2  invalid options, arguments or settings
+│   └── ConfigError        2  one or more issues in a configuration
 ├── DataError              3  data that is missing, truncated or altered
 ├── DivergedError          4  the loss became NaN or infinite
 ├── OutOfMemoryError       5  the device or the host ran out of memory
 ├── PartialFailureError    6  some runs of a matrix failed
-└── ThresholdError         7  a --fail-under threshold was missed
+└── ThresholdError         7  a threshold was missed
 
-Every message is one to three lines, ready to be printed.
+Every message is one to three lines, ready to be printed: what failed, where, and what to do next. Any other exception
+that leaves a command is a bug in mlcli.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell."""
+    """The exit status of the process."""
 
     OK = 0
     FAILURE = 1
@@ -35,19 +36,19 @@ class ExitCode(IntEnum):
 
 
 class MlcliError(Exception):
-    """Base of every error that mlcli raises on purpose."""
+    """Raised when something fails that no other class describes, e.g. a file that cannot be written. Exit code 1."""
 
     exit_code = ExitCode.FAILURE
 
 
 class UsageError(MlcliError):
-    """Flags, arguments or settings that cannot be carried out."""
+    """Raised for options, arguments or settings that are invalid or cannot be combined. Exit code 2."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
-    """Faults in a configuration, reported all at once, one line each."""
+    """Raised once for all issues in a configuration, with a line for each in `issues`. Exit code 2."""
 
     def __init__(self, issues: Sequence[str]) -> None:
         self.issues = tuple(issues)
@@ -58,37 +59,37 @@ class ConfigError(UsageError):
 
 
 class DataError(MlcliError):
-    """Data that is missing, truncated or altered."""
+    """Raised for data that is missing, truncated, altered, or not what was expected. Exit code 3."""
 
     exit_code = ExitCode.DATA
 
 
 class DivergedError(MlcliError):
-    """The loss became NaN or infinite."""
+    """Raised when the loss or a weight becomes NaN or infinite during training. Exit code 4."""
 
     exit_code = ExitCode.DIVERGED
 
 
 class OutOfMemoryError(MlcliError):
-    """The device or the host ran out of memory."""
+    """Raised when the memory of the device or the host is exhausted. Exit code 5."""
 
     exit_code = ExitCode.OUT_OF_MEMORY
 
 
 class PartialFailureError(MlcliError):
-    """Some runs of a matrix failed; the others are kept."""
+    """Raised after a comparison in which some runs failed; the results of the others are kept. Exit code 6."""
 
     exit_code = ExitCode.PARTIAL_FAILURE
 
 
 class ThresholdError(MlcliError):
-    """A threshold given with --fail-under was missed."""
+    """Raised when a result misses a threshold, as of --fail-under. Exit code 7."""
 
     exit_code = ExitCode.THRESHOLD_MISSED
 
 
 def nearest_match(word: str, choices: Sequence[str]) -> str | None:
-    """The choice that `word` was probably meant to be, or None."""
+    """Return the choice that is most similar to `word`, or None if none is."""
     import difflib
 
     matches = difflib.get_close_matches(word.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.5)
@@ -96,7 +97,7 @@ def nearest_match(word: str, choices: Sequence[str]) -> str | None:
 
 
 def unknown_name(kind: str, word: str, choices: Sequence[str]) -> str:
-    """The message for a name that is not in a table: what was given, the nearest match, what there is."""
+    """Return the message for an unknown name: the name, the nearest match and the known names."""
     guess = nearest_match(word, choices)
     hint = f" (did you mean {guess!r}?)" if guess else ""
     shown = ", ".join(choices) if len(choices) <= 12 else f"{len(choices)} names"

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their target, flushed to the disk, renamed."""
+"""Atomic writes: a file is written under a temporary name, flushed to the disk and renamed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from mlcli.errors import MlcliError
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Put a file in place in one step, so that no reader, and no kill, ever meets half of it.
+    """Write a file in one step; see `written_whole`. The error states the space needed."""
+    with written_whole(target, len(data)) as part:
+        part.write_bytes(data)
 
-    What is there already stays until the new content is on the disk. MlcliError where it cannot be written, with the
-    space that it takes; no part is left then.
+
+@contextlib.contextmanager
+def written_whole(target: Path, n_bytes: int | None = None) -> Iterator[Path]:
+    """Yield the path of a temporary file in the same folder; when the block ends, it is flushed and replaces `target`.
+
+    No reader, and no kill, ever sees half of the file. An existing file stays until the new one is on the disk. When
+    the block raises, the temporary file is removed; an OSError in it becomes an MlcliError, see `disk_errors`.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with disk_errors(target, len(data)):
+    with disk_errors(target, n_bytes):
         try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
+            yield part
+            with part.open("r+b") as file:
                 os.fsync(file.fileno())
             part.replace(target)
         finally:
@@ -31,7 +37,7 @@ def write_whole(target: Path, data: bytes) -> None:
 
 
 def sweep_parts(folder: Path) -> None:
-    """Remove what killed processes left half written. Call it where nobody else writes."""
+    """Delete the temporary files of killed processes. No other process may be writing to the folder."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
             part.unlink()
@@ -39,7 +45,7 @@ def sweep_parts(folder: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
-    """An MlcliError, with the path and the space needed, in place of the system's own."""
+    """Raise MlcliError, with the path and the space needed, in place of an OSError."""
     try:
         yield
     except OSError as error:
@@ -48,7 +54,7 @@ def disk_errors(target: Path, n_bytes: int | None = None) -> Iterator[None]:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a rename durable; not every system lets a folder be opened for that."""
+    """Make a rename durable, if the system can open a folder for that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""The nouns: frozen records that the rooms hand to one another.
+"""Immutable record types shared between packages.
 
-Arrays are numpy arrays; the shapes, dtypes and units stand beside each field.
+Arrays are numpy arrays; each field states its shape, dtype and unit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SplitName = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a dataset without reading it."""
+    """The description of a dataset that is known without reading it."""
 
     name: str
     kind: DatasetKind
@@ -30,7 +30,7 @@ class DatasetInfo:
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]  # empty for images
     n_train: int  # samples that the source offers for training, before any split
-    n_test: int  # 0 where the source has no test set of its own
+    n_test: int  # 0 if the source has no test set
     title: str
 
     @property
@@ -40,14 +40,10 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Split:
-    """Samples and their classes.
+    """Samples and their classes."""
 
-    x: (n, *input_shape) in the source's compact dtype (images uint8, tables float32), not scaled.
-    y: int64 (n,), classes from 0.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.int64]
+    x: NDArray[Any]  # (n, *input_shape), not scaled, in the storage dtype: uint8 for images, float32 for tables
+    y: NDArray[np.int64]  # (n,), classes from 0
 
     def __len__(self) -> int:
         return len(self.y)
@@ -55,11 +51,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Scaling:
-    """`(x - shift) / scale`, computed in the run's precision by every engine, after the cast from the compact dtype.
+    """`(x - shift) / scale`, computed by every engine in the precision of the run, after a cast from the storage dtype.
 
-    For images scale is one number (255 for bytes) and shift None or, standardised, float64 (): one mean and one
-    deviation over all pixels, so that flattened samples are scaled alike. For tables both are float64 (features,).
-    Fitted on the training split. kind "none" leaves the values as they are.
+    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
+    "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
+    For tables both are float64 (features,). kind "none" changes nothing.
     """
 
     kind: Literal["none", "unit", "standard"]
@@ -69,19 +65,19 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a run expects of a raw sample and does to it: enough to predict without the dataset."""
+    """What a run expects of a raw sample and does to it. It is enough to predict without the dataset."""
 
     kind: DatasetKind
     input_shape: tuple[int, ...]  # one sample, as in DatasetInfo
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]  # empty for images
-    value_range: tuple[float, float] | None  # of raw values, where bounds are known beforehand (bytes: 0 and 255)
+    value_range: tuple[float, float] | None  # of raw values, if bounds are known beforehand (bytes: 0 and 255)
     scaling: Scaling
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as one experiment sees it: split, with the scaling fitted and a fingerprint of the content."""
+    """The data of one experiment: split, with a fitted scaling and a fingerprint of the content."""
 
     info: DatasetInfo
     train: Split
@@ -95,18 +91,36 @@ class Dataset:
 
 @dataclass(frozen=True)
 class StepResults:
-    """Consecutive steps of a pass over the training split, each batch as the engine saw it before its update.
+    """The results of consecutive training steps, each batch scored before its update."""
 
-    batch_losses: float64 (n_steps,), nats per sample, without weight decay. batch_sizes: int64 (n_steps,), samples.
-    """
-
-    batch_losses: NDArray[np.float64]
-    batch_sizes: NDArray[np.int64]
+    batch_losses: NDArray[np.float64]  # (n_steps,), nats per sample, without weight decay
+    batch_sizes: NDArray[np.int64]  # (n_steps,), samples
     n_correct: int
+
+    @classmethod
+    def from_batches(
+        cls, batch_losses: NDArray[np.float64], n_samples: int, batch_size: int, n_correct: int
+    ) -> StepResults:
+        """Return the results of steps over n_samples in batches of batch_size, of which the last may be shorter."""
+        import numpy as np
+
+        batch_sizes = np.minimum(batch_size, n_samples - np.arange(0, n_samples, batch_size))
+        return cls(batch_losses, batch_sizes, n_correct)
+
+    @classmethod
+    def from_samples(cls, losses: NDArray[np.float64], batch_size: int, n_correct: int) -> StepResults:
+        """Return the results of steps whose losses are known for each sample, float64 (n,), in training order."""
+        import numpy as np
+
+        n_whole = len(losses) // batch_size * batch_size
+        means = losses[:n_whole].reshape(-1, batch_size).mean(axis=1)
+        if n_whole < len(losses):
+            means = np.append(means, losses[n_whole:].mean())
+        return cls.from_batches(means, len(losses), batch_size, n_correct)
 
     @property
     def loss(self) -> float:
-        """Nats per sample over all steps."""
+        """Mean loss over all samples, in nats."""
         return float((self.batch_losses * self.batch_sizes).sum() / self.batch_sizes.sum())
 
     @property
@@ -116,7 +130,7 @@ class StepResults:
 
 @dataclass(frozen=True)
 class FitResult:
-    """One call that fitted everything: iterations used, and whether the solver converged (None: not known)."""
+    """The outcome of a single fit; None is not known."""
 
     n_iterations: int | None
     converged: bool | None
@@ -124,21 +138,16 @@ class FitResult:
 
 @dataclass(frozen=True)
 class Scores:
-    """What an engine says of n samples.
+    """The predictions of an engine for n samples."""
 
-    logits: float32 (n, classes), unnormalised log probabilities; None where the model has none.
-    probabilities: float32 (n, classes), rows sum to 1; None where the model has none.
-    labels: int64 (n,), the predicted classes.
-    """
-
-    labels: NDArray[np.int64]
-    logits: NDArray[np.float32] | None
-    probabilities: NDArray[np.float32] | None
+    labels: NDArray[np.int64]  # (n,), predicted classes
+    logits: NDArray[np.float32] | None  # (n, classes), unnormalised log probabilities; None if the model has none
+    probabilities: NDArray[np.float32] | None  # (n, classes), rows sum to 1; None if the model has none
 
 
 @dataclass(frozen=True)
 class EngineState:
-    """Everything beside the weights that exact continuation needs."""
+    """What an engine needs besides its weights to resume bit by bit."""
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values
@@ -146,16 +155,16 @@ class EngineState:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Scores of one split. loss: nats per sample, None where the model gives no probabilities."""
+    """The scores of one split."""
 
-    accuracy: float
-    loss: float | None
+    accuracy: float  # fraction of correct labels
+    loss: float | None  # nats per sample; None if the model gives no probabilities
     n_samples: int
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One row of the history."""
+    """One epoch: a row of history.csv. A single fit has one."""
 
     epoch: int  # from 1
     learning_rate: float | None  # of the last step of the epoch
@@ -163,32 +172,27 @@ class EpochRecord:
     train_accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
-    seconds: float  # the training pass alone
+    seconds: float  # of training, without validation
     samples_per_second: float
     is_best: bool
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock seconds of the named parts of a run. The parts do not overlap; the total holds them all.
+    """Wall-clock seconds of the parts of a run. The parts do not overlap."""
 
-    load: data read, verified, split. build: framework imported, model built, data placed. first_epoch and
-    remaining_epochs: training passes alone (first_epoch: the one call of fits that have no passes). validate:
-    scoring validation data between epochs. evaluate: scoring the test split.
-    """
-
-    load_seconds: float
-    build_seconds: float
-    first_epoch_seconds: float
-    remaining_epochs_seconds: float
-    validate_seconds: float
-    evaluate_seconds: float
-    total_seconds: float
+    load_seconds: float  # data read, verified and split
+    build_seconds: float  # framework imported, model built, data placed on the device
+    first_epoch_seconds: float  # of training alone; the whole of a single fit
+    remaining_epochs_seconds: float  # of training alone
+    validate_seconds: float  # validation between epochs
+    evaluate_seconds: float  # scores of the test split
+    total_seconds: float  # everything, the parts included
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run leaves behind in metrics.json."""
+    """The record of a run: the content of metrics.json."""
 
     run_id: str
     name: str
@@ -197,11 +201,11 @@ class RunRecord:
     dataset: str
     model: str
     seed: int
-    metrics: Mapping[str, Metrics]  # by split name; "train" as seen while training, in the epoch that was kept
+    metrics: Mapping[str, Metrics]  # by split; "train" is the running mean in the epoch that was kept
     timing: Timing | None
-    epochs: int | None  # passes made; None for one-call fits
+    epochs: int | None  # trained; None for a single fit
     best_epoch: int | None
-    samples_per_second: float | None  # training samples over the seconds of steady epochs
+    samples_per_second: float | None  # training samples over seconds, without the first epoch
     n_parameters: int | None
     device: str
     threads: int
@@ -212,20 +216,3 @@ class RunRecord:
     created: str  # UTC, ISO 8601
     error: str | None = None
     schema_version: int = METRICS_SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """New samples, labelled by a stored run and written to a file."""
-
-    run_id: str
-    backend: str  # the engine that predicted
-    input: str
-    output: str
-    n_samples: int
-    counts: Mapping[str, int]  # samples by predicted class
-    predict_seconds: float  # in the engine alone, without reading and writing
-    total_seconds: float
-    device: str
-    threads: int
-    notes: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""Signals that end the program: raised where it is, or kept until what must not break off is over.
+"""Signal handling: SIGINT, SIGTERM and SIGHUP stop the program, immediately or deferred past critical sections.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) are treated alike. A second one ends the process at once.
+SIGINT is Ctrl-C, SIGHUP a terminal that was closed. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import NoReturn
 
 from mlcli.errors import ExitCode
 
-PATIENCE_SECONDS = 3.0  # for which a signal is kept at the most
-# A Ctrl-C reaches every process of a terminal, and the program that started this one may send its own signal on top.
+PATIENCE_SECONDS = 3.0  # the longest time that a signal is deferred
+# Ctrl-C reaches every process of a terminal, and the program that started this one may send a signal on top: one stop.
 _ECHO_SECONDS = 0.5
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP, the terminal was closed"}
 
 
 class Interrupted(BaseException):
-    """The program was told to stop."""
+    """A signal stopped the program. exit_code: 128 + the number of the signal."""
 
     def __init__(self, signal_number: int) -> None:
         self.exit_code = ExitCode(128 + signal_number)
@@ -31,7 +31,7 @@ class Interrupted(BaseException):
 
 
 class _Signals:
-    """What has arrived so far; one for the process, since signals are the process's."""
+    """The first signal that has arrived, and how many critical sections are active. There is one per process."""
 
     def __init__(self) -> None:
         self.first: int | None = None
@@ -61,7 +61,7 @@ _signals = _Signals()
 
 
 def install() -> None:
-    """Handle the signals from here on; those that the process was started to ignore (nohup) stay ignored."""
+    """Handle the signals from now on; those that the process was started to ignore, as by nohup, stay ignored."""
     for name in _NAMES:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -70,7 +70,7 @@ def install() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a signal waits for `check`, for PATIENCE_SECONDS at the most; one that came late is raised at the end."""
+    """Defer signals inside until the next `check`, the end, or PATIENCE_SECONDS after the signal."""
     _signals.n_deferring += 1
     try:
         check()
@@ -82,7 +82,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Inside, nothing is broken off, however long it takes; what waits then is raised by the next `check`."""
+    """Never interrupt the code inside, however long it takes; the next `check` raises what has arrived."""
     _signals.n_shielding += 1
     try:
         yield
@@ -91,12 +91,12 @@ def shielded() -> Iterator[None]:
 
 
 def is_pending() -> bool:
-    """Whether the program was told to stop."""
+    """Return whether a signal has arrived."""
     return _signals.first is not None
 
 
 def check() -> None:
-    """Raise Interrupted where the program was told to stop."""
+    """Raise Interrupted if a signal has arrived."""
     if _signals.first is not None:
         raise Interrupted(_signals.first)
 

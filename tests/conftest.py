@@ -109,22 +109,25 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def digits_run(stored_runs: Path) -> StoredRun:
     from mlcli.experiment.stored_run import open_run
+    from mlcli.runs.find import find_run
 
-    return open_run("20260101T000000Z_digits", stored_runs)
+    return open_run(find_run("20260101T000000Z_digits", stored_runs))
 
 
 @pytest.fixture
 def iris_run(stored_runs: Path) -> StoredRun:
     from mlcli.experiment.stored_run import open_run
+    from mlcli.runs.find import find_run
 
-    return open_run("20260101T000000Z_iris", stored_runs)
+    return open_run(find_run("20260101T000000Z_iris", stored_runs))
 
 
 @pytest.fixture
 def forest_run(stored_runs: Path) -> StoredRun:
     from mlcli.experiment.stored_run import open_run
+    from mlcli.runs.find import find_run
 
-    return open_run("20260101T000000Z_forest", stored_runs)
+    return open_run(find_run("20260101T000000Z_forest", stored_runs))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Signals as a real process meets them."""
+"""Signals, sent to a real process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+
+from tests.fixtures.processes import start as start_process
 
 FRAME = """
 import os, signal, sys, time
@@ -33,13 +35,13 @@ except signals.Interrupted as error:
 
 def start(body, after="pass", **options):
     code = FRAME.format(body=body.replace("\n", "\n    "), after=after)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)
+    process = start_process([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)
     assert process.stdout.readline() == "ready\n"
     return process
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_is_raised_where_the_program_is(number, code):
+def test_a_signal_is_raised_at_once(number, code):
     process = start("log('ready')\nwait(30)\nlog('not reached')")
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
@@ -54,19 +56,19 @@ def test_a_deferred_signal_waits_for_the_check():
     assert process.communicate(timeout=20)[0] == "whole\nstopped by SIGTERM, code 143\n"
 
 
-def test_a_deferred_signal_that_comes_after_the_last_check_is_raised_at_the_end():
+def test_a_deferred_signal_after_the_last_check_is_raised_at_the_end():
     process = start("with signals.deferred():\n    log('ready')\n    wait(0.2)\n    log('whole')\nlog('not reached')")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "whole\nstopped by SIGTERM, code 143\n"
 
 
-def test_a_deferred_signal_does_not_wait_for_ever():
+def test_a_deferred_signal_is_raised_when_the_patience_is_over():
     process = start("with signals.deferred():\n    log('ready')\n    wait(30)\n    log('not reached')")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
 
 
-def test_what_is_shielded_is_never_broken_off():
+def test_shielded_code_is_never_interrupted():
     body = (
         "with signals.deferred():\n"
         "    with signals.shielded():\n"
@@ -85,11 +87,11 @@ def test_a_second_signal_ends_the_process_at_once():
     assert process.wait(timeout=20) == 130
 
 
-def test_the_echo_of_a_signal_is_not_a_second_one():
-    process = start("log('ready')\nwait(30)", after="wait(1); log('tidied up')")
+def test_a_signal_that_arrives_twice_within_the_echo_time_counts_once():
+    process = start("log('ready')\nwait(30)", after="wait(1); log('cleaned up')")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=20)[0] == "stopped by Ctrl-C, code 130\ntidied up\n"
+    assert process.communicate(timeout=20)[0] == "stopped by Ctrl-C, code 130\ncleaned up\n"
 
 
 def test_a_signal_that_was_swallowed_is_raised_by_the_next_check():
@@ -99,9 +101,9 @@ def test_a_signal_that_was_swallowed_is_raised_by_the_next_check():
     assert process.communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
 
 
-def test_what_nohup_ignores_stays_ignored():
+def test_signals_ignored_under_nohup_stay_ignored():
     process = start(
-        "log('ready')\nwait(0.5)\nlog('went on')", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        "log('ready')\nwait(0.5)\nlog('continued')", setup=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
     )
     process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=20)[0] == "went on\n"
+    assert process.communicate(timeout=20)[0] == "continued\n"

@@ -11,15 +11,17 @@ from mlcli.batch_bench import machine
 from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, Phase, WorkerHello, WorkerSpec
 from mlcli.batch_bench.sampling import RepeatedTiming, SpeedProbe
 from mlcli.data.load import load_dataset
-from mlcli.engines.contract import Bench, Engine, EngineSpec
+from mlcli.engines.contract import Bench, Engine, EngineSpec, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import OutOfMemoryError
+from mlcli.experiment.initial_weights import drawn_weights
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.metrics import log_loss
-from mlcli.models.initial_weights import as_precision, initial_weights
+from mlcli.models.layers import Network
 from mlcli.records import Dataset, Scores
+from mlcli.runs.directory import RunDirectory
 from mlcli.timing import Clock
 
 # So small that no weight moves: all steps do the same work, and nothing can diverge. Neither zero nor near the smallest
@@ -47,7 +49,7 @@ class PreparedEngine:
 
 def prepare(spec: WorkerSpec) -> PreparedEngine:
     """Read the data, build the engine and give it the samples. Raises the errors of errors.py."""
-    stored = open_run(str(spec.run), spec.run.parent) if spec.run else None
+    stored = open_run(RunDirectory(spec.run)) if spec.run else None
     dataset = _dataset(spec, stored)
     engine, notes = _engine(spec, dataset, stored)
     bench = engine.bench(dataset.train.x, dataset.train.y, include_transfer=spec.include_transfer)
@@ -62,14 +64,9 @@ def _dataset(spec: WorkerSpec, stored: StoredRun | None) -> Dataset:
 
 def _engine(spec: WorkerSpec, dataset: Dataset, stored: StoredRun | None) -> tuple[Engine, tuple[str, ...]]:
     """Return the engine with the weights of a run or initial ones, and notes."""
-    plan, network = spec.plan, spec.plan.network
-    if network is not None:
-        if stored is not None:
-            # By the names of this network: that of another engine may have other layers between those with weights.
-            weights = dict(zip(network.parameter_shapes(), stored.weights().values(), strict=True))
-        else:
-            drawn = initial_weights(network, plan.config.seed)
-            weights = as_precision(drawn, plan.config.runtime.precision)
+    plan = spec.plan
+    if plan.network is not None:
+        weights = drawn_weights(plan) if stored is None else _weights_for(plan.network, stored)
         return build_engine(plan.backend, _engine_spec(spec, dataset), weights), ()
     if stored is not None:
         return stored.build_engine(plan.backend, device=plan.config.runtime.device, threads=spec.threads), ()
@@ -77,6 +74,11 @@ def _engine(spec: WorkerSpec, dataset: Dataset, stored: StoredRun | None) -> tup
     engine.place(dataset.train.x, dataset.train.y)
     engine.fit()
     return engine, (f"fitted on {len(dataset.train):,} samples before the measurement",)
+
+
+def _weights_for(network: Network, stored: StoredRun) -> Weights:
+    """Return the weights of a run under the names of a network, whose layers without weights may differ."""
+    return dict(zip(network.parameter_shapes(), stored.weights().values(), strict=True))
 
 
 def _engine_spec(spec: WorkerSpec, dataset: Dataset) -> EngineSpec:

@@ -18,7 +18,7 @@ from mlcli.experiment.plan import Plan, make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.registry import DEFAULT_BACKEND, backend_info
-from mlcli.runs.find import default_runs_directory
+from mlcli.runs.find import default_runs_directory, find_run
 from mlcli.text import comma_separated
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _plans_of_config(request: BatchBenchRequest) -> dict[str, Plan]:
 
 
 def _plans_of_run(request: BatchBenchRequest, source: str) -> tuple[dict[str, Plan], Path]:
-    stored = open_run(source, request.runs_dir or default_runs_directory())
+    stored = open_run(find_run(source, request.runs_dir or default_runs_directory()))
     given = [flag for flag, (_, value) in _experiment_flags(request).items() if value is not None]
     given += ["--set"] if request.settings else []
     if given:

@@ -27,7 +27,6 @@ from mlcli.batch_bench.records import (
     SeriesStatistics,
 )
 from mlcli.models.layers import Network
-from mlcli.models.operations import forward_flops, train_flops
 
 MIN_SAMPLES = 6  # fewer have no 95 % interval of the median
 _CONFIDENCE = 0.95
@@ -211,7 +210,7 @@ def _statistics(measurements: Measurements, engine: BenchEngine, network: Networ
 def _flops_per_sample(network: Network | None, phase: Phase) -> int | None:
     if network is None:
         return None
-    return forward_flops(network) if phase == "forward" else train_flops(network)
+    return network.forward_flops() if phase == "forward" else network.train_flops()
 
 
 def with_speedups(series: Sequence[BenchSeries]) -> tuple[BenchSeries, ...]:

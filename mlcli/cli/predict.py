@@ -1,4 +1,4 @@
-"""`mlcli predict`: label new samples with a stored run."""
+"""The options of `mlcli predict`."""
 
 from __future__ import annotations
 
@@ -7,72 +7,71 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, RUN_PANEL, Format, RunsDir
-from mlcli.experiment.threads import configure_threads
+from mlcli import predict as package
+from mlcli.cli.options import (
+    Device,
+    Force,
+    Format,
+    OtherBackend,
+    PredictBatchSize,
+    Quiet,
+    RunArgument,
+    RunsDir,
+    Threads,
+)
+from mlcli.registry import alternatives
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A directory, a run id, a unique prefix of one, or last.")],
+    run: RunArgument,
     input_: Annotated[
         Path,
         typer.Option(
-            "--input", "-i", help=".npy, .npz, .csv, .parquet, an image or a folder of images.", metavar="FILE"
+            "--input",
+            "-i",
+            help=f"File with samples: {alternatives(package.INPUT_SUFFIXES)}, an image or a folder of images.",
+            metavar="FILE",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help=".csv, .npz, .parquet, or .npy for the labels alone.", metavar="FILE"),
+        typer.Option("--output", "-o", help=f"File to write: {alternatives(package.OUTPUT_SUFFIXES)}.", metavar="FILE"),
     ],
     array: Annotated[
-        str | None, typer.Option(help="Which array of an .npz file; default x, or the only one.", metavar="NAME")
+        str | None,
+        typer.Option(help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")] = False,
-    backend: Annotated[
-        str | None, typer.Option("--backend", "-b", help="Another engine with the same weights.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per prediction step.", metavar="N")] = 1024,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN_PANEL)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of every library.", metavar="N", rich_help_panel=RUN_PANEL)
-    ] = None,
+    force: Force = False,
+    backend: OtherBackend = None,
+    batch_size: PredictBatchSize = 1024,
+    device: Device = None,
+    threads: Threads = None,
     runs_dir: RunsDir = None,
     output_format: Format = "table",
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT_PANEL)
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Label new samples: a class and its probabilities for each, with the run's own preprocessing.
+    """Predict the class of new samples with a stored run.
 
-    Samples are raw values, as the dataset has them: bytes from 0 to 255 for images, not scaled. Images may be
-    (n, 1, height, width), (n, height, width) or flat. A table's columns are found by name. The dataset is not needed.
+    Writes the class and the class probabilities of every sample. Give raw
+    values (pixels from 0 to 255, for example): the preprocessing stored in the
+    run is applied to them. The dataset of the run is not needed.
+
+    The shape of images is (n, 1, height, width), (n, height, width) or flat.
+    The columns of tables are matched by name.
     """
-    from mlcli.experiment.stored_run import open_run
-    from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
-
-    checked_format(output_format)
-    stored = open_run(run, runs_dir or default_runs_directory())
-    n_threads = configure_threads(stored.config, threads)
-    # These load numpy, which must not happen before.
-    from mlcli.predict.predict import PredictionRequest
-    from mlcli.predict.predict import predict as predict_workflow
-    from mlcli.predict.report import prediction_progress, print_prediction
-    from mlcli.rendering.console import print_notes
-
-    request = PredictionRequest(
-        input=input_,
-        output=output,
-        array=array,
-        force=force,
-        backend=backend,
-        device=device,
-        threads=n_threads,
-        batch_size=batch_size,
+    package.run(
+        package.PredictRequest(
+            run=run,
+            input=input_,
+            output=output,
+            array=array,
+            force=force,
+            backend=backend,
+            device=device,
+            threads=threads,
+            batch_size=batch_size,
+            runs_dir=runs_dir,
+            output_format=output_format,
+            quiet=quiet,
+        )
     )
-    with prediction_progress(quiet=quiet) as report:
-        prediction = predict_workflow(stored, request, report)
-    if not quiet:
-        print_notes(prediction.notes)
-    print_prediction(prediction, output_format)

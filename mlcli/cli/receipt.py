@@ -26,8 +26,8 @@ def receipt(
     from mlcli.compare.receipt_report import print_receipt
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.find import default_runs_directory, find_run
 
     checked_format(output_format)
     directory = runs_dir or default_runs_directory()
-    print_receipt(comparability_report([facts_of(open_run(run, directory)) for run in runs]), output_format)
+    print_receipt(comparability_report([facts_of(open_run(find_run(run, directory))) for run in runs]), output_format)

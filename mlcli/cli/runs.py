@@ -1,74 +1,75 @@
-"""`mlcli runs`: what was kept."""
+"""`mlcli runs`: list and show the runs on disk."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir
+from mlcli.cli.options import OUTPUT_PANEL, Commands, Format, RunsDir, completed
+from mlcli.records import RunStatus
+from mlcli.registry import BACKENDS, DATASETS, alternatives
+from mlcli.runs import SORT_KEYS, RunQuery, run_list, run_show
 
-if TYPE_CHECKING:
-    from mlcli.runs.listing import RunList
-
-app = Commands(help="List and show the runs that were kept.", no_args_is_help=True)
-_FILTERS = "Which runs"
+app = Commands(help="List and show runs.", no_args_is_help=True)
+_FILTERS = "Filters"
+_STATUSES = get_args(RunStatus)
 _DEFAULT_LIMIT = 20
 
 
 @app.command("list")
 def list_(
     backend: Annotated[
-        str | None, typer.Option("--backend", "-b", help="sklearn, torch or keras.", rich_help_panel=_FILTERS)
+        str | None,
+        typer.Option(
+            "--backend",
+            "-b",
+            help=f"Runs of this engine: {alternatives(BACKENDS)}.",
+            autocompletion=completed(BACKENDS),
+            rich_help_panel=_FILTERS,
+        ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="iris, digits, mnist or fashion.", rich_help_panel=_FILTERS)
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help=f"Runs on this dataset: {alternatives(DATASETS)}.",
+            autocompletion=completed(DATASETS),
+            rich_help_panel=_FILTERS,
+        ),
     ] = None,
     status: Annotated[
         str | None,
-        typer.Option(help="finished, failed, diverged, interrupted or unfinished.", rich_help_panel=_FILTERS),
+        typer.Option(
+            help=f"Runs with this status: {alternatives(_STATUSES)}.",
+            autocompletion=completed(_STATUSES),
+            rich_help_panel=_FILTERS,
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the run; * stands for anything.", metavar="PATTERN", rich_help_panel=_FILTERS),
+        typer.Option(
+            help="Runs with this name; * matches any characters.", metavar="PATTERN", rich_help_panel=_FILTERS
+        ),
     ] = None,
     sort: Annotated[
         str,
         typer.Option(
-            help="created (newest first), accuracy or loss (best first), time (least first), "
-            "name, backend, dataset or status.",
+            help=f"Sort by {alternatives(SORT_KEYS)}; the newest, best or fastest run comes first.",
             metavar="KEY",
+            autocompletion=completed(SORT_KEYS),
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = "created",
     limit: Annotated[
-        int, typer.Option(min=0, help="Show the first N; 0 shows all.", metavar="N", rich_help_panel=OUTPUT_PANEL)
+        int, typer.Option(min=0, help="List the first N runs; 0 lists all.", metavar="N", rich_help_panel=OUTPUT_PANEL)
     ] = _DEFAULT_LIMIT,
     runs_dir: RunsDir = None,
     output_format: Format = "table",
 ) -> None:
-    """List runs, the newest first. The first column is enough to name a run to other commands."""
-    from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.runs.find import default_runs_directory
-    from mlcli.runs.listing import RunFilter, list_runs
-    from mlcli.runs.report import print_run_list
-
-    checked_format(output_format)
-    directory = runs_dir or default_runs_directory()
-    found = list_runs(directory, RunFilter(backend, dataset, status, name), sort=sort, limit=limit or None)
-    shown = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(shown, f"runs in {directory}", output_format)
-    print_notes(_notes(found, directory))
-
-
-def _notes(found: RunList, directory: Path) -> list[str]:
-    notes = [f"left out: {fault}" for fault in found.faults]
-    if not found.n_matching:
-        return [*notes, f"no such run in {directory}"]
-    if len(found.runs) < found.n_matching:
-        notes.append(f"{len(found.runs)} of {found.n_matching} runs; --limit 0 shows all")
-    return notes
+    """List runs, the newest first. Other commands accept the text in the first column as the name of a run."""
+    run_list(RunQuery(backend, dataset, status, name, sort, limit or None), runs_dir, output_format)
 
 
 @app.command()
@@ -77,12 +78,5 @@ def show(
     runs_dir: RunsDir = None,
     output_format: Format = "table",
 ) -> None:
-    """Show a run as train did, with its history and notes; also one that failed or never finished."""
-    from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory, find_run
-    from mlcli.runs.listing import describe_run
-    from mlcli.runs.report import print_one_run
-
-    checked_format(output_format)
-    directory = find_run(run, runs_dir or default_runs_directory())
-    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
+    """Show a run as train does, with its history and notes. The run may have failed or be unfinished."""
+    run_show(run, runs_dir, output_format)

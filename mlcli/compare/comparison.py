@@ -12,6 +12,7 @@ from mlcli.compare.records import Comparison, MatrixCost, Receipt, ReceiptRow, V
 from mlcli.compare.variants import GatheredRun, check_same_data, gather_runs, grouped, measure
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.stored_run import StoredRun, open_run
+from mlcli.runs.find import find_run
 
 
 def compare_runs(
@@ -127,7 +128,7 @@ def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> 
 
     UsageError for a run that is not there or was scored on other samples.
     """
-    run = measure(open_run(reference, runs_directory))
+    run = measure(open_run(find_run(reference, runs_directory)))
     for variant in comparison.variants:
         if any(other.test_digest != run.test_digest for other in variant.runs):
             raise UsageError(f"--fail-if-worse {reference}: {variant.label} was scored on other test samples")

@@ -19,7 +19,7 @@ from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import first_line
 
 # What tells variants apart is looked for here first, then among all other keys.
@@ -69,7 +69,7 @@ def gathered(directory: RunDirectory, runs_directory: Path, *, is_reused: bool =
     """A run directory as a part of a comparison; DataError where files of a finished run are missing or altered."""
     record = directory.read_record() if directory.has_record() else None
     if record is not None and record.status == "finished":
-        run = open_run(str(directory.path), runs_directory)
+        run = open_run(directory)
         return GatheredRun(run.config, run, is_reused=is_reused)
     return GatheredRun(read_config(directory.path), None, _reason(record))
 
@@ -136,7 +136,7 @@ def _created(member: GatheredRun) -> str:
 def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
     """The figures of a finished run, and on which test samples it was right."""
     record = run.record
-    predictions = run.predictions()
+    predictions = run.files.predictions()
     y = predictions["y"]
     if len(y) < 2 or len(y) != record.metrics["test"].n_samples:
         raise DataError(f"run {record.run_id}: predictions of {len(y):,} test samples, which is not what was scored")
@@ -147,7 +147,7 @@ def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
         figures=_figures(record),
         correct=predictions["labels"] == y,
         test_digest=hashlib.sha256(record.digests["dataset"].encode() + y.tobytes()).hexdigest(),
-        history=tuple(run.history()),
+        history=tuple(run.files.history()),
         notes=record.notes,
         is_reused=is_reused,
     )

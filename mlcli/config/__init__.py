@@ -1,1 +1,1 @@
-"""What an experiment is: the schema, the YAML loader, overrides, and the resolution for one backend."""
+"""The configuration of an experiment: schema, YAML reader, overrides, and the merge of all of them into one value."""

@@ -1,4 +1,4 @@
-"""A configuration as YAML that loads back to the same configuration, as plain data, and as a digest."""
+"""A configuration as YAML that loads back to an equal one, as plain data, and as a digest; and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import yaml
 
-from mlcli.config.nodes import plain_scalar
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.values import thawed
+from mlcli.config.values import plain_scalar, thawed
 
 __all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes block mappings, lists on one line, and quotes around text that would be read as something else."""
+    """PyYAML's dumper with lists on one line, and quotes around text that would otherwise be read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -42,7 +41,7 @@ _Dumper.add_representer(list, _list)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
-    """The configuration as dicts, lists and scalars, every key written out; `backends` only where it has entries."""
+    """Return the configuration as dicts, lists and scalars, with every key; `backends` only if it has entries."""
     data: dict[str, Any] = thawed(config.model_dump())
     if not data["backends"]:
         del data["backends"]
@@ -54,18 +53,18 @@ def _name_first(section: Any) -> Any:
 
 
 def to_yaml(config: ExperimentConfig) -> str:
-    """The configuration as YAML in the order of the schema. Loaded again, it gives an equal configuration."""
+    """Return the configuration as YAML, in the order of the schema; it loads back to an equal configuration."""
     return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)
 
 
 def config_digest(config: ExperimentConfig) -> str:
-    """sha256 (hex) of the configuration as canonical JSON: equal configurations have equal digests."""
+    """Return the sha256 (hex) of the configuration as canonical JSON; equal configurations have equal digests."""
     canonical = json.dumps(_canonical(to_dict(config)), ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _canonical(value: Any) -> Any:
-    """Mappings as sorted pairs, because keys may be numbers, which JSON would turn into text."""
+    """Return mappings as sorted pairs, because keys may be numbers, which JSON would turn into text."""
     if isinstance(value, dict):
         pairs = [[key, _canonical(item)] for key, item in value.items()]
         return {"": sorted(pairs, key=lambda pair: (isinstance(pair[0], str), pair[0]))}
@@ -74,14 +73,14 @@ def _canonical(value: Any) -> Any:
 
 _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-    "description": "files, relative to this one, whose settings lie below those of this file, left to right",
+    "description": "files, relative to this one, that this one overrides; later ones override earlier ones",
 }
 _SHORTHANDS = ("dataset", "model", "optimizer", "schedule")
 _NOT_BY_BACKEND = ("backend", "backends")
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a configuration file."""
+    """Return the JSON Schema (draft 2020-12) of a configuration file."""
     schema = _relaxed(ExperimentConfig.model_json_schema())
     properties = schema["properties"]
     for key in _SHORTHANDS:
@@ -96,7 +95,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _relaxed(value: Any) -> Any:
-    """No key is required, and a section without a name is whichever section its keys fit."""
+    """Return a schema in which no key is required, and a section without a name is any section that its keys fit."""
     if isinstance(value, list):
         return [_relaxed(item) for item in value]
     if not isinstance(value, dict):
@@ -106,7 +105,7 @@ def _relaxed(value: Any) -> Any:
 
 
 def _with_shorthand(prop: dict[str, Any]) -> dict[str, Any]:
-    """The property, which may also be the name alone."""
+    """Return the property, which may also be just the name."""
     annotations = {key: item for key, item in prop.items() if key in ("description", "default")}
     shapes = {key: item for key, item in prop.items() if key not in annotations}
     return {"anyOf": [{"type": "string"}, *shapes.get("anyOf", [shapes])], **annotations}

@@ -1,26 +1,29 @@
-"""One experiment from everything that has a say in it.
+"""One experiment from all its sources.
 
 Defaults < YAML (`extends:` composes) < the chosen engine's entry under `backends:` < `MLCLI_*` environment < flags
-and `--set`. Each layer lies over the one before as `merging` describes. A value that another one hides is not judged,
-but the entries of the other engines are, so that a slip in one shows before anybody runs it.
+and `--set`. `layers` says how each merges over the one before. Only the values that remain are validated, but also
+the entries of the other engines, so that a mistake in one shows before anybody runs it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
-from mlcli.config.command_line import command_line_layer
-from mlcli.config.merging import merged, read_composed
-from mlcli.config.messages import ConfigIssue, SourceLocation, config_error, key_path, shown
-from mlcli.config.nodes import Entry, Node, in_section, with_entry, without
-from mlcli.config.overrides import environment_layer
+from mlcli.config.layers import Key, Layer, merged
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, key_path, shown
+from mlcli.config.overrides import command_line_layer, environment_layer
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import validated
+from mlcli.config.yaml_reader import ValueCount, parse_layer, read_layer
 from mlcli.errors import unknown_name
 from mlcli.registry import BACKENDS, DEFAULT_BACKEND
+from mlcli.text import escaped
 
+MAX_FILES = 32
+MAX_CHAIN = 8
 _NOT_BY_BACKEND = ("backend", "backends", "extends")
 
 
@@ -31,107 +34,158 @@ def load_experiment(
     settings: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> ExperimentConfig:
-    """The experiment of a file, the environment and the command line, resolved for one engine.
+    """Return the experiment of a file, the environment and the command line, resolved for one engine.
 
     path: the YAML file; None for the defaults.
     flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
     settings: `key.path=value` texts, as after `--set`; they win over flags.
-    environ: os.environ where None.
+    environ: os.environ if None.
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
-    of its `backends`, else torch. The result names it in `backend`, and its `backends` is empty: written out, it
-    stands alone. ConfigError with every issue at once, each `place: key.path: message`.
+    of its `backends`, else the default. The result names it in `backend`, and its `backends` is empty. ConfigError
+    with every issue at once, each `location: key.path: message`.
     """
-    written, issues = read_composed(path) if path is not None else (Node({}, SourceLocation("defaults")), [])
-    environment, more = environment_layer(environ)
-    issues += more
-    command_line, more = command_line_layer(flags or {}, settings)
-    issues += more
+    issues: list[ConfigIssue] = []
+    try:
+        written: Layer | None = _Composition(issues).read(path) if path else Layer()
+    except UnreadableError as error:
+        issues.append(error.issue)
+        written = None
+    environment = environment_layer(os.environ if environ is None else environ, issues)
+    command_line = command_line_layer(flags or {}, settings, issues)
     if written is None:
         raise config_error(issues)
-    config, more = _resolved(written, environment, command_line)
-    if config is None or issues:
-        unread = {issue.place for issue in issues}  # nothing more can be said of a value that was not understood
-        raise config_error([*issues, *(issue for issue in more if issue.place not in unread)])
-    return config
+    return _resolved(written, environment, command_line, issues)
+
+
+def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
+    """Return the experiment in the content of a file that stands alone: it extends no other, and nothing overrides it.
+
+    source: the name of the file in messages. ConfigError with every issue at once.
+    """
+    issues: list[ConfigIssue] = []
+    try:
+        written = parse_layer(content, source, issues)
+    except UnreadableError as error:
+        raise config_error([*issues, error.issue]) from None
+    return _resolved(written, Layer(), Layer(), issues)
 
 
 def named_backends(path: Path) -> tuple[str, ...]:
-    """The engines that a file is for, in its own order: those under `backends`, or the one that would run."""
-    written, issues = read_composed(path)
-    if written is None or issues:
+    """Return the engines that a file is for, in its order: those under `backends`, or the one that would run."""
+    issues: list[ConfigIssue] = []
+    try:
+        written = _Composition(issues).read(path)
+    except UnreadableError as error:
+        issues.append(error.issue)
+    if issues:
         raise config_error(issues)
     return tuple(_entries(written)) or (_chosen(written),)
 
 
-def _resolved(
-    written: Node, environment: Node, command_line: Node
-) -> tuple[ExperimentConfig | None, list[ConfigIssue]]:
-    whole = merged(merged(written, environment), command_line)
+class _Composition:
+    """The files of one configuration. Each is read once, so that a diamond costs no more than a chain."""
+
+    def __init__(self, issues: list[ConfigIssue]) -> None:
+        self._issues = issues
+        self._read: dict[str, Layer] = {}  # by real path
+        self._count = ValueCount()
+
+    def read(self, path: Path, chain: tuple[str, ...] = ()) -> Layer:
+        """Return the settings of a file merged over those of the files that it extends; UnreadableError."""
+        layer = read_layer(path, self._issues, self._count)
+        chain = (*chain, os.path.realpath(path))
+        below = Layer()
+        if "extends" in layer.values:
+            named = layer.values["extends"]
+            for index, name in enumerate(named if isinstance(named, list) else [named]):
+                location = layer.find(("extends", index) if isinstance(named, list) else ("extends",))[0].value
+                below = merged(below, self._extended(name, location, path, chain))
+        return merged(below, layer.without("extends"))
+
+    def _extended(self, name: object, location: SourceLocation, path: Path, chain: tuple[str, ...]) -> Layer:
+        base = path.parent / _relative_path(name, location)
+        if not os.path.isfile(base):  # first, because any other answer takes long for a name of a megabyte
+            raise UnreadableError(location, f"no such file: {shown(str(base))}", "extends")
+        resolved = os.path.realpath(base)
+        if resolved in chain:
+            files = [escaped(os.path.basename(file)) for file in (*chain[chain.index(resolved) :], resolved)]
+            raise UnreadableError(location, f"files extend one another in a circle: {' -> '.join(files)}", "extends")
+        if resolved in self._read:
+            self._count.add(len(self._read[resolved].written), location, "extends")
+        elif len(chain) >= MAX_CHAIN or len(self._read) >= MAX_FILES:
+            raise UnreadableError(location, f"more than {MAX_CHAIN} files in a chain, or {MAX_FILES} in all", "extends")
+        else:
+            self._read[resolved] = self.read(base, chain)
+        return self._read[resolved]
+
+
+def _relative_path(name: object, location: SourceLocation) -> str:
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise UnreadableError(location, f"must be the path of a file, or a list of paths, got {shown(name)}", "extends")
+    if os.path.isabs(name):
+        raise UnreadableError(location, f"must be relative to this file, got {shown(name)}", "extends")
+    return name
+
+
+def _resolved(written: Layer, environment: Layer, command_line: Layer, issues: list[ConfigIssue]) -> ExperimentConfig:
+    """Return the experiment of three layers; ConfigError with these issues and all that validation finds."""
+    unread = {issue.location for issue in issues}  # a value that was not understood cannot be validated
+    whole = reduce(merged, (written, environment, command_line))
     backend, entries = _chosen(whole), _entries(whole)
-    issues = _faults_of_backends(whole)
-    layers = [without(layer, "backends") for layer in (written, environment, command_line)]
+    found = _issues_of_backends(whole)
+    written, *overrides = (layer.without("backends") for layer in (written, environment, command_line))
     for other, entry in entries.items():
-        issues += _faults_of_entry(layers[0], other, entry) if other != backend else []
-    if backend in entries:
-        layers.insert(1, entries[backend])
-    config, more = validated(_with_backend(reduce(merged, layers), backend), backend)
-    return None if issues else config, issues + more
+        if other != backend:
+            in_entry = validated(merged(written, entry), other)[1]
+            found += [issue for issue in in_entry if issue.path.startswith(f"backends.{other}.")]
+    root = reduce(merged, (written, entries.get(backend, Layer()), *overrides))
+    if root.values.get("backend") is None:
+        root.values["backend"] = backend
+    config, more = validated(root, backend)
+    issues += [issue for issue in [*found, *more] if issue.location not in unread]
+    if config is None or issues:
+        raise config_error(issues)
+    return config
 
 
-def _faults_of_entry(written: Node, backend: str, entry: Node) -> list[ConfigIssue]:
-    """What is wrong in the entry itself; the settings it lies over are judged where they are used."""
-    issues = validated(merged(written, entry), backend)[1]
-    return [issue for issue in issues if issue.path.startswith(f"backends.{backend}.")]
+def _chosen(whole: Layer) -> str:
+    stated = whole.values.get("backend")
+    if isinstance(stated, str) and stated in BACKENDS:
+        return stated
+    return next(iter(_entries(whole)), DEFAULT_BACKEND)
 
 
-def _with_backend(experiment: Node, backend: str) -> Node:
-    """The experiment with its engine filled in; one that is stated, wrongly perhaps, stays for the schema to judge."""
-    stated = experiment.get("backend")
-    if stated is not None and stated.content is not None:
-        return experiment
-    place = stated.place if stated else experiment.place
-    return with_entry(experiment, "backend", Entry(place, Node(backend, place)))
-
-
-def _chosen(whole: Node) -> str:
-    stated = whole.get("backend")
-    named = [name for name in BACKENDS if stated and name == stated.content]
-    return [*named, *_entries(whole), DEFAULT_BACKEND][0]
-
-
-def _entries(whole: Node) -> dict[str, Node]:
-    """What is said under `backends` of each engine that exists, in order, marked as written there."""
-    backends = whole.get("backends")
+def _entries(whole: Layer) -> dict[str, Layer]:
+    """Return the settings under `backends` of every engine that exists, in order, without misplaced keys."""
+    backends = whole.values.get("backends")
     return {
-        name: in_section(without(entry.node, *_NOT_BY_BACKEND), f"backends.{name}")
-        for key, entry in (backends.entries if backends else {}).items()
-        for name in BACKENDS
-        if name == key and isinstance(entry.node.content, dict)
+        name: whole.entry(name).without(*_NOT_BY_BACKEND)
+        for name, values in (backends.items() if isinstance(backends, dict) else ())
+        if name in BACKENDS and isinstance(values, dict)
     }
 
 
-def _faults_of_backends(whole: Node) -> list[ConfigIssue]:
-    """What the schema does not see: engines that do not exist, and keys that an engine cannot have of its own."""
-    backends = whole.get("backends")
-    if backends is None:
-        return []
-    if not isinstance(backends.content, dict):
-        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends.content)}"
-        return [ConfigIssue(backends.place, "backends", message)]
+def _issues_of_backends(whole: Layer) -> list[ConfigIssue]:
+    """Return what the schema does not see: unknown engines, and keys that cannot differ by engine."""
+    backends = whole.values.get("backends", {})
+    if not isinstance(backends, dict):
+        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
+        return [_issue(whole, ("backends",), message)]
     issues = []
-    for key, entry in backends.content.items():
-        path = key_path(("backends", key))
-        if key not in BACKENDS:
-            issues.append(ConfigIssue(entry.place, path, unknown_name("backend", str(key)[:60], list(BACKENDS))))
-        elif not isinstance(entry.node.content, dict):
-            issues.append(
-                ConfigIssue(entry.node.place, path, f"must be a mapping of settings, got {shown(entry.node.content)}")
-            )
-        for forbidden in _NOT_BY_BACKEND:
-            if forbidden in entry.node.entries:
-                place = entry.node.entries[forbidden].place
-                issues.append(
-                    ConfigIssue(place, f"{path}.{forbidden}", "cannot differ by engine; it belongs at the top level")
-                )
+    for name, values in backends.items():
+        if name not in BACKENDS:
+            message = unknown_name("backend", str(name)[:60], list(BACKENDS))
+            issues.append(_issue(whole, ("backends", name), message, of_key=True))
+        elif not isinstance(values, dict):
+            issues.append(_issue(whole, ("backends", name), f"must be a mapping of settings, got {shown(values)}"))
+        for key in _NOT_BY_BACKEND:
+            if isinstance(values, dict) and key in values:
+                message = "cannot differ by engine; write it at the top level"
+                issues.append(_issue(whole, ("backends", name, key), message, of_key=True))
     return issues
+
+
+def _issue(layer: Layer, path: tuple[Key, ...], message: str, *, of_key: bool = False) -> ConfigIssue:
+    where, full = layer.find(path)
+    return ConfigIssue(where.key if of_key else where.value, key_path(full), message)

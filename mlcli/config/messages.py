@@ -1,4 +1,4 @@
-"""Faults of a configuration: where, which key, what is wrong; safe to print on any terminal."""
+"""Issues in a configuration: location, key and message, safe to print on any terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlcli.errors import ConfigError, nearest_match
 from mlcli.text import escaped
 
 MAX_ISSUES_SHOWN = 100
-_MAX_SHOWN_CHARACTERS = 60
+MAX_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class SourceLocation:
     source: str
     line: int = 0  # 0: the source has no lines
     column: int = 0
+    key: str = ""  # the key that a flag or a variable stands for, which messages need not repeat
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
@@ -26,65 +27,65 @@ class SourceLocation:
 
 @dataclass(frozen=True)
 class ConfigIssue:
-    """One thing that is wrong. path is the dotted key, empty where the issue is of the whole source."""
+    """One problem. path is the dotted key, empty where the issue concerns the whole source."""
 
-    place: SourceLocation
+    location: SourceLocation
     path: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+        is_known = self.path in ("", self.location.key)
+        return f"{self.location}: {self.message}" if is_known else f"{self.location}: {self.path}: {self.message}"
 
 
 class UnreadableError(Exception):
-    """A source that cannot be read any further. Stays within this room, where it becomes a ConfigError."""
+    """A source cannot be read any further. Raised and caught inside this package only."""
 
-    def __init__(self, issues: Iterable[ConfigIssue]) -> None:
-        self.issues = list(issues)
-        super().__init__("\n".join(map(str, self.issues)))
+    def __init__(self, location: SourceLocation, message: str, path: str = "") -> None:
+        self.issue = ConfigIssue(location, path, message)
+        super().__init__(str(self.issue))
 
 
 def config_error(issues: Iterable[ConfigIssue]) -> ConfigError:
-    """All issues as one error: each once, files before flags and variables, in the order of the lines."""
+    """Return one error for all issues, without repetitions: files first, each by line, then flags and variables."""
     unique = list(dict.fromkeys(issues))
-    sources = {source: rank for rank, source in enumerate(dict.fromkeys(issue.place.source for issue in unique))}
-    unique.sort(key=lambda issue: _rank(issue, sources))
-    lines = [str(issue) for issue in unique[:MAX_ISSUES_SHOWN]]
+    ranks = {source: rank for rank, source in enumerate(dict.fromkeys(issue.location.source for issue in unique))}
+
+    def rank(issue: ConfigIssue) -> tuple[bool, int, int, int, str]:
+        location = issue.location
+        return location.line == 0, ranks[location.source], location.line, location.column, issue.path
+
+    lines = [str(issue) for issue in sorted(unique, key=rank)[:MAX_ISSUES_SHOWN]]
     if len(unique) > MAX_ISSUES_SHOWN:
         lines.append(f"... and {len(unique) - MAX_ISSUES_SHOWN} more issues")
     return ConfigError(lines)
 
 
-def _rank(issue: ConfigIssue, sources: dict[str, int]) -> tuple[bool, int, int, int, str]:
-    place = issue.place
-    return place.line == 0, sources[place.source], place.line, place.column, issue.path
-
-
 def shown(value: object) -> str:
-    """A value as a message shows it: text in quotes, escaped and shortened; containers by their kind."""
+    """Return a value as messages show it: text in quotes, escaped and shortened; containers by their kind."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{escaped(value, _MAX_SHOWN_CHARACTERS)}'"
+        return f"'{escaped(value, MAX_SHOWN_CHARACTERS)}'"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return escaped(str(value), _MAX_SHOWN_CHARACTERS)
+    return escaped(str(value), MAX_SHOWN_CHARACTERS)
 
 
 def key_path(parts: Iterable[str | int]) -> str:
-    """`model.hidden[1]` for ("model", "hidden", 1)."""
+    """Return `model.hidden[1]` for ("model", "hidden", 1)."""
     path = ""
     for part in parts:
-        key = escaped(str(part), _MAX_SHOWN_CHARACTERS) or "''"
+        key = escaped(str(part), MAX_SHOWN_CHARACTERS) or "''"
         path += f"[{key}]" if isinstance(part, int) else f".{key}" if path else key
     return path
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing where no choice is near."""
-    guess = nearest_match(str(word)[:_MAX_SHOWN_CHARACTERS], list(choices))
+    """Return ` (did you mean 'x'?)`, or nothing if the word is not text or no choice is similar."""
+    guess = nearest_match(word[:MAX_SHOWN_CHARACTERS], list(choices)) if isinstance(word, str) else None
     return f" (did you mean {guess!r}?)" if guess else ""

@@ -1,61 +1,112 @@
-"""Settings from `MLCLI_*` environment variables.
+"""Settings from `MLCLI_*` environment variables, and from the command line: flags and `--set key.path=value`.
 
 MLCLI_BACKEND, MLCLI_SEED and every other top-level key by its name; MLCLI_DEVICE and MLCLI_THREADS for
-runtime.device and runtime.threads; keys below by two underscores for a dot, MLCLI_OPTIMIZER__LR=0.01. Values are
+runtime.device and runtime.threads; keys below with two underscores for a dot, MLCLI_OPTIMIZER__LR=0.01. Values are
 read as YAML. An empty variable counts as unset.
+
+The command line is one layer: `--lr 0.1 --set optimizer=sgd` is sgd with that learning rate, in either order.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mlcli.config.merging import normalised, overlaid
-from mlcli.config.messages import ConfigIssue, SourceLocation
-from mlcli.config.nodes import Key, Node, nested
+from mlcli.config.layers import Layer, one_setting, overlaid
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, shown
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import sections_of
+from mlcli.config.values import checked_number, checked_text
 from mlcli.config.yaml_reader import parse_value
 from mlcli.errors import nearest_match
 from mlcli.text import escaped
 
 PREFIX = "MLCLI_"
-_MAX_SHOWN_CHARACTERS = 80
 SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime", "threads")}
-# Read elsewhere; they say nothing about the experiment.
-OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})
+OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})  # not settings
+_MAX_KEYS = 16
+_MAX_SHOWN_CHARACTERS = 80
+# Flags that do not have the name of the last part of their key.
+_FLAGS = {
+    "dataset.name": "--dataset",
+    "model.name": "--model",
+    "optimizer.name": "--optimizer",
+    "schedule.name": "--schedule",
+    "init_from.run": "--init-from",
+}
 
 
-def environment_layer(environ: Mapping[str, str] | None = None) -> tuple[Node, list[ConfigIssue]]:
-    """The settings in the environment (os.environ where None), and the issues in them."""
-    environ = os.environ if environ is None else environ
-    layer = Node({}, SourceLocation("environment"))
-    issues: list[ConfigIssue] = []
+def environment_layer(environ: Mapping[str, str], issues: list[ConfigIssue]) -> Layer:
+    """Return the settings in environment variables; problems go to `issues`."""
+    layer = Layer()
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES and environ[variable].strip():
-            node, found = _setting(variable, environ[variable])
-            issues += found
-            layer = overlaid(layer, normalised(node)) if node else layer
-    return layer, issues
+            path = SHORT_NAMES.get(variable) or _path(variable)
+            location = SourceLocation(escaped(variable, _MAX_SHOWN_CHARACTERS), key=".".join(path))
+            if path[0] in ExperimentConfig.model_fields:
+                layer = overlaid(layer, _read_setting(path, environ[variable], location, issues))
+            else:
+                issues.append(ConfigIssue(location, "", f"unknown variable{_similar_variable(variable)}"))
+    return layer
 
 
-def _setting(variable: str, text: str) -> tuple[Node | None, list[ConfigIssue]]:
-    place = SourceLocation(escaped(variable, _MAX_SHOWN_CHARACTERS))
-    path = SHORT_NAMES.get(variable) or _path(variable)
-    if path[0] not in ExperimentConfig.model_fields:
-        return None, [ConfigIssue(place, "", f"unknown variable{_did_you_mean(variable)}")]
-    node, issues = parse_value(text, place)
-    return nested(path, node) if node else None, issues
+def command_line_layer(flags: Mapping[str, object], settings: Sequence[str], issues: list[ConfigIssue]) -> Layer:
+    """Return the settings of one command; problems go to `issues`.
+
+    flags: dotted key to value; None means that the flag was not given.
+    settings: what followed each `--set`; they win over flags, and of two for the same key the later wins.
+    """
+    layer = Layer()
+    for path, value in flags.items():
+        if value is not None:
+            layer = overlaid(layer, _flag(path, value, issues))
+    for text in settings:
+        layer = overlaid(layer, _set_option(text, issues))
+    return layer
 
 
-def _path(variable: str) -> tuple[Key, ...]:
-    """MODEL__HIDDEN as ("model", "hidden"); the arguments of an estimator keep their case."""
+def _flag(path: str, value: object, issues: list[ConfigIssue]) -> Layer:
+    flag = _FLAGS.get(path) or f"--{path.rpartition('.')[2].replace('_', '-')}"
+    location = SourceLocation(flag, key=path)
+    try:
+        if isinstance(value, str):
+            checked_text(value)
+        elif isinstance(value, int | float):
+            checked_number(value)
+    except ValueError as error:
+        issues.append(ConfigIssue(location, path, f"{error}, got {shown(value)}"))
+        return Layer()
+    return one_setting(path.split("."), value, location)
+
+
+def _set_option(text: str, issues: list[ConfigIssue]) -> Layer:
+    name, equals, value = text.partition("=")
+    path = [key.strip() for key in name.split(".")]
+    location = SourceLocation(f"--set {escaped(text, _MAX_SHOWN_CHARACTERS)}", key=".".join(path))
+    if not equals or not all(path) or len(path) > _MAX_KEYS:
+        issues.append(ConfigIssue(location, "", "must be key.path=value, e.g. --set optimizer.lr=0.01"))
+    elif not value.strip():
+        issues.append(ConfigIssue(location, "", "the value is missing (write null for none)"))
+    else:
+        return _read_setting(path, value, location, issues)
+    return Layer()
+
+
+def _read_setting(path: Sequence[str], text: str, location: SourceLocation, issues: list[ConfigIssue]) -> Layer:
+    try:
+        return one_setting(path, parse_value(text, location, issues), location)
+    except UnreadableError as error:
+        issues.append(error.issue)
+        return Layer()
+
+
+def _path(variable: str) -> tuple[str, ...]:
+    """Return ("model", "hidden") for MLCLI_MODEL__HIDDEN; the parameters of an estimator keep their case."""
     parts = variable.removeprefix(PREFIX).split("__")
     lower = [part.lower() for part in parts]
     return (*lower[:2], *parts[2:]) if lower[:2] == ["model", "parameters"] else tuple(lower)
 
 
-def _did_you_mean(variable: str) -> str:
+def _similar_variable(variable: str) -> str:
     word = variable.removeprefix(PREFIX)
     known = [name.removeprefix(PREFIX) for name in _known_variables()]
     guess = next((name for name in known if name.endswith(f"__{word}")), None) or nearest_match(word[:60], known)

@@ -1,12 +1,12 @@
-"""The schema of an experiment. It names no framework except in `backend` and `backends`.
+"""The schema of an experiment. Only `backend` and `backends` name a framework.
 
 Optimizer settings are textbook quantities (Goodfellow, Bengio and Courville, "Deep Learning", 2016, chapter 8;
 Kingma and Ba, arXiv:1412.6980, algorithm 1; Loshchilov and Hutter, arXiv:1711.05101) and mean the same in every
-engine. Weight decay acts on weight matrices and kernels, never on biases: as a gradient of
-`weight_decay / 2 * ||W||^2` for every optimizer but adamw, where it is decoupled.
+engine. Weight decay acts on weight matrices and kernels, never on biases: as the gradient of
+`weight_decay / 2 * ||W||^2` in every optimizer except adamw, where it is decoupled.
 
-Values are taken as they are written: a number in quotes is text, true is no number, and null stands only where a
-description says so. Whole numbers do where a number is asked for.
+Types are strict: a number in quotes is text, true is not a number, and null is allowed only where the description
+mentions it. An integer is accepted where a float is expected.
 """
 
 from __future__ import annotations
@@ -45,28 +45,28 @@ else:
 
 
 class Section(BaseModel):
-    """Base of every part of the schema: immutable, hashable, strict, and no key that the schema does not know."""
+    """Base of every part of the schema: immutable, hashable, strict, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DatasetConfig(Section):
-    """Which data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
+    """The data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
 
     name: DatasetName = Field(DEFAULT_DATASET, description=alternatives(DATASETS))
     test: TestPart = Field(
         "auto",
-        description="auto: the dataset's own test set, or a stratified fifth; a fraction; train: the training data",
+        description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
     )
     validation: ValidationPart = Field(
-        None, description="a stratified fraction of the training data; test: watch the test set; null: none"
+        None, description="stratified fraction of the training data; test: validate on the test set; null: none"
     )
     scaling: Literal["auto", "none", "unit", "standard"] = Field(
         "auto",
         description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables",
     )
-    limit: PositiveInt | None = Field(None, description="use the first N training samples only; null: all")
-    split_seed: Seed = Field(0, description="seed of the splits; runs with other seeds keep the same samples")
+    limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
+    split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
 
 
 class LogisticModel(Section):
@@ -78,29 +78,27 @@ class LogisticModel(Section):
 class MlpModel(Section):
     """A multilayer perceptron."""
 
-    name: Literal["mlp"] = Field("mlp", description="a multilayer perceptron")
-    hidden: tuple[PositiveInt, ...] = Field(
-        (256,), strict=False, min_length=1, description="units of each hidden layer"
-    )
+    name: Literal["mlp"] = Field("mlp", description="multilayer perceptron")
+    hidden: tuple[PositiveInt, ...] = Field((256,), strict=False, min_length=1, description="units per hidden layer")
     activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field(
-        "relu", description="after each hidden layer; gelu is the exact one, by the error function"
+        "relu", description="after each hidden layer; gelu is the exact form, with the error function"
     )
-    dropout: Rate = Field(0.0, description="share of hidden units dropped while training")
+    dropout: Rate = Field(0.0, description="fraction of hidden units dropped during training")
     output: Literal["logits", "softmax"] = Field(
-        "logits", description="softmax: the model ends in a softmax and the loss is taken on probabilities"
+        "logits", description="softmax: the model ends in a softmax, and the loss is computed from probabilities"
     )
 
 
 class CnnModel(Section):
     """Convolution, ReLU and 2x2 max pooling per entry of `channels`, then one hidden layer."""
 
-    name: Literal["cnn"] = Field("cnn", description="a convolutional network, for images")
+    name: Literal["cnn"] = Field("cnn", description="convolutional network, for images")
     channels: tuple[PositiveInt, ...] = Field(
         (32, 64), strict=False, min_length=1, description="output channels of each convolution"
     )
     kernel_size: PositiveInt = Field(3, description="side of the square kernels; odd, so that padding keeps the size")
     hidden: PositiveInt = Field(128, description="units of the hidden layer after the convolutions")
-    dropout: Rate = Field(0.0, description="share of hidden units dropped before the output layer")
+    dropout: Rate = Field(0.0, description="fraction of hidden units dropped before the output layer")
 
     @field_validator("kernel_size")
     @classmethod
@@ -114,7 +112,7 @@ class EstimatorModel(Section):
     """Any scikit-learn classifier, by class name."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
-    estimator: ClassName = Field(description="the class name, e.g. RandomForestClassifier")
+    estimator: ClassName = Field(description="class name, e.g. RandomForestClassifier")
     parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
 
 
@@ -122,17 +120,16 @@ ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
 
 
 class InitFrom(Section):
-    """The finished run whose weights training starts from. The optimizer starts afresh."""
+    """The finished run whose weights training starts from. The optimizer starts without state."""
 
     run: RunReference = Field(description="a directory, a run id, a unique prefix of one, or last")
     weights: Sha256 | None = Field(
-        None,
-        description="digest of those weights; null: whatever they are; a finished run states it, and is held to it",
+        None, description="digest of those weights; null: not checked; a finished run records it, later runs verify it"
     )
 
 
 class Optimizer(Section):
-    """What every optimizer by passes has."""
+    """Settings of every iterative optimizer."""
 
     lr: PositiveFloat = Field(1e-3, description="learning rate")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength on weights, not on biases")
@@ -143,8 +140,8 @@ class Sgd(Optimizer):
 
     name: Literal["sgd"] = Field("sgd", description="stochastic gradient descent")
     lr: PositiveFloat = Field(0.1, description="learning rate")
-    momentum: Rate = Field(0.0, description="share of the last step that is kept")
-    nesterov: bool = Field(False, description="look ahead along the momentum, which must be above 0")
+    momentum: Rate = Field(0.0, description="fraction of the previous step that is added to the next")
+    nesterov: bool = Field(False, description="Nesterov momentum; needs momentum above 0")
 
     @field_validator("nesterov")
     @classmethod
@@ -154,39 +151,39 @@ class Sgd(Optimizer):
         return nesterov
 
 
-class Adam(Optimizer):
+class _AdamSettings(Optimizer):
+    beta1: Rate = Field(0.9, description="decay rate of the mean of the gradients")
+    beta2: Rate = Field(0.999, description="decay rate of the mean of the squared gradients")
+    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
+
+
+class Adam(_AdamSettings):
     """w -= lr * m_hat / (sqrt(v_hat) + epsilon), with bias-corrected m_hat and v_hat."""
 
     name: Literal["adam"] = Field("adam", description="Adam")
-    beta1: Rate = Field(0.9, description="decay of the mean of the gradients")
-    beta2: Rate = Field(0.999, description="decay of the mean of their squares")
-    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
 
 
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay: w -= lr * weight_decay * w besides Adam's step."""
+class AdamW(_AdamSettings):
+    """Adam with decoupled weight decay: w -= lr * weight_decay * w in addition to Adam's step."""
 
     name: Literal["adamw"] = Field("adamw", description="Adam with decoupled weight decay")
-    beta1: Rate = Field(0.9, description="decay of the mean of the gradients")
-    beta2: Rate = Field(0.999, description="decay of the mean of their squares")
-    epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
-    weight_decay: NonNegativeFloat = Field(0.01, description="share of lr by which weights shrink in each step")
+    weight_decay: NonNegativeFloat = Field(0.01, description="each step shrinks weights by this fraction of lr")
 
 
 class RmsProp(Optimizer):
     """v = decay * v + (1 - decay) * g^2; w -= lr * g / (sqrt(v) + epsilon)."""
 
     name: Literal["rmsprop"] = Field("rmsprop", description="RMSprop")
-    decay: Rate = Field(0.9, description="decay of the mean of the squared gradients")
+    decay: Rate = Field(0.9, description="decay rate of the mean of the squared gradients")
     epsilon: PositiveFloat = Field(1e-8, description="added to the root of the mean square")
 
 
 class Lbfgs(Section):
-    """Limited-memory BFGS over the whole training split, in one call."""
+    """Limited-memory BFGS on the whole training split, a single fit without epochs."""
 
-    name: Literal["lbfgs"] = Field("lbfgs", description="limited-memory BFGS, fitted in one call")
-    max_iter: PositiveInt = Field(100, description="iterations at the most")
-    tolerance: PositiveFloat = Field(1e-4, description="stops when the largest gradient component is below this")
+    name: Literal["lbfgs"] = Field("lbfgs", description="limited-memory BFGS, a single fit without epochs")
+    max_iter: PositiveInt = Field(100, description="maximum number of iterations")
+    tolerance: PositiveFloat = Field(1e-4, description="stop when the largest gradient component is below this")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength; scikit-learn's C is 1 / (n * weight_decay)")
 
 
@@ -194,9 +191,9 @@ OptimizerConfig = Sgd | Adam | AdamW | RmsProp | Lbfgs
 
 
 class ConstantSchedule(Section):
-    """The learning rate stays what the optimizer says."""
+    """A constant learning rate."""
 
-    name: Literal["constant"] = Field("constant", description="the learning rate stays what the optimizer says")
+    name: Literal["constant"] = Field("constant", description="constant learning rate")
 
 
 class StepSchedule(Section):
@@ -204,22 +201,24 @@ class StepSchedule(Section):
 
     name: Literal["step"] = Field("step", description="the learning rate drops at regular intervals")
     every_epochs: PositiveInt = Field(10, description="epochs between two drops")
-    factor: Fraction = Field(0.1, description="by which each drop multiplies the learning rate")
+    factor: Fraction = Field(0.1, description="each drop multiplies the learning rate by this")
 
 
 class CosineSchedule(Section):
     """Half a cosine from lr to `final_fraction * lr` over all steps, after a linear warm-up."""
 
     name: Literal["cosine"] = Field("cosine", description="half a cosine over all steps, after a linear warm-up")
-    final_fraction: Rate = Field(0.0, description="the last learning rate as a share of lr")
-    warmup_epochs: NonNegativeFloat = Field(0.0, description="epochs, or parts of one, in which the rate rises to lr")
+    final_fraction: Rate = Field(0.0, description="final learning rate as a fraction of lr")
+    warmup_epochs: NonNegativeFloat = Field(
+        0.0, description="epochs in which the learning rate rises to lr; fractions too"
+    )
 
 
 class OneCycleSchedule(Section):
     """From lr / start_divisor up to lr and down to lr / end_divisor, by cosine (Smith and Topin, arXiv:1708.07120)."""
 
     name: Literal["one_cycle"] = Field("one_cycle", description="up to lr and down again, by cosine")
-    warmup_fraction: Fraction = Field(0.3, description="share of all steps spent rising")
+    warmup_fraction: Fraction = Field(0.3, description="fraction of all steps in which the learning rate rises")
     start_divisor: Annotated[float, Field(ge=1)] = Field(25.0, description="the first learning rate is lr over this")
     end_divisor: Annotated[float, Field(ge=1)] = Field(1e4, description="the last learning rate is lr over this")
 
@@ -228,24 +227,24 @@ ScheduleConfig = ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSche
 
 
 class EarlyStopping(Section):
-    """Stop when the watched figure has not improved for `patience` epochs. Needs validation data."""
+    """Stop when the monitored metric has not improved for `patience` epochs. Needs validation data."""
 
     monitor: Literal["validation_loss", "validation_accuracy"] = Field(
-        "validation_loss", description="the figure that is watched"
+        "validation_loss", description="metric that must improve"
     )
     patience: PositiveInt = Field(5, description="epochs without improvement after which training stops")
-    min_delta: NonNegativeFloat = Field(0.0, description="an improvement is a change larger than this")
+    min_delta: NonNegativeFloat = Field(0.0, description="only a larger change counts as an improvement")
     restore_best: bool = Field(True, description="keep the weights of the best epoch")
 
 
 class TrainingConfig(Section):
-    """How often and in what portions the data is seen. One-call fits (L-BFGS, forests) take neither."""
+    """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
 
     epochs: PositiveInt | None = Field(
-        None, description="passes over the training data; null: 10 where training goes in passes"
+        None, description="epochs of training; null: 10 for iterative training, none for a single fit"
     )
     batch_size: PositiveInt | None = Field(
-        None, description="samples per step; null: 128 where training goes in passes"
+        None, description="samples per step; null: 128 for iterative training, none for a single fit"
     )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"
@@ -253,42 +252,36 @@ class TrainingConfig(Section):
 
 
 class RuntimeConfig(Section):
-    """Where and how it is computed."""
+    """Device, threads and precision."""
 
-    device: Device = Field(
-        "auto",
-        description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
-    )
-    threads: ThreadCount | None = Field(None, description="CPU threads of every library; null: the cores available")
+    device: Device = Field("auto", description="auto (a GPU if available), cpu, cuda, cuda:N or mps")
+    threads: ThreadCount | None = Field(None, description="CPU threads of every library; null: all available cores")
     precision: Literal["float32", "float64"] = Field("float32", description="of weights, data and gradients")
-    deterministic: bool = Field(False, description="deterministic algorithms on GPUs too; slower")
+    deterministic: bool = Field(False, description="use deterministic algorithms on GPUs; slower")
 
 
 class ExperimentConfig(Section):
     """One experiment."""
 
-    name: RunName | None = Field(
-        None,
-        description="short name, used in run directories; null: made of dataset and model",
-    )
+    name: RunName | None = Field(None, description="short name, used in run directories; null: DATASET_MODEL")
     backend: BackendName | None = Field(
-        None, description=f"{alternatives(BACKENDS)}; null: the first of `backends`, or {DEFAULT_BACKEND}"
+        None, description=f"{alternatives(BACKENDS)}; null: the first of `backends`, else {DEFAULT_BACKEND}"
     )
-    seed: Seed = Field(0, description="governs initial weights, batch order and dropout")
-    dataset: DatasetConfig = Field(DatasetConfig(), description="which data, and how it is split and scaled")
-    model: Annotated[ModelConfig, Field(discriminator="name")] = Field(MlpModel(), description="what is trained")
+    seed: Seed = Field(0, description="seed of initial weights, batch order and dropout")
+    dataset: DatasetConfig = Field(DatasetConfig(), description="the data, and how it is split and scaled")
+    model: Annotated[ModelConfig, Field(discriminator="name")] = Field(MlpModel(), description="the model to train")
     init_from: InitFrom | None = Field(
-        None, description="start from the weights of a finished run; null: from weights drawn by the seed"
+        None, description="start from the weights of a finished run; null: from random weights, drawn by the seed"
     )
     optimizer: Annotated[OptimizerConfig, Field(discriminator="name")] | None = Field(
-        None, description="null: lbfgs for scikit-learn's logistic regression, adam elsewhere"
+        None, description="null: lbfgs for scikit-learn's logistic regression, else adam"
     )
     schedule: Annotated[ScheduleConfig, Field(discriminator="name")] = Field(
-        ConstantSchedule(), description="how the learning rate changes while training"
+        ConstantSchedule(), description="how the learning rate changes during training"
     )
-    training: TrainingConfig = Field(TrainingConfig(), description="how often and in what portions the data is seen")
-    runtime: RuntimeConfig = Field(RuntimeConfig(), description="where and how it is computed")
+    training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")
     backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
         default_factory=FrozenDict,
-        description="the engines this experiment is for, each with the settings that differ there",
+        description="engines of this experiment, each with the settings that differ there",
     )

@@ -1,19 +1,19 @@
-"""The schema's verdict on a configuration, in plain words and at the place where each value was written."""
+"""Validation of settings against the schema; each issue in plain English, with the location of the value."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mlcli.config.messages import ConfigIssue, SourceLocation, did_you_mean, key_path, shown
-from mlcli.config.nodes import Entry, Key, Node, plain, plain_scalar, with_entry
+from mlcli.config.layers import Key, Layer
+from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mean, key_path, shown
 from mlcli.config.schema import ExperimentConfig, Section
+from mlcli.config.values import plain_scalar
 from mlcli.errors import unknown_name
 from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
 
@@ -34,21 +34,19 @@ _EXPECTED = {
     "less_than": "must be less than {lt:.10g}",
     "less_than_equal": "must be at most {le:.10g}",
 }
-_MAX_WORD_CHARACTERS = 60
 
 
-def validated(root: Node, backend: str) -> tuple[ExperimentConfig | None, list[ConfigIssue]]:
-    """The configuration that a mapping describes for one engine, or None and every issue in it."""
-    root = _with_default_names(root, backend)
+def validated(layer: Layer, backend: str) -> tuple[ExperimentConfig | None, list[ConfigIssue]]:
+    """Return the configuration that settings describe for one engine, or None and every issue in them."""
     try:
-        return ExperimentConfig.model_validate(plain(root)), []
+        return ExperimentConfig.model_validate(_with_default_names(layer.values, backend)), []
     except ValidationError as error:
-        return None, [_fault(root, details) for details in error.errors(include_url=False)]
+        return None, [_issue(layer, details) for details in error.errors(include_url=False)]
 
 
 @cache  # because a file can have thousands of issues
 def sections_of(owner: type[Section], key: str) -> tuple[type[Section], ...]:
-    """The sections that may stand under a key: none for a plain value, several where `name` chooses."""
+    """Return the sections that a key may hold: none for a plain value, several if `name` chooses among them."""
     field = owner.model_fields.get(key)
     return tuple(_sections_in(field.annotation)) if field else ()
 
@@ -62,24 +60,24 @@ def _sections_in(annotation: Any) -> list[type[Section]]:
 _CHOICES = [section for key in _CHOSEN_BY_NAME for section in sections_of(ExperimentConfig, key)]
 
 
-def _with_default_names(root: Node, backend: str) -> Node:
-    """A model, optimizer or schedule that states no name is the default one."""
-    root = _with_default_name(root, "model", DEFAULT_MODEL)
-    root = _with_default_name(root, "schedule", DEFAULT_SCHEDULE)
-    model = root.get("model", "name")
-    model_name = str(model.content) if model else DEFAULT_MODEL
-    return _with_default_name(root, "optimizer", default_optimizer(backend, model_name))
+def _with_default_names(values: dict[Key, Any], backend: str) -> dict[Key, Any]:
+    """Return the settings in which a model, optimizer or schedule without a name has the default one."""
+    model = values.get("model")
+    model_name = model.get("name", DEFAULT_MODEL) if isinstance(model, dict) else DEFAULT_MODEL
+    defaults = {
+        "model": DEFAULT_MODEL,
+        "schedule": DEFAULT_SCHEDULE,
+        "optimizer": default_optimizer(backend, str(model_name)),
+    }
+    named = dict(values)
+    for key, name in defaults.items():
+        section = values.get(key)
+        if name is not None and isinstance(section, dict) and "name" not in section:
+            named[key] = {"name": name, **section}
+    return named
 
 
-def _with_default_name(root: Node, key: str, name: str | None) -> Node:
-    node = root.get(key)
-    if name is None or node is None or not isinstance(node.content, dict) or "name" in node.content:
-        return root
-    named = with_entry(node, "name", Entry(node.place, replace(node, content=name)))
-    return with_entry(root, key, Entry(root.entries[key].place, named))
-
-
-def _fault(root: Node, details: ErrorDetails) -> ConfigIssue:
+def _issue(layer: Layer, details: ErrorDetails) -> ConfigIssue:
     loc = details["loc"]
     of_key = details["type"] in ("extra_forbidden", "invalid_key")
     if loc[-1:] == ("[key]",) and any(isinstance(key, int) for key in loc[-2:]):
@@ -88,29 +86,12 @@ def _fault(root: Node, details: ErrorDetails) -> ConfigIssue:
     path = (loc[0], *loc[2:]) if is_chosen else loc  # pydantic puts the name of the choice behind such a key
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, "name")
-    place, shown_path = _written_at(root, path, of_key=of_key)
-    return ConfigIssue(place, key_path(shown_path), _message(details, _owner(loc)))
-
-
-def _written_at(root: Node, path: Sequence[Key], *, of_key: bool) -> tuple[SourceLocation, list[Key]]:
-    """Where the value (or the key) of a path was written, or its owner if it is missing; and the path as written."""
-    node, place = root, root.place
-    written: list[Key] = []
-    for key in path:
-        written.append(key if isinstance(node.content, tuple) else str(key))
-        if isinstance(node.content, tuple) and isinstance(key, int):
-            node = node.content[key]
-            place = node.place
-        elif key in node.entries:
-            place = node.entries[key].place if of_key else node.entries[key].node.place
-            node = node.entries[key].node
-        else:
-            break
-    return place, [*node.section.split("."), *written] if node.section else written
+    where, full = layer.find(path)
+    return ConfigIssue(where.key if of_key else where.value, key_path(full), _message(details, _owner(loc)))
 
 
 def _owner(loc: Sequence[Key]) -> type[Section]:
-    """The section that holds the last key of a location in pydantic's terms."""
+    """Return the section that holds the last key of a location as pydantic reports it."""
     owner: type[Section] = ExperimentConfig
     for key, below in zip(loc, [*loc[1:], None], strict=False):
         sections = sections_of(owner, str(key))
@@ -137,7 +118,7 @@ def _message(details: ErrorDetails, owner: type[Section]) -> str:
         return _unknown_choice(key, value, [str(_name_of(section)) for section in sections_of(owner, key)])
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        return f"must be one of {', '.join(choices)}, got {shown(value)}{_did_you_mean_value(value, choices)}"
+        return f"must be one of {', '.join(choices)}, got {shown(value)}{did_you_mean(value, choices)}"
     if kind == "value_error":
         message = str(context["error"])
     else:
@@ -154,16 +135,12 @@ def _unknown_key(key: str, owner: type[Section]) -> str:
 def _unknown_choice(kind: str, value: Any, choices: list[str]) -> str:
     name = value.get("name") if isinstance(value, dict) else None
     if isinstance(name, str):
-        return unknown_name(kind, name[:_MAX_WORD_CHARACTERS], choices)
+        return unknown_name(kind, name[:MAX_SHOWN_CHARACTERS], choices)
     return f"must be one of {', '.join(choices)}" + ("" if name is None else f", got {shown(name)}")
 
 
-def _did_you_mean_value(value: Any, choices: list[str]) -> str:
-    return did_you_mean(value, choices) if isinstance(value, str) else ""
-
-
 def _quotes_hint(kind: str, value: Any) -> str:
-    """Where the quotes, or their absence, are all that is wrong."""
+    """Return a hint if only the quotes, or their absence, are wrong."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         return " (put it in quotes)"
     if not isinstance(value, str) or kind not in ("int_type", "float_type", "bool_type"):

@@ -1,7 +1,8 @@
-"""The kinds of values that settings take."""
+"""The kinds of values that settings take: scalars as YAML writes them, and the types of the schema's fields."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -16,11 +17,60 @@ from pydantic import (
 
 from mlcli.config.messages import shown
 
+Scalar = None | bool | int | float | str
+
+_CONSTANTS: dict[str, Scalar] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+_INTEGER = re.compile(rf"[-+]?{_DIGITS}\Z")
+_HEXADECIMAL_OR_OCTAL = re.compile(r"0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
+_FLOAT = re.compile(rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+_MAX_INTEGER_CHARACTERS = 80
+_TOO_LARGE = "the number is too large (text belongs in quotes)"
+
+
+def plain_scalar(text: str) -> Scalar:
+    """Return the value of an unquoted scalar; ValueError, with the reason, for a number that cannot be represented."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _NOT_FINITE.match(text):
+        raise ValueError("numbers must be finite")
+    if _INTEGER.match(text) or _HEXADECIMAL_OR_OCTAL.match(text):
+        if len(text) > _MAX_INTEGER_CHARACTERS:
+            raise ValueError(_TOO_LARGE)
+        return checked_number(int(text, 10 if _INTEGER.match(text) else 0))
+    if _FLOAT.match(text):
+        return checked_number(float(text))
+    return text
+
+
+def checked_number(number: int | float) -> int | float:
+    """Return the number; ValueError if it is not finite or needs more than 64 bits."""
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError("numbers must be finite")
+    if isinstance(number, int) and not -(2**63) <= number < 2**63:
+        raise ValueError(_TOO_LARGE)
+    return number
+
+
+def checked_text(text: str) -> str:
+    """Return the text; ValueError if it has characters from bytes that are not UTF-8, which no file can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the text is not UTF-8") from None
+    return text
+
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
-MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as it is told
+MOST_THREADS = 1024  # OpenMP ends the process if it cannot start as many threads as it is told
 ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -29,13 +79,13 @@ _DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
 _SHA256 = r"^[0-9a-f]{64}$"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _CLASS = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
-# What no file system takes, or no terminal should see: control characters and line breaks.
+# What no file system accepts, or no terminal should see: control characters and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
 
 
 class FrozenDict(dict[Any, Any]):
-    """A dict that cannot change. Its values must be hashable, as `frozen` makes them."""
+    """A dict that cannot change. Its values must be hashable, as those from `frozen` are."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # dict sets it to None, because dicts change
         return hash(frozenset(self.items()))
@@ -44,14 +94,14 @@ class FrozenDict(dict[Any, Any]):
         return FrozenDict, (dict(self),)
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a configuration cannot change: load it again with other settings")
+        raise TypeError("a configuration cannot change; load it again with other settings")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
 
 def frozen(value: Any) -> Any:
-    """Plain data with dicts as FrozenDict and lists as tuples, all the way down."""
+    """Return plain data with every dict as FrozenDict and every list as tuple."""
     if isinstance(value, dict):
         return FrozenDict({key: frozen(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
@@ -60,7 +110,7 @@ def frozen(value: Any) -> Any:
 
 
 def thawed(value: Any) -> Any:
-    """The inverse of `frozen`: plain dicts and lists."""
+    """Return plain dicts and lists: the inverse of `frozen`."""
     if isinstance(value, dict):
         return {key: thawed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -68,30 +118,26 @@ def thawed(value: Any) -> Any:
     return value
 
 
+def _matching(pattern: str, message: str) -> BeforeValidator:
+    """Return a validator of text; what is no text is left to the type."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _editor_pattern(pattern: str) -> Any:
+    """Return what editors check while typing."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
 def _device(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(_DEVICE, value.lower()):
         raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
     return value.lower()
-
-
-def _run_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(_NAME, value):
-        raise ValueError(
-            "must be 1 to 64 letters, digits, dots, dashes or underscores, the first of them a letter or digit"
-        )
-    return value
-
-
-def _sha256(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(_SHA256, value):
-        raise ValueError("must be the 64 hexadecimal digits of a sha256")
-    return value
-
-
-def _class_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(_CLASS, value):
-        raise ValueError("must be the name of a class, e.g. RandomForestClassifier")
-    return value
 
 
 def _run_reference(value: Any) -> Any:
@@ -110,12 +156,12 @@ def _may_name_a_run(text: str) -> bool:
 def _parameter_names(value: dict[str, Any]) -> dict[str, Any]:
     wrong = [name for name in value if not re.fullmatch(_CLASS, name)]
     if wrong:
-        raise ValueError(f"an argument cannot be called {shown(wrong[0])}")
+        raise ValueError(f"a parameter cannot be called {shown(wrong[0])}")
     return value
 
 
-def _in_words(message: str) -> WrapValidator:
-    """One message for a choice between kinds of values, where pydantic would report each kind on its own."""
+def _or_message(message: str) -> WrapValidator:
+    """Return a validator with one message for a union of types, where pydantic would report on each type."""
 
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -126,20 +172,21 @@ def _in_words(message: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def _pattern(pattern: str) -> Any:
-    """What editors check while typing."""
-    return Field(json_schema_extra={"pattern": pattern})
-
-
-Device = Annotated[str, BeforeValidator(_device), _pattern(_DEVICE)]
-RunName = Annotated[str, BeforeValidator(_run_name), _pattern(_NAME)]
-ClassName = Annotated[str, BeforeValidator(_class_name), _pattern(_CLASS)]
+Device = Annotated[str, BeforeValidator(_device), _editor_pattern(_DEVICE)]
+RunName = Annotated[
+    str,
+    _matching(_NAME, "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit"),
+    _editor_pattern(_NAME),
+]
+ClassName = Annotated[
+    str, _matching(_CLASS, "must be the name of a class, e.g. RandomForestClassifier"), _editor_pattern(_CLASS)
+]
+Sha256 = Annotated[str, _matching(_SHA256, "must be the 64 hexadecimal digits of a sha256"), _editor_pattern(_SHA256)]
 RunReference = Annotated[str, BeforeValidator(_run_reference)]
 Parameters = Annotated[dict[str, Any], AfterValidator(_parameter_names), AfterValidator(frozen)]
-Sha256 = Annotated[str, BeforeValidator(_sha256), _pattern(_SHA256)]
 TestPart = Annotated[
-    Literal["auto", "train"] | Fraction, _in_words("must be auto, train, or a fraction above 0 and below 1")
+    Literal["auto", "train"] | Fraction, _or_message("must be auto, train, or a fraction above 0 and below 1")
 ]
 ValidationPart = Annotated[
-    Literal["test"] | Fraction | None, _in_words("must be a fraction above 0 and below 1, test, or null")
+    Literal["test"] | Fraction | None, _or_message("must be a fraction above 0 and below 1, test, or null")
 ]

@@ -1,83 +1,271 @@
-"""YAML, read safely into nodes that know their line and column.
+"""YAML files and values, read safely into plain data that remembers where it was written.
 
-Built on PyYAML's event stream and not on its constructors: nothing is ever executed, nesting and aliases are
-bounded while reading, and every key and value keeps its place.
+PyYAML composes nodes, and none of its constructors is used: nothing is ever executed. Size, nesting and aliases are
+bounded. Unquoted scalars follow the core schema of YAML 1.2: `1e-3` and `012` are numbers; `no`, `1:30` and
+`2020-01-01` are text. Unlike there, `60_000` is a number, and numbers must be finite and fit into 64 bits.
 """
 
 from __future__ import annotations
 
+import codecs
+import os
+import re
+import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, TypeGuard
 
 import yaml
 
+from mlcli.config.layers import Key, KeyPath, Layer, Written, spelled_out
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, key_path, shown
-from mlcli.config.nodes import Entry, Key, Node, checked_text, plain_scalar
-from mlcli.config.source_text import checked_characters, read_text
+from mlcli.config.values import Scalar, checked_text, plain_scalar
+from mlcli.errors import nearest_match
 from mlcli.text import escaped
 
+MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
-TOO_MANY_VALUES = f"holds more than {MAX_VALUES} values, aliases expanded and extended files counted"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Locate = Callable[[int, int], SourceLocation]  # from line and column, both from 0
+
+# What YAML does not allow unescaped; lone surrogates cannot appear in decoded UTF-8.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The parser takes seconds over a file that is full of them, and no tag is allowed that could need one.
+_TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])\ufeff?%TAG")
+_OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
 _MERGE_KEY = "<<"
+_TOO_LARGE = f"is larger than {MAX_BYTES / 1e6:.0f} MB, which no experiment needs; is it the right file?"
 
 
 @dataclass
 class ValueCount:
-    """How many values a configuration makes: those of all its files, each time that they are used."""
+    """The number of values in a configuration: in all its files, aliases expanded."""
 
     n_values: int = 0
 
-    def is_too_high_with(self, n_more: int) -> bool:
-        """Add some, and tell whether no experiment needs so many."""
+    def add(self, n_more: int, location: SourceLocation, path: str = "") -> None:
+        """Count more values; UnreadableError if there are too many for any experiment."""
         self.n_values += n_more
-        return self.n_values > MAX_VALUES
+        if self.n_values > MAX_VALUES:
+            message = f"holds more than {MAX_VALUES} values, aliases expanded and extended files counted"
+            raise UnreadableError(location, message, path)
 
 
-def read_yaml(path: Path, count: ValueCount | None = None) -> tuple[Node, list[ConfigIssue]]:
-    """The mapping in a file, and the issues that did not prevent reading the rest (duplicate keys, tags).
-
-    count: goes on from the files read before, if any. UnreadableError where the file cannot be read at all.
-    """
+def read_layer(path: Path, issues: list[ConfigIssue], count: ValueCount | None = None) -> Layer:
+    """Return the settings in a file. UnreadableError if it cannot be read at all; other problems go to `issues`."""
     source = escaped(str(path))
-    node, issues = parse_yaml(
-        read_text(path), lambda mark: SourceLocation(source, mark.line + 1, mark.column + 1), count
-    )
-    start = SourceLocation(source, 1, 1)
-    if node is None or node.content is None:
-        raise UnreadableError([*issues, ConfigIssue(start, "", "is empty; write settings as `key: value` lines")])
-    if not isinstance(node.content, dict):
-        message = f"must hold settings as `key: value` lines, not {shown(node.content)}"
-        raise UnreadableError([*issues, ConfigIssue(node.place, "", message)])
-    return node, issues
-
-
-def parse_value(text: str, place: SourceLocation) -> tuple[Node | None, list[ConfigIssue]]:
-    """A value given outside a file (`--set`, environment), all of it at one place; None where it cannot be read."""
     try:
-        node, issues = parse_yaml(checked_characters(text, place.source), lambda _: place)
-    except UnreadableError as error:
-        return None, [ConfigIssue(place, "", issue.message) for issue in error.issues]
-    return node or Node(None, place), issues
+        content = _read_bytes(path)
+    except FileNotFoundError:
+        raise UnreadableError(SourceLocation(source), f"no such file{_near_file(path)}") from None
+    except IsADirectoryError:
+        raise UnreadableError(SourceLocation(source), "is a directory; name a YAML file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableError(SourceLocation(source), f"cannot be read: {escaped(reason)}") from None
+    return parse_layer(content, source, issues, count)
 
 
-def parse_yaml(
-    text: str, place_of: Callable[[Any], SourceLocation], count: ValueCount | None = None
-) -> tuple[Node | None, list[ConfigIssue]]:
-    """The single document in `text`, None where there is none. place_of turns PyYAML's marks into places."""
-    composer = _Composer(place_of, count or ValueCount())
+def parse_layer(content: bytes, source: str, issues: list[ConfigIssue], count: ValueCount | None = None) -> Layer:
+    """Return the settings in the content of a file, as `read_layer` does."""
+
+    def locate(line: int, column: int) -> SourceLocation:
+        return SourceLocation(source, line + 1, column + 1)
+
+    if len(content) > MAX_BYTES:
+        raise UnreadableError(SourceLocation(source), _TOO_LARGE)
+    construction = _Construction(locate, issues, count or ValueCount())
+    values = construction.read(_decoded(content, locate))
+    if values is None:
+        raise UnreadableError(locate(0, 0), "is empty; write settings as `key: value` lines")
+    if not isinstance(values, dict):
+        message = f"must hold settings as `key: value` lines, not {shown(values)}"
+        raise UnreadableError(construction.written[()].value, message)
+    return spelled_out(Layer(values, construction.written))
+
+
+def parse_value(text: str, location: SourceLocation, issues: list[ConfigIssue]) -> Any:
+    """Return a value given outside a file (`--set`, environment). UnreadableError if it cannot be read."""
+    return _Construction(lambda line, column: location, issues, ValueCount()).read(text)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the content; OSError or ValueError for anything but a regular file of bounded size."""
+    status = os.stat(path)
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_BYTES:
+        raise UnreadableError(SourceLocation(escaped(str(path))), _TOO_LARGE)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError("it is not a regular file (save what a pipe sends to a file first)")
+    return path.read_bytes()
+
+
+def _near_file(path: Path) -> str:
+    """Return a hint at the YAML file in the same directory that was probably meant."""
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            composer.take(event)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = place_of(mark)
-        composer.issues.append(ConfigIssue(place, "", _syntax_message(error, text, mark)))
-        raise UnreadableError(composer.issues) from None
-    return composer.root, composer.issues
+        files = {Path(name).stem: name for name in os.listdir(path.parent) if name.endswith((".yaml", ".yml"))}
+    except (OSError, ValueError):
+        return ""
+    guess = nearest_match(path.stem, list(files))
+    return f" (did you mean '{escaped(str(path.parent / files[guess]))}'?)" if guess else ""
+
+
+def _decoded(content: bytes, locate: Locate) -> str:
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if content.startswith(mark):
+            raise UnreadableError(locate(0, 0), f"is {encoding}; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8", "replace")
+        message = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+        raise UnreadableError(locate(*_end_of(before)), message) from None
+
+
+def _end_of(text: str) -> tuple[int, int]:
+    """Return line and column, from 0, of the position after a text."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return len(lines) - 1, len(lines[-1])
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either class will do
+    """PyYAML's loader, with an empty tag for every node that states none."""
+
+    def resolve(self, *_: object) -> str:
+        return ""
+
+
+class _Construction:
+    """Turns the text of one document into plain data; notes the location of every value, and issues."""
+
+    def __init__(self, locate: Locate, issues: list[ConfigIssue], count: ValueCount) -> None:
+        self.written: dict[KeyPath, Written] = {}
+        self._locate = locate
+        self._issues = issues
+        self._count = count
+        self._open: list[yaml.Node] = []  # the containers around the current value
+        self._furthest = -1  # position in the text; what an alias repeats lies before it
+        self._here = locate(0, 0)
+
+    def read(self, text: str) -> Any:
+        """Return the value of the single document, None if it is empty; UnreadableError."""
+        self._check_characters(text)
+        try:
+            self._check_bounds(text)
+            node = yaml.compose(text, Loader=_Loader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise UnreadableError(self._at(mark), _syntax_message(error, text, mark)) from None
+        return None if node is None else self._value(node, ())
+
+    def _check_characters(self, text: str) -> None:
+        found = _FORBIDDEN.search(text)
+        if found:
+            message = f"the character {escaped(found.group())} is not allowed here"
+            raise UnreadableError(self._locate(*_end_of(text[: found.start()])), message)
+        found = _TAG_DIRECTIVE.search(text)
+        if found:
+            location = self._locate(*_end_of(text[: found.end() - len("%TAG")]))
+            raise UnreadableError(location, "the directive %TAG is not allowed; only plain values are")
+
+    def _check_bounds(self, text: str) -> None:
+        """Refuse what would be costly to compose, from the events of the parser alone."""
+        depth = n_documents = 0
+        written = ValueCount()
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.DocumentStartEvent):
+                n_documents += 1
+                if n_documents > 1:
+                    raise UnreadableError(self._at(event.start_mark), "holds a second document; write one per file")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif isinstance(event, yaml.NodeEvent):
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                self._check_depth(depth, self._at(event.start_mark))
+                written.add(1, self._at(event.start_mark))
+
+    def _check_depth(self, depth: int, location: SourceLocation) -> None:
+        if depth > MAX_DEPTH:
+            raise UnreadableError(location, f"is nested more than {MAX_DEPTH} levels deep")
+
+    def _value(self, node: yaml.Node, path: KeyPath, key: SourceLocation | None = None) -> Any:
+        location = self._at(node.start_mark)
+        if node.start_mark.index > self._furthest:
+            self._furthest, self._here = node.start_mark.index, location
+        self._count.add(1, self._here)
+        self._check_tag(node, location, path)
+        if isinstance(node, yaml.ScalarNode):
+            value: Any = self._scalar(node, location, path)
+        elif node in self._open:
+            raise UnreadableError(self._here, "contains itself through an alias")
+        else:
+            self._open.append(node)
+            self._check_depth(len(self._open), self._here)
+            if isinstance(node, yaml.SequenceNode):
+                value = [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+            else:
+                value = self._mapping(node, path)
+            self._open.pop()
+        self.written[path] = Written(key or location, location)
+        return value
+
+    def _scalar(self, node: yaml.ScalarNode, location: SourceLocation, path: KeyPath) -> Scalar:
+        try:
+            return checked_text(node.value) if node.style else plain_scalar(node.value)
+        except ValueError as error:
+            self._note(location, path, f"{error}, got {shown(node.value)}")
+            return 0
+
+    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[Key, Any]:
+        values: dict[Key, Any] = {}
+        keys = [(self._key(key, path), self._at(key.start_mark), value) for key, value in node.value]
+        sources = [source for name, _, value in keys if name == _MERGE_KEY for source in self._sources(value, path)]
+        for source in reversed(sources):  # of two that hold a key, the earlier one wins
+            values |= self._value(source, path)
+        lines: dict[Key, int] = {}
+        for name, location, value in keys:
+            if not _is_key(name):
+                self._note(location, path, f"a key must be a name, got {shown(name)}")
+            elif name in lines:
+                first = f" (first in line {lines[name]})" if lines[name] else ""
+                self._note(location, (*path, name), f"is set twice{first}")
+            elif name != _MERGE_KEY:
+                lines[name] = location.line
+                values[name] = self._value(value, (*path, name), location)
+        return values
+
+    def _key(self, node: yaml.Node, path: KeyPath) -> object:
+        location = self._at(node.start_mark)
+        self._count.add(1, location)
+        self._check_tag(node, location, path)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, location, path)
+        return {} if isinstance(node, yaml.MappingNode) else []
+
+    def _sources(self, value: yaml.Node, path: KeyPath) -> list[yaml.Node]:
+        """Return the mappings that `<<: value` merges into the one around it."""
+        nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for node in nodes:
+            if not isinstance(node, yaml.MappingNode):
+                message = f"needs a mapping or a list of mappings, got {shown(self._value(node, (*path, _MERGE_KEY)))}"
+                self._note(self._at(node.start_mark), (*path, _MERGE_KEY), message)
+        return [node for node in nodes if isinstance(node, yaml.MappingNode)]
+
+    def _check_tag(self, node: yaml.Node, location: SourceLocation, path: KeyPath) -> None:
+        if node.tag:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!", 1)
+            self._note(location, path, f"the tag {escaped(tag, 60)} is not allowed; only plain values are")
+
+    def _note(self, location: SourceLocation, path: KeyPath, message: str) -> None:
+        self._issues.append(ConfigIssue(location, key_path(path), message))
+
+    def _at(self, mark: Any) -> SourceLocation:
+        return self._locate(mark.line, mark.column)
+
+
+def _is_key(name: object) -> TypeGuard[Key]:
+    return isinstance(name, str | int) and not isinstance(name, bool)
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
@@ -85,139 +273,5 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
     line = lines[mark.line] if mark.line < len(lines) else ""
     if line[mark.column : mark.column + 1] == "\t":
         return "a tab cannot indent YAML; use spaces"
-    return f"is not valid YAML: {escaped(error.problem or str(error.context), 200)}"
-
-
-@dataclass
-class _Open:
-    """A list or mapping whose end has not been met. A mapping's items are keys and values in turn."""
-
-    place: SourceLocation
-    anchor: str | None
-    is_mapping: bool
-    items: list[Node] = field(default_factory=list)
-    n_values: int = 1
-    height: int = 0  # levels below this one
-
-
-class _Composer:
-    """Turns events into nodes without recursion, and stops at the first sign of an attack."""
-
-    def __init__(self, place_of: Callable[[Any], SourceLocation], count: ValueCount) -> None:
-        self.root: Node | None = None
-        self.issues: list[ConfigIssue] = []
-        self._place_of = place_of
-        self._open: list[_Open] = []
-        self._anchors: dict[str, tuple[Node, int, int]] = {}  # node, values in it, levels in it
-        self._counted = count
-        self._n_documents = 0
-
-    def take(self, event: yaml.Event) -> None:
-        """Take the next event. UnreadableError for what makes the document unreadable as a whole."""
-        place = self._place_of(event.start_mark)
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._n_documents += 1
-            if self._n_documents > 1:
-                self._stop(place, "holds a second document; one file is one experiment")
-        elif isinstance(event, yaml.ScalarEvent):
-            self._count(1, place)
-            self._check_tag(event, place)
-            self._add(self._scalar(event, place), event.anchor, n_values=1, height=0)
-        elif isinstance(event, yaml.AliasEvent):
-            self._add_alias(event, place)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self._count(1, place)
-            self._check_tag(event, place)
-            self._open.append(_Open(place, event.anchor, isinstance(event, yaml.MappingStartEvent)))
-            self._check_depth(len(self._open), place)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            closed = self._open.pop()
-            node = Node(self._mapping(closed.items) if closed.is_mapping else tuple(closed.items), closed.place)
-            self._add(node, closed.anchor, closed.n_values, closed.height + 1)
-
-    def _scalar(self, event: yaml.ScalarEvent, place: SourceLocation) -> Node:
-        is_plain = event.implicit[0]
-        try:
-            return Node(plain_scalar(event.value) if is_plain else checked_text(event.value), place)
-        except ValueError as error:
-            self._fault(place, f"{error}, got {shown(event.value)}")
-            return Node(0, place)
-
-    def _add(self, node: Node, anchor: str | None, n_values: int, height: int) -> None:
-        if anchor is not None:
-            self._anchors[anchor] = (node, n_values, height)
-        if not self._open:
-            self.root = node
-            return
-        parent = self._open[-1]
-        parent.items.append(node)
-        parent.n_values += n_values
-        parent.height = max(parent.height, height)
-
-    def _add_alias(self, event: yaml.AliasEvent, place: SourceLocation) -> None:
-        name = event.anchor or ""
-        if any(container.anchor == name for container in self._open):
-            self._stop(place, f"the alias *{escaped(name, 60)} contains itself")
-        if name not in self._anchors:
-            self._stop(place, f"the alias *{escaped(name, 60)} has no anchor before it")
-        node, n_values, height = self._anchors[name]
-        self._count(n_values, place)
-        self._check_depth(len(self._open) + height, place)
-        self._add(node, None, n_values, height)
-
-    def _mapping(self, items: list[Node]) -> dict[Key, Entry]:
-        entries: dict[Key, Entry] = {}
-        merged: dict[Key, Entry] = {}
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            name = key.content
-            if isinstance(name, bool) or not isinstance(name, str | int):
-                self._fault(key.place, f"a key must be a name, got {shown(name)}")
-            elif name == _MERGE_KEY:
-                merged = {**self._merge_entries(value), **merged}
-            elif name in entries:
-                first = entries[name].place.line
-                self._fault(key.place, f"is set twice (first in line {first})" if first else "is set twice", name)
-            else:
-                entries[name] = Entry(key.place, value)
-        return {**merged, **entries}
-
-    def _merge_entries(self, value: Node) -> dict[Key, Entry]:
-        """What `<<: value` brings; of several mappings the earlier ones win, as YAML's merge keys have it."""
-        merged: dict[Key, Entry] = {}
-        for source in value.content if isinstance(value.content, tuple) else (value,):
-            if isinstance(source.content, dict):
-                merged = {**source.content, **merged}
-            else:
-                self._fault(source.place, f"needs a mapping or a list of mappings, got {shown(source.content)}", "<<")
-        return merged
-
-    def _check_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: SourceLocation) -> None:
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
-            self._fault(place, f"the tag {escaped(tag, 60)} is not allowed; only plain values are")
-
-    def _check_depth(self, depth: int, place: SourceLocation) -> None:
-        if depth > MAX_DEPTH:
-            self._stop(place, f"is nested more than {MAX_DEPTH} levels deep")
-
-    def _count(self, n_values: int, place: SourceLocation) -> None:
-        if self._counted.is_too_high_with(n_values):
-            self._stop(place, TOO_MANY_VALUES)
-
-    def _path(self) -> list[Key]:
-        """The keys of the value that is being read."""
-        path: list[Key] = []
-        for container in self._open:
-            if not container.is_mapping:
-                path.append(len(container.items))
-            elif len(container.items) % 2:
-                key = container.items[-1].content
-                path.append(key if isinstance(key, str | int) else "?")
-        return path
-
-    def _fault(self, place: SourceLocation, message: str, *below: Key) -> None:
-        self.issues.append(ConfigIssue(place, key_path([*self._path(), *below]), message))
-
-    def _stop(self, place: SourceLocation, message: str) -> NoReturn:
-        self.issues.append(ConfigIssue(place, "", message))
-        raise UnreadableError(self.issues)
+    problem = "duplicate anchor" if error.problem == "second occurrence" else error.problem or error.context
+    return f"is not valid YAML: {escaped(str(problem), 200)}"

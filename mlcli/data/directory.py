@@ -1,11 +1,13 @@
-"""Where data lives on this machine, and whether the network may be used."""
+"""The data directory: where it is, which of its folders can be written, and whether the network may be used."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlcli.errors import DataError, UsageError
@@ -15,14 +17,14 @@ _NO = ("", "0", "false", "no", "off")
 
 
 def data_directory(flag: Path | None) -> Path:
-    """The flag, then MLCLI_DATA_DIR, then the platform's cache folder; absolute, and not yet made.
+    """Return the flag, else MLCLI_DATA_DIR, else the platform's cache folder; absolute, possibly not existing yet.
 
-    DataError where there is something else than a folder of that name.
+    DataError if the path exists but is not a folder.
     """
     chosen = os.fspath(flag) if flag is not None else os.environ.get("MLCLI_DATA_DIR", "")
     path = _expanded(chosen) if chosen else _platform_cache()
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise DataError(f"the data directory {path} is not a folder\nname a folder with --data-dir or MLCLI_DATA_DIR")
+        raise DataError(f"data directory {path} is not a folder\nchoose a folder with --data-dir or MLCLI_DATA_DIR")
     return path
 
 
@@ -30,7 +32,7 @@ def _expanded(text: str) -> Path:
     try:
         return Path(os.path.abspath(Path(text).expanduser()))
     except RuntimeError as error:  # ~name of an unknown user
-        raise DataError(f"the data directory {text} cannot be found: {error}") from error
+        raise DataError(f"data directory {text} cannot be resolved: {error}") from error
 
 
 def _platform_cache() -> Path:
@@ -40,57 +42,82 @@ def _platform_cache() -> Path:
 
 
 def offline_requested(flag: bool) -> bool:
-    """Whether the flag or MLCLI_OFFLINE forbids the network; UsageError for a value that is neither yes nor no."""
+    """Return whether the flag or MLCLI_OFFLINE forbids the network; UsageError for an unclear value."""
     value = os.environ.get("MLCLI_OFFLINE", "").strip().lower()
     if value not in _YES + _NO:
-        raise UsageError(f"MLCLI_OFFLINE is {value!r}; set it to 1 to forbid the network, or to 0")
+        raise UsageError(f"MLCLI_OFFLINE is {value!r}; set it to 1 to forbid the network, or to 0 to allow it")
     return flag or value in _YES
 
 
-def substitute_root(data_dir: Path) -> Path:
-    """A folder of the platform's cache that belongs to this data directory alone, for when that cannot be written."""
+def fallback_root(data_dir: Path) -> Path:
+    """Return the folder in the platform's cache that replaces this data directory if it is read-only.
+
+    Data directories are often shared by several users and mounted read-only.
+    """
     key = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
     return _platform_cache() / "for-read-only" / key
 
 
 def prepared_roots(data_dir: Path) -> Iterator[Path]:
-    """The folders that can hold prepared data for this data directory, the usual one first."""
+    """Yield the folders that can contain prepared data for this data directory: its own, then the fallback."""
     yield data_dir / "prepared"
-    yield substitute_root(data_dir) / "prepared"
+    yield fallback_root(data_dir) / "prepared"
 
 
 def writable_prepared_root(data_dir: Path) -> Path:
-    """The first of `prepared_roots` that can be written, made where it is not there; DataError where none can."""
-    import tempfile  # late: most starts find everything prepared
+    """Return the first of `prepared_roots` that can be written, created if necessary; DataError if none can."""
+    import tempfile  # late, because most starts find the data prepared
 
-    refusals: list[str] = []
+    failures: list[str] = []
     for root in prepared_roots(data_dir):
         try:
             make_folder(root)
             with tempfile.TemporaryFile(dir=root):
                 return root
         except OSError as error:
-            refusals.append(f"{root}: {error.strerror or error}")
+            failures.append(f"{root}: {error.strerror or error}")
     raise DataError(
-        f"there is no place for prepared data; tried {'; '.join(refusals)}\n"
-        "make one of them writable, or name a writable folder with --data-dir"
+        f"no writable folder for prepared data; tried {'; '.join(failures)}\n"
+        "make one of them writable, or choose a writable folder with --data-dir"
     )
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder to write into; OSError where that cannot be.
+    """Create a folder to write into; OSError if it is read-only.
 
-    A folder whose permissions let nobody write is meant to stay as it is, also where root could write to it.
+    A folder without any write permission is treated as read-only even for root, who could write to it.
     """
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.stat().st_mode & 0o222:
-        raise PermissionError(errno.EACCES, "its permissions let nobody write", str(existing))
+        raise PermissionError(errno.EACCES, "read-only folder", str(existing))
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def unwritable(path: Path, error: OSError) -> DataError:
-    """The error for a disk that is full or read-only."""
-    return DataError(
-        f"{path} cannot be written: {error.strerror or error}\n"
-        "free space there, or name another, writable folder with --data-dir"
-    )
+@contextmanager
+def staging_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a new folder `.<name>-<random>` in `parent`, from where files are renamed into place; removed afterwards.
+
+    Call it under a lock: staging folders that killed processes left are removed as well.
+    """
+    with writing(parent):
+        make_folder(parent)
+        for stray in parent.glob(f".{name}-*"):
+            shutil.rmtree(stray, ignore_errors=True)
+        folder = parent / f".{name}-{os.urandom(6).hex()}"
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError raised while `path` is written into a DataError with advice."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}\n"
+            "free some space, or choose a writable folder with --data-dir"
+        ) from error

@@ -1,4 +1,4 @@
-"""Gzipped IDX files to arrays, by torchvision's own dataset classes."""
+"""Decode gzipped IDX files into arrays with torchvision's dataset classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcli.data.directory import unwritable
+from mlcli.data.directory import writing
 from mlcli.errors import DataError, MlcliError
 
 if TYPE_CHECKING:
@@ -23,61 +23,60 @@ if TYPE_CHECKING:
 
     from mlcli.records import DatasetInfo
 
-_HEADER_BYTES = 16  # at the most, of an IDX file with up to three dimensions
+_MAX_HEADER_BYTES = 16  # of an IDX file with up to three dimensions
 _CHUNK = 1 << 20
 
 
 def decode(paths: Sequence[Path], class_name: str, info: DatasetInfo, scratch: Path) -> dict[str, NDArray[Any]]:
-    """train_images, train_labels, test_images, test_labels: uint8 (n, *input_shape) and int64 (n,).
+    """Return train_images, train_labels, test_images and test_labels: uint8 (n, *input_shape) and int64 (n,).
 
     paths: the gzipped files; scratch: an empty folder for the extracted ones, which the caller removes.
-    DataError where they hold something else than the dataset.
+    DataError if the files do not contain the dataset.
     """
     extracted = scratch / class_name / "raw"
-    limit = _HEADER_BYTES + max(info.n_train, info.n_test) * math.prod(info.input_shape)
+    limit = _MAX_HEADER_BYTES + max(info.n_train, info.n_test) * math.prod(info.input_shape)
     for path in paths:
         _extract(path, extracted / path.stem, limit)
     dataset_class = getattr(torchvision_datasets(), class_name)
     arrays: dict[str, NDArray[Any]] = {}
-    for part, n_samples in (("train", info.n_train), ("test", info.n_test)):
+    for split, n_samples in (("train", info.n_train), ("test", info.n_test)):
         try:
-            dataset = dataset_class(scratch, train=part == "train", download=False)
+            dataset = dataset_class(scratch, train=split == "train", download=False)
             images, labels = dataset.data.numpy(), dataset.targets.numpy()
         except (AssertionError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise _unexpected(paths, part, f"{type(error).__name__} {error}") from error
+            raise _unexpected(paths, split, f"{type(error).__name__} {error}") from error
         expected = (n_samples, *info.input_shape[1:])
         if images.shape != expected or labels.shape != (n_samples,):
-            raise _unexpected(paths, part, f"images {images.shape} with labels {labels.shape}")
+            raise _unexpected(paths, split, f"images {images.shape} with labels {labels.shape}")
         if labels.max() >= info.n_classes:
-            raise _unexpected(paths, part, f"a class {labels.max()}")
-        arrays[f"{part}_images"] = images.reshape(n_samples, *info.input_shape)
-        arrays[f"{part}_labels"] = labels.astype(np.int64, copy=False)
+            raise _unexpected(paths, split, f"a class {labels.max()}")
+        arrays[f"{split}_images"] = images.reshape(n_samples, *info.input_shape)
+        arrays[f"{split}_labels"] = labels.astype(np.int64, copy=False)
     return arrays
 
 
-def _unexpected(paths: Sequence[Path], part: str, found: str) -> DataError:
-    return DataError(f"{paths[0].parent} does not hold the {part} data it should: found {' '.join(found.split())}")
+def _unexpected(paths: Sequence[Path], split: str, found: str) -> DataError:
+    return DataError(f"{paths[0].parent} does not contain the expected {split} data: found {' '.join(found.split())}")
 
 
 def _extract(path: Path, target: Path, limit: int) -> None:
-    """Decompress `path`, at most `limit` bytes."""
+    """Decompress `path` to `target`; DataError beyond `limit` bytes."""
     n_bytes = 0
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with gzip.open(path) as source, target.open("wb") as file:
-            while chunk := source.read(_CHUNK):
-                n_bytes += len(chunk)
-                if n_bytes > limit:
-                    raise DataError(f"{path} holds more than the {limit} bytes there should be")
-                file.write(chunk)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise unwritable(target, error) from error
+        try:
+            with gzip.open(path) as source, target.open("wb") as file:
+                while chunk := source.read(_CHUNK):
+                    n_bytes += len(chunk)
+                    if n_bytes > limit:
+                        raise DataError(f"{path} contains more than the expected {limit} bytes")
+                    file.write(chunk)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path} cannot be decompressed: {error}") from error
 
 
-# torch forgets the operators of a Library that is collected.
-_kept: list[Any] = []
+# torch forgets the operators of a Library that is garbage-collected.
+_libraries: list[Any] = []
 
 _MISSING = "operator torchvision::nms does not exist"
 _SCHEMAS = (
@@ -87,24 +86,24 @@ _SCHEMAS = (
 
 
 def torchvision_datasets() -> ModuleType:
-    """`torchvision.datasets`; MlcliError with the reason where it cannot be imported.
+    """Return `torchvision.datasets`; MlcliError with the reason if it cannot be imported.
 
-    The torchvision wheel of the package index is built for CUDA. Beside a CPU-only torch its compiled part does not
-    load, and the import then fails because two operators, of no use to the datasets, have no schema. Only when it
-    failed with exactly that, the schemas are declared and the import is made again.
+    The torchvision wheel on PyPI is built for CUDA. Its compiled part does not load next to a CPU-only torch, and the
+    import then fails because two operators, which the datasets do not use, have no schema. Only after exactly that
+    failure, the schemas are declared and the import is repeated.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the missing image extension, which IDX files do not need
-            return _imported()
+            warnings.simplefilter("ignore")  # about the missing image extension, which IDX files do not need
+            return _import_datasets()
     except (ImportError, OSError, RuntimeError) as error:
         raise MlcliError(
             f"torchvision, which decodes these images, cannot be imported: {error}\n"
-            "install the torchvision that belongs to the installed torch"
+            "install the torchvision release that matches the installed torch"
         ) from error
 
 
-def _imported() -> ModuleType:
+def _import_datasets() -> ModuleType:
     try:
         return import_module("torchvision.datasets")
     except RuntimeError as error:
@@ -119,8 +118,8 @@ def _declare_operators() -> None:
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    make_library: Any = torch.library.Library  # carries no annotations
+    make_library: Any = torch.library.Library  # has no annotations
     library = make_library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
         library.define(schema)
-    _kept.append(library)
+    _libraries.append(library)

@@ -1,7 +1,7 @@
-"""Image sets that torchvision knows: raw files in its folder layout, a prepared cache made from them, and a lock.
+"""Image datasets in the format of MNIST: the publisher's raw files, a prepared cache made from them, and a lock.
 
-<data_dir>/<Class>/raw/*.gz     the publisher's files, where torchvision's classes look for them too
-<data_dir>/prepared/<name>/     see prepared.py; elsewhere where data_dir cannot be written, see directory.py
+<data_dir>/<Class>/raw/*.gz     the publisher's files, in the folder layout of torchvision
+<data_dir>/prepared/<name>/     see prepared.py; in the platform's cache if data_dir is read-only, see directory.py
 """
 
 from __future__ import annotations
@@ -14,54 +14,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.data.directory import prepared_roots, writable_prepared_root
-from mlcli.data.prepared import (
-    ARRAY_NAMES,
-    MANIFEST,
-    PreparedError,
-    looks_whole,
-    open_prepared,
-    scratch_folder,
-    write_prepared,
-)
-from mlcli.data.raw_files import RawFile, check_file
-from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData, VerifyReport
+from mlcli.data.directory import prepared_roots, staging_folder, writable_prepared_root
+from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, is_complete, open_prepared, write_prepared
+from mlcli.data.source import FetchReport, FileCheck, Log, Presence, RawFile, SourceData, VerifyReport, check_file
 from mlcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mlcli.data.fetch import Origin
+    from mlcli.data.fetch import Mirror
     from mlcli.records import DatasetInfo
 
-_LOCK_SECONDS = 3 * 3600.0  # longer than the slowest transfer that is waited for
+_LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """One of torchvision's classes in the manner of MNIST."""
+    """The source of one dataset that torchvision has a class like MNIST for."""
 
     info: DatasetInfo
     class_name: str  # in torchvision.datasets; also the name of the folder
-    mirrors: tuple[str, ...]  # addresses that a file's name is added to
+    mirrors: tuple[str, ...]  # base URLs to which file names are appended
     files: tuple[RawFile, ...]
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
-        """The prepared arrays, memory-mapped; prepared, and fetched, first where they are not there."""
-        data = self._opened(data_dir, log)
+        """Return the prepared arrays, memory-mapped; download and prepare them first if necessary."""
+        data = self._open_prepared(data_dir, log)
         if data is not None:
             return data
         if offline and self.presence(data_dir).state in ("incomplete", "absent"):
-            self._complete_raw(data_dir, None, offline, log)  # refuses, before any folder is made
+            self._complete_raw(data_dir, self.mirrors, offline, log)  # raises before any folder is created
         with self._locked(data_dir, log) as root:
-            data = self._opened(data_dir, log)  # another process may have prepared them while this one waited
+            data = self._open_prepared(data_dir, log)  # another process may have prepared them while this one waited
             if data is None:
-                self._complete_raw(data_dir, None, offline, log)
-                data = self._prepared(data_dir, root, log)
+                self._complete_raw(data_dir, self.mirrors, offline, log)
+                data = self._prepare(data_dir, root, log)
         return data
 
     def presence(self, data_dir: Path) -> Presence:
-        """prepared, raw only, incomplete (a file is missing or has another size) or absent."""
+        """Return prepared, raw only, incomplete (a file is missing or has the wrong size) or absent."""
         for root in prepared_roots(data_dir):
-            if looks_whole(root / self.info.name):
+            if is_complete(root / self.info.name):
                 return Presence("prepared", root / self.info.name)
         raw = self._raw_folder(data_dir)
         sizes = [_size(raw / file.name) for file in self.files]
@@ -69,17 +60,17 @@ class ImageSource:
             return Presence("raw only", raw)
         return Presence("absent", None) if all(size is None for size in sizes) else Presence("incomplete", raw)
 
-    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, log: Log) -> FetchReport:
-        """Bring in the files that are missing or altered, from origin or else the mirrors, and prepare them."""
-        origins = self._origins(origin)
+    def fetch(self, data_dir: Path, mirror: str | None, *, offline: bool, log: Log) -> FetchReport:
+        """Fetch missing and altered files from the mirror, or else the mirrors of the source, and prepare them."""
+        mirrors = self._mirrors(mirror)
         with self._locked(data_dir, log) as root:
-            n_fetched = self._complete_raw(data_dir, origins, offline, log)
-            if self._opened(data_dir, log) is None:
-                self._prepared(data_dir, root, log)
+            n_fetched = self._complete_raw(data_dir, mirrors, offline, log)
+            if self._open_prepared(data_dir, log) is None:
+                self._prepare(data_dir, root, log)
         return FetchReport(self.info.name, n_fetched, len(self.files) - n_fetched, self._raw_folder(data_dir))
 
     def verify(self, data_dir: Path) -> VerifyReport:
-        """Check the raw files by size and md5, and the prepared arrays by sha256."""
+        """Verify the raw files by size and md5, and the prepared arrays by sha256."""
         raw = tuple(check_file(file, self._raw_folder(data_dir) / file.name) for file in self.files)
         prepared = tuple(
             self._check_prepared(root / self.info.name)
@@ -103,7 +94,7 @@ class ImageSource:
     def _raw_folder(self, data_dir: Path) -> Path:
         return data_dir / self.class_name / "raw"
 
-    def _opened(self, data_dir: Path, log: Log) -> SourceData | None:
+    def _open_prepared(self, data_dir: Path, log: Log) -> SourceData | None:
         for root in prepared_roots(data_dir):
             folder = root / self.info.name
             if not os.path.exists(folder / MANIFEST):
@@ -111,12 +102,12 @@ class ImageSource:
             try:
                 return open_prepared(folder, self.info, self._checksums)
             except PreparedError as error:
-                log(f"{folder} cannot be used and is made again: {error}")
+                log(f"{folder} is unusable and will be rebuilt: {error}")
         return None
 
     @contextmanager
     def _locked(self, data_dir: Path, log: Log) -> Iterator[Path]:
-        """Hold the lock of this dataset in the folder for prepared data, and give that folder.
+        """Hold the lock of this dataset, and yield the folder for prepared data, which contains the lock file.
 
         The system releases the lock of a process that dies.
         """
@@ -133,76 +124,77 @@ class ImageSource:
         except (OSError, NotImplementedError) as error:  # Timeout is an OSError
             raise DataError(
                 f"{lock.lock_file} cannot be locked: {error}\n"
-                "end the process that holds it, or name another folder with --data-dir"
+                "end the process that holds it, or choose another folder with --data-dir"
             ) from error
         try:
             yield root
         finally:
             lock.release()
 
-    def _complete_raw(self, data_dir: Path, origins: Sequence[Origin] | None, offline: bool, log: Log) -> int:
-        """Fetch the raw files that are missing or altered; how many that were."""
+    def _complete_raw(self, data_dir: Path, mirrors: Sequence[Mirror], offline: bool, log: Log) -> int:
+        """Fetch the raw files that are missing or altered; return their number."""
         folder = self._raw_folder(data_dir)
         checks = {file: check_file(file, folder / file.name) for file in self.files}
         wanted = [file for file, check in checks.items() if check.state != "ok"]
         if not wanted:
             return 0
-        origins = self.mirrors if origins is None else origins
-        if offline and any(isinstance(origin, str) for origin in origins):
-            raise self._refusal(data_dir, "the network may not be used (--offline or MLCLI_OFFLINE)", checks[wanted[0]])
+        if offline and any(isinstance(mirror, str) for mirror in mirrors):
+            raise self._unavailable(
+                data_dir, "network access is disabled (--offline or MLCLI_OFFLINE)", checks[wanted[0]]
+            )
         for file in wanted:
             if checks[file].state == "altered":
-                log(f"{folder / file.name} {checks[file].detail}; it is fetched again")
+                log(f"{folder / file.name} {checks[file].detail}; fetching it again")
         from mlcli.data.fetch import FetchError, fetch_files
 
         try:
-            fetch_files(wanted, folder, origins, log)
+            fetch_files(wanted, folder, mirrors, log)
         except FetchError as error:
-            raise self._refusal(data_dir, str(error), checks[error.file]) from error
+            raise self._unavailable(data_dir, str(error), checks[error.file]) from error
         return len(wanted)
 
-    def _refusal(self, data_dir: Path, reason: str, check: FileCheck) -> DataError:
+    def _unavailable(self, data_dir: Path, reason: str, check: FileCheck) -> DataError:
         state = "is missing" if check.state == "missing" else check.detail
         return DataError(
             f"{self.info.name}: {check.path} {state}\n"
             f"{reason}\n"
-            "bring it from a copy or another mirror: "
+            "fetch it from a copy or another mirror: "
             f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {shlex.quote(str(data_dir))}"
         )
 
-    def _prepared(self, data_dir: Path, root: Path, log: Log) -> SourceData:
-        """Decode the raw files, which are whole, and write the prepared folder in `root`."""
+    def _prepare(self, data_dir: Path, root: Path, log: Log) -> SourceData:
+        """Decode the verified raw files and write the prepared folder below `root`."""
         from mlcli.data.idx import decode
 
-        log(f"preparing {self.info.name} in {root / self.info.name}")
-        paths = [self._raw_folder(data_dir) / file.name for file in self.files]
         folder = root / self.info.name
-        with scratch_folder(root, self.info.name) as scratch:
+        log(f"preparing {self.info.name} in {folder}")
+        paths = [self._raw_folder(data_dir) / file.name for file in self.files]
+        with staging_folder(root, self.info.name) as scratch:
             arrays = decode(paths, self.class_name, self.info, scratch)
         write_prepared(folder, {name: arrays[name] for name in ARRAY_NAMES}, self.info.name, self._checksums)
         try:
             return open_prepared(folder, self.info, self._checksums)
         except PreparedError as error:
-            raise DataError(f"{folder} does not hold what was just written: {error}\ncheck that disk") from error
+            raise DataError(f"{folder} differs from what was just written: {error}\ncheck the disk") from error
 
-    def _origins(self, origin: str | None) -> tuple[Origin, ...] | None:
-        """Where fetch looks: an address, or the folders below a folder in which the files can be."""
-        if origin is None:
-            return None
-        if "://" in origin:
-            from mlcli.data.download import check_url
+    def _mirrors(self, mirror: str | None) -> tuple[Mirror, ...]:
+        """Return where fetch looks: the source's mirrors, one base URL, or the matching folders below a folder."""
+        if mirror is None:
+            return self.mirrors
+        if "://" in mirror:
+            from mlcli.data.fetch import check_url
 
-            check_url(origin)
-            return (origin,)
-        top = Path(origin).expanduser()
+            check_url(mirror)
+            return (mirror,)
+        top = Path(mirror).expanduser()
         if not os.path.isdir(top):
-            raise UsageError(f"{origin!r} is neither a folder that is there nor an http or https address")
-        places = (top / self.class_name / "raw", top / self.class_name, top / "raw", top)
-        return tuple(place for place in places if any(_size(place / file.name) for file in self.files)) or (top,)
+            raise UsageError(f"{mirror!r} is neither an existing folder nor an http or https address")
+        folders = (top / self.class_name / "raw", top / self.class_name, top / "raw", top)
+        return tuple(folder for folder in folders if any(_size(folder / file.name) for file in self.files)) or (top,)
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of a file; None where there is none."""
+    """Return the bytes of a file; None if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -210,7 +202,7 @@ def _size(path: Path) -> int | None:
 
 
 def mnist(info: DatasetInfo) -> ImageSource:
-    """70,000 handwritten digits, 28x28 bytes."""
+    """Return the source of 70,000 handwritten digits, 28x28 pixels, uint8."""
     return ImageSource(
         info=info,
         class_name="MNIST",
@@ -225,7 +217,7 @@ def mnist(info: DatasetInfo) -> ImageSource:
 
 
 def fashion(info: DatasetInfo) -> ImageSource:
-    """70,000 pictures of clothes, 28x28 bytes."""
+    """Return the source of 70,000 pictures of clothes, 28x28 pixels, uint8."""
     return ImageSource(
         info=info,
         class_name="FashionMNIST",

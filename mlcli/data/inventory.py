@@ -1,41 +1,107 @@
-"""What `mlcli data` does: which datasets are there, fetching them, holding them against their checksums."""
+"""List, fetch and verify datasets: the work of `mlcli data`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.source import FetchReport, Log, Presence, VerifyReport, dataset_source
-from mlcli.registry import DATASETS
+from mlcli.data.source import VerifyReport, dataset_source
+from mlcli.errors import DataError
+from mlcli.registry import DATASETS, dataset_info
+from mlcli.rendering.console import checked_format
+from mlcli.rendering.tables import Row, print_rows
+from mlcli.text import escaped
 
 
-def _silent(_message: str) -> None:
-    """Progress that nobody asked for."""
-
-
-def presences(data_dir: Path | None = None) -> dict[str, Presence]:
-    """For every dataset whether it is there, judged by names and sizes alone."""
+def list_datasets(data_dir: Path | None, output_format: str) -> None:
+    """Print one row per dataset: what it contains and whether it is on this machine."""
+    output = checked_format(output_format)
     directory = data_directory(data_dir)
-    return {name: dataset_source(name).presence(directory) for name in DATASETS}
+    print_rows("Datasets", [_list_row(name, directory) for name in DATASETS], output)
 
 
-def fetch(
-    name: str,
-    data_dir: Path | None = None,
-    source: str | None = None,
-    *,
-    offline: bool = False,
-    log: Log = _silent,
-) -> FetchReport:
-    """Bring a dataset into the data directory and prepare it; files that are whole stay as they are.
+def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str) -> None:
+    """Fetch and prepare datasets, with progress on stderr, and print one row per dataset.
 
-    source: a folder that holds the files, flat or in torchvision's layout, or an http(s) address that the file names
-    are added to; None: torchvision's mirrors. UsageError for a name or a source that cannot be, DataError where
-    the files cannot be had or the network is forbidden.
+    mirror: a folder that contains the files, flat or in torchvision's layout, or a base URL; None: the mirrors of each
+    dataset. UsageError for an unknown name or an unusable mirror, DataError if files cannot be fetched.
     """
-    return dataset_source(name).fetch(data_directory(data_dir), source, offline=offline_requested(offline), log=log)
+    output = checked_format(output_format)
+    _check_names(names)
+    directory, offline = data_directory(data_dir), offline_requested(False)
+    reports = [dataset_source(name).fetch(directory, mirror, offline=offline, log=_log) for name in names]
+    rows: list[Row] = [
+        {
+            "name": report.name,
+            "fetched_files": report.n_fetched,
+            "files_already_there": report.n_present,
+            "path": "embedded in scikit-learn" if report.path is None else str(report.path),
+        }
+        for report in reports
+    ]
+    print_rows("Fetched", rows, output)
 
 
-def verify(name: str, data_dir: Path | None = None) -> VerifyReport:
-    """Hold every file of a dataset against its checksum; changes nothing."""
-    return dataset_source(name).verify(data_directory(data_dir))
+def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> None:
+    """Verify the checksums of datasets, of all if no name is given, and print one row per file.
+
+    DataError if a file is altered, or if a dataset is incomplete. A dataset without any file counts as incomplete only
+    if it is named.
+    """
+    output = checked_format(output_format)
+    _check_names(names)
+    directory = data_directory(data_dir)
+    reports = [dataset_source(name).verify(directory) for name in names or DATASETS]
+    print_rows("Verified", [row for report in reports for row in _verify_rows(report)], output)
+    problems = {report.name: _problems(report, is_named=bool(names)) for report in reports}
+    lines = [line for found in problems.values() for line in found]
+    if lines:
+        others = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        affected = " ".join(name for name, found in problems.items() if found)
+        raise DataError(f"{lines[0]}{others}\nfetch altered and missing files: mlcli data fetch {affected}")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """UsageError for an unknown name, before minutes of work on the known ones."""
+    for name in names:
+        dataset_info(name)
+
+
+def _log(line: str) -> None:
+    print(escaped(line), file=sys.stderr, flush=True)
+
+
+def _list_row(name: str, directory: Path) -> Row:
+    info, presence = dataset_info(name), dataset_source(name).presence(directory)
+    return {
+        "name": name,
+        "title": info.title,
+        "kind": info.kind,
+        "shape": "x".join(str(size) for size in info.input_shape),
+        "classes": info.n_classes,
+        "train_samples": info.n_train,
+        "test_samples": info.n_test,
+        "state": presence.state,
+        "path": None if presence.path is None else str(presence.path),
+    }
+
+
+def _verify_rows(report: VerifyReport) -> list[Row]:
+    """Return one row per file; a single one for a dataset without any file."""
+    if report.is_absent:
+        return [{"name": report.name, "state": "absent", "path": None, "detail": "not downloaded"}]
+    return [
+        {"name": report.name, "state": check.state, "path": str(check.path), "detail": check.detail}
+        for check in report.checks
+    ]
+
+
+def _problems(report: VerifyReport, *, is_named: bool) -> list[str]:
+    """Return one line per problem. A missing file is a problem only if the dataset cannot be loaded without it."""
+    if report.is_absent:
+        return [f"{report.name} is not downloaded"] if is_named else []
+    altered = [f"{check.path} {check.detail}" for check in report.checks if check.state == "altered"]
+    missing = [f"{check.path} is missing" for check in report.checks if check.state == "missing"]
+    return altered if report.usable else altered + missing

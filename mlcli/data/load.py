@@ -1,4 +1,4 @@
-"""A dataset as one experiment sees it."""
+"""Load a dataset as one experiment uses it: split, limited, with a fitted scaling."""
 
 from __future__ import annotations
 
@@ -12,39 +12,31 @@ from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import Log, SourceData
-    from mlcli.data.splits import Part
-    from mlcli.records import Split
-
-
-def _silent(_message: str) -> None:
-    """Progress that nobody asked for."""
+    from mlcli.data.source import Log
 
 
 def load_dataset(
-    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, log: Log = _silent
+    config: DatasetConfig, *, data_dir: Path | None = None, offline: bool = False, log: Log = lambda _: None
 ) -> Dataset:
     """Read, split and limit a dataset, and fit its scaling on the training split.
 
-    x is (n, *input_shape), images uint8 and tables float32, neither scaled; arrays may be read-only views of mapped
-    files. data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1).
-    log: called with one line about each slow step.
-    UsageError for an unknown name or a split without samples, DataError for data that is missing or altered.
+    x is (n, *input_shape), images uint8 and tables float32, not scaled; arrays may be read-only views of mapped files.
+    data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1). log: receives one line per
+    slow step. UsageError for an unknown name or a split without samples, DataError for missing or altered data.
     """
+    # numpy must not be imported with this module: the thread count is decided later, from a stored run or a config.
+    from mlcli.data.scaling import fit_scaling
+    from mlcli.data.splits import plan_splits, samples_of
+
     row = dataset_row(config.name)
     data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
-
-    # Late, so that a refusal costs no numpy.
-    from mlcli.data.scaling import fit_scaling
-    from mlcli.data.splits import plan_splits
-
     plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
-    train = _samples(data, plan.train)
-    test = train if plan.test is plan.train else _samples(data, plan.test)
+    train = samples_of(data, plan.train)
+    test = train if plan.test is plan.train else samples_of(data, plan.test)
     if plan.validation is None:
         validation = None
     else:
-        validation = test if plan.validation is plan.test else _samples(data, plan.validation)
+        validation = test if plan.validation is plan.test else samples_of(data, plan.validation)
     return Dataset(
         info=row.info,
         train=train,
@@ -57,15 +49,8 @@ def load_dataset(
     )
 
 
-def _samples(data: SourceData, part: Part) -> Split:
-    from mlcli.data.splits import take
-
-    source = data.test if part.array == "test" and data.test is not None else data.train
-    return take(source, part.indices)
-
-
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
-    """Shapes, names and value range of the source, and the scaling that was fitted on the training split."""
+    """Return shapes, names and value range of the source, with the scaling fitted on the training split."""
     info, maximum = dataset.info, dataset_row(dataset.info.name).maximum
     return Preprocessing(
         kind=info.kind,

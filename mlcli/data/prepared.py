@@ -1,29 +1,26 @@
-"""The prepared cache: arrays as plain .npy files with a manifest, opened by memory-mapping and checked every time.
+"""The prepared cache: arrays as plain .npy files with a manifest, memory-mapped and verified each time they are opened.
 
     <root>/<name>/train_images.npy   uint8 (n, channels, height, width)
                   train_labels.npy   int64 (n,)
                   test_images.npy, test_labels.npy
-                  manifest.json      schema version, checksums of the files they were made from, sizes, sha256
+                  manifest.json      schema version, checksums of the raw files, sizes, sha256
 
-The folder is written aside and renamed. A folder that a crash or a full disk left cannot pass for whole, because
-opening it compares the content with the digests of the manifest.
+The folder is written to a staging folder and renamed. What a crash or a full disk leaves cannot pass for complete,
+because opening it compares the content with the digests in the manifest.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcli.data.directory import unwritable
-from mlcli.data.fingerprint import content_sha256, fingerprint
-from mlcli.data.source import SourceData
+from mlcli.data.directory import staging_folder, writing
+from mlcli.data.source import SourceData, content_sha256, fingerprint
 from mlcli.records import Split
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
-_MANIFEST_BYTES = 64 * 1024  # at the most; a whole one has about one thousand
+_MAX_MANIFEST_BYTES = 64 * 1024  # a valid manifest has about one thousand
 
 
 class PreparedError(Exception):
@@ -42,9 +39,9 @@ class PreparedError(Exception):
 
 
 def open_prepared(folder: Path, info: DatasetInfo, made_from: Mapping[str, str]) -> SourceData:
-    """Map the arrays of a prepared folder and hold their content against the manifest; PreparedError otherwise.
+    """Memory-map the arrays of a prepared folder and verify their content; PreparedError if they cannot be used.
 
-    made_from: checksum by name of the files they must have been made from. The arrays are read-only.
+    made_from: the md5 by name of the raw files. The arrays are read-only.
     """
     manifest = _read_manifest(folder)
     if manifest.get("made_from") != dict(made_from):
@@ -53,7 +50,7 @@ def open_prepared(folder: Path, info: DatasetInfo, made_from: Mapping[str, str])
     digests = {name: content_sha256(array) for name, array in arrays.items()}
     for name, digest in digests.items():
         if manifest["files"].get(f"{name}.npy", {}).get("sha256") != digest:
-            raise PreparedError(f"{name}.npy is altered: its sha256 is not that of the manifest")
+            raise PreparedError(f"{name}.npy is altered: its sha256 differs from the manifest")
     return SourceData(
         train=Split(arrays["train_images"], arrays["train_labels"]),
         test=Split(arrays["test_images"], arrays["test_labels"]),
@@ -62,7 +59,7 @@ def open_prepared(folder: Path, info: DatasetInfo, made_from: Mapping[str, str])
 
 
 def _layout(info: DatasetInfo) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of each array."""
+    """Return the shape and dtype of each array."""
     return {
         "train_images": ((info.n_train, *info.input_shape), "|u1"),
         "train_labels": ((info.n_train,), "<i8"),
@@ -74,59 +71,54 @@ def _layout(info: DatasetInfo) -> dict[str, tuple[tuple[int, ...], str]]:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         with (folder / MANIFEST).open("rb") as file:
-            manifest = json.loads(file.read(_MANIFEST_BYTES))
+            manifest = json.loads(file.read(_MAX_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise PreparedError(f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or not _has_files(manifest):
-        raise PreparedError(f"{MANIFEST} is not one")
+    if not isinstance(manifest, dict):
+        raise PreparedError(f"{MANIFEST} is not a manifest")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
+        raise PreparedError(f"{MANIFEST} is not a manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise PreparedError("was made by another version of mlcli")
     return manifest
 
 
-def _has_files(manifest: dict[str, Any]) -> bool:
-    files = manifest.get("files")
-    return isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values())
-
-
 def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     try:
         mapped = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # numpy's reader of headers lets everything out that parsing Python can raise
+    except Exception as error:  # numpy parses the header as Python, which can raise anything
         raise PreparedError(f"{path.name} cannot be opened: {error}") from error
     if mapped.shape != shape or mapped.dtype != np.dtype(dtype) or not mapped.flags.c_contiguous:
-        raise PreparedError(f"{path.name} holds {mapped.dtype} {mapped.shape} instead of {dtype} {shape}")
-    # A plain view of the same memory: the memmap class makes every later operation slower.
+        raise PreparedError(f"{path.name} contains {mapped.dtype} {mapped.shape} instead of {dtype} {shape}")
+    # A plain view of the same memory: the memmap class slows down every later operation.
     return np.asarray(mapped)
 
 
 def write_prepared(folder: Path, arrays: Mapping[str, NDArray[Any]], name: str, made_from: Mapping[str, str]) -> None:
-    """Write a prepared folder aside and put it into the place of the one that is there. Call it under a lock.
+    """Write a prepared folder, replacing an existing one. Call it under a lock.
 
-    DataError where it cannot be written; nothing that could pass for whole is left then.
+    DataError if it cannot be written; an incomplete folder is not left behind.
     """
-    try:
-        with scratch_folder(folder.parent, name) as staging:
-            aside = staging / "new"
-            aside.mkdir()
-            for array_name, array in arrays.items():
-                np.save(aside / f"{array_name}.npy", array, allow_pickle=False)
-            manifest = json.dumps(_manifest(aside, arrays, name, made_from), indent=2)
-            (aside / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
-            if os.path.lexists(folder):
-                os.replace(folder, staging / "old")
-            os.replace(aside, folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    with writing(folder), staging_folder(folder.parent, name) as staging:
+        new = staging / "new"
+        new.mkdir()
+        for array_name, array in arrays.items():
+            np.save(new / f"{array_name}.npy", array, allow_pickle=False)
+        manifest = json.dumps(_manifest(new, arrays, name, made_from), indent=2)
+        (new / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+        if os.path.lexists(folder):
+            os.replace(folder, staging / "old")
+        os.replace(new, folder)
 
 
 def _manifest(
-    aside: Path, arrays: Mapping[str, NDArray[Any]], name: str, made_from: Mapping[str, str]
+    folder: Path, arrays: Mapping[str, NDArray[Any]], name: str, made_from: Mapping[str, str]
 ) -> dict[str, object]:
     digests = {array_name: content_sha256(array) for array_name, array in arrays.items()}
     files = {
         f"{array_name}.npy": {
-            "bytes": (aside / f"{array_name}.npy").stat().st_size,
+            "bytes": (folder / f"{array_name}.npy").stat().st_size,
             "sha256": digest,  # of the values, without the .npy header
         }
         for array_name, digest in digests.items()
@@ -140,8 +132,8 @@ def _manifest(
     }
 
 
-def looks_whole(folder: Path) -> bool:
-    """Whether every file is there in the size that the manifest gives; reads the manifest alone."""
+def is_complete(folder: Path) -> bool:
+    """Return whether every array file has the size given in the manifest; reads nothing but the manifest."""
     try:
         files = _read_manifest(folder)["files"]
         return all(
@@ -149,19 +141,3 @@ def looks_whole(folder: Path) -> bool:
         )
     except (OSError, PreparedError):
         return False
-
-
-@contextmanager
-def scratch_folder(root: Path, name: str) -> Iterator[Path]:
-    """A new folder in `root`, removed at the end, with those that a killed process left. Call it under a lock."""
-    for stray in root.glob(f".{name}-*"):
-        shutil.rmtree(stray, ignore_errors=True)
-    folder = root / f".{name}-{os.urandom(6).hex()}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

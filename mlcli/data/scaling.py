@@ -1,4 +1,4 @@
-"""The scaling of an experiment, fitted on its training split."""
+"""Fit the scaling of an experiment on its training split."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
     from mlcli.records import DatasetInfo
 
-_CHUNK = 1024  # images turned to float64 at a time
+_CHUNK = 1024  # images converted to float64 at a time
 
 
 def fit_scaling(
     kind: Literal["auto", "none", "unit", "standard"], info: DatasetInfo, maximum: float | None, x: NDArray[Any]
 ) -> Scaling:
-    """The scaling for training samples x (n, *input_shape).
+    """Return the scaling fitted on the training samples x (n, *input_shape).
 
-    unit: by `maximum` where it is known (images), else from the smallest to the largest value of each feature in x.
-    standard: mean and population deviation in float64, of each feature for tables, over all pixels for images.
-    A feature that is constant in x is divided by 1.
+    unit: to [0, 1], by `maximum` if it is known (images), else by the minimum and maximum of each feature in x.
+    standard: to mean 0 and deviation 1 (population deviation, float64), per feature for tables, over all pixels for
+    images. auto: unit for images, standard for tables. A feature that is constant in x is divided by 1.
     """
     if kind == "auto":
         kind = "unit" if info.kind == "image" else "standard"
     if kind == "none":
         return Scaling("none")
     if kind == "unit":
-        return Scaling("unit", scale=maximum) if maximum is not None else _from_smallest_to_largest(x)
+        return Scaling("unit", scale=maximum) if maximum is not None else _min_to_max(x)
     return _standard_pixels(x) if info.kind == "image" else _standard_features(x)
 
 
-def _from_smallest_to_largest(x: NDArray[Any]) -> Scaling:
+def _min_to_max(x: NDArray[Any]) -> Scaling:
     smallest = x.min(axis=0).astype(np.float64)
     return Scaling("unit", shift=smallest, scale=_not_zero(x.max(axis=0).astype(np.float64) - smallest))
 
@@ -50,9 +50,9 @@ def _not_zero(scale: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _standard_pixels(x: NDArray[Any]) -> Scaling:
-    """One mean and one deviation over all pixels.
+    """Return the scaling by one mean and one deviation over all pixels.
 
-    The sums of bytes and of their squares are whole numbers below 2**53, so they are exact in any order.
+    The sums of bytes and of their squares are integers below 2**53, so they are exact in any order.
     """
     total, squares = 0, 0
     for start in range(0, len(x), _CHUNK):

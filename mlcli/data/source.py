@@ -1,53 +1,59 @@
-"""What every source of data offers, and the records it answers with."""
+"""The contract of a dataset source, the records it returns, and the checksums of files and arrays.
+
+numpy must not be imported here: the thread count is decided only after this module was imported.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlcli.records import Split
 
-Log = Callable[[str], None]  # takes one line about what is going on
+Log = Callable[[str], None]  # receives one line of progress
 PresenceState = Literal["embedded", "prepared", "raw only", "incomplete", "absent"]
 FileState = Literal["ok", "missing", "altered"]
 
 
 @dataclass(frozen=True)
 class SourceData:
-    """Everything a source holds, before any split is made. test is None where the source has no test set."""
+    """All samples of a source, before any split is made. test is None if the source has no test set."""
 
     train: Split
     test: Split | None
-    fingerprint: str  # sha256 over the content, see fingerprint.py
+    fingerprint: str  # sha256 (hex) of the content, see `fingerprint`
 
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether a dataset is there, judged by names and sizes alone."""
+    """Whether a dataset is on this machine, judged by file names and sizes alone."""
 
     state: PresenceState
-    path: Path | None  # None where it is embedded or absent
+    path: Path | None  # None if it is embedded or absent
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What a fetch did. path is None for embedded data."""
+    """The outcome of a fetch. path is None for embedded data."""
 
     name: str
-    n_fetched: int  # files brought in now
-    n_present: int  # files that were already there, with the right checksum
+    n_fetched: int  # files downloaded or copied now
+    n_present: int  # files kept, because their checksum was right
     path: Path | None
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file held against its checksum."""
+    """The outcome of verifying one file."""
 
     path: Path
     state: FileState
@@ -56,38 +62,94 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """A dataset held against its checksums. usable: it can be loaded without a network."""
+    """The outcome of verifying all files of a dataset. usable: it can be loaded without the network."""
 
     name: str
     checks: tuple[FileCheck, ...]
     usable: bool
 
     @property
-    def altered(self) -> tuple[FileCheck, ...]:
-        return tuple(check for check in self.checks if check.state == "altered")
+    def is_absent(self) -> bool:
+        """Whether no file of the dataset exists."""
+        return all(check.state == "missing" for check in self.checks)
 
 
 class Source(Protocol):
-    """Where the samples of one dataset come from. DataError for what is missing or altered."""
+    """Reads the samples of one dataset. Every method may raise DataError for missing or altered data."""
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
-        """All samples, fetched first where they are not there."""
+        """Return all samples; download them first if necessary."""
         ...
 
     def presence(self, data_dir: Path) -> Presence:
-        """Whether the dataset is there; opens no file."""
+        """Return whether the dataset is on this machine, without opening its data files."""
         ...
 
-    def fetch(self, data_dir: Path, origin: str | None, *, offline: bool, log: Log) -> FetchReport:
-        """Bring the files into data_dir, from a folder or a URL where origin names one, and prepare them."""
+    def fetch(self, data_dir: Path, mirror: str | None, *, offline: bool, log: Log) -> FetchReport:
+        """Download or copy missing and altered files into data_dir, then prepare the dataset.
+
+        mirror: a folder or a base URL; None for the mirrors of the source.
+        """
         ...
 
     def verify(self, data_dir: Path) -> VerifyReport:
-        """Hold every file against its checksum; changes nothing."""
+        """Verify the checksum of every file; changes nothing."""
         ...
 
 
 def dataset_source(name: str) -> Source:
-    """Return where the samples of a dataset come from; imports the module of the source, and no framework."""
+    """Return the source of a dataset; imports its module, and no framework. UsageError for an unknown name."""
     row = dataset_row(name)
     return cast("Source", pkgutil.resolve_name(row.source)(row.info))
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file as its publisher distributes it: name, size in bytes and md5 (hex)."""
+
+    name: str
+    n_bytes: int
+    md5: str
+
+
+def check_file(file: RawFile, path: Path) -> FileCheck:
+    """Verify size and checksum of the file at `path`; a file of the wrong size is not read."""
+    try:
+        if not path.exists():
+            return FileCheck(path, "missing", "does not exist")
+        if not path.is_file():
+            return FileCheck(path, "altered", "is not a file")
+        n_bytes = path.stat().st_size
+        if n_bytes != file.n_bytes:
+            return FileCheck(path, "altered", f"has {n_bytes} bytes instead of {file.n_bytes}")
+        digest = _md5(path)
+    except OSError as error:
+        return FileCheck(path, "altered", f"cannot be read: {error.strerror or error}")
+    if digest != file.md5:
+        return FileCheck(path, "altered", f"has md5 {digest} instead of {file.md5}")
+    return FileCheck(path, "ok", f"md5 {digest}")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        # usedforsecurity: the publisher's checksum must work even if a system policy forbids MD5.
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def content_sha256(array: NDArray[Any]) -> str:
+    """Return the sha256 (hex) of the values in C order and little-endian bytes, the same on every machine."""
+    canonical = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+    return hashlib.sha256(canonical.reshape(-1).view("u1").data).hexdigest()
+
+
+def fingerprint(arrays: Mapping[str, NDArray[Any]], digests: Mapping[str, str] | None = None) -> str:
+    """Return the sha256 (hex) over one line per array: name, dtype, shape and `content_sha256`.
+
+    digests: the content digests by name, if they are known already.
+    """
+    lines = []
+    for name, array in arrays.items():
+        digest = digests[name] if digests else content_sha256(array)
+        shape = "x".join(str(size) for size in array.shape)
+        lines.append(f"{name} {array.dtype.name} {shape} {digest}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""The engines: one table that names them, and what each can do."""
+"""The engines: one contract, and one package per framework that implements it."""

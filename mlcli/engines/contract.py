@@ -1,6 +1,7 @@
-"""The contract every engine keeps. An engine trains and predicts; it does not load data, score, time, print or write.
+"""The engine contract: what every engine must do, and what it must leave to others.
 
-tests/engines/test_contract.py is this page as executable checks.
+An engine trains and predicts. It does not load data, compute metrics, measure time, print or write files.
+tests/engines/test_contract.py checks every statement on this page for every engine.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlcli.config.schema import ModelConfig, OptimizerConfig
+from mlcli.errors import UsageError
 from mlcli.models.layers import Network
 from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
 
@@ -17,137 +19,150 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Canonical weights: named, shaped and ordered as `Network.parameter_shapes`, which is the `state_dict` of the
+# equivalent `torch.nn.Sequential`.
 Weights = Mapping[str, "NDArray[np.floating]"]
 
 
 @dataclass(frozen=True)
 class EngineRuntime:
-    """Where and how an engine computes. device is resolved by the engine where it is "auto"."""
+    """Where and how an engine computes."""
 
-    device: str = "cpu"  # auto, cpu, cuda, cuda:N or mps
+    device: str = "cpu"  # auto, cpu, cuda, cuda:N or mps; the engine resolves auto
     threads: int = 1
-    precision: Literal["float32", "float64"] = "float32"
-    seed: int = 0
-    deterministic: bool = False
-    matmul_precision: Literal["tf32", "bf16"] | None = None  # matrix products and convolutions rounded to fewer bits
-    compiled: bool = False  # the forward pass, and with it the backward pass, through torch.compile
+    precision: Literal["float32", "float64"] = "float32"  # of weights, samples and arithmetic
+    seed: int = 0  # for everything random inside the engine, such as dropout
+    deterministic: bool = False  # use only algorithms that repeat exactly on a GPU
+    matmul_precision: Literal["tf32", "bf16"] | None = None  # reduced precision of matrix products and convolutions
+    compiled: bool = False  # compile the forward and backward pass with torch.compile
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """Everything an engine is built from.
-
-    network is None for `estimator` models, which have no layers; batch_size is None for one-call fits.
-    scaling is applied by the engine to every x it is given, in the run's precision.
-    """
+    """Everything an engine is built from, except the initial weights."""
 
     model: ModelConfig
-    network: Network | None
+    network: Network | None  # None for `estimator` models, which have no layers
     n_classes: int
-    optimizer: OptimizerConfig | None
-    batch_size: int | None
-    scaling: Scaling
+    optimizer: OptimizerConfig | None  # None for `estimator` models, which have their solvers built in
+    batch_size: int | None  # None for single fits
+    scaling: Scaling  # applied by the engine to all samples that it receives, in the precision of the run
     runtime: EngineRuntime
 
 
 class Engine(Protocol):
-    """One framework, seen from outside. Built as `Engine(spec, initial_weights)`.
+    """A model in one framework, built as `Engine(spec, initial_weights)`.
 
-    Construction raises UsageError for a pair it cannot do, and for a device that is not there.
-    When a method returns, the device has finished.
+    An engine defines either `train_steps`, if it trains iteratively, or `fit`. The methods that have a body here are
+    optional.
+
+    Construction raises UsageError, listing what is possible, for a model or an optimizer that the framework lacks
+    and for a device that this machine lacks.
+
+    All arrays are numpy arrays. Samples x have the shape (n, *input_shape) and the storage dtype of the dataset (images
+    uint8, tables float32), unscaled; the engine casts and scales them and never writes to them. Classes y are int64
+    (n,), counted from 0. When a method returns, the device has finished its work.
     """
 
     device: str  # the device in use: cpu, cuda:0, mps
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        """Take the training split, once, in its compact dtype, to where the engine computes."""
+        """Store the training split on the device, in its storage dtype. Called once, before training."""
         ...
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        """A pass over the placed split in exactly this order, or some consecutive steps of one.
+        """Train on exactly these samples in this order: an epoch, or some consecutive steps of one.
 
-        order: int64 (n,), positions in the placed split; batches of batch_size, the last one short.
-        learning_rates: float64 (ceil(n / batch_size),), one a step.
-        A pass in parts, each but the last of whole batches, leaves the same bits as the pass at once.
-        UsageError for an engine that fits in one call.
+        order: int64 (n,), positions in the placed split, cut into batches of batch_size; the last may be shorter.
+        learning_rates: float64 (ceil(n / batch_size),), one per step.
+
+        An epoch trained by several calls, each but the last with whole batches only, is bit-identical to one trained
+        by a single call.
+        """
+        raise UsageError("this engine trains by a single fit, not iteratively")
+
+    def fit(self) -> FitResult:
+        """Fit the model to the placed split."""
+        raise UsageError("this engine trains iteratively, not by a single fit")
+
+    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+        """Return the scores of the samples, computed without dropout.
+
+        They do not depend on batch_size by more than 1e-5 of the largest score. Training continues afterwards as if
+        nothing had been predicted.
         """
         ...
 
-    def fit(self) -> FitResult:
-        """Fit the placed split in one call. UsageError for an engine that trains in passes."""
-        ...
-
-    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
-        """Score samples with dropout off; the same answer for any batch_size within 1e-5; training state untouched."""
-        ...
-
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        """The weights in canonical names, orientation and C order; UsageError where there is no such form."""
-        ...
+        """Return a copy of the canonical weights, in C order. UsageError for a model that has none."""
+        raise UsageError("this model has no weights in a form that other engines can load")
 
     def load_weights(self, weights: Weights) -> None:
-        """Replace the weights; UsageError where a name or a shape does not fit."""
-        ...
+        """Replace the weights. UsageError for names or shapes that do not fit the model."""
+        raise UsageError("this model cannot load weights")
 
     def state(self) -> EngineState:
-        """Optimizer moments, step count and random state: what exact continuation needs beside the weights."""
-        ...
+        """Return what bit-identical resuming needs in addition to the weights.
+
+        That is: the moments of the optimizer, its step count and the states of random generators.
+        """
+        return EngineState()
 
     def load_state(self, state: EngineState) -> None:
-        """Continue from a state that `state` returned, after `load_weights`."""
-        ...
+        """Restore what `state` returned. Called after `load_weights`."""
+        return
 
     def estimator_bytes(self) -> bytes | None:
-        """The fitted model in skops form where it has no canonical weights, else None."""
-        ...
+        """Return the fitted model in skops form if it has no canonical weights, else None."""
+        return None
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> Bench:
-        """The engine's own forward pass and training step on these samples, for a clock to time.
+        """Return the forward pass and the training step of this engine on these samples, ready to be timed.
 
-        include_transfer: samples stay on the host in their compact type, and every batch is brought to the device, cast
-        and scaled inside `forward` and `train`; otherwise that is done here, for all of them at once.
+        include_transfer: whether the measured calls also copy each batch to the device, cast it and scale it. If
+        not, this is done here for all samples.
         """
         ...
 
 
 class Bench(Protocol):
-    """What a benchmark times: no gathering, scoring or conversion, only what the framework does with a batch.
+    """What a benchmark measures: the work of the framework on a batch, without gathering, metrics or conversion.
 
-    When a method returns, the device has finished. What a call costs beside its batches is spread over them by giving
-    it enough batches to last block_seconds.
+    When a method returns, the device has finished its work. Each call has a fixed cost in addition to its batches;
+    calls that last block_seconds or longer make it negligible.
     """
 
-    device: str  # where the batches are computed: cpu, cuda:0, mps
-    block_seconds: Mapping[str, float]  # for "forward" and "train": how long a call should take at least
+    device: str  # the device that computes the batches: cpu, cuda:0, mps
+    block_seconds: Mapping[str, float]  # shortest sensible duration of a call, for "forward" and "train"
 
     def tile(self, n_samples: int) -> None:
-        """Repeat the samples held until there are n_samples of them."""
+        """Repeat the stored samples until there are at least n_samples."""
         ...
 
     def batches(self, starts: Sequence[int], batch_size: int) -> Any:
-        """Batches of batch_size samples from each of these positions on, as `forward` and `train` take them."""
+        """Return one batch of batch_size consecutive samples per start, in the form that the next two methods take."""
         ...
 
     def forward(self, batches: Any) -> None:
-        """The outputs of the model for each batch, dropout off, nothing kept for gradients."""
+        """Compute the outputs of the model for each batch, without dropout and without gradients."""
         ...
 
     def train(self, batches: Any, learning_rate: float) -> None:
-        """One training step a batch. UsageError for an engine that fits in one call."""
+        """Take one training step per batch. UsageError for an engine that trains by a single fit."""
         ...
 
     def matrix_product(self, n: int) -> Callable[[], None]:
-        """Multiplies two n x n matrices, where and as precisely as the model is computed."""
+        """Return a function that multiplies two n x n matrices on the device and in the precision of the model."""
         ...
 
     def start_memory_watch(self) -> None:
-        """Forget the most device memory that was in use."""
+        """Start a new measurement of the peak device memory."""
         ...
 
     def peak_memory_bytes(self) -> int | None:
-        """The most device memory in use since; None where samples and weights lie in the memory of the process."""
+        """Return the peak device memory since `start_memory_watch`; None if the model lives in host memory."""
         ...
 
     def release_memory(self) -> None:
-        """Give back memory that is held for later use, as after an allocation that failed."""
+        """Return cached memory to the system, for instance after a failed allocation."""
         ...

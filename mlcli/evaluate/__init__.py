@@ -1,0 +1,71 @@
+"""Score a stored run on one split: metrics, scores per class, confusion matrix, mistakes and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from mlcli.errors import UsageError, unknown_name
+from mlcli.experiment.threads import configure_threads
+from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.records import SplitName
+
+SPLITS: tuple[str, ...] = get_args(SplitName)
+SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")  # names that thresholds can use
+_N_PLOTTED = 25  # mistakes in the plot, if n_misclassified is 0
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to score and how to report it. backend, dataset, device and threads: those of the run if None."""
+
+    run: str = "last"  # a directory, a run id, a unique prefix of one, or "last"
+    runs_dir: Path | None = None
+    split: str = "test"
+    backend: str | None = None
+    dataset: str | None = None  # must have samples of the same shape
+    device: str | None = None
+    threads: int | None = None
+    batch_size: int = 1024  # samples per prediction step
+    data_dir: Path | None = None
+    offline: bool = False
+    n_misclassified: int = 0  # mistakes to list, the most confident first
+    output_format: str = "table"
+    plots_dir: Path | None = None
+    fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
+    quiet: bool = False  # print no notes
+
+
+def run(request: EvaluateRequest) -> None:
+    """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
+    from mlcli.experiment.stored_run import open_run
+    from mlcli.rendering.console import checked_format, print_notes
+    from mlcli.rendering.plots import require_matplotlib
+    from mlcli.runs.find import default_runs_directory, find_run
+
+    output_format = checked_format(request.output_format)
+    thresholds = parse_thresholds(request.fail_under, SCORES)
+    if request.split not in SPLITS:
+        raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
+    if request.plots_dir is not None:
+        require_matplotlib()
+    stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
+    threads = configure_threads(stored.config, request.threads)
+
+    # These import numpy, which reads the thread count when it is imported.
+    from mlcli.evaluate.evaluate import evaluate
+    from mlcli.evaluate.plots import save_evaluation_plots
+    from mlcli.evaluate.report import print_evaluation
+
+    result = evaluate(stored, replace(request, threads=threads))
+    if not request.quiet:
+        print_notes(result.evaluation.notes)
+    print_evaluation(result.evaluation, output_format)
+    if request.plots_dir is not None:
+        n_mistakes = request.n_misclassified or _N_PLOTTED
+        paths = save_evaluation_plots(result, stored.files.history(), n_mistakes, request.plots_dir)
+        if not request.quiet:
+            print_notes([f"wrote {len(paths)} plots to {request.plots_dir}"])
+    check_thresholds(thresholds, result.evaluation.scores)

@@ -1,58 +1,130 @@
-"""The pictures of an evaluation, as files."""
+"""The plots of an evaluation: misclassified samples, confusion matrix and learning curves."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcli.evaluate.learning_curves import draw_learning_curves
-from mlcli.evaluate.mistake_plots import draw_mistakes
-from mlcli.evaluate.records import Evaluation
-from mlcli.records import EpochRecord, Preprocessing, Scores, Split
-from mlcli.rendering.plots import new_figure, plot_text, save_figure
+from mlcli.evaluate.records import EvaluationResult
+from mlcli.metrics.mistakes import Mistake, confident_mistakes
+from mlcli.metrics.overfitting import Overfitting, overfitting
+from mlcli.records import EpochRecord, Preprocessing, Split
+from mlcli.rendering.plots import BLUE, GREY, ORANGE, PALETTE, RED, new_figure, plain_axes, plot_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+_N_COLUMNS = 5
+
 
 def save_evaluation_plots(
-    evaluation: Evaluation,
-    samples: Split,
-    scores: Scores,
-    preprocessing: Preprocessing,
-    history: Sequence[EpochRecord],
-    n_mistakes: int,
-    directory: Path,
+    result: EvaluationResult, history: Sequence[EpochRecord], n_mistakes: int, directory: Path
 ) -> list[Path]:
-    """Draw mistakes, confusion matrix and, where there were at least two epochs, learning curves; returns the files."""
-    run = plot_text(evaluation.run_id)
-    title = f"{run}, {evaluation.split} split of {evaluation.dataset}"
-    mistakes = draw_mistakes(samples, scores, preprocessing, n_mistakes, title)
-    paths = [
-        save_figure(mistakes, directory / "mistakes.png"),
-        save_figure(_draw_confusion(evaluation, title), directory / "confusion_matrix.png"),
-    ]
+    """Write mistakes, confusion matrix and, after at least two epochs, learning curves as PNG; return their paths."""
+    figures = {"mistakes": draw_mistakes(result, n_mistakes), "confusion_matrix": draw_confusion_matrix(result)}
     if len(history) > 1:
-        curves = draw_learning_curves(history, run)
-        paths.append(save_figure(curves, directory / "learning_curves.png"))
-    return paths
+        figures["learning_curves"] = draw_learning_curves(history, result.evaluation.run_id)
+    return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
 
 
-def _draw_confusion(evaluation: Evaluation, title: str) -> Figure:
+def _set_title(figure: Figure, result: EvaluationResult, text: str) -> None:
+    evaluation = result.evaluation
+    subject = f"{plot_text(evaluation.run_id)}, {evaluation.split} split of {evaluation.dataset}"
+    figure.suptitle(f"{text}\n{subject}", fontsize=10, x=0.01, ha="left")
+
+
+def draw_mistakes(result: EvaluationResult, n: int) -> Figure:
+    """Draw the n most confident mistakes of image data; for tables, all samples with the mistakes marked."""
+    return _draw_images(result, n) if result.preprocessing.kind == "image" else _draw_scatter(result)
+
+
+def _draw_images(result: EvaluationResult, n: int) -> Figure:
+    mistakes = confident_mistakes(result.scores, result.samples.y, n)
+    n_rows = max(1, math.ceil(len(mistakes) / _N_COLUMNS))
+    figure = new_figure(1.75 * _N_COLUMNS, 0.6 + 2.1 * n_rows)
+    panels = figure.subplots(n_rows, _N_COLUMNS, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, mistake in zip(panels, mistakes, strict=False):
+        _draw_image(axes, result.samples.x[mistake.index], mistake, result.preprocessing)
+    _set_title(figure, result, result.evaluation.mistakes_title(len(mistakes)))
+    return figure
+
+
+def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocessing: Preprocessing) -> None:
+    names = [plot_text(name) for name in preprocessing.class_names]
+    smallest, largest = preprocessing.value_range or (float(x.min()), float(x.max()))
+    image = x[0] if len(x) == 1 else np.moveaxis(x, 0, -1)
+    axes.imshow(image, cmap="gray_r", vmin=smallest, vmax=largest, interpolation="nearest")
+    probability = "" if mistake.probability is None else f" ({mistake.probability:.2f})"
+    caption = f"#{mistake.index}, true: {names[mistake.true]}\npredicted: {names[mistake.predicted]}{probability}"
+    axes.set_title(caption, fontsize=8, loc="left")
+
+
+def _draw_scatter(result: EvaluationResult) -> Figure:
+    samples, labels, preprocessing = result.samples, result.scores.labels, result.preprocessing
+    features = _most_separating_features(samples)
+    figure = new_figure(7.5, 5.5)
+    axes = figure.subplots()
+    x, y = samples.x[:, features[0]], samples.x[:, features[1]]
+    for label, name in enumerate(preprocessing.class_names):
+        is_class = samples.y == label
+        color = _color(label)
+        axes.scatter(x[is_class], y[is_class], s=28, color=color, alpha=0.8, linewidth=0, label=plot_text(name))
+    is_wrong = labels != samples.y
+    edges = [_color(label) for label in labels[is_wrong].tolist()]
+    axes.scatter(x[is_wrong], y[is_wrong], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
+    ring = "misclassified (ring: predicted class)"
+    axes.scatter([], [], s=130, facecolor="none", edgecolor=GREY, linewidth=1.8, label=ring)
+    axes.set_xlabel(_feature_name(preprocessing, features[0]))
+    axes.set_ylabel(_feature_name(preprocessing, features[1]))
+    plain_axes(axes)
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=9, loc="best")
+    _set_title(figure, result, f"{is_wrong.sum()} of {len(samples)} samples misclassified")
+    return figure
+
+
+def _most_separating_features(samples: Split) -> list[int]:
+    """Return the two features with the largest ratio of variance between classes to variance within classes."""
+    x = samples.x.astype(np.float64)
+    labels = np.unique(samples.y)
+    means = np.stack([x[samples.y == label].mean(axis=0) for label in labels])
+    within = np.mean([x[samples.y == label].var(axis=0) for label in labels], axis=0)
+    ratios = means.var(axis=0) / np.where(within == 0, 1.0, within)
+    best = np.argsort(-ratios, kind="stable")
+    return [int(best[0]), int(best[min(1, len(best) - 1)])]
+
+
+def _color(label: int) -> str:
+    return PALETTE[label % len(PALETTE)]
+
+
+def _feature_name(preprocessing: Preprocessing, index: int) -> str:
+    names = preprocessing.feature_names
+    return plot_text(names[index]) if names else f"feature {index}"
+
+
+def draw_confusion_matrix(result: EvaluationResult) -> Figure:
+    """Draw the counts of every true and predicted class; the colour is the square root of the fraction of the row."""
+    evaluation = result.evaluation
     names = [plot_text(scores.name) for scores in evaluation.classes]
     side = 2.2 + 0.62 * len(names)
     figure = new_figure(max(6.0, side + 0.8), max(5.0, side))
     axes = figure.subplots()
     counts = evaluation.confusion
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The square root lets rare mistakes show beside a diagonal close to 1.
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
-    _write_counts(axes, counts, shares)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The square root makes rare mistakes visible next to a diagonal close to 1.
+    axes.imshow(np.sqrt(fractions), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if fractions[row, column] > 0.4 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
     ticks = range(len(names))
     is_long = max(map(len, names)) > 3
     axes.set_xticks(ticks, names, rotation=45 if is_long else 0, ha="right" if is_long else "center", fontsize=9)
@@ -61,12 +133,55 @@ def _draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     axes.set_ylabel("true class")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    figure.suptitle(f"{title}\naccuracy {evaluation.metrics.accuracy:.4f}", fontsize=10, x=0.01, ha="left")
+    _set_title(figure, result, f"Confusion matrix, accuracy {evaluation.metrics.accuracy:.4f}")
     return figure
 
 
-def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            color = "white" if shares[row, column] > 0.4 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
+def draw_learning_curves(history: Sequence[EpochRecord], run_id: str) -> Figure:
+    """Draw loss and accuracy by epoch, with the lowest validation loss and the epochs of overfitting marked."""
+    figure = new_figure(10, 4)
+    finding = overfitting(history)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_curves(loss, history, "loss", "loss (nats per sample)")
+    _draw_curves(accuracy, history, "accuracy", "accuracy")
+    if finding is not None:
+        for axes in (loss, accuracy):
+            _mark_overfitting(axes, finding, last_epoch=history[-1].epoch)
+    loss.legend(framealpha=0.9, edgecolor="none", fontsize=9)
+    figure.suptitle(f"{plot_text(run_id)}\n{overfitting_text(finding)}", fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def _draw_curves(axes: Axes, history: Sequence[EpochRecord], name: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [record.epoch for record in history]
+    marker = "o" if len(epochs) <= 30 else None
+    labels = {"train": "training (running mean during the epoch)", "validation": "validation"}
+    for split, color in (("train", BLUE), ("validation", ORANGE)):
+        values = [getattr(record, f"{split}_{name}") for record in history]
+        if any(value is not None for value in values):
+            shown = [float("nan") if value is None else value for value in values]
+            axes.plot(epochs, shown, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split])
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plain_axes(axes)
+
+
+def _mark_overfitting(axes: Axes, finding: Overfitting, last_epoch: int) -> None:
+    best = finding.best_epoch
+    axes.axvline(best, color=GREY, linestyle="--", linewidth=1.2, label=f"lowest validation loss: epoch {best}")
+    if finding.first_epoch is not None:
+        label = f"overfitting from epoch {finding.first_epoch}"
+        axes.axvspan(best, last_epoch, color=RED, alpha=0.08, linewidth=0, label=label)
+
+
+def overfitting_text(finding: Overfitting | None) -> str:
+    """Return the finding as one line."""
+    if finding is None:
+        return "no validation data, overfitting not assessed"
+    lowest = f"lowest validation loss: epoch {finding.best_epoch}"
+    if finding.first_epoch is None:
+        return f"{lowest}; no overfitting detected"
+    return f"{lowest}; overfitting from epoch {finding.first_epoch} (validation loss ends {finding.rise:.0%} higher)"

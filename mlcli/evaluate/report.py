@@ -1,9 +1,8 @@
-"""The evaluation of a stored run: figures, classes, confusion matrix and mistakes."""
+"""Print the evaluation of a run: scores, time, classes, confusion matrix and mistakes."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,7 +24,7 @@ from mlcli.text import to_json
 
 
 def print_evaluation(evaluation: Evaluation, output_format: str) -> None:
-    """Print to stdout; CSV is one row of the figures, without classes, matrix and mistakes."""
+    """Print to stdout; CSV is one row of scores and times, without classes, confusion matrix and mistakes."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json(_document(evaluation)))
@@ -44,20 +43,18 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
     return {"schema_version": EVALUATION_SCHEMA_VERSION, **document}
 
 
-def _flat_row(evaluation: Evaluation) -> dict[str, object]:
-    macro, time = evaluation.macro, evaluation.time
+def _flat_row(evaluation: Evaluation) -> Row:
+    metrics, time = evaluation.metrics, evaluation.time
     return {
         "run_id": evaluation.run_id,
         "backend": evaluation.backend,
         "trained_on": evaluation.trained_on,
         "dataset": evaluation.dataset,
         "split": evaluation.split,
-        "n_samples": evaluation.metrics.n_samples,
-        "accuracy": evaluation.metrics.accuracy,
-        "loss": evaluation.metrics.loss,
-        "macro_precision": macro.precision,
-        "macro_recall": macro.recall,
-        "macro_f1": macro.f1,
+        "n_samples": metrics.n_samples,
+        "accuracy": metrics.accuracy,
+        "loss": metrics.loss,
+        **evaluation.scores,
         "calibration_error": evaluation.calibration.error if evaluation.calibration else None,
         "n_mistakes": evaluation.n_mistakes,
         "batch_size": time.batch_size,
@@ -70,10 +67,10 @@ def _flat_row(evaluation: Evaluation) -> dict[str, object]:
 
 def _print_tables(evaluation: Evaluation) -> None:
     print_fields(_title(evaluation), _sections(evaluation))
-    print_table("by class", _class_rows(evaluation))
+    print_table("Scores by class", _class_rows(evaluation))
     _print_confusion(evaluation)
     if evaluation.mistakes:
-        print_table(_mistakes_title(evaluation), _mistake_rows(evaluation))
+        print_table(evaluation.mistakes_title(len(evaluation.mistakes)), _mistake_rows(evaluation))
 
 
 def _print_markdown(evaluation: Evaluation) -> None:
@@ -88,40 +85,40 @@ def _print_markdown(evaluation: Evaluation) -> None:
 
 
 def _title(evaluation: Evaluation) -> str:
-    trained = "" if evaluation.backend == evaluation.trained_on else f", trained on {evaluation.trained_on}"
-    return f"{evaluation.split} split of {evaluation.dataset}, scored by {evaluation.backend}{trained}"
+    trained = "" if evaluation.backend == evaluation.trained_on else f", trained with {evaluation.trained_on}"
+    return f"Evaluation on the {evaluation.split} split of {evaluation.dataset} with {evaluation.backend}{trained}"
 
 
 def _sections(evaluation: Evaluation) -> list[Fields]:
     return [
-        _score_figures(evaluation),
-        _time_figures(evaluation),
+        _score_fields(evaluation),
+        _time_fields(evaluation),
         [("device", evaluation.device), ("threads", str(evaluation.threads)), ("run", evaluation.run_id)],
     ]
 
 
-def _score_figures(evaluation: Evaluation) -> Fields:
+def _score_fields(evaluation: Evaluation) -> Fields:
     metrics, reported, macro = evaluation.metrics, evaluation.reported, evaluation.macro
     n_correct = metrics.n_samples - evaluation.n_mistakes
-    figures = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
+    fields = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
     if reported is not None:
-        same = "the same" if reported.accuracy == metrics.accuracy else f"{reported.accuracy:.4f}"
-        figures.append(("accuracy reported by the run", same))
+        same = "identical" if reported.accuracy == metrics.accuracy else f"{reported.accuracy:.4f}"
+        fields.append(("accuracy reported by the run", same))
     if metrics.loss is not None:
-        figures.append(("loss", f"{metrics.loss:.4f}"))
+        fields.append(("loss", f"{metrics.loss:.4f}"))
     if macro.f1 is not None:
-        figures.append(("macro F1", f"{macro.f1:.4f}"))
+        fields.append(("macro F1", f"{macro.f1:.4f}"))
     if evaluation.calibration is not None:
         n_bins = len(evaluation.calibration.bins)
-        figures.append((f"calibration error ({n_bins} bins)", f"{evaluation.calibration.error:.4f}"))
-    return figures
+        fields.append((f"calibration error ({n_bins} bins)", f"{evaluation.calibration.error:.4f}"))
+    return fields
 
 
-def _time_figures(evaluation: Evaluation) -> Fields:
+def _time_fields(evaluation: Evaluation) -> Fields:
     time = evaluation.time
     return [
-        ("first call", f"{time.first_seconds:.4f} s"),
-        (f"warm call, median of {len(time.warm_seconds)}", f"{time.median_seconds:.4f} s"),
+        ("first prediction", f"{time.first_seconds:.4f} s"),
+        (f"later predictions, median of {len(time.warm_seconds)}", f"{time.median_seconds:.4f} s"),
         ("samples/s", f"{evaluation.metrics.n_samples / time.median_seconds:,.0f}"),
         ("batch size", f"{time.batch_size:,}"),
     ]
@@ -145,35 +142,17 @@ def _rounded(value: float | None) -> str:
 
 
 def _print_confusion(evaluation: Evaluation) -> None:
-    table = Table(
-        title="confusion, true by row",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-        title_style="bold",
-    )
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     names = [scores.name for scores in evaluation.classes]
     table.add_column("", overflow="fold")
-    for index, name in enumerate(names):
-        table.add_column(_column_name(index, name), justify="right", no_wrap=True)
+    for index, name in enumerate(names):  # indices keep the matrix narrow
+        table.add_column(escape(name) if len(name) == 1 else str(index), justify="right", no_wrap=True)
     for index, (name, row) in enumerate(zip(names, evaluation.confusion.tolist(), strict=True)):
-        table.add_row(escape(_row_name(index, name)), *_counts(row, index))
-    result_console().print(table)
-
-
-def _column_name(index: int, name: str) -> str:
-    """Numbers keep the matrix narrow; names of a single character are as narrow."""
-    return escape(name) if len(name) == 1 else str(index)
-
-
-def _row_name(index: int, name: str) -> str:
-    return name if len(name) == 1 else f"{index} {name}"
-
-
-def _counts(row: Sequence[int], true: int) -> list[str]:
-    cells = [f"{count:,}" if count else "[dim]·[/dim]" for count in row]
-    cells[true] = f"[bold]{row[true]:,}[/bold]"
-    return cells
+        cells = [f"{count:,}" if count else "[dim]·[/dim]" for count in row]
+        cells[index] = f"[bold]{row[index]:,}[/bold]"
+        table.add_row(escape(name if len(name) == 1 else f"{index} {name}"), *cells)
+    console = result_console()
+    console.print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
 
 
 def _confusion_rows(evaluation: Evaluation) -> list[Row]:
@@ -182,12 +161,6 @@ def _confusion_rows(evaluation: Evaluation) -> list[Row]:
         {"true \\ predicted": name, **dict(zip(names, row, strict=True))}
         for name, row in zip(names, evaluation.confusion.tolist(), strict=True)
     ]
-
-
-def _mistakes_title(evaluation: Evaluation) -> str:
-    n_shown = len(evaluation.mistakes)
-    sure = "the most confident" if evaluation.calibration is not None else "the first"
-    return f"{sure} {n_shown} of {evaluation.n_mistakes:,} mistakes"
 
 
 def _mistake_rows(evaluation: Evaluation) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What the result may depend on beside the configuration: versions, machine, commit."""
+"""The environment of a run: versions, machine and commit, which a result depends on besides its configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", 
 
 
 def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict[str, Any]:
-    """Versions of everything that computes, the machine, the git commit of the current directory, and the data."""
+    """Return package versions, the machine, the git commit of the current directory, and the data, as JSON values."""
     return {
         "mlcli": __version__,
         "python": platform.python_version(),
@@ -32,12 +32,12 @@ def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict
 
 
 def package_versions() -> dict[str, str | None]:
-    """Of every package that computes; None for one that is not installed."""
+    """Return the version of each package that computes; None for one that is not installed."""
     return {name: _version(name) for name in _PACKAGES}
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory this process has had resident so far; None where the system does not say."""
+    """Return the peak resident memory of this process so far; None where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

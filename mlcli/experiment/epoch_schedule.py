@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate of every step of an epoch, the same for every engine."""
+"""The learning rates and the batch order of an epoch, the same for every engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from mlcli.config.schema import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Separates the random streams that share a run's seed.
+_STREAM = 0x0B
+
 
 def learning_rates(
     schedule: ScheduleConfig, lr: float, *, epoch: int, n_epochs: int, n_steps: int
 ) -> NDArray[np.float64]:
-    """The learning rates of the n_steps steps of an epoch, float64 (n_steps,); epochs count from 1."""
+    """Return the learning rate of each step of an epoch, float64 (n_steps,); epochs count from 1."""
     steps = np.arange(n_steps, dtype=np.float64) + (epoch - 1) * n_steps
     match schedule:
         case ConstantSchedule():
@@ -37,7 +40,7 @@ def learning_rates(
 def _cosine(
     schedule: CosineSchedule, lr: float, steps: NDArray[np.float64], *, n_total: int, n_warmup: float
 ) -> NDArray[np.float64]:
-    """Loshchilov and Hutter, arXiv:1608.03983, equation 5, without restarts, after a linear warm-up."""
+    """Cosine annealing without restarts after a linear warm-up (Loshchilov and Hutter, arXiv:1608.03983, eq. 5)."""
     n_falling = max(n_total - n_warmup, 1)
     falling = _between(lr, schedule.final_fraction * lr, np.clip((steps - n_warmup) / n_falling, 0, 1))
     rising = lr * (steps + 1) / max(n_warmup, 1)
@@ -55,16 +58,15 @@ def _one_cycle(
     return np.where(steps <= peak, rising, falling)
 
 
-def _between(start: float, end: float, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From start at share 0 to end at share 1 along half a cosine."""
-    return end + (start - end) * (1 + np.cos(np.pi * share)) / 2
-
-
-# Separates the random streams that share a run's seed.
-_STREAM = 0x0B
+def _between(start: float, end: float, fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values from start, at fraction 0, to end, at fraction 1, along half a cosine."""
+    return end + (start - end) * (1 + np.cos(np.pi * fraction)) / 2
 
 
 def epoch_order(seed: int, epoch: int, n_samples: int) -> NDArray[np.int64]:
-    """A permutation of n_samples positions, int64 (n,), for the epoch counted from 1."""
+    """Return the order of the training samples in an epoch: a permutation, int64 (n_samples,); epochs count from 1.
+
+    It depends on nothing but the seed, the epoch and the number of samples.
+    """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM, epoch])))
     return generator.permutation(n_samples)

@@ -1,33 +1,30 @@
-"""Starting from the weights of a finished run, in any engine that has its model."""
+"""The initial weights of a plan: drawn from its seed, or those of a finished run, whichever engine trained it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlcli.engines.contract import Weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.digests import weights_digest
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.models.initial_weights import as_precision, initial_weights
+from mlcli.models.initial_weights import as_precision
+from mlcli.models.initial_weights import initial_weights as draw_weights
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
+from mlcli.runs.find import find_run
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-_MOST_LAYERS_SHOWN = 12
+_MAX_LAYERS_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Start:
-    """The weights that a plan starts from, under the names that its own network has for them, and their run."""
+class SourceRun:
+    """The run under `init_from`. weights: under the names of the plan's network. digest: of the weights as stored."""
 
     run: StoredRun
-    weights: dict[str, NDArray[np.floating]]
+    weights: Weights
+    digest: str
 
     @property
     def note(self) -> str:
@@ -35,82 +32,86 @@ class Start:
         return f"starts from the weights of run {record.run_id}, trained on {record.dataset} by {record.backend}"
 
 
-def pin_initial_weights(plan: Plan, runs_directory: Path) -> Plan:
-    """The plan with the run that it starts from named for good, and the digest of that run's weights.
+def drawn_weights(plan: Plan) -> Weights | None:
+    """Return the weights drawn from the seed of a plan, in its precision; None for a model without weights."""
+    if plan.network is None:
+        return None
+    return as_precision(draw_weights(plan.network, plan.config.seed), plan.config.runtime.precision)
 
-    `last` and prefixes mean another run tomorrow. A plan that starts from drawn weights comes back as it is. Raises
-    what `read_start` raises.
+
+def initial_weights(plan: Plan, runs_directory: Path) -> tuple[Weights | None, str | None]:
+    """Return the weights that training starts from, in the plan's precision, and a note on the run they come from.
+
+    The weights are None for a model that has none, and the note is None for weights drawn from the seed. Raises what
+    `read_source` raises.
+    """
+    if plan.config.init_from is None or plan.network is None:
+        return drawn_weights(plan), None
+    source = read_source(plan, runs_directory)
+    return as_precision(source.weights, plan.config.runtime.precision), source.note
+
+
+def pin_initial_weights(plan: Plan, runs_directory: Path) -> Plan:
+    """Return the plan with the full name of the run under `init_from`, and the digest of that run's weights.
+
+    `last` and prefixes mean another run tomorrow. A plan that starts from drawn weights is returned unchanged. Raises
+    what `read_source` raises.
     """
     init_from = plan.config.init_from
     if init_from is None:
         return plan
-    run = read_start(plan, runs_directory).run
-    is_at_home = run.path.parent.resolve() == runs_directory.resolve()
-    named = run.path.name if is_at_home else str(run.path.resolve())
-    init_from = init_from.model_copy(update={"run": named, "weights": weights_digest(run.weights())})
+    source = read_source(plan, runs_directory)
+    path = source.run.path
+    is_in_runs_directory = path.parent.resolve() == runs_directory.resolve()
+    name = path.name if is_in_runs_directory else str(path.resolve())
+    init_from = init_from.model_copy(update={"run": name, "weights": source.digest})
     return replace(plan, config=plan.config.model_copy(update={"init_from": init_from}))
 
 
-def read_start(plan: Plan, runs_directory: Path) -> Start:
-    """The weights of the run under `init_from`, which must be there.
+def read_source(plan: Plan, runs_directory: Path) -> SourceRun:
+    """Return the run under `init_from`, which must be set, with its weights.
 
-    UsageError for a run that is not there or did not finish, or whose model is another one; DataError for damaged
-    files, and for weights that are not those of the digest that the configuration states.
+    UsageError for a run that does not exist, did not finish, or has a different model; DataError for damaged files,
+    and for weights whose digest is not the one in the configuration.
     """
     init_from = plan.config.init_from
     if init_from is None or plan.network is None:
-        raise UsageError(f"init_from: model {plan.config.model.name} starts from no weights; remove init_from")
-    run = open_run(init_from.run, runs_directory)
+        raise UsageError(f"init_from: model {plan.config.model.name} has no initial weights; remove init_from")
+    run = open_run(find_run(init_from.run, runs_directory))
     if run.network is None:
         raise UsageError(f"init_from: run {run.record.run_id} is of model {run.record.model}, which has no weights")
     _check_model(run.network, plan.network, run.record.run_id)
     weights = run.weights()
-    found = weights_digest(weights)
-    if init_from.weights not in (None, found):
+    digest = weights_digest(weights)
+    if init_from.weights not in (None, digest):
         raise DataError(
-            f"init_from: the weights of run {run.record.run_id} have the digest {found[:12]}..., "
-            f"and the configuration asks for {(init_from.weights or '')[:12]}..."
+            f"init_from: the weights of run {run.record.run_id} have the digest {digest[:12]}..., "
+            f"but the configuration asks for {(init_from.weights or '')[:12]}..."
         )
-    return Start(run, dict(zip(plan.network.parameter_shapes(), weights.values(), strict=True)))
+    return SourceRun(run, dict(zip(plan.network.parameter_shapes(), weights.values(), strict=True)), digest)
 
 
-def starting_weights(plan: Plan, runs_directory: Path) -> tuple[Weights | None, str | None]:
-    """The weights that a plan starts from, in its precision, and where they come from in words, if from a run.
-
-    None for a model that has no weights. Raises what `read_start` raises.
-    """
-    if plan.network is None:
-        return None, None
-    note = None
-    if plan.config.init_from:
-        start = read_start(plan, runs_directory)
-        chosen: Weights = start.weights
-        note = start.note
-    else:
-        chosen = initial_weights(plan.network, plan.config.seed)
-    return as_precision(chosen, plan.config.runtime.precision), note
-
-
-def _check_model(there: Network, here: Network, run_id: str) -> None:
-    """Dropout and a final softmax have no weights, and may differ."""
-    if _bare(there) != _bare(here):
+def _check_model(found: Network, expected: Network, run_id: str) -> None:
+    """UsageError unless the layers with weights, and those between them, agree; dropout and softmax have none."""
+    if _without_dropout(found) != _without_dropout(expected):
         raise UsageError(
-            f"init_from: the model of run {run_id} is another one\nthere: {_in_words(there)}\nhere:  {_in_words(here)}"
+            f"init_from: run {run_id} has a different model\n"
+            f"its model:  {_describe(found)}\nthis model: {_describe(expected)}"
         )
 
 
-def _bare(network: Network) -> list[Layer]:
+def _without_dropout(network: Network) -> list[Layer]:
     return [layer for layer in network.layers if not isinstance(layer, Dropout | Softmax)]
 
 
-def _in_words(network: Network) -> str:
-    layers = _bare(network)
-    words = [_layer_in_words(layer) for layer in layers[:_MOST_LAYERS_SHOWN]]
-    n_more = len(layers) - len(words)
-    return ", ".join([*words, f"and {n_more} more"] if n_more else words)
+def _describe(network: Network) -> str:
+    layers = _without_dropout(network)
+    shown = [_describe_layer(layer) for layer in layers[:_MAX_LAYERS_SHOWN]]
+    n_more = len(layers) - len(shown)
+    return ", ".join([*shown, f"and {n_more} more"] if n_more else shown)
 
 
-def _layer_in_words(layer: Layer) -> str:
+def _describe_layer(layer: Layer) -> str:
     match layer:
         case Linear():
             return f"linear {layer.n_in} to {layer.n_out}"

@@ -1,4 +1,4 @@
-"""Running out of memory, told apart from other failures whatever the framework calls it."""
+"""Out-of-memory errors, recognised whatever library raises them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlcli.errors import OutOfMemoryError
 
 @contextmanager
 def translated_memory_errors(advice: str) -> Iterator[None]:
-    """Raise OutOfMemoryError in place of Python's, numpy's and torch's own, with what may help."""
+    """Raise OutOfMemoryError, with advice, in place of the errors that Python, numpy and torch raise."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -20,21 +20,21 @@ def translated_memory_errors(advice: str) -> Iterator[None]:
 
 
 def batch_advice(batch_size: int | None) -> str:
-    """What may help where the batches of training do not fit."""
+    """Return advice for when a batch does not fit into memory."""
     if batch_size and batch_size > 1:
         return f"batch_size was {batch_size}; --batch-size {batch_size // 2} may fit"
     return "use fewer samples (--limit)"
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message; its kind where it has none, as with Python's own MemoryError."""
+    """Return the first line of an error's message, or its type where it has none, as Python's own MemoryError."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any library means that memory ran out."""
-    # torch.OutOfMemoryError is known by name, so that torch need not be imported; its CPU allocator raises a plain
-    # RuntimeError.
+    """Return whether an error of any library means that memory ran out."""
+    # torch.OutOfMemoryError is recognised by name, so that torch need not be imported; torch's CPU allocator raises a
+    # plain RuntimeError.
     text = str(error)
     return (
         isinstance(error, MemoryError)

@@ -1,16 +1,15 @@
-"""From a configuration to a plan: everything that can be decided, and refused, without data and frameworks."""
+"""A plan: everything about an experiment that can be decided, and refused, without its data and its framework."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs
+from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network, build_network
-from mlcli.records import Dataset, DatasetInfo
+from mlcli.records import Dataset, DatasetInfo, Scaling
 from mlcli.registry import DEFAULT_BACKEND, backend_info, dataset_info, trains_iteratively
 
 DEFAULT_EPOCHS = 10
@@ -25,13 +24,14 @@ class Plan:
     backend: str
     info: DatasetInfo
     network: Network | None  # None for estimators, which have no layers
-    is_iterative: bool  # trained epoch by epoch, not in one call
+    is_iterative: bool  # trained epoch by epoch rather than in a single fit
 
 
 def make_plan(config: ExperimentConfig) -> Plan:
-    """Check that the parts fit and fill in what depends on the engine; UsageError where they do not.
+    """Check that the parts of an experiment fit together and fill in what depends on the engine.
 
-    Reads no data and imports no framework, but for `estimator` models, whose names scikit-learn knows.
+    Reads no data and imports no framework, except for `estimator` models, whose names only scikit-learn knows.
+    UsageError, listing what is possible, for parts that do not fit.
     """
     backend = config.backend or DEFAULT_BACKEND
     info = dataset_info(config.dataset.name)
@@ -51,21 +51,21 @@ def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) 
     if is_iterative:
         if training.early_stopping and config.dataset.validation is None:
             raise UsageError(
-                "training.early_stopping watches validation data, and there is none: set dataset.validation, e.g. 0.1"
+                "training.early_stopping needs validation data: set dataset.validation, e.g. 0.1, or remove it"
             )
         return
-    given = {
+    settings = {
         "training.epochs": training.epochs,
         "training.batch_size": training.batch_size,
         "training.early_stopping": training.early_stopping,
         "schedule": None if config.schedule.name == "constant" else config.schedule,
     }
-    unused = [key for key, value in given.items() if value is not None]
+    unused = [key for key, value in settings.items() if value is not None]
     if unused:
-        instead = "; optimizer.max_iter bounds its iterations" if config.model.name == "logistic" else ""
+        instead = "; optimizer.max_iter limits its iterations" if config.model.name == "logistic" else ""
         raise UsageError(
-            f"{', '.join(unused)}: model {config.model.name} is fitted by {backend_info(backend).title} in one call, "
-            f"not in passes{instead}\nremove the setting, or choose another --backend"
+            f"{', '.join(unused)}: {backend_info(backend).title} trains {config.model.name} in a single fit, without "
+            f"epochs{instead}\nremove the setting, or choose another --backend"
         )
 
 
@@ -76,15 +76,9 @@ def _check_estimator(model: EstimatorModel) -> None:
 
 
 def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:
-    training = config.training
-    optimizer = config.optimizer
+    training, optimizer = config.training, config.optimizer
     if is_iterative:
-        training = training.model_copy(
-            update={
-                "epochs": training.epochs or DEFAULT_EPOCHS,
-                "batch_size": training.batch_size or DEFAULT_BATCH_SIZE,
-            }
-        )
+        training = with_default_batches(training)
         optimizer = optimizer or Adam()
     elif config.model.name == "logistic":
         optimizer = optimizer or Lbfgs()
@@ -94,43 +88,31 @@ def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> Ex
     )
 
 
-def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
-    """The plan in figures, for a person to check before it runs."""
-    config, info = plan.config, plan.info
-    figures: dict[str, object] = {
-        "experiment": config.name,
-        "backend": plan.backend,
-        "dataset": info.title,
-        "samples": info.n_train + info.n_test,
-        "sample_shape": "x".join(map(str, info.input_shape)),
-        "classes": info.n_classes,
-        "model": config.model.name,
-        "parameters": plan.network.n_parameters if plan.network else None,
-        "optimizer": config.optimizer.name if config.optimizer else None,
-    }
-    if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
-        epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
-        figures |= {
-            "learning_rate": config.optimizer.lr,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "steps_at_most": epochs * math.ceil(info.n_train / batch_size),
-        }
-    else:
-        figures["fitted"] = "in one call"
-    return figures | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
+def with_default_batches(training: TrainingConfig) -> TrainingConfig:
+    """Fill in the number of epochs and the batch size of iterative training where they are not set."""
+    return training.model_copy(
+        update={"epochs": training.epochs or DEFAULT_EPOCHS, "batch_size": training.batch_size or DEFAULT_BATCH_SIZE}
+    )
 
 
 def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:
-    """The specification of the engine that a plan asks for."""
-    config = plan.config
+    """Return the specification of the engine that a plan asks for."""
+    return build_spec(
+        plan.config, plan.network, n_classes=dataset.info.n_classes, scaling=dataset.scaling, threads=threads
+    )
+
+
+def build_spec(
+    config: ExperimentConfig, network: Network | None, *, n_classes: int, scaling: Scaling, threads: int
+) -> EngineSpec:
+    """Return the specification of an engine from a configuration whose defaults are filled in, and its network."""
     return EngineSpec(
         model=config.model,
-        network=plan.network,
-        n_classes=dataset.info.n_classes,
+        network=network,
+        n_classes=n_classes,
         optimizer=config.optimizer,
         batch_size=config.training.batch_size,
-        scaling=dataset.scaling,
+        scaling=scaling,
         runtime=EngineRuntime(
             device=config.runtime.device,
             threads=threads,

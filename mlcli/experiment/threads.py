@@ -1,10 +1,12 @@
-"""One thread setting for every numerical library, through the environment they read when they are loaded."""
+"""One thread count for every numerical library, set through environment variables that they read when loaded."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mlcli.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
@@ -14,13 +16,13 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VEC
 
 
 def available_cores() -> int:
-    """Cores this process may use: its affinity, and a container's CPU quota where there is one."""
+    """Return the number of cores this process may use: its affinity, limited by the CPU quota of its container."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(n_cores, _quota() or n_cores))
 
 
 def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
-    """Whole cores that the control group grants, None where it sets no limit."""
+    """Return the whole cores that the control group grants; None where it sets no limit."""
     try:
         quota, period = path.read_text(encoding="ascii").split()[:2]
         return None if quota == "max" else max(1, int(quota) // int(period))
@@ -29,18 +31,17 @@ def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
 
 
 def set_thread_environment(threads: int) -> None:
-    """Tell OpenMP, OpenBLAS and MKL how many threads to use. Acts on libraries that are not loaded yet."""
+    """Set the thread count of OpenMP, OpenBLAS and MKL. Affects only libraries that are not loaded yet."""
     os.environ.update(thread_environment(threads, sleep=threads > 1 and is_busy()))
 
 
 def thread_environment(threads: int, *, sleep: bool) -> dict[str, str]:
-    """The variables that decide the thread count, and whether OpenMP's threads sleep while they wait.
+    """Return the variables that set the thread count, and whether OpenMP threads sleep while they wait.
 
-    OpenBLAS threads spin between calls, numpy's and scipy's against each other; a timeout of 2^4 cycles in place
-    of 2^26 lets them sleep: a fit of the digits took 0.65 s with two spinning threads and 0.035 s without.
-    OpenMP's spin too, which is fastest on an idle machine; where other work already wants every core they take
-    turns with it, and an epoch can take fifty times as long. There they are told to sleep. What the environment
-    says already stays.
+    OpenBLAS threads spin between calls, those of numpy against those of scipy. With a timeout of 2^4 cycles instead
+    of 2^26 they sleep: a fit of the digits took 0.65 s with two spinning threads and 0.035 s without.
+    OpenMP threads spin too, which is fastest on an idle machine; on a machine whose cores are all busy, an epoch can
+    take fifty times as long, so there they sleep. Values that the user has set are kept.
     """
     variables = dict.fromkeys(_VARIABLES, str(threads))
     variables["OPENBLAS_THREAD_TIMEOUT"] = os.environ.get("OPENBLAS_THREAD_TIMEOUT", "4")
@@ -50,22 +51,25 @@ def thread_environment(threads: int, *, sleep: bool) -> dict[str, str]:
 
 
 def is_busy() -> bool:
-    """Whether other work has wanted every core of the machine during the last minute."""
+    """Return whether other work has used every core of the machine during the last minute."""
     return machine_load() >= (os.cpu_count() or 1)
 
 
 def machine_load() -> float:
-    """Processes that wanted a core, on average over the last minute; 0 where the system does not say."""
+    """Return the load average over the last minute; 0 where the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def configure_threads(experiment: ExperimentConfig, threads: int | None = None) -> int:
-    """The flag, else the configuration, else the cores available; told to the libraries. Call it before numpy loads."""
-    from mlcli.config.values import MOST_THREADS
-    from mlcli.errors import UsageError
+    """Set the thread count of every numerical library and return it. Call it before numpy is loaded.
 
-    if threads is not None and threads > MOST_THREADS:
-        raise UsageError(f"--threads {threads}: must be at most {MOST_THREADS}")
+    threads: the count that the command line asks for; where None, that of the configuration, else the available cores.
+    UsageError for a count that OpenMP does not survive.
+    """
+    from mlcli.config.values import MOST_THREADS
+
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads {threads}: must be between 1 and {MOST_THREADS}")
     n_threads = threads or experiment.runtime.threads or available_cores()
     set_thread_environment(n_threads)
     return n_threads

@@ -1,7 +1,7 @@
-"""Scores of a split: one implementation for every engine, on numpy alone.
+"""The metrics of a split: one implementation for every engine, on numpy alone.
 
-The definitions are those of `sklearn.metrics`, and tests hold them to it; importing scikit-learn for a few sums would
-cost more than most of the work of a short run.
+The definitions are those of `sklearn.metrics`, as tests verify; importing scikit-learn for a few sums would take longer
+than most of the work of a short run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Calibration: how well the probability of the predicted class matches the accuracy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N_BINS = 15
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The samples whose confidence lies in (lower, upper]; the means are None where there are none."""
+    """The samples whose confidence lies in (lower, upper]; confidence and accuracy are means, None for no samples."""
 
     lower: float
     upper: float
@@ -29,21 +29,21 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """error: the expected calibration error, between 0 and 1."""
+    """The expected calibration error, from 0 to 1, and its bins."""
 
     error: float
     bins: tuple[CalibrationBin, ...]
 
 
 def confidence(scores: Scores) -> NDArray[np.float32] | None:
-    """The probability that each sample's predicted class was given, float32 (n,); None without probabilities."""
+    """Return the probability of each sample's predicted class, float32 (n,); None without probabilities."""
     if scores.probabilities is None:
         return None
     return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
 
 
 def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> Calibration | None:
-    """The expected calibration error over bins of equal width; None where the model gives no probabilities.
+    """Return the expected calibration error over bins of equal width; None without probabilities.
 
     ECE = sum over bins of n_bin / n * |accuracy of the bin - mean confidence of the bin|
     (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017, equations 3 and 5; 15 bins

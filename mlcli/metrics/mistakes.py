@@ -1,4 +1,4 @@
-"""Which samples a model gets wrong while it is sure of them."""
+"""Misclassified samples, those with the most confident predictions first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mistake:
-    """index: position in the split. probability: what the predicted class was given; None without probabilities."""
+    """A misclassified sample: its position in the split, and the probability of the predicted class if there is one."""
 
     index: int
     true: int
@@ -26,7 +26,7 @@ class Mistake:
 
 
 def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mistake, ...]:
-    """The n mistakes with the highest probability, the lower index first where they tie; without any, by index.
+    """Return the n mistakes with the highest probability, lower index first if they tie; without any, by index.
 
     DataError: see `check_scores`.
     """

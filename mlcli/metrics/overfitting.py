@@ -1,4 +1,4 @@
-"""What a history says of overfitting."""
+"""Detect overfitting in the history of a run."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ from dataclasses import dataclass
 
 from mlcli.records import EpochRecord
 
-# The rise of the validation loss, as a share of its least value, up to which it is taken for noise.
+# A smaller rise of the validation loss, as a fraction of its minimum, counts as noise.
 NOISE = 0.05
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """least_epoch: the epoch of least validation loss. begins: the epoch after it, where the model overfits from
-    there on, else None. rise: how far the last validation loss lies above the least, as a share of it.
-    """
+    """The finding of `overfitting`."""
 
-    least_epoch: int
-    begins: int | None
-    rise: float
+    best_epoch: int  # of the lowest validation loss
+    first_epoch: int | None  # the first epoch of overfitting; None if there is none
+    rise: float  # of the last validation loss above the lowest, as a fraction of the lowest
 
 
 def overfitting(history: Sequence[EpochRecord]) -> Overfitting | None:
-    """Where overfitting begins; None for a history without validation losses.
+    """Return where overfitting begins; None for a history without validation losses.
 
-    The sign is a validation loss that ends more than 5 % above its least value while the training loss went on
-    falling. The rise is the generalization loss of Prechelt, "Early Stopping - But When?" (1998), as a share, and
-    5 % the strictness of his criterion GL_5.
+    A run overfits if its validation loss ends more than 5 % above the minimum although the training loss kept falling.
+    The rise is the generalization loss of Prechelt, "Early Stopping - But When?" (1998), as a fraction, and 5 % the
+    threshold of his criterion GL_5.
     """
     losses = [(record.validation_loss, record) for record in history if record.validation_loss is not None]
     if not losses:
         return None
-    least_loss, least = min(losses, key=lambda pair: pair[0])
+    lowest_loss, best = min(losses, key=lambda pair: pair[0])
     last_loss, last = losses[-1]
-    rise = last_loss / least_loss - 1 if least_loss > 0 else 0.0
-    still_falls = least.train_loss is not None and last.train_loss is not None and last.train_loss < least.train_loss
-    return Overfitting(least.epoch, least.epoch + 1 if rise > NOISE and still_falls else None, rise)
+    rise = last_loss / lowest_loss - 1 if lowest_loss > 0 else 0.0
+    keeps_falling = best.train_loss is not None and last.train_loss is not None and last.train_loss < best.train_loss
+    return Overfitting(best.epoch, best.epoch + 1 if rise > NOISE and keeps_falling else None, rise)

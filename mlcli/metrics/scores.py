@@ -1,7 +1,9 @@
-"""Accuracy and cross-entropy."""
+"""Accuracy and cross-entropy of a split; confusion matrix, precision, recall and F1 of its classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,41 +16,43 @@ if TYPE_CHECKING:
 
 
 def check_scores(scores: Scores, y: NDArray[np.int64]) -> None:
-    """DataError where scores and true classes are not of the same n samples, n at least 1, or name classes below 0 or
-    beyond those that were scored. Values that are not finite are no fault: they give figures that are not.
+    """DataError unless scores and true classes have the same n >= 1 samples and their classes are valid columns.
+
+    Values that are not finite are accepted; they give metrics that are not finite.
     """
     n_samples = len(scores.labels)
     if y.shape != (n_samples,) or scores.labels.shape != (n_samples,) or n_samples == 0:
-        raise DataError(f"{n_samples:,} samples were scored, and the classes of {len(y):,} are known")
+        raise DataError(f"{n_samples:,} samples were scored, but there are {len(y):,} true classes")
     for values in (scores.logits, scores.probabilities):
         if values is not None and (values.ndim != 2 or len(values) != n_samples):
             raise DataError(f"scores of shape {values.shape}, expected ({n_samples:,}, classes)")
     n_classes = min((v.shape[1] for v in (scores.logits, scores.probabilities) if v is not None), default=None)
-    for what, labels in (("a true class", y), ("a predicted class", scores.labels)):
+    for kind, labels in (("true", y), ("predicted", scores.labels)):
         if labels.min() < 0 or (n_classes is not None and labels.max() >= n_classes):
-            raise DataError(f"{what} lies outside of those that were scored")
+            expected = "from 0" if n_classes is None else f"0 to {n_classes - 1}"
+            raise DataError(f"{kind} classes from {labels.min()} to {labels.max()}, expected {expected}")
 
 
 def score(scores: Scores, y: NDArray[np.int64]) -> Metrics:
-    """Accuracy and mean cross-entropy of n scored samples. y: int64 (n,). DataError: see `check_scores`."""
+    """Return accuracy and mean cross-entropy of n scored samples. y: int64 (n,). DataError: see `check_scores`."""
     check_scores(scores, y)
     return Metrics(accuracy=accuracy(scores.labels, y), loss=log_loss(scores, y), n_samples=len(y))
 
 
 def accuracy(labels: NDArray[np.int64], y: NDArray[np.int64]) -> float:
-    """The share of samples whose predicted class is the true one."""
+    """Return the fraction of samples whose predicted class is the true one."""
     return float(np.mean(labels == y))
 
 
 def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
-    """Mean of -log p(true class) in nats, computed in float64; None where the model gives no probabilities.
+    """Return the mean of -log p(true class) in nats, computed in float64; None without probabilities.
 
-    From logits it is exact; probabilities are clipped at their type's epsilon, as scikit-learn's log_loss does.
+    Exact from logits. Probabilities are clipped at the epsilon of their dtype, as in `sklearn.metrics.log_loss`.
     """
     rows = np.arange(len(y))
     if scores.logits is not None:
         logits = scores.logits.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # infinite logits have no loss, and the figure says so
+        with np.errstate(invalid="ignore"):  # the loss of infinite logits is NaN
             logits -= logits.max(axis=1, keepdims=True)
             return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[rows, y]))
     if scores.probabilities is None:
@@ -56,3 +60,66 @@ def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
     epsilon = np.finfo(scores.probabilities.dtype).eps
     chosen = scores.probabilities[rows, y].astype(np.float64)
     return float(-np.log(chosen.clip(epsilon, 1 - epsilon)).mean())
+
+
+def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Return counts, int64 (n_classes, n_classes): rows are true classes, columns predicted ones.
+
+    DataError for arrays of different lengths and for classes outside 0 to n_classes - 1.
+    """
+    if y.shape != labels.shape or y.ndim != 1:
+        raise DataError(f"predicted classes of shape {labels.shape}, but true classes of shape {y.shape}")
+    for classes in (labels, y) if len(y) else ():
+        if classes.min() < 0 or classes.max() >= n_classes:
+            raise DataError(f"classes from {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}")
+    counts = np.bincount(y * n_classes + labels, minlength=n_classes * n_classes)
+    return counts.reshape(n_classes, n_classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class against all others; None for 0 / 0.
+
+    precision: TP / (TP + FP). recall: TP / (TP + FN). f1: their harmonic mean, 2 TP / (2 TP + FP + FN).
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    n_samples: int  # samples whose true class it is
+
+
+def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[ClassScores, ...]:
+    """Return precision, recall and F1 of every class, from the confusion matrix."""
+    n_true, n_predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    return tuple(
+        ClassScores(
+            name=name,
+            precision=_ratio(hits, predicted),
+            recall=_ratio(hits, true),
+            f1=_ratio(2 * hits, predicted + true),
+            n_samples=int(true),
+        )
+        for name, hits, predicted, true in zip(names, matrix.diagonal(), n_predicted, n_true, strict=True)
+    )
+
+
+def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
+    """Return the unweighted mean of each score over the classes that have it."""
+    return ClassScores(
+        name="macro average",
+        precision=_mean([scores.precision for scores in classes]),
+        recall=_mean([scores.recall for scores in classes]),
+        f1=_mean([scores.f1 for scores in classes]),
+        n_samples=sum(scores.n_samples for scores in classes),
+    )
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

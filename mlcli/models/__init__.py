@@ -1,1 +1,1 @@
-"""Model specifications turned into layers: shapes, parameter counts and initial weights, in numpy alone."""
+"""From a model configuration to layers, weight shapes, initial weights and a weights file, without any framework."""

@@ -1,4 +1,4 @@
-"""Initial weights: a pure function of the seed and the network, the same for every engine."""
+"""Initial weights: a pure function of the network and the seed, shared by all engines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mlcli.models.layers import Activation, Network
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Separates the random streams that share a run's seed.
+# Separates this random stream from the others that use the seed of the run.
 _STREAM = 0x57
 
 
 def initial_weights(network: Network, seed: int) -> dict[str, NDArray[np.float64]]:
-    """Weights in canonical names and orientation, float64, biases zero.
+    """Return canonical weights, float64, with biases of zero.
 
-    Layers in front of a relu or gelu are drawn from He's uniform distribution, bound sqrt(6 / fan_in)
-    (He et al., arXiv:1502.01852); all others from Glorot's, bound sqrt(6 / (fan_in + fan_out))
-    (Glorot and Bengio, 2010). A logistic regression is convex and starts at zero, as LogisticRegression does.
+    Layers before a relu or gelu are drawn from He's uniform distribution, with the bound sqrt(6 / fan_in)
+    (He et al., arXiv:1502.01852); all others from Glorot's, with the bound sqrt(6 / (fan_in + fan_out))
+    (Glorot and Bengio, 2010). Logistic regression is convex and starts at zero, as in scikit-learn.
     """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM])))
     weights: dict[str, NDArray[np.float64]] = {}
@@ -36,8 +36,8 @@ def initial_weights(network: Network, seed: int) -> dict[str, NDArray[np.float64
 
 
 def _bound(network: Network, index: int, shape: tuple[int, ...]) -> float:
-    n_receptive = math.prod(shape[2:])
-    fan_in, fan_out = shape[1] * n_receptive, shape[0] * n_receptive
+    kernel_area = math.prod(shape[2:])
+    fan_in, fan_out = shape[1] * kernel_area, shape[0] * kernel_area
     following = network.layers[index + 1] if index + 1 < len(network.layers) else None
     if isinstance(following, Activation) and following.kind in ("relu", "gelu"):
         return math.sqrt(6 / fan_in)
@@ -45,5 +45,5 @@ def _bound(network: Network, index: int, shape: tuple[int, ...]) -> float:
 
 
 def as_precision(weights: Mapping[str, NDArray[np.floating]], precision: str) -> dict[str, NDArray[np.floating]]:
-    """The weights rounded once to the run's precision, contiguous in C order."""
+    """Return the weights rounded to a precision (float32 or float64), in C order."""
     return {name: np.ascontiguousarray(array, dtype=precision) for name, array in weights.items()}

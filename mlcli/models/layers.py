@@ -1,26 +1,32 @@
-"""The layers of a model as plain records, in the order of the equivalent `torch.nn.Sequential`.
+"""Networks as plain records of layers, with their weight shapes and operation counts.
 
-Sizes follow PyTorch: images are (channels, height, width), linear weights (out, in), convolution
-kernels (out, in, height, width). Weight names are the `state_dict` names of that Sequential.
+Layers, weight names and shapes are those of the equivalent `torch.nn.Sequential` and its `state_dict`: images are
+(channels, height, width), linear weights (out, in), convolution kernels (out, in, height, width).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mlcli.config.schema import CnnModel, EstimatorModel, LogisticModel, MlpModel, ModelConfig
 from mlcli.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Flatten:
-    """(n, ...) to (n, features); leaves tables as they are."""
+    """Reshapes samples (n, ...) to (n, features); the identity for tables."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """y = x W^T + b, with W (n_out, n_in) and b (n_out,)."""
+    """Computes y = x W^T + b, with W (n_out, n_in) and b (n_out,)."""
 
     n_in: int
     n_out: int
@@ -28,21 +34,21 @@ class Linear:
 
 @dataclass(frozen=True)
 class Activation:
-    """kind: relu, tanh, sigmoid or gelu (the exact one, by the error function)."""
+    """Applies a function to each value."""
 
-    kind: str
+    kind: str  # relu, tanh, sigmoid or gelu (the exact form, by the error function)
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Zeroes a share `rate` of the inputs while training and scales the others by 1 / (1 - rate)."""
+    """Zeroes random inputs during training and multiplies the others by 1 / (1 - rate)."""
 
-    rate: float
+    rate: float  # probability of an input to be zeroed
 
 
 @dataclass(frozen=True)
 class Conv2d:
-    """Cross-correlation with stride 1 and zero padding that keeps height and width; bias (n_out,)."""
+    """Cross-correlation with stride 1, a bias, and zero padding that preserves height and width."""
 
     n_in: int
     n_out: int
@@ -51,12 +57,12 @@ class Conv2d:
 
 @dataclass(frozen=True)
 class MaxPool2d:
-    """The maximum over 2x2 windows with stride 2; an odd last row or column is dropped."""
+    """Takes the maximum over 2x2 windows with stride 2; drops the last row or column of an odd number."""
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """Over the last axis."""
+    """Normalises the last axis to probabilities."""
 
 
 Layer = Flatten | Linear | Activation | Dropout | Conv2d | MaxPool2d | Softmax
@@ -64,19 +70,20 @@ Layer = Flatten | Linear | Activation | Dropout | Conv2d | MaxPool2d | Softmax
 
 @dataclass(frozen=True)
 class Network:
-    """A feed-forward network: layers in order, for samples of input_shape and n_classes classes."""
+    """A feed-forward network: layers that are applied one after the other."""
 
     kind: str  # logistic, mlp or cnn
     layers: tuple[Layer, ...]
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...]  # of one sample
     n_classes: int
 
     @property
     def ends_in_softmax(self) -> bool:
+        """Whether the outputs are probabilities rather than logits."""
         return isinstance(self.layers[-1], Softmax)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Canonical weight names and shapes, in the order of the layers."""
+        """Return the canonical weight names and shapes, in the order of the layers."""
         shapes: dict[str, tuple[int, ...]] = {}
         for index, layer in enumerate(self.layers):
             if isinstance(layer, Linear):
@@ -91,11 +98,67 @@ class Network:
     def n_parameters(self) -> int:
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
 
+    def check_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Raise UsageError, naming each difference, unless names and shapes are those of `parameter_shapes`."""
+        expected = self.parameter_shapes()
+        issues = [f"{name} is missing" for name in expected if name not in weights]
+        issues += [f"{name} is not a weight of this model" for name in weights if name not in expected]
+        issues += [
+            f"{name} has shape {tuple(weights[name].shape)}, expected {shape}"
+            for name, shape in expected.items()
+            if name in weights and tuple(weights[name].shape) != shape
+        ]
+        if issues:
+            raise UsageError(f"the weights do not fit the model {self.kind}: {'; '.join(issues)}")
+
+    def forward_flops(self) -> int:
+        """Return the floating-point operations of the forward pass of one sample.
+
+        Matrix products and convolutions only, a multiplication and an addition being two operations, as
+        `torch.utils.flop_counter` counts; biases, activations, pooling and the loss are negligible.
+        """
+        return sum(self._layer_flops())
+
+    def train_flops(self) -> int:
+        """Return the floating-point operations of one training step for one sample, without the optimizer.
+
+        The backward pass repeats each product twice, for the gradients of the weights and of the inputs. The inputs
+        of the first layer, the samples, need no gradient.
+        """
+        layer_flops = self._layer_flops()
+        return 3 * sum(layer_flops) - layer_flops[0]
+
+    def _layer_flops(self) -> list[int]:
+        """Return the forward operations of each layer that has weights."""
+        shape, flops = self.input_shape, []
+        for layer in self.layers:
+            shape = _output_shape(layer, shape)
+            match layer:
+                case Linear():
+                    flops.append(2 * layer.n_in * layer.n_out)
+                case Conv2d():
+                    flops.append(2 * layer.n_in * layer.kernel_size**2 * math.prod(shape))
+        return flops
+
+
+def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+    match layer:
+        case Flatten():
+            return (math.prod(shape),)
+        case Linear():
+            return (layer.n_out,)
+        case Conv2d():
+            return (layer.n_out, *shape[1:])
+        case MaxPool2d():
+            return (shape[0], shape[1] // 2, shape[2] // 2)
+        case _:
+            return shape
+
 
 def build_network(model: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> Network:
-    """The layers of a model for samples of `input_shape`.
+    """Return the network of a model for samples of `input_shape`.
 
-    Raises UsageError for a model that is no network (estimator) or does not fit the samples.
+    UsageError for a model without layers (estimator) or one that does not fit the samples.
     """
     match model:
         case LogisticModel():
@@ -105,7 +168,7 @@ def build_network(model: ModelConfig, input_shape: tuple[int, ...], n_classes: i
         case CnnModel():
             layers = _cnn_layers(model, input_shape, n_classes)
         case EstimatorModel():
-            raise UsageError(f"model estimator ({model.estimator}) has no layers: it runs on --backend sklearn only")
+            raise UsageError(f"model estimator ({model.estimator}) has no layers; it runs with --backend sklearn only")
     return Network(model.name, layers, input_shape, n_classes)
 
 
@@ -125,7 +188,7 @@ def _mlp_layers(model: MlpModel, n_features: int, n_classes: int) -> tuple[Layer
 
 def _cnn_layers(model: CnnModel, input_shape: tuple[int, ...], n_classes: int) -> tuple[Layer, ...]:
     if len(input_shape) != 3:
-        raise UsageError(f"model cnn needs images, but a sample has shape {input_shape}; choose mlp or logistic")
+        raise UsageError(f"model cnn needs images, but a sample has the shape {input_shape}; use model mlp or logistic")
     n_channels, height, width = input_shape
     layers: list[Layer] = []
     for n_out in model.channels:
@@ -133,8 +196,8 @@ def _cnn_layers(model: CnnModel, input_shape: tuple[int, ...], n_classes: int) -
         n_channels, height, width = n_out, height // 2, width // 2
     if min(height, width) < 1:
         raise UsageError(
-            f"model cnn halves the image {len(model.channels)} times, "
-            f"but a sample has only {input_shape[1]}x{input_shape[2]} pixels; use fewer entries in model.channels"
+            f"model cnn halves the image {len(model.channels)} times, but a sample has only "
+            f"{input_shape[1]}x{input_shape[2]} pixels; use fewer entries in model.channels"
         )
     layers += [Flatten(), Linear(n_channels * height * width, model.hidden), Activation("relu")]
     if model.dropout:

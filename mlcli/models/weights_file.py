@@ -1,4 +1,4 @@
-"""Weights as a safetensors file."""
+"""The content of weights.safetensors, written and read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def weights_bytes(weights: Mapping[str, NDArray[np.floating]]) -> bytes:
-    """The content of the file, which PyTorch loads as a `state_dict`.
+    """Return the content of a safetensors file, which PyTorch loads as a `state_dict`.
 
-    safetensors 0.8.0 stores arrays that are not in C order wrongly and without a word, so they are made contiguous,
-    and what was written is read back and compared; MlcliError where it differs.
+    safetensors 0.8.0 silently corrupts arrays that are not in C order. They are therefore made contiguous, and the
+    content is read back and compared; MlcliError if it differs.
     """
     import numpy as np
     from safetensors.numpy import load, save
@@ -25,15 +25,15 @@ def weights_bytes(weights: Mapping[str, NDArray[np.floating]]) -> bytes:
     data: bytes = save(contiguous, metadata={"format": "pt"})
     for name, array in load(data).items():
         if not np.array_equal(array, contiguous[name], equal_nan=True):
-            raise MlcliError(f"weight {name} did not survive being written in safetensors form; nothing was saved")
+            raise MlcliError(f"weight {name} changed when it was written in safetensors form; nothing was saved")
     return data
 
 
 def parsed_weights(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name, as they are there; ValueError for anything else.
+    """Return the arrays of a safetensors file by name; ValueError for any other content.
 
-    The header is held to the bytes that follow before an array is made: its offsets, types and shapes must account
-    for every one of them.
+    safetensors verifies the header before it creates an array: offsets, types and shapes must account for exactly
+    the bytes that follow.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

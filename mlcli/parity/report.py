@@ -1,4 +1,4 @@
-"""Parity as a reader sees it: a verdict for each pair of engines, then the steps that tell most."""
+"""The report of a parity check: a verdict for each pair of engines, and a selection of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCHEMA_VERSION = 1
 
 
 def print_parity(report: ParityReport, output_format: str) -> None:
-    """Print a parity report to stdout. JSON and CSV hold every step, table and Markdown a choice of them."""
+    """Print a report to stdout. JSON and CSV contain every step, table and Markdown a selection."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json(parity_document(report)))
@@ -35,22 +35,17 @@ def _print_tables(report: ParityReport) -> None:
     print_table(title, [{key: value for key, value in row.items() if key != "reason"} for row in pair_rows(report)])
     rows = step_rows(report)
     if rows:
-        print_table(f"step by step; differences are from {_base(report)}", rows)
-    for line in _reason_lines(report):
-        result_console().print(line, markup=False)
-
-
-def _reason_lines(report: ParityReport) -> list[str]:
-    """Each reason once, with the pairs that it keeps apart."""
-    pairs: dict[str, list[str]] = {}
+        print_table(f"selected steps; differences from {_reference(report)}", rows)
+    pairs_by_reason: dict[str, list[str]] = {}
     for pair in report.pairs:
         if pair.reason:
-            pairs.setdefault(pair.reason, []).append(" and ".join(pair.engines))
-    return [f"not compared, {', '.join(names)}: {reason}" for reason, names in pairs.items()]
+            pairs_by_reason.setdefault(pair.reason, []).append(" and ".join(pair.engines))
+    for reason, pairs in pairs_by_reason.items():
+        result_console().print(f"not compared, {', '.join(pairs)}: {reason}", markup=False)
 
 
 def parity_document(report: ParityReport) -> dict[str, object]:
-    """The report as plain values, every step of every pair included."""
+    """Return the report as plain values, with every step of every pair."""
     return {
         "schema_version": _SCHEMA_VERSION,
         "experiment": report.experiment,
@@ -58,26 +53,22 @@ def parity_document(report: ParityReport) -> dict[str, object]:
         "n_steps": report.n_steps,
         "batch_size": report.batch_size,
         "n_parameters": report.n_parameters,
-        "pairs": [_verdict(pair) | {"steps": [_step_figures(step) for step in pair.steps]} for pair in report.pairs],
+        "pairs": [_pair_values(pair) | {"steps": [_step_values(step) for step in pair.steps]} for pair in report.pairs],
         "notes": list(report.notes),
     }
 
 
 def pair_rows(report: ParityReport) -> list[dict[str, object]]:
-    """One row a pair: verdict, largest differences, the first step beyond the tolerance."""
-    rows = []
-    for pair in report.pairs:
-        verdict = _verdict(pair)
-        engines = f"{verdict.pop('first')} and {verdict.pop('second')}"
-        rows.append({"engines": engines} | verdict)
-    if not any(pair.reason for pair in report.pairs):
-        for row in rows:
-            del row["reason"]
-    return rows
+    """Return one row per pair: verdict, largest differences, the first step beyond the tolerance."""
+    hidden = {"first", "second"} if any(pair.reason for pair in report.pairs) else {"first", "second", "reason"}
+    return [
+        {"engines": " and ".join(pair.engines)}
+        | {key: value for key, value in _pair_values(pair).items() if key not in hidden}
+        for pair in report.pairs
+    ]
 
 
-def _verdict(pair: ParityPair) -> dict[str, object]:
-    beyond = pair.first_beyond
+def _pair_values(pair: ParityPair) -> dict[str, object]:
     return {
         "first": pair.engines[0],
         "second": pair.engines[1],
@@ -85,12 +76,12 @@ def _verdict(pair: ParityPair) -> dict[str, object]:
         "largest_loss_difference": max((step.loss_difference for step in pair.steps), default=None),
         "largest_weight_difference": max((step.weight_difference for step in pair.steps), default=None),
         "tolerance": pair.tolerance,
-        "first_step_beyond": beyond.step if beyond else None,
+        "first_step_beyond": pair.first_beyond.step if pair.first_beyond else None,
         "reason": pair.reason,
     }
 
 
-def _step_figures(step: ParityStep) -> dict[str, object]:
+def _step_values(step: ParityStep) -> dict[str, object]:
     return {
         "step": step.step,
         "first_loss": step.losses[0],
@@ -101,47 +92,44 @@ def _step_figures(step: ParityStep) -> dict[str, object]:
 
 
 def _csv_rows(pair: ParityPair) -> list[Row]:
-    """One row a step, and one without figures for a pair that was not compared."""
-    named: dict[str, object] = {"first": pair.engines[0], "second": pair.engines[1]}
-    if not pair.steps:
-        empty = dict.fromkeys(("step", "first_loss", "second_loss", "loss_difference", "weight_difference"))
-        return [named | empty | {"is_within": None, "reason": pair.reason}]
-    return [
-        named | _step_figures(step) | {"is_within": step.loss_difference <= pair.tolerance, "reason": None}
-        for step in pair.steps
-    ]
+    """Return one row per step, and a single one, without numbers, for a pair that was not compared."""
+    engines: dict[str, object] = {"first": pair.engines[0], "second": pair.engines[1]}
+    steps = [_step_values(step) | {"is_within": step.loss_difference <= pair.tolerance} for step in pair.steps]
+    keys = ("step", "first_loss", "second_loss", "loss_difference", "weight_difference", "is_within")
+    return [engines | step | {"reason": pair.reason} for step in steps or [dict.fromkeys(keys)]]
 
 
 def step_rows(report: ParityReport) -> list[dict[str, object]]:
-    """The loss of the first engine, and how far every other one is from it, at the steps that tell most.
+    """Return, for a selection of steps, the loss of the first engine and the differences of every other from it.
 
-    Those are 1, 2, 5, 10, 20, 50 ..., the last, and for each pair the first beyond the tolerance and the one before.
+    The steps are 1, 2, 5, 10, 20, 50 ..., the last, and for each pair the first beyond the tolerance and the one
+    before it.
     """
-    base = _base(report)
-    against_base = [pair for pair in report.pairs if pair.steps and pair.engines[0] == base]
+    reference = _reference(report)
+    pairs = [pair for pair in report.pairs if pair.steps and pair.engines[0] == reference]
     rows = []
-    for number in _telling_steps(report):
+    for number in _selected_steps(report):
         row: dict[str, object] = {"step": number}
-        for pair in against_base:
+        for pair in pairs:
             step, other = pair.steps[number - 1], pair.engines[1]
             row |= {
-                f"loss_on_{base}": f"{step.losses[0]:.12f}",
-                f"loss_difference_of_{other}": step.loss_difference,
-                f"weight_difference_of_{other}": step.weight_difference,
+                f"loss_on_{reference}": f"{step.losses[0]:.12f}",
+                f"{other}:_loss_difference": step.loss_difference,
+                f"{other}:_weight_difference": step.weight_difference,
             }
         rows.append(row)
     return rows
 
 
-def _base(report: ParityReport) -> str:
-    """The first engine that took steps."""
+def _reference(report: ParityReport) -> str:
+    """Return the first engine that took steps."""
     return next((pair.engines[0] for pair in report.pairs if pair.steps), "")
 
 
-def _telling_steps(report: ParityReport) -> list[int]:
+def _selected_steps(report: ParityReport) -> list[int]:
     n_steps = max((len(pair.steps) for pair in report.pairs), default=0)
-    chosen = {factor * 10**power for factor in (1, 2, 5) for power in range(7)} | {n_steps}
+    selected = {factor * 10**power for factor in (1, 2, 5) for power in range(7)} | {n_steps}
     for pair in report.pairs:
         if pair.first_beyond:
-            chosen |= {pair.first_beyond.step - 1, pair.first_beyond.step}
-    return sorted(number for number in chosen if 1 <= number <= n_steps)
+            selected |= {pair.first_beyond.step - 1, pair.first_beyond.step}
+    return sorted(number for number in selected if 1 <= number <= n_steps)

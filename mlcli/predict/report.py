@@ -1,15 +1,15 @@
-"""What `predict` did, and how far it is."""
+"""The report and the progress bar of `mlcli predict`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mlcli.records import Prediction
+from mlcli.predict.predict import OnBatch, Prediction
 from mlcli.rendering.console import OutputFormat, message_console
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
 from mlcli.text import to_json
@@ -18,8 +18,8 @@ _SCHEMA_VERSION = 1
 
 
 def print_prediction(prediction: Prediction, output_format: str) -> None:
-    """Print what was done, not the predictions themselves, to stdout."""
-    title = f"{prediction.n_samples:,} samples labelled by {prediction.backend}"
+    """Print counts and times, not the predictions themselves, to stdout."""
+    title = f"{prediction.n_samples:,} samples predicted with {prediction.backend}"
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **asdict(prediction)}))
@@ -35,29 +35,29 @@ def print_prediction(prediction: Prediction, output_format: str) -> None:
 
 
 def _sections(prediction: Prediction) -> list[Fields]:
-    shares = [(name, f"{n:,}  ({n / prediction.n_samples:.1%})") for name, n in prediction.counts.items()]
-    figures = [
+    counts = [(name, f"{n:,}  ({n / prediction.n_samples:.1%})") for name, n in prediction.counts.items()]
+    times = [
         ("predict", f"{prediction.predict_seconds:.3f} s"),
         ("read, predict and write", f"{prediction.total_seconds:.3f} s"),
         ("samples/s", f"{prediction.n_samples / prediction.total_seconds:,.0f}"),
     ]
-    place = [
+    context = [
         ("device", prediction.device),
         ("threads", str(prediction.threads)),
         ("run", prediction.run_id),
         ("output", prediction.output),
     ]
-    return [shares, figures, place]
+    return [counts, times, context]
 
 
 @contextmanager
-def prediction_progress(*, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar over the samples on a terminal, nothing elsewhere; yields what is to be told of every batch."""
+def progress_bar(*, quiet: bool) -> Iterator[OnBatch]:
+    """Show a progress bar if stderr is a terminal; yield the function to call after every batch."""
     console = message_console()
     if quiet or not console.is_terminal or console.is_dumb_terminal:
         yield lambda n_done, n_samples: None
         return
-    columns = (TextColumn("labelling"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("predicting"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda n_done, n_samples: progress.update(task, completed=n_done, total=n_samples)

@@ -1,4 +1,4 @@
-"""The output formats that every command offers, and the consoles they are written to."""
+"""The output formats of every command, and the consoles that results and messages are printed to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape as escape_markup
 
-from mlcli.errors import MlcliError, UsageError, unknown_name
+from mlcli.errors import UsageError, unknown_name
+from mlcli.files import disk_errors, write_whole
 from mlcli.text import printable
+
+_PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
 
 class OutputFormat(StrEnum):
-    """What stdout carries."""
+    """The format of a result on stdout."""
 
     TABLE = "table"
     JSON = "json"
@@ -27,7 +30,7 @@ class OutputFormat(StrEnum):
 
 
 def checked_format(name: str) -> OutputFormat:
-    """The format of that name; UsageError, with the nearest match, for one that does not exist."""
+    """Return the format of that name; UsageError, with the nearest match, if there is none."""
     try:
         return OutputFormat(name)
     except ValueError:
@@ -35,34 +38,30 @@ def checked_format(name: str) -> OutputFormat:
         raise UsageError(f"--format: {unknown_name('format', name, known)}") from None
 
 
-# Wider than any table: a pipe has no edge, and a table takes only the width it needs.
-_PIPE_WIDTH = 1000
-
-
 def result_console() -> Console:
-    """stdout, for results. In a pipe nothing is cut to 80 columns, unless COLUMNS asks for a width."""
-    has_own_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stdout, width=None if has_own_width else _PIPE_WIDTH, highlight=False, soft_wrap=False)
+    """Return a console on stdout, for results. In a pipe nothing is wrapped, unless COLUMNS sets a width."""
+    has_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
+    return Console(file=sys.stdout, width=None if has_width else _PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
 def message_console() -> Console:
-    """stderr, for progress, notes and errors."""
-    has_own_width = sys.stderr.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stderr, width=None if has_own_width else _PIPE_WIDTH, highlight=False)
+    """Return a console on stderr, for progress, notes and errors."""
+    has_width = sys.stderr.isatty() or bool(os.environ.get("COLUMNS"))
+    return Console(file=sys.stderr, width=None if has_width else _PIPE_WIDTH, highlight=False)
 
 
 def escape(text: str) -> str:
-    """The text for rich, which takes nothing in it for markup, nor a terminal for a command."""
+    """Return the text for rich: nothing in it is read as markup, nor as a command to the terminal."""
     return escape_markup(printable(text))
 
 
 def write_text(text: str) -> None:
-    """Write lines to stdout as they are, but for characters that a terminal would act on."""
+    """Write lines to stdout, with control characters escaped."""
     sys.stdout.write(printable(text))
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """One line a note."""
+    """Print notes to stderr, one per line."""
     console = message_console()
     for note in notes:
         console.print(f"[yellow]note:[/yellow] {escape(note)}")
@@ -70,9 +69,9 @@ def print_notes(notes: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def stdout_into(path: Path | None) -> Iterator[None]:
-    """What is printed to stdout inside goes to this file, whole or not at all; to stdout where path is None.
+    """Write what the block prints to stdout to this file, when the block ends without an error; None: to stdout.
 
-    MlcliError where the file cannot be written.
+    MlcliError if the file cannot be written.
     """
     if path is None:
         yield
@@ -80,13 +79,6 @@ def stdout_into(path: Path | None) -> Iterator[None]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         yield
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text.getvalue(), encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise MlcliError(f"--output {path}: cannot be written: {error.strerror or error}") from error
+    write_whole(path, text.getvalue().encode("utf-8"))

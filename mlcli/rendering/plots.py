@@ -1,13 +1,13 @@
-"""Figures for files: matplotlib without a window, loaded only where something is drawn."""
+"""The style of all plots, written as PNG files; matplotlib is imported only when a plot is drawn."""
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.errors import MlcliError, UsageError
+from mlcli.errors import UsageError
+from mlcli.files import disk_errors, written_whole
 from mlcli.text import printable
 
 if TYPE_CHECKING:
@@ -15,45 +15,39 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#666666"
-# Okabe and Ito's palette, which keeps its colours apart for the colour-blind; further classes take tab10's.
+# Okabe and Ito's palette for colour-blind readers, then two colours of tab10.
 PALETTE = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED, "#f0e442", "#000000", "#8c564b", "#7f7f7f")
 
 
 def require_matplotlib() -> None:
-    """UsageError, with the remedy, where matplotlib is not installed."""
+    """UsageError, with the command that installs it, if matplotlib is missing."""
     if find_spec("matplotlib") is None:
         raise UsageError("--save-plots needs matplotlib, which is not installed\npip install 'mlcli[plots]'")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure; width and height in inches."""
+    """Return an empty figure; width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def plot_text(text: str) -> str:
-    """A name as it is drawn: what stands between dollar signs in it is no formula."""
+    """Return a name for a plot: text between dollar signs in it is not read as a formula."""
     return printable(text).replace("$", r"\$")
 
 
 def plain_axes(axes: Axes) -> None:
-    """No frame above and to the right, a faint grid behind the data."""
+    """Remove the top and right edges of the frame, and draw a faint grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a PNG beside its target and rename it; MlcliError where that fails."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    """Write a figure as PNG and return its path; MlcliError if it cannot be written."""
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(part, format="png", dpi=150)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise MlcliError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with written_whole(path) as part:
+        figure.savefig(part, format="png", dpi=150)
     return path

@@ -1,28 +1,32 @@
-"""Rows of plain values, printed in the format that was asked for."""
+"""Tables in every output format."""
 
 from __future__ import annotations
 
 import csv
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 
 from rich.box import ROUNDED, SIMPLE_HEAD, Box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from mlcli.rendering.console import OutputFormat, escape, result_console, write_text
-from mlcli.text import to_json
+from mlcli.text import printable, to_json
 
-_NO_EDGE = 10_000
+_MIN_WIDTH = 46  # of a table of fields
+_MAX_WORD = 24  # longer words may be broken
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
 
 def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
-    """Print rows that share their keys to stdout: a table with a title, one JSON document, CSV or Markdown.
+    """Print rows with the same keys to stdout: a table with a title, one JSON document, CSV or Markdown.
 
-    JSON is `{"schema_version": ..., "rows": [...]}`. Values are shown as they are; None is an empty cell.
+    JSON is `{"schema_version": ..., "rows": [...]}`. Values are printed unchanged; None is an empty cell.
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
@@ -36,59 +40,106 @@ def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_ve
 
 
 def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -> None:
-    """A table on stdout; numbers to the right.
+    """Print a table to stdout, with numbers aligned to the right.
 
-    Where the terminal is too narrow, the frame goes first, then one column of `optional` after the other; the table
-    says which.
+    If the terminal is too narrow, the frame is dropped first, then one column of `optional` after the other, which the
+    caption lists. The remaining columns are wrapped between words. Numbers and words are not broken, except for long
+    ones such as paths; a table that is still too wide extends beyond the edge.
     """
     console = result_console()
-    table = _table(title, rows, ROUNDED)
-    if _width(table, console) > console.width:
-        table = _table(title, rows, SIMPLE_HEAD)
-    left_out: list[str] = []
+    columns = {name: _Column.of(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    layout = _FRAMED if _FRAMED.width([c.natural_width for c in columns.values()]) <= console.width else _OPEN
+    hidden: list[str] = []
     for name in optional:
-        if not rows or _width(table, console) <= console.width:
+        if layout.width([column.natural_width for column in columns.values()]) <= console.width:
             break
-        left_out.append(name)
-        rows = [{key: value for key, value in row.items() if key != name} for row in rows]
-        table = _table(title, rows, SIMPLE_HEAD)
-        table.caption = f"not shown here: {', '.join(map(_words, left_out))}"
+        if columns.pop(name, None):
+            hidden.append(_heading(name))
+    widths = layout.fitted(list(columns.values()), console.width)
+    console.width = max(console.width, layout.width(widths))
+    table = Table(title=escape(title), box=layout.box, padding=layout.padding, title_justify="left", title_style="bold")
+    for column, width in zip(columns.values(), widths, strict=True):
+        justify: JustifyMethod = "right" if column.is_number else "left"
+        table.add_column(Text(column.heading), justify=justify, width=width, overflow="fold")
+    for cells in zip(*(column.cells for column in columns.values()), strict=True):
+        table.add_row(*map(Text, cells))
+    if hidden:
+        table.caption, table.caption_justify = f"not shown here: {', '.join(hidden)}", "left"
     console.print(table)
 
 
-def _width(table: Table, console: Console) -> int:
-    """The width that the table would take where nothing holds it in."""
-    return console.measure(table, options=console.options.update_width(_NO_EDGE)).maximum
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    cells: list[str]
+    is_number: bool
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[object]) -> _Column:
+        cells = [printable(format_cell(value)) for value in values]
+        return cls(printable(_heading(name)), cells, all(map(_looks_like_number, values)))
+
+    @property
+    def natural_width(self) -> int:
+        """The width without wrapping."""
+        return max(cell_len(line) for text in (self.heading, *self.cells) for line in text.split("\n"))
+
+    @property
+    def narrowest_width(self) -> int:
+        """The width of the longest number or word, or less for a long word."""
+        longest = max((cell_len(word) for text in (self.heading, *self.cells) for word in text.split()), default=0)
+        return longest if self.is_number else min(longest, _MAX_WORD)
 
 
-def _table(title: str, rows: Sequence[Row], box: Box) -> Table:
-    table = Table(title=escape(title), box=box, title_justify="left", title_style="bold", caption_justify="left")
-    if box is SIMPLE_HEAD:
-        table.padding = (0, 1, 0, 0)
-    for name in rows[0] if rows else ():
-        is_number = all(_looks_like_number(row[name]) for row in rows)
-        table.add_column(escape(_words(name)), justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell(value)) for value in row.values()))
-    return table
+@dataclass(frozen=True)
+class _Layout:
+    box: Box
+    padding: tuple[int, int, int, int]
+    n_between: int  # characters between the texts of two columns; one less surround all of them
+
+    def width(self, widths: Sequence[int]) -> int:
+        """Return the width of a table with columns of these widths."""
+        return sum(widths) + self.n_between * len(widths) + 1
+
+    def fitted(self, columns: Sequence[_Column], width: int) -> list[int]:
+        """Return the natural widths, the widest of which are reduced until the table fits or no word can be wrapped."""
+        widths = [column.natural_width for column in columns]
+        narrowest = [column.narrowest_width for column in columns]
+        while self.width(widths) > width and widths != narrowest:
+            widest = max(range(len(widths)), key=lambda i: (widths[i] > narrowest[i], widths[i]))
+            widths[widest] -= 1
+        return widths
+
+
+_FRAMED = _Layout(ROUNDED, (0, 1, 0, 1), 3)
+_OPEN = _Layout(SIMPLE_HEAD, (0, 1, 0, 0), 2)
 
 
 def print_fields(title: str, sections: Sequence[Fields]) -> None:
-    """A table of labels and values on stdout, with a line between sections."""
-    table = Table(
-        title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold", min_width=46
-    )
+    """Print a table of labels and values to stdout, with a line between sections.
+
+    Values that do not fit and cannot be wrapped, such as paths and run ids, follow below it on lines of their own.
+    """
+    console = result_console()
+    fields = [(printable(label), printable(value)) for section in sections for label, value in section]
+    room = console.width - _FRAMED.width([max((cell_len(label) for label, _ in fields), default=0), 0])
+    below = [(label, value) for label, value in fields if cell_len(value) > room and " " not in value]
+    table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
+    table.min_width = _MIN_WIDTH
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", overflow="fold")
     for section in sections:
         for label, value in section:
-            table.add_row(escape(label), escape(value))
+            if (printable(label), printable(value)) not in below:
+                table.add_row(escape(label), escape(value))
         table.add_section()
-    result_console().print(table)
+    console.print(table)
+    for label, value in below:
+        console.print(f"{label}: {value}", markup=False, soft_wrap=True)
 
 
 def print_csv(rows: Sequence[Row]) -> None:
-    """A header and a line a row on stdout."""
+    """Print a header and one line per row to stdout."""
     if rows:
         text = StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -98,26 +149,26 @@ def print_csv(rows: Sequence[Row]) -> None:
 
 
 def print_markdown(rows: Sequence[Row]) -> None:
-    """A pipe table on stdout."""
+    """Print a pipe table to stdout."""
     if not rows:
         return
-    lines = [[markdown_cell(_words(name)) for name in rows[0]], ["---"] * len(rows[0])]
-    lines += [[markdown_cell(cell(value)) for value in row.values()] for row in rows]
+    lines = [[markdown_cell(_heading(name)) for name in rows[0]], ["---"] * len(rows[0])]
+    lines += [[markdown_cell(format_cell(value)) for value in row.values()] for row in rows]
     write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
 def markdown_cell(text: str) -> str:
-    """The text on one line, and in one cell."""
+    """Return the text on one line, with vertical bars escaped."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def print_markdown_fields(title: str, sections: Sequence[Fields]) -> None:
-    """A pipe table of labels and values on stdout, the title as the first header."""
+    """Print a pipe table of labels and values to stdout, with the title as the first header."""
     print_markdown([{title: label, "": value} for section in sections for label, value in section])
 
 
-def cell(value: object) -> str:
-    """A value as a person reads it: four significant digits, thousands separated, None as nothing."""
+def format_cell(value: object) -> str:
+    """Return a value as text: four significant digits, thousands separated, empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -135,5 +186,5 @@ def _looks_like_number(value: object) -> bool:
     return value is None or isinstance(value, int | float)
 
 
-def _words(name: str) -> str:
+def _heading(name: str) -> str:
     return name.replace("_", " ")

@@ -1,1 +1,60 @@
-"""Runs on disk: the only code that knows the files of a run."""
+"""Runs on disk: the only code that knows the files of a run. Also the commands `mlcli runs list` and `mlcli runs show`.
+
+This module imports nothing heavy, so that `mlcli --help` can import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import get_args
+
+from mlcli.errors import UsageError, unknown_name
+from mlcli.records import RunRecord, RunStatus
+from mlcli.registry import backend_info
+
+SORT_KEYS = ("created", "accuracy", "loss", "time", "name", "backend", "dataset", "status")
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs to list, and in which order; None admits everything. UsageError for a value that does not exist."""
+
+    backend: str | None = None
+    dataset: str | None = None
+    status: str | None = None
+    name: str | None = None  # a shell pattern, e.g. fashion*
+    sort: str = "created"  # one of SORT_KEYS
+    limit: int | None = None  # the most runs to list
+
+    def __post_init__(self) -> None:
+        if self.backend is not None:
+            backend_info(self.backend)
+        if self.status is not None and self.status not in get_args(RunStatus):
+            raise UsageError(f"--status: {unknown_name('status', self.status, get_args(RunStatus))}")
+        if self.sort not in SORT_KEYS:
+            raise UsageError(f"--sort: {unknown_name('key', self.sort, SORT_KEYS)}")
+
+    def admits(self, record: RunRecord) -> bool:
+        """Return whether a run meets every condition."""
+        return (
+            self.backend in (None, record.backend)
+            and self.dataset in (None, record.dataset)
+            and self.status in (None, record.status)
+            and (self.name is None or fnmatchcase(record.name, self.name))
+        )
+
+
+def run_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
+    """Print the runs of a directory to stdout, and notes on those that are not listed to stderr."""
+    from mlcli.runs.report import report_list
+
+    report_list(query, runs_directory, output_format)
+
+
+def run_show(run: str, runs_directory: Path | None, output_format: str) -> None:
+    """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
+    from mlcli.runs.report import report_run
+
+    report_run(run, runs_directory, output_format)

@@ -1,6 +1,7 @@
-"""A training run in the middle: everything that exact continuation needs, as one safetensors file and back.
+"""The state of a run in the middle of training: what resuming it bit by bit needs, as safetensors files in a folder.
 
-All arrays, and as one more array of bytes a JSON document with the rest. Nothing in it is executed.
+A file holds arrays, and a JSON document with the rest as one more array of bytes. Nothing in it is executed. The name
+of a file is its number and its sha256: `checkpoint/00000012_<sha256>.safetensors`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.records import EngineState, EpochRecord, Metrics
+from mlcli.text import first_line
+from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from pydantic import TypeAdapter
 
+FOLDER = "checkpoint"
+_NEWEST = "newest"
+_MAX_NAME_BYTES = 200
+_NAME = re.compile(r"(\d{8,})_([0-9a-f]{64})\.safetensors")
 _SCHEMA_VERSION = 1
 _DOCUMENT = "document"
 _LOSSES = "batch_losses"
@@ -32,30 +39,25 @@ _GROUPS = ("weights", "best_weights", "engine")
 
 @dataclass(frozen=True)
 class Position:
-    """How far training has come, in plain values.
+    """How far training has come, in plain values."""
 
-    step: optimizer steps taken. history: the epochs that are over. n_correct, pass_seconds: of the epoch under way.
-    metrics: by split, of the last epoch, or of the one that was kept where training is over. best_value: the figure
-    that decides which epoch is best, lower is better.
-    """
-
-    step: int = 0
-    history: tuple[EpochRecord, ...] = ()
-    n_correct: int = 0
-    pass_seconds: float = 0.0
-    metrics: Mapping[str, Metrics] = field(default_factory=dict)
+    step: int = 0  # optimizer steps taken
+    history: tuple[EpochRecord, ...] = ()  # the finished epochs
+    n_correct: int = 0  # in the unfinished epoch
+    pass_seconds: float = 0.0  # training time of the unfinished epoch
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)  # by split, of the last epoch; at the end, of the kept
     best_epoch: int | None = None
-    best_value: float | None = None
+    best_value: float | None = None  # what decides which epoch is best; lower is better
     best_metrics: Mapping[str, Metrics] = field(default_factory=dict)
     is_over: bool = False
 
 
 @dataclass(frozen=True)
 class RunSoFar:
-    """What the record of the run will say beside its scores. seconds: by part of the run."""
+    """What the record of the run will contain besides its scores."""
 
-    created: str
-    seconds: Mapping[str, float]
+    created: str  # UTC, ISO 8601
+    seconds: Mapping[str, float]  # by part of the run
     total_seconds: float
     notes: tuple[str, ...]
     digests: Mapping[str, str]
@@ -64,18 +66,18 @@ class RunSoFar:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """batch_losses: float64 (n,), of the epoch under way. weights, best_weights: in canonical form."""
+    """Everything that is needed to resume a run."""
 
     position: Position
-    batch_losses: NDArray[np.float64]
-    weights: Mapping[str, NDArray[np.floating]]
+    batch_losses: NDArray[np.float64]  # (n,), nats per sample, of the unfinished epoch
+    weights: Mapping[str, NDArray[np.floating]]  # in canonical form
     engine: EngineState
-    best_weights: Mapping[str, NDArray[np.floating]] | None
+    best_weights: Mapping[str, NDArray[np.floating]] | None  # in canonical form
     run: RunSoFar
 
     @property
-    def words(self) -> str:
-        """Where it was made, e.g. "after epoch 3 and 40 steps of the next"."""
+    def description(self) -> str:
+        """Where in the training it was written, e.g. "after epoch 3 and 40 steps of the next"."""
         n_epochs, n_steps = len(self.position.history), len(self.batch_losses)
         if self.position.is_over:
             return "at the end of training"
@@ -94,7 +96,7 @@ class _Document:
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
-    """The content of the file."""
+    """Return the content of a checkpoint file."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -112,24 +114,23 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     groups = (checkpoint.weights, checkpoint.best_weights or {}, checkpoint.engine.arrays)
     for group, members in zip(_GROUPS, groups, strict=True):
         arrays |= {f"{group}/{name}": array for name, array in members.items()}
-    # In C order, because safetensors 0.8.0 stores other arrays wrongly and without a word.
+    # In C order, because safetensors 0.8.0 silently corrupts other arrays.
     data: bytes = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     return data
 
 
 def checkpoint_from(data: bytes) -> Checkpoint:
-    """The checkpoint of a file; ValueError for one that is something else."""
+    """Return the checkpoint in the content of a file; ValueError for any other content."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         arrays = {name: np.array(array) for name, array in load(data).items()}
-        content = json.loads(arrays[_DOCUMENT].tobytes())
-        document = _document_type().validate_python(content)
+        document = _document_type().validate_python(parse_json(arrays[_DOCUMENT].tobytes()))
         losses = arrays[_LOSSES]
-    except (SafetensorError, KeyError, RecursionError, MemoryError) as error:
-        raise ValueError(f"not a checkpoint: {type(error).__name__}: {str(error)[:200]}") from error
+    except (SafetensorError, KeyError, MemoryError) as error:
+        raise ValueError(f"not a checkpoint: {type(error).__name__}: {first_line(error)}") from error
     if document.schema_version != _SCHEMA_VERSION:
         raise ValueError(f"schema_version {document.schema_version}, expected {_SCHEMA_VERSION}")
     if losses.dtype != np.float64 or losses.ndim != 1:
@@ -153,32 +154,30 @@ def _document_type() -> TypeAdapter[_Document]:
 
 
 def _members(arrays: Mapping[str, NDArray[Any]], group: str) -> dict[str, NDArray[Any]]:
-    start = f"{group}/"
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-
-
-FOLDER = "checkpoint"
-_NEWEST = "newest"
-_NAME = re.compile(r"(\d{8,})_([0-9a-f]{64})\.safetensors")
+    prefix = f"{group}/"
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True)
 class FoundCheckpoint:
-    """The newest checkpoint that is whole, None where there is none, and what was wrong with newer ones, in words."""
+    """The newest valid checkpoint of a run, if it has one."""
 
     checkpoint: Checkpoint | None
     path: Path | None
-    faults: tuple[str, ...]
+    issues: tuple[str, ...]  # what is wrong with newer ones, one line each that begins with the file
 
 
 class CheckpointFolder:
-    """Written by one process at a time, the one that holds the run."""
+    """The checkpoints of a run. Only the process that has locked the run writes to it."""
 
     def __init__(self, run_path: Path) -> None:
         self.path = run_path / FOLDER
 
     def write(self, checkpoint: Checkpoint) -> Path:
-        """Keep one more, and of those before it the last. MlcliError where it cannot be written; none is lost then."""
+        """Write a checkpoint and delete all older ones except the last; return its file.
+
+        MlcliError if it cannot be written; no older one is deleted then.
+        """
         data = checkpoint_bytes(checkpoint)
         with disk_errors(self.path):
             self.path.mkdir(exist_ok=True)
@@ -186,7 +185,7 @@ class CheckpointFolder:
         number = _number(known[-1]) + 1 if known else 1
         target = self.path / f"{number:08d}_{hashlib.sha256(data).hexdigest()}.safetensors"
         write_whole(target, data)
-        with contextlib.suppress(OSError):  # a hint, which nothing depends on
+        with contextlib.suppress(OSError):  # only tells `find` of a file that was deleted
             (self.path / _NEWEST).write_text(target.name, encoding="ascii")
         for old in known[:-1]:
             with contextlib.suppress(OSError):
@@ -194,18 +193,18 @@ class CheckpointFolder:
         return target
 
     def find(self) -> FoundCheckpoint:
-        """The newest checkpoint that verifies."""
+        """Return the newest checkpoint whose content matches its name."""
         files = self._files()
-        faults = self._absence(files)
+        issues = self._missing(files)
         for path in reversed(files):
             try:
-                return FoundCheckpoint(_verified(path), path, tuple(faults))
+                return FoundCheckpoint(_verified(path), path, tuple(issues))
             except (OSError, ValueError) as error:
-                faults.append(f"{path} {_reason(error)}")
-        return FoundCheckpoint(None, None, tuple(faults))
+                issues.append(f"{path} {_reason(error)}")
+        return FoundCheckpoint(None, None, tuple(issues))
 
     def clear_damage(self) -> None:
-        """Remove unfinished parts, and files that are not what their names say."""
+        """Delete temporary files and checkpoints whose content does not match their name."""
         sweep_parts(self.path)
         for path in self._files():
             try:
@@ -215,19 +214,19 @@ class CheckpointFolder:
                     path.unlink()
 
     def remove(self) -> None:
-        """Remove all of them, as when the run is finished."""
+        """Delete all checkpoints, as when the run is finished."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        """In the order in which they were made."""
+        """Return the checkpoint files, the oldest first."""
         if self.path.is_symlink() or not self.path.is_dir():
             return []
         return sorted((path for path in self.path.iterdir() if _NAME.fullmatch(path.name)), key=_number)
 
-    def _absence(self, files: list[Path]) -> list[str]:
-        path = self.path / _NEWEST
+    def _missing(self, files: list[Path]) -> list[str]:
+        """Return an issue if the checkpoint written last is no longer in the folder."""
         try:
-            name = path.read_text(encoding="ascii")[:200] if path.is_file() else ""
+            name = read_inside(self.path, _NEWEST, _MAX_NAME_BYTES).decode("ascii")
         except (OSError, ValueError):
             return []
         if not _NAME.fullmatch(name) or name in [file.name for file in files]:
@@ -236,19 +235,14 @@ class CheckpointFolder:
 
 
 def _verified(path: Path) -> Checkpoint:
-    if path.is_symlink() or not path.is_file():
-        raise ValueError("is not a plain file")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in path.name:
-        raise ValueError("was altered or is not whole")
-    return checkpoint_from(path.read_bytes())
+    data = read_inside(path.parent, path.name)
+    if hashlib.sha256(data).hexdigest() not in path.name:
+        raise ValueError("was altered or is incomplete")
+    return checkpoint_from(data)
 
 
 def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror}"
-    return str(error).splitlines()[0]
+    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else first_line(error)
 
 
 def _number(path: Path) -> int:

@@ -1,13 +1,12 @@
-"""RunDirectory: what a run writes, and its record.
+"""The directory of a run: the names of its files, how they are written, and its record.
 
-Files are written beside their target, flushed to the disk and renamed, so that a reader never meets half a file.
+Each file is written to a temporary file, flushed to the disk and renamed, so that a reader never sees half of it.
 `metrics.json` comes last: a directory without one, or with a status other than "finished", is an unfinished run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,9 +22,10 @@ from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.models.weights_file import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
 from mlcli.runs.history import history_bytes, parsed_history
+from mlcli.runs.predictions import predictions_bytes
 from mlcli.runs.preprocessing import preprocessing_document
 from mlcli.runs.record import record_from
-from mlcli.text import first_line, printable, to_json
+from mlcli.text import escaped, first_line, to_json
 from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
@@ -45,23 +45,36 @@ MANIFEST = "manifest.json"
 
 
 def utc_now() -> datetime:
+    """Return the present time in UTC."""
     return datetime.now(UTC)
 
 
 class RunDirectory:
-    """One run on disk: `runs/<utc>_<name>_<backend>_s<seed>_<random>/`."""
+    """One run on disk: `runs/<utc>_<name>_<backend>_s<seed>_<random>/`.
+
+    What it reads is within the bounds of mlcli/untrusted.py, but not verified; `VerifiedFiles` verifies checksums.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._digests: dict[str, str] = {}  # sha256 of the files that this object wrote whole
 
     @property
     def run_id(self) -> str:
         return self.path.name
 
+    @property
+    def config_path(self) -> Path:
+        """The file with the resolved configuration."""
+        return self.path / CONFIG
+
     @classmethod
     def create(cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None) -> RunDirectory:
-        """Make a directory that no other run has, `out` itself where it is given; MlcliError where that fails."""
-        now = utc_now()  # milliseconds, so that runs begun within a second sort by age
+        """Create a directory that did not exist before: `out`, or a new one in `runs_directory`.
+
+        UsageError if `out` exists, MlcliError if the directory cannot be created.
+        """
+        now = utc_now()  # milliseconds, so that runs started within a second sort by age
         stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
         name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
         path = out if out is not None else runs_directory / name
@@ -70,30 +83,30 @@ class RunDirectory:
             path.mkdir(exist_ok=False)
         except FileExistsError as error:
             if out is not None and path.is_dir():
-                raise UsageError(
-                    f"--out {out}: there is something already; name a directory that does not exist"
-                ) from error
-            raise MlcliError(f"{path.parent}: not a directory that runs can be written to") from error
+                raise UsageError(f"--out {out}: already exists; name a directory that does not exist") from error
+            raise MlcliError(f"{path.parent}: not a directory, so no run can be written to it") from error
         except OSError as error:
             raise MlcliError(
-                f"{path}: cannot be made: {error.strerror}\nchoose another place with --runs-dir or --out"
+                f"{path}: cannot be created: {error.strerror}\nchoose another directory with --runs-dir or --out"
             ) from error
         return cls(path)
 
     def write_config(self, config: ExperimentConfig) -> None:
-        """The resolved configuration, which can be run again."""
+        """Write the resolved configuration, which can be run again."""
         self._write(CONFIG, to_yaml(config).encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write versions, machine, device and threads."""
         self._write(ENVIRONMENT, to_json(environment).encode())
 
     def write_preprocessing(self, preprocessing: Preprocessing) -> None:
-        """What the run expects of a sample and does to it."""
+        """Write what the run expects of a sample and does to it."""
         self._write(PREPROCESSING, to_json(preprocessing_document(preprocessing)).encode())
 
     def append_history(self, record: EpochRecord) -> None:
-        """Add a row; the file is there from the first epoch on, so that a run that dies leaves what it had."""
+        """Add a row to the history; the first one creates the file, so that a killed run keeps its epochs."""
         target = self.path / HISTORY
+        self._digests.pop(HISTORY, None)
         rows = history_bytes([record], with_header=not target.exists())
         with disk_errors(target, len(rows)), target.open("ab") as file:
             length = file.tell()
@@ -101,101 +114,94 @@ class RunDirectory:
                 file.write(rows)
                 file.flush()
             except OSError:
-                file.truncate(length)  # half a row would spoil those before it
+                file.truncate(length)  # half a row would make the rows before it unreadable
                 raise
 
     def rewrite_history(self, records: Sequence[EpochRecord]) -> None:
-        """Replace all rows, as when a run goes on from an epoch that is not its last; none: the file goes."""
-        target = self.path / HISTORY
+        """Replace all rows, as when a run is resumed from an earlier epoch; no records delete the file."""
         if records:
             self._write(HISTORY, history_bytes(records, with_header=True))
         else:
-            with disk_errors(target):
-                target.unlink(missing_ok=True)
+            self._delete(HISTORY)
 
     def write_log(self, lines: Iterable[str]) -> None:
-        """What happened, in words, a line each."""
+        """Write the log, one event per line."""
         self._write(LOG, "".join(f"{line}\n" for line in lines).encode())
 
     def write_predictions(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Test scores: y, labels, and logits and probabilities where the model has them."""
-        import numpy as np
+        """Write the test scores: y, labels, and logits and probabilities where the model has them."""
+        self._write(PREDICTIONS, predictions_bytes(arrays))
 
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        self._write(PREDICTIONS, buffer.getvalue())
-
-    def write_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> str:
-        """The weights in canonical form; returns the sha256 of the file."""
-        data = weights_bytes(weights)
-        self._write(WEIGHTS, data)
-        return hashlib.sha256(data).hexdigest()
+    def write_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
+        """Write the weights in canonical form."""
+        self._write(WEIGHTS, weights_bytes(weights))
 
     def write_estimator(self, data: bytes) -> str:
-        """A fitted scikit-learn estimator in skops form; returns the sha256 of the file."""
-        self._write(ESTIMATOR, data)
-        return hashlib.sha256(data).hexdigest()
+        """Write a fitted scikit-learn estimator in skops form; return the sha256 of the file."""
+        return self._write(ESTIMATOR, data)
 
     def finish(self, record: RunRecord) -> None:
-        """Write the manifest over every artifact, then the record: from here on the run is what its status says."""
-        artifacts = sorted(
-            path
+        """Write the manifest of all files, then the record: from now on the run is what its status says."""
+        names = sorted(
+            path.name
             for path in self.path.iterdir()
             if path.is_file() and path.name not in (MANIFEST, METRICS) and not path.name.startswith(".")
         )
-        manifest = {
-            "algorithm": "sha256",
-            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in artifacts},
-        }
+        manifest = {"algorithm": "sha256", "files": {name: self._digest(name) for name in names}}
         self._write(MANIFEST, to_json(manifest).encode())
         self._write(METRICS, to_json(asdict(record)).encode())
 
     def reopen(self) -> None:
-        """Make an ended run an unfinished one again, without what a killed process left half written."""
+        """Make an ended run an unfinished one again, and remove what a killed process left half written."""
         sweep_parts(self.path)
-        for name in (METRICS, MANIFEST):
-            with disk_errors(self.path / name):
-                (self.path / name).unlink(missing_ok=True)
+        self._delete(METRICS)
+        self._delete(MANIFEST)
 
     def has_record(self) -> bool:
-        """Whether the run has ended in any way that it could still write down."""
+        """Return whether the run has ended, in any way that it could still record."""
         return os.path.isfile(self.path / METRICS)
 
     def read_record(self) -> RunRecord:
-        """The record of the run; MlcliError where there is none, DataError where it cannot be read."""
-        path = self.path / METRICS
+        """Return the record of the run; MlcliError if there is none, DataError if it cannot be read."""
         try:
             return record_from(parse_json(read_inside(self.path, METRICS)))
         except FileNotFoundError as error:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
         except (OSError, ValueError) as error:
-            place = printable(str(path))
-            raise DataError(f"{place}: not a record that this version can read: {first_line(error)}") from error
+            raise self._unreadable(METRICS, error) from error
 
     def read_history(self) -> list[EpochRecord]:
-        """The epochs written so far, not verified; a row that a killed process left half written is dropped."""
+        """Return the epochs written so far; a row that a killed process left half written is dropped."""
         try:
             lines = read_inside(self.path, HISTORY).splitlines(keepends=True)
+            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.path / HISTORY} cannot be read: {first_line(error)}") from error
-        try:
-            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
-        except ValueError as error:
-            raise DataError(f"{self.path / HISTORY}: this version cannot read it: {first_line(error)}") from error
+            raise self._unreadable(HISTORY, error) from error
 
     def read_environment(self) -> dict[str, Any]:
-        """Versions, machine, device and threads, not verified; empty for a run that did not come so far."""
+        """Return versions, machine, device and threads; empty for a run that ended before it wrote them."""
         try:
             return parse_json(read_inside(self.path, ENVIRONMENT))
         except (OSError, ValueError):
             return {}
 
-    @property
-    def config_path(self) -> Path:
-        """Where the resolved configuration lies."""
-        return self.path / CONFIG
-
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes) -> str:
         write_whole(self.path / name, data)
+        self._digests[name] = hashlib.sha256(data).hexdigest()
+        return self._digests[name]
+
+    def _delete(self, name: str) -> None:
+        self._digests.pop(name, None)
+        with disk_errors(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _digest(self, name: str) -> str:
+        """The sha256 of a file; read again only if it grew by rows, or was written by an earlier process."""
+        known = self._digests.get(name)
+        return known or hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+
+    def _unreadable(self, name: str, error: Exception) -> DataError:
+        place = escaped(str(self.path / name))
+        return DataError(f"{place}: this version cannot read it: {first_line(error)}")

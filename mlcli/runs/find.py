@@ -1,4 +1,4 @@
-"""Which runs there are, and which one is meant."""
+"""Find runs in a directory: all of them, the one that a reference names, or a finished one of an experiment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
 from mlcli.text import first_line, printable
 
 _N_SHOWN = 5  # ids in a message
+_ADVICE = "choose another directory with --runs-dir or MLCLI_RUNS_DIR; mlcli train creates a run"
 
 
 def default_runs_directory() -> Path:
-    """`MLCLI_RUNS_DIR`, else `runs` in the current directory."""
+    """Return `MLCLI_RUNS_DIR`, else `runs` in the current directory."""
     return Path(os.environ.get("MLCLI_RUNS_DIR") or "runs")
 
 
 def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
-    """The run directories below, the newest first; those that are unfinished too."""
+    """Yield the runs in a directory, the newest first, unfinished ones included."""
     try:
         names = sorted(os.listdir(runs_directory), reverse=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -34,24 +35,35 @@ def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
 
 
 def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
-    """The newest finished run of exactly this experiment, or None."""
+    """Return the newest finished run of exactly this experiment, or None."""
+    for directory, record in _finished_runs(runs_directory):
+        if record.digests.get("experiment") == experiment_digest:
+            return directory, record
+    return None
+
+
+def _finished_runs(runs_directory: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
+    """The finished runs whose record can be read, the newest first."""
     for directory in find_runs(runs_directory):
         try:
             record = directory.read_record()
         except MlcliError:
             continue
-        if record.status == "finished" and record.digests.get("experiment") == experiment_digest:
-            return directory, record
-    return None
+        if record.status == "finished":
+            yield directory, record
 
 
 def find_run(reference: str, runs_directory: Path) -> RunDirectory:
-    """The run that is meant: a directory, a run id, a unique prefix of one, or `last`, the newest finished one.
+    """Return the run that a reference names: a directory, a run id, a unique prefix of one, or `last`.
 
-    UsageError where nothing fits, with the nearest ids, and where several do, with all of them.
+    `last` is the newest finished run. UsageError, with the nearest ids, if no run matches, and with the matching ids
+    if several do.
     """
     if reference == "last":
-        return _newest_finished(runs_directory)
+        newest = next(_finished_runs(runs_directory), None)
+        if newest is None:
+            raise UsageError(f"no finished run in {runs_directory}\n{_ADVICE}")
+        return newest[0]
     path = Path(reference)
     if _is_run(path):
         return RunDirectory(path.resolve())
@@ -67,30 +79,17 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
 
 
 def _is_run(path: Path) -> bool:
-    # os.path has False for what pathlib raises an error at: a name that is too long, a folder that is closed.
+    # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
     return os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS)
 
 
-def _newest_finished(runs_directory: Path) -> RunDirectory:
-    for directory in find_runs(runs_directory):
-        try:
-            if directory.read_record().status == "finished":
-                return directory
-        except MlcliError:
-            continue
-    raise UsageError(f"no finished run in {runs_directory}\n{_ELSEWHERE}")
-
-
-_ELSEWHERE = "runs are kept elsewhere with --runs-dir or MLCLI_RUNS_DIR; mlcli train makes one"
-
-
 def _ambiguous(reference: str, ids: list[str]) -> str:
-    return f"run {reference!r} fits {len(ids)} runs: {_shown(ids)}\ngive more of the id"
+    return f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id"
 
 
 def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:
     if not ids:
-        return f"no run {reference!r}: there are no runs in {runs_directory}\n{_ELSEWHERE}"
+        return f"no run {reference!r}: no runs in {runs_directory}\n{_ADVICE}"
     near = difflib.get_close_matches(reference, ids, n=_N_SHOWN, cutoff=0.3)
     return f"no run {reference!r} in {runs_directory}\n{'nearest' if near else 'newest'}: {_shown(near or ids)}"
 

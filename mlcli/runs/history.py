@@ -1,4 +1,4 @@
-"""A run's history, one row an epoch, as CSV and back."""
+"""The history of a run as CSV, one row per epoch, written and read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mlcli.records import EpochRecord
 
 
 def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes:
-    """A row for each record, the header before them where asked for."""
+    """Return one row per record, after the header if asked for."""
     text = StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)])
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
     if with_header:
         writer.writeheader()
     writer.writerows(asdict(record) for record in records)
@@ -21,18 +21,21 @@ def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes
 
 
 def parsed_history(data: bytes) -> list[EpochRecord]:
-    """The records of a file; ValueError for one that is something else, or whose last row is not whole."""
+    """Return the records of a file, with line ends of either kind; ValueError for content that is not a history."""
     try:
         return [_epoch(row) for row in csv.DictReader(StringIO(data.decode(), newline=""))]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"a row is not whole: {error}") from error
+        raise ValueError(f"a row is incomplete: {error}") from error
     except csv.Error as error:
         raise ValueError(str(error)) from error
 
 
 def _epoch(row: Mapping[str, str]) -> EpochRecord:
+    epoch = int(row["epoch"])
+    if not 0 <= epoch < 2**63:
+        raise ValueError("epoch: a number that needs more than 64 bits")
     return EpochRecord(
-        epoch=_whole_number(row["epoch"]),
+        epoch=epoch,
         learning_rate=_number(row["learning_rate"]),
         train_loss=_number(row["train_loss"]),
         train_accuracy=_number(row["train_accuracy"]),
@@ -42,13 +45,6 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
         samples_per_second=float(row["samples_per_second"]),
         is_best={"True": True, "False": False}[row["is_best"]],
     )
-
-
-def _whole_number(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**63:
-        raise ValueError("epoch: a number that needs more than 64 bits")
-    return number
 
 
 def _number(text: str) -> float | None:

@@ -1,129 +1,99 @@
-"""The runs that were kept: found, filtered and sorted. No framework is imported, and no numpy."""
+"""List runs: read, filtered and sorted, with the shortest text that names each. Imports no framework and no numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from mlcli.errors import MlcliError, UsageError, unknown_name
-from mlcli.records import RunRecord, RunStatus
-from mlcli.registry import backend_info
+from mlcli.errors import MlcliError
+from mlcli.records import RunRecord
+from mlcli.runs import RunQuery
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
-from mlcli.runs.stored_config import read_config
-
-_LEAST_REFERENCE = len("20260131T120000Z")  # the time of a run's id
+from mlcli.runs.reader import read_config
 
 
 @dataclass(frozen=True)
-class RunFilter:
-    """What a run must be to be listed; None admits everything. name: a pattern of the shell, e.g. fashion*."""
-
-    backend: str | None = None
-    dataset: str | None = None
-    status: str | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.backend is not None:
-            backend_info(self.backend)
-        if self.status is not None and self.status not in get_args(RunStatus):
-            raise UsageError(f"--status: {unknown_name('status', self.status, get_args(RunStatus))}")
-
-    def admits(self, record: RunRecord) -> bool:
-        """Whether a run is all of this."""
-        return (
-            self.backend in (None, record.backend)
-            and self.dataset in (None, record.dataset)
-            and self.status in (None, record.status)
-            and (self.name is None or fnmatchcase(record.name, self.name))
-        )
-
-
-@dataclass(frozen=True)
-class KnownRun:
-    """A run, whatever its status. reference: the shortest text that names it beside the others of its directory."""
+class ListedRun:
+    """A run, whatever its status."""
 
     record: RunRecord
     directory: Path
-    reference: str
+    reference: str  # the shortest prefix of its id that no other run in its directory has
 
 
 @dataclass(frozen=True)
 class RunList:
-    """runs: those asked for; n_matching: how many there are without the limit; faults: runs that cannot be read."""
+    """The runs that a listing found."""
 
-    runs: tuple[KnownRun, ...]
-    n_matching: int
-    faults: tuple[str, ...] = field(default=())
+    runs: tuple[ListedRun, ...]
+    n_matching: int  # without the limit
+    issues: tuple[str, ...] = ()  # why a run could not be read, one line each
 
-
-# What each key sorts by, and whether the largest comes first.
-_Key = Callable[[RunRecord], Any]
-SORT_KEYS: Mapping[str, tuple[_Key, bool]] = {
-    "created": (lambda record: record.created, True),
-    "accuracy": (lambda record: record.metrics["test"].accuracy if "test" in record.metrics else None, True),
-    "loss": (lambda record: record.metrics["test"].loss if "test" in record.metrics else None, False),
-    "time": (lambda record: record.timing.total_seconds if record.timing else None, False),
-    "name": (lambda record: record.name, False),
-    "backend": (lambda record: record.backend, False),
-    "dataset": (lambda record: record.dataset, False),
-    "status": (lambda record: record.status, False),
-}
+    def notes(self, runs_directory: Path) -> list[str]:
+        """Return what the list does not show."""
+        notes = [f"not listed: {issue}" for issue in self.issues]
+        if not self.n_matching:
+            notes.append(f"no matching run in {runs_directory}")
+        elif len(self.runs) < self.n_matching:
+            notes.append(f"{len(self.runs)} of {self.n_matching} runs; --limit 0 lists all")
+        return notes
 
 
-def list_runs(runs_directory: Path, wanted: RunFilter, *, sort: str = "created", limit: int | None = None) -> RunList:
-    """The runs of a directory that the filter admits, the best first by `sort`, those without a value last.
-
-    limit: the most to return; None for all. UsageError for a key that does not exist.
-    """
-    if sort not in SORT_KEYS:
-        raise UsageError(f"--sort: {unknown_name('key', sort, list(SORT_KEYS))}")
+def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
+    """Return the runs in a directory that a query admits, in its order; those without a value for the key come last."""
     directories = list(find_runs(runs_directory))
     references = _references([directory.run_id for directory in directories])
-    runs, faults = [], []
+    runs, issues = [], []
     for directory in directories:
         try:
             record = describe_run(directory)
         except MlcliError as error:
-            faults.append(str(error).splitlines()[0])
+            issues.append(str(error).splitlines()[0])
             continue
-        if wanted.admits(record):
-            runs.append(KnownRun(record, directory.path, references[directory.run_id]))
-    return RunList(tuple(_sorted(runs, sort)[:limit]), len(runs), tuple(faults))
+        if query.admits(record):
+            runs.append(ListedRun(record, directory.path, references[directory.run_id]))
+    return RunList(tuple(_sorted(runs, query.sort)[: query.limit]), len(runs), tuple(issues))
 
 
-def _sorted(runs: list[KnownRun], sort: str) -> list[KnownRun]:
-    key, largest_first = SORT_KEYS[sort]
-    known = [run for run in runs if key(run.record) is not None]
-    without = [run for run in runs if key(run.record) is None]
-    return sorted(known, key=lambda run: key(run.record), reverse=largest_first) + without
+def _sorted(runs: list[ListedRun], key: str) -> list[ListedRun]:
+    known = [run for run in runs if _sort_value(run.record, key) is not None]
+    unknown = [run for run in runs if _sort_value(run.record, key) is None]
+    is_descending = key in ("created", "accuracy")
+    return sorted(known, key=lambda run: _sort_value(run.record, key), reverse=is_descending) + unknown
+
+
+def _sort_value(record: RunRecord, key: str) -> Any:
+    if key in ("accuracy", "loss"):
+        return getattr(record.metrics.get("test"), key, None)
+    if key == "time":
+        return record.timing.total_seconds if record.timing else None
+    return getattr(record, key)
 
 
 def _references(ids: list[str]) -> dict[str, str]:
-    """For each id the shortest prefix, at least its time, that no other id has."""
+    """Return for each id the shortest prefix that no other id has, with at least its time, which ends at `_`."""
     ordered = sorted(ids)
     references = {}
     for index, run_id in enumerate(ordered):
         neighbours = ordered[max(0, index - 1) : index] + ordered[index + 1 : index + 2]
-        shared = max((_n_shared(run_id, other) for other in neighbours), default=0)
-        references[run_id] = run_id[: max(_LEAST_REFERENCE, shared + 1)]
+        n_shared = max((_n_shared(run_id, other) for other in neighbours), default=0)
+        references[run_id] = run_id[: max(len(run_id.partition("_")[0]), n_shared + 1)]
     return references
 
 
 def _n_shared(first: str, second: str) -> int:
+    """Return the length of the longest common prefix."""
     pairs = zip(first, second, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def describe_run(directory: RunDirectory) -> RunRecord:
-    """The record of a run; for one that has none, as much as its configuration and its history say.
+    """Return the record of a run; for an unfinished one, what its configuration, history and environment tell.
 
-    MlcliError where that cannot be read.
+    MlcliError if those cannot be read.
     """
     if directory.has_record():
         return directory.read_record()
@@ -155,7 +125,7 @@ def describe_run(directory: RunDirectory) -> RunRecord:
 
 
 def _modified(path: Path) -> str:
-    """Empty for a time that no calendar has."""
+    """The time of the last change in UTC, ISO 8601; empty for a time outside of the calendar."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
     except (OSError, ValueError, OverflowError):

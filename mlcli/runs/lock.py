@@ -1,4 +1,4 @@
-"""The right to write into a run directory: of one process at a time, and gone with it however it ends."""
+"""The lock of a run directory: one process at a time may write into it, and the lock ends with the process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlcli.errors import MlcliError
 from mlcli.files import disk_errors
+from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# Hidden, so that neither is taken for an artifact of the run.
-_LOCK, _HOLDER = ".lock", ".holder.json"
+# Hidden, so that neither is listed in the manifest of the run. The second name is that of earlier versions.
+_LOCK, _OWNER = ".lock", ".holder.json"
+_MAX_OWNER_BYTES = 10_000
 
 
 class RunLock:
-    """Held from `take` to `release`, or to the end of the process."""
+    """An acquired lock. It lasts until `release`, or until the process ends in any way."""
 
     def __init__(self, path: Path, lock: BaseFileLock) -> None:
         self._path = path
@@ -29,7 +31,7 @@ class RunLock:
 
     @classmethod
     def acquire(cls, path: Path) -> RunLock:
-        """MlcliError, naming the process, where another one holds the run."""
+        """Lock a run directory; MlcliError, naming the process, if another one has locked it."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(path / _LOCK, timeout=0)
@@ -38,26 +40,26 @@ class RunLock:
                 lock.acquire()
             except Timeout as error:  # an OSError too
                 raise MlcliError(
-                    f"run {path.name} is held by {_holder(path)}, which still writes to it\n"
-                    "wait until that process is over, or stop it, before resuming the run"
+                    f"run {path.name} is locked by {_owner(path)}\n"
+                    "wait until that process has ended, or stop it, before resuming the run"
                 ) from error
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        holder = {"process": os.getpid(), "host": platform.node(), "since": since}
-        with contextlib.suppress(OSError):  # it only helps the message above
-            (path / _HOLDER).write_text(json.dumps(holder) + "\n", encoding="utf-8")
+        owner = {"process": os.getpid(), "host": platform.node(), "since": since}
+        with contextlib.suppress(OSError):  # it only improves the message above
+            (path / _OWNER).write_text(json.dumps(owner) + "\n", encoding="utf-8")
         return cls(path, lock)
 
     def release(self) -> None:
-        """Let others take the run. The lock file goes too: whoever waits for it finds a run that has ended."""
-        for name in (_HOLDER, _LOCK):
+        """Unlock the run and delete the lock file: a process that waits for it finds a run that has ended."""
+        for name in (_OWNER, _LOCK):
             with contextlib.suppress(OSError):
                 (self._path / name).unlink(missing_ok=True)
         self._lock.release()
 
 
-def _holder(path: Path) -> str:
+def _owner(path: Path) -> str:
     try:
-        holder: dict[str, Any] = json.loads((path / _HOLDER).read_text(encoding="utf-8"))
-        return f"process {int(holder['process'])} on {str(holder['host'])!r} since {str(holder['since'])!r}"
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        owner = parse_json(read_inside(path, _OWNER, _MAX_OWNER_BYTES))
+        return f"process {int(owner['process'])} on {str(owner['host'])!r} since {str(owner['since'])!r}"
+    except (OSError, ValueError, TypeError, KeyError):
         return "another process"

@@ -1,9 +1,10 @@
-"""The test scores of a run from their archive."""
+"""The test scores of a run as an .npz archive, written and read."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 _NAMES = ("y", "labels", "logits", "probabilities")
 
 
+def predictions_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of an archive of arrays, uncompressed."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
 def parsed_predictions(data: bytes) -> dict[str, NDArray[Any]]:
     """Return y and labels int64 (n,), and logits and probabilities float (n, classes) if stored; n is at least 1.
 
@@ -22,7 +32,7 @@ def parsed_predictions(data: bytes) -> dict[str, NDArray[Any]]:
     with malformed_as_value_error("not an archive of arrays"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         present = [name for name in _NAMES if f"{name}.npy" in archive.namelist()]
         arrays = {name: _array(_member(archive, f"{name}.npy")) for name in present}
-    _check(arrays)
+    _check_shapes(arrays)
     return arrays
 
 
@@ -42,7 +52,7 @@ def _array(data: bytes) -> NDArray[Any]:
     return np.frombuffer(memoryview(data)[stream.tell() :], header.dtype).reshape(header.shape)
 
 
-def _check(arrays: dict[str, NDArray[Any]]) -> None:
+def _check_shapes(arrays: Mapping[str, NDArray[Any]]) -> None:
     import numpy as np
 
     for name in ("y", "labels"):
@@ -53,4 +63,4 @@ def _check(arrays: dict[str, NDArray[Any]]) -> None:
         if name in ("logits", "probabilities") and (array.dtype.kind != "f" or array.ndim != 2):
             raise ValueError(f"{name} is {array.dtype} {array.shape}, expected floats (n, classes)")
         if len(array) != n_samples or n_samples == 0:
-            raise ValueError(f"{name} is of {len(array):,} samples, and y of {n_samples:,}")
+            raise ValueError(f"{name} has {len(array):,} samples, and y has {n_samples:,}")

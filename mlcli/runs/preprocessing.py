@@ -1,4 +1,4 @@
-"""A run's preprocessing as JSON and back, every number exactly as it was."""
+"""The preprocessing of a run (preprocessing.json), written and read without losing a bit of any number."""
 
 from __future__ import annotations
 
@@ -14,26 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCHEMA_VERSION = 1
+_N_AXES = {"image": 3, "table": 1}
 _MAX_VALUES = 2**31  # in a sample
 _MAX_SCALING = 1e18  # engines scale in float32, whose largest number is 3e38
-
-
-def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Plain values for JSON. Python writes a float64 with as many digits as bring it back."""
-    scaling = preprocessing.scaling
-    return {
-        "schema_version": _SCHEMA_VERSION,
-        "kind": preprocessing.kind,
-        "input_shape": list(preprocessing.input_shape),
-        "class_names": list(preprocessing.class_names),
-        "feature_names": list(preprocessing.feature_names),
-        "value_range": preprocessing.value_range,
-        "scaling": {"kind": scaling.kind, "shift": _numbers(scaling.shift), "scale": _numbers(scaling.scale)},
-    }
-
-
-def _numbers(value: NDArray[np.float64] | float | None) -> Any:
-    return value if value is None or isinstance(value, float | int) else value.tolist()
 
 
 @dataclass(frozen=True)
@@ -54,15 +37,34 @@ class _Document:
     scaling: _ScalingDocument
 
 
+def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return plain values for JSON. Python writes a float64 with as many digits as it takes to read it back."""
+    scaling = preprocessing.scaling
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "kind": preprocessing.kind,
+        "input_shape": list(preprocessing.input_shape),
+        "class_names": list(preprocessing.class_names),
+        "feature_names": list(preprocessing.feature_names),
+        "value_range": preprocessing.value_range,
+        "scaling": {"kind": scaling.kind, "shift": _numbers(scaling.shift), "scale": _numbers(scaling.scale)},
+    }
+
+
+def _numbers(value: NDArray[np.float64] | float | None) -> Any:
+    return value if value is None or isinstance(value, float | int) else value.tolist()
+
+
 def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
-    """The record of a document, its parts fitting together; ValueError for one that is something else."""
+    """Return the preprocessing in a document; ValueError for anything else, or parts that do not fit together."""
     if document.get("schema_version") != _SCHEMA_VERSION:
         raise ValueError(f"schema_version {document.get('schema_version')}, expected {_SCHEMA_VERSION}")
     found = typed(_Document, document)
     _check_shape(found)
     _check_names("class_names", found.class_names)
     _check_names("feature_names", found.feature_names)
-    _check_scaling(found)
+    _check_scaling(found, "shift", 0.0)
+    _check_scaling(found, "scale", 1 / _MAX_SCALING)
     return Preprocessing(
         kind=found.kind,
         input_shape=found.input_shape,
@@ -81,29 +83,19 @@ def _check_shape(found: _Document) -> None:
         raise ValueError(f"{len(found.class_names)} class_names and {len(found.feature_names)} feature_names")
 
 
-_N_AXES = {"image": 3, "table": 1}
-
-
-def _check_names(what: str, names: tuple[str, ...]) -> None:
-    """Names are shown, and written into lines of code as a comment: each is one line."""
+def _check_names(key: str, names: tuple[str, ...]) -> None:
+    """Names are printed, and written into generated code as comments, so each must be one line."""
     if len(set(names)) != len(names) or any("\n" in name for name in names):
-        raise ValueError(f"{what}: not different names, each on one line")
+        raise ValueError(f"{key}: expected distinct names of one line each")
 
 
-def _check_scaling(found: _Document) -> None:
-    for name, values in (("shift", found.scaling.shift), ("scale", found.scaling.scale)):
-        if isinstance(values, tuple) and (found.kind != "table" or len(values) != found.input_shape[0]):
-            raise ValueError(f"scaling.{name}: {len(values)} numbers, expected one, or one for each feature")
-    if any(abs(shift) > _MAX_SCALING for shift in _each(found.scaling.shift)):
-        raise ValueError(f"scaling.shift: a number beyond {_MAX_SCALING:g}")
-    if any(not 1 / _MAX_SCALING <= abs(scale) <= _MAX_SCALING for scale in _each(found.scaling.scale)):
-        raise ValueError(f"scaling.scale: a number that is not within {1 / _MAX_SCALING:g} and {_MAX_SCALING:g}")
-
-
-def _each(values: float | tuple[float, ...] | None) -> tuple[float, ...]:
-    if values is None:
-        return ()
-    return values if isinstance(values, tuple) else (values,)
+def _check_scaling(found: _Document, key: Literal["shift", "scale"], least: float) -> None:
+    value: float | tuple[float, ...] | None = getattr(found.scaling, key)
+    if isinstance(value, tuple) and (found.kind != "table" or len(value) != found.input_shape[0]):
+        raise ValueError(f"scaling.{key}: {len(value)} numbers, expected one, or one per feature")
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+    if any(not least <= abs(number) <= _MAX_SCALING for number in numbers):
+        raise ValueError(f"scaling.{key}: a number whose size is not between {least:g} and {_MAX_SCALING:g}")
 
 
 def _scaling(found: _ScalingDocument) -> Scaling:

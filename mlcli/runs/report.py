@@ -1,14 +1,14 @@
-"""The result of a run: one table, one JSON document, one CSV row."""
+"""Print runs: one in full, or a list of them; as a table, JSON, CSV or Markdown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mlcli.records import EpochRecord, RunRecord, Timing
-from mlcli.rendering.console import OutputFormat
+from mlcli.rendering.console import OutputFormat, checked_format, print_notes
 from mlcli.rendering.tables import (
     Row,
     print_csv,
@@ -18,130 +18,99 @@ from mlcli.rendering.tables import (
     print_rows,
     print_table,
 )
+from mlcli.runs import RunQuery
+from mlcli.runs.find import default_runs_directory, find_run
+from mlcli.runs.listing import ListedRun, describe_run, list_runs
 from mlcli.text import to_json
 
-_Figures = list[tuple[str, str]]
+_Fields = list[tuple[str, str]]
+
+
+def report_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
+    """Print the runs that a query finds, and notes on the others; see `mlcli.runs.run_list`."""
+    checked_format(output_format)
+    directory = runs_directory or default_runs_directory()
+    found = list_runs(directory, query)
+    print_run_list(found.runs, f"Runs in {directory}", output_format)
+    print_notes(found.notes(directory))
+
+
+def report_run(run: str, runs_directory: Path | None, output_format: str) -> None:
+    """Print the run that a reference names; see `mlcli.runs.run_show`."""
+    checked_format(output_format)
+    directory = find_run(run, runs_directory or default_runs_directory())
+    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
-    """Print a finished run to stdout."""
+    """Print a finished run to stdout, as `train` does."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "is_reused": is_reused}))
         case OutputFormat.CSV:
-            print_csv([flat_row(record, directory)])
+            print_csv([_flat_row(record, directory)])
         case OutputFormat.MARKDOWN:
-            print_markdown_fields(run_title(record), run_sections(record, directory, is_reused))
+            print_markdown_fields(_title(record), _sections(record, directory, is_reused))
         case OutputFormat.TABLE:
-            print_fields(run_title(record), run_sections(record, directory, is_reused))
+            print_fields(_title(record), _sections(record, directory, is_reused))
 
 
-def flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
-    """The record as one row of plain values, the same columns for every run."""
-    row: dict[str, object] = {
-        "run_id": record.run_id,
-        "name": record.name,
-        "status": record.status,
-        "backend": record.backend,
-        "dataset": record.dataset,
-        "model": record.model,
-        "seed": record.seed,
-    }
+def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
+    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
+    match OutputFormat(output_format):
+        case OutputFormat.JSON:
+            epochs = [asdict(epoch) for epoch in history]
+            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "history": epochs}))
+        case OutputFormat.CSV:
+            print_csv([_full_row(record, directory)])
+        case OutputFormat.MARKDOWN:
+            print_markdown_fields(_title(record), _all_sections(record, directory))
+            if history:
+                sys.stdout.write("\n")
+                print_markdown(_history_rows(history))
+        case OutputFormat.TABLE:
+            print_fields(_title(record), _all_sections(record, directory))
+            if history:
+                print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+
+
+def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:
+    """Print a list of runs to stdout. JSON and CSV hold every value, the tables a selection."""
+    match OutputFormat(output_format):
+        case OutputFormat.JSON | OutputFormat.CSV:
+            print_rows(title, [_full_row(run.record, run.directory) for run in runs], output_format)
+        case OutputFormat.MARKDOWN:
+            print_markdown([_short_row(run) for run in runs])
+        case OutputFormat.TABLE if runs:
+            all_finished = all(run.record.status == "finished" for run in runs)
+            optional = [*(["status"] if all_finished else []), "model", "name", "loss"]
+            print_table(title, [_short_row(run) for run in runs], optional=optional)
+
+
+_IDENTITY = ("run_id", "name", "status", "backend", "dataset", "model", "seed")
+_MACHINE = ("samples_per_second", "n_parameters", "device", "threads", "peak_memory_bytes")
+
+
+def _flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
+    """The record as one row of plain values, with the same columns for every run."""
+    row: dict[str, object] = {name: getattr(record, name) for name in _IDENTITY}
     for split in ("test", "validation", "train"):
         metrics = record.metrics.get(split)
         row[f"{split}_accuracy"] = metrics.accuracy if metrics else None
         row[f"{split}_loss"] = metrics.loss if metrics else None
-    row["epochs"] = record.epochs
-    row["best_epoch"] = record.best_epoch
+    row |= {"epochs": record.epochs, "best_epoch": record.best_epoch}
     row |= asdict(record.timing) if record.timing else dict.fromkeys(Timing.__annotations__)
-    return row | {
-        "samples_per_second": record.samples_per_second,
-        "n_parameters": record.n_parameters,
-        "device": record.device,
-        "threads": record.threads,
-        "peak_memory_bytes": record.peak_memory_bytes,
-        "directory": str(directory),
-    }
-
-
-def run_title(record: RunRecord) -> str:
-    """What ran."""
-    return f"{record.name} on {record.backend}, seed {record.seed}"
-
-
-def run_sections(record: RunRecord, directory: Path, is_reused: bool = False) -> list[_Figures]:
-    """The figures of a run: scores, times, machine, place."""
-    closing = [("run directory", str(directory))]
-    if is_reused:
-        closing.append(("reused", "an identical run was finished before"))
-    return [_score_figures(record), _time_figures(record), _machine_figures(record), closing]
-
-
-def _score_figures(record: RunRecord) -> _Figures:
-    figures: _Figures = []
-    for split in ("test", "validation", "train"):
-        metrics = record.metrics.get(split)
-        if metrics is None:
-            continue
-        n_correct = round(metrics.accuracy * metrics.n_samples)
-        detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
-        figures.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
-        if metrics.loss is not None:
-            figures.append((f"{split} loss", f"{metrics.loss:.4f}"))
-    if record.best_epoch is not None:
-        figures.append(("best epoch", f"{record.best_epoch} of {record.epochs}"))
-    return figures
-
-
-def _time_figures(record: RunRecord) -> _Figures:
-    timing = record.timing
-    if timing is None:
-        return []
-    figures = [("load", timing.load_seconds), ("build", timing.build_seconds)]
-    if record.epochs is None:
-        figures.append(("fit", timing.first_epoch_seconds))
-    else:
-        figures.append(("first epoch", timing.first_epoch_seconds))
-        figures.append((f"remaining epochs ({max(record.epochs - 1, 0)})", timing.remaining_epochs_seconds))
-    if timing.validate_seconds:
-        figures.append(("score train and validation" if record.epochs is None else "validate", timing.validate_seconds))
-    figures += [("evaluate", timing.evaluate_seconds), ("total", timing.total_seconds)]
-    return [(label, f"{seconds:.3f} s") for label, seconds in figures]
-
-
-def _machine_figures(record: RunRecord) -> _Figures:
-    figures: _Figures = []
-    if record.samples_per_second:
-        figures.append(("training samples/s", f"{record.samples_per_second:,.0f}"))
-    if record.n_parameters is not None:
-        figures.append(("parameters", f"{record.n_parameters:,}"))
-    if record.peak_memory_bytes is not None:
-        figures.append(("peak memory", f"{record.peak_memory_bytes / 2**20:,.0f} MiB"))
-    return [*figures, ("device", record.device), ("threads", str(record.threads))]
-
-
-def print_run_list(runs: Mapping[str, tuple[RunRecord, Path]], title: str, output_format: str) -> None:
-    """Print runs to stdout, by the shortest text that names each. JSON and CSV hold every figure of them."""
-    records = list(runs.values())
-    if OutputFormat(output_format) in (OutputFormat.JSON, OutputFormat.CSV):
-        print_rows(title, [_full_row(record, directory) for record, directory in records], output_format)
-    elif runs:
-        rows = [_short_row(reference, record) for reference, (record, _) in runs.items()]
-        if OutputFormat(output_format) is OutputFormat.MARKDOWN:
-            print_markdown(rows)
-        else:
-            all_finished = all(record.status == "finished" for record, _ in records)
-            print_table(title, rows, optional=[*(["status"] if all_finished else []), "model", "name", "loss"])
+    return row | {name: getattr(record, name) for name in _MACHINE} | {"directory": str(directory)}
 
 
 def _full_row(record: RunRecord, directory: Path) -> Row:
-    return {**flat_row(record, directory), "created": record.created, "error": record.error}
+    return {**_flat_row(record, directory), "created": record.created, "error": record.error}
 
 
-def _short_row(reference: str, record: RunRecord) -> Row:
-    test = record.metrics.get("test")
+def _short_row(run: ListedRun) -> Row:
+    record, test = run.record, run.record.metrics.get("test")
     return {
-        "run": reference,
+        "run": run.reference,
         "name": record.name,
         "status": record.status,
         "backend": record.backend,
@@ -153,34 +122,69 @@ def _short_row(reference: str, record: RunRecord) -> Row:
     }
 
 
-def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
-    """Print a run as `train` did, with how it ended, its history and its notes. CSV is the row that `train` prints."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            epochs = [asdict(epoch) for epoch in history]
-            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "history": epochs}))
-        case OutputFormat.CSV:
-            print_csv([_full_row(record, directory)])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(run_title(record), _all_sections(record, directory))
-            if history:
-                sys.stdout.write("\n")
-                print_markdown(_history_rows(history))
-        case OutputFormat.TABLE:
-            print_fields(run_title(record), _all_sections(record, directory))
-            if history:
-                print_table("history", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+def _title(record: RunRecord) -> str:
+    return f"{record.name} on {record.backend}, seed {record.seed}"
 
 
-def _all_sections(record: RunRecord, directory: Path) -> list[_Figures]:
-    ending = [("status", record.status), ("started", record.created)]
+def _sections(record: RunRecord, directory: Path, is_reused: bool = False) -> list[_Fields]:
+    """Scores, times, machine, and where the run is stored."""
+    closing = [("run directory", str(directory))]
+    if is_reused:
+        closing.append(("reused", "an identical run had finished before"))
+    return [_scores(record), _times(record), _machine(record), closing]
+
+
+def _all_sections(record: RunRecord, directory: Path) -> list[_Fields]:
+    status = [("status", record.status), ("started", record.created)]
     if record.error:
-        ending.append(("reason", record.error))
+        status.append(("reason", record.error))
     notes = [("note", note) for note in record.notes]
-    return [ending, *run_sections(record, directory), *([notes] if notes else [])]
+    return [status, *_sections(record, directory), *([notes] if notes else [])]
 
 
-# Column, field of the record, decimals.
+def _scores(record: RunRecord) -> _Fields:
+    fields: _Fields = []
+    for split in ("test", "validation", "train"):
+        metrics = record.metrics.get(split)
+        if metrics is None:
+            continue
+        n_correct = round(metrics.accuracy * metrics.n_samples)
+        detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
+        fields.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
+        if metrics.loss is not None:
+            fields.append((f"{split} loss", f"{metrics.loss:.4f}"))
+    if record.best_epoch is not None:
+        fields.append(("best epoch", f"{record.best_epoch} of {record.epochs}"))
+    return fields
+
+
+def _times(record: RunRecord) -> _Fields:
+    timing = record.timing
+    if timing is None:
+        return []
+    is_single_fit = record.epochs is None
+    fields = [("load", timing.load_seconds), ("build", timing.build_seconds)]
+    fields.append(("fit" if is_single_fit else "first epoch", timing.first_epoch_seconds))
+    if record.epochs is not None:
+        fields.append((f"remaining epochs ({max(record.epochs - 1, 0)})", timing.remaining_epochs_seconds))
+    if timing.validate_seconds:
+        fields.append(("score train and validation" if is_single_fit else "validate", timing.validate_seconds))
+    fields += [("evaluate", timing.evaluate_seconds), ("total", timing.total_seconds)]
+    return [(label, f"{seconds:.3f} s") for label, seconds in fields]
+
+
+def _machine(record: RunRecord) -> _Fields:
+    fields: _Fields = []
+    if record.samples_per_second:
+        fields.append(("training samples/s", f"{record.samples_per_second:,.0f}"))
+    if record.n_parameters is not None:
+        fields.append(("parameters", f"{record.n_parameters:,}"))
+    if record.peak_memory_bytes is not None:
+        fields.append(("peak memory", f"{record.peak_memory_bytes / 2**20:,.0f} MiB"))
+    return [*fields, ("device", record.device), ("threads", str(record.threads))]
+
+
+# Column, field of the record, format.
 _COLUMNS = (
     ("learning rate", "learning_rate", "{:.4g}"),
     ("loss", "train_loss", "{:.4f}"),
@@ -193,17 +197,21 @@ _COLUMNS = (
 
 
 def _history_rows(history: Sequence[EpochRecord]) -> list[Row]:
-    """One row an epoch, without the columns that no epoch has a value for."""
+    """One row per epoch, without the columns that have no value in any epoch.
+
+    Without validation the best epoch follows the training loss, which tells nothing: it is not marked.
+    """
     shown = [column for column in _COLUMNS if any(getattr(epoch, column[1]) is not None for epoch in history)]
+    is_validated = any(epoch.validation_accuracy is not None for epoch in history)
     return [
         {
             "epoch": str(epoch.epoch),
-            **{column: _shown(getattr(epoch, name), decimals) for column, name, decimals in shown},
-            "": "best" if epoch.is_best else "",
+            **{column: _formatted(getattr(epoch, name), text) for column, name, text in shown},
+            **({"": "best" if epoch.is_best else ""} if is_validated else {}),
         }
         for epoch in history
     ]
 
 
-def _shown(value: float | None, text: str) -> str | None:
+def _formatted(value: float | None, text: str) -> str | None:
     return None if value is None else text.format(value)

@@ -1,0 +1,103 @@
+"""`mlcli train`: run one experiment on one engine and write a run directory; resume a run that was interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlcli.experiment.threads import configure_threads
+from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+
+if TYPE_CHECKING:
+    from mlcli.experiment.plan import Plan
+    from mlcli.records import RunRecord
+
+_SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What one call of the command asks for."""
+
+    config: Path | None = None  # a YAML file; None: the defaults
+    flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key; None: not given
+    settings: Sequence[str] = ()  # texts `key.path=value`
+    resume: str | None = None  # the run to resume, instead of the three above
+    runs_dir: Path | None = None
+    out: Path | None = None  # the run directory itself
+    data_dir: Path | None = None
+    offline: bool = False
+    if_needed: bool = False  # report a finished run of the same experiment instead of repeating it
+    checkpoint_every: str = "auto"
+    print_config: bool = False
+    dry_run: bool = False
+    output_format: str = "table"
+    fail_under: Sequence[str] = ()  # texts `metric=value`
+    quiet: bool = False
+    verbose: bool = False
+
+
+def run(request: TrainRequest) -> None:
+    """Train an experiment, resume a run, or show a plan, and print the result to stdout.
+
+    Raises the errors of errors.py, ThresholdError for a score below its threshold, and Interrupted.
+    """
+    from mlcli.config.experiment import load_experiment
+    from mlcli.experiment.plan import make_plan
+    from mlcli.rendering.console import checked_format
+    from mlcli.runs.find import default_runs_directory
+    from mlcli.runs.report import print_run
+    from mlcli.train.checkpointing import parse_checkpoint_every
+    from mlcli.train.resume import check_resume_request, open_resumable
+
+    checked_format(request.output_format)
+    thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
+    every = parse_checkpoint_every(request.checkpoint_every)
+    runs_directory = request.runs_dir or default_runs_directory()
+    found = None
+    if request.resume is None:
+        experiment = load_experiment(request.config, flags=request.flags, settings=request.settings)
+        n_threads = configure_threads(experiment)
+    else:
+        check_resume_request(request)
+        found = open_resumable(request.resume, runs_directory)
+        experiment = found.config
+        n_threads = configure_threads(experiment, found.threads)
+    plan = make_plan(experiment)
+    if request.print_config or request.dry_run:
+        _show(request, plan, runs_directory, n_threads)
+        return
+
+    from mlcli.train.progress import training_progress
+    from mlcli.train.trainer import RunPaths, resume, train
+
+    paths = RunPaths(runs_directory, request.out, request.data_dir, request.offline)
+    with training_progress(quiet=request.quiet, verbose=request.verbose) as progress:
+        if found is None:
+            result = train(plan, paths, n_threads, progress, if_needed=request.if_needed, every=every)
+        else:
+            result = resume(found.directory, plan, paths, n_threads, progress, every=every)
+    print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
+    check_thresholds(thresholds, _accuracies(result.record))
+
+
+def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: int) -> None:
+    from mlcli.config.dump import to_yaml
+    from mlcli.train.report import print_plan
+
+    if plan.config.init_from:  # imports numpy
+        from mlcli.experiment.initial_weights import pin_initial_weights
+
+        plan = pin_initial_weights(plan, runs_directory)
+    if request.print_config:
+        sys.stdout.write(to_yaml(plan.config))
+    else:
+        print_plan(plan, n_threads, request.output_format)
+
+
+def _accuracies(record: RunRecord) -> dict[str, float | None]:
+    metrics = {name: record.metrics.get(split) for name, split in _SPLITS.items()}
+    return {name: found.accuracy if found else None for name, found in metrics.items()}

@@ -1,7 +1,8 @@
-"""Progress on stderr: a bar and a table that grows on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Training progress on stderr: a bar and a growing table on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -11,9 +12,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from mlcli.records import EpochRecord
 from mlcli.rendering.console import escape, message_console
 
+_SHORT = {"validation loss": "val. loss", "validation accuracy": "val. acc."}
+
 
 class QuietProgress:
-    """Shows notes only, or with show_notes=False nothing."""
+    """Shows only notes, or with show_notes=False nothing."""
 
     def __init__(self, console: Console | None = None, *, show_notes: bool = True) -> None:
         self.console = console or message_console()
@@ -43,7 +46,7 @@ class QuietProgress:
 
 
 class LineProgress(QuietProgress):
-    """One plain line an epoch, for pipes and log files; with verbose, one a stage too."""
+    """One plain line per epoch, for pipes and log files; with verbose, one per stage too."""
 
     def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
         super().__init__(console)
@@ -58,20 +61,20 @@ class LineProgress(QuietProgress):
 
 
 class BarProgress(QuietProgress):
-    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row an epoch."""
+    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row per epoch."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(console)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}  {task.fields[figures]}"),
+            TextColumn("{task.fields[count]}  {task.fields[metrics]}"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
             speed_estimate_period=24 * 3600,  # epochs can be long
         )
-        self._task: TaskID = self._progress.add_task("", total=None, count="", figures="")
+        self._task: TaskID = self._progress.add_task("", total=None, count="", metrics="")
         self._has_header = False
 
     def __enter__(self) -> Self:
@@ -87,23 +90,27 @@ class BarProgress(QuietProgress):
         self._progress.update(self._task, description=escape(text))
 
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
+        scores = _scores(record)
         if not self._has_header:
-            self.console.print(f"[dim]{escape(_header(record))}[/dim]")
+            names = ["epoch", *(_SHORT.get(name, name) for name in scores), "seconds", "samples/s"]
+            self.console.print(f"[dim]{escape(_columns(names))}[/dim]")
             self._has_header = True
-        row = escape(_row(record))
-        self.console.print(f"[green]{row}[/green]" if record.is_best else row)
+        rate = f"{record.samples_per_second:,.0f}"
+        row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
+        self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
+        shown = [f"{name} {scores[name]}" for name in ("loss", "accuracy") if name in scores]
         self._progress.update(
             self._task,
             description="training",
             completed=record.epoch,
             total=n_epochs,
             count=f"{record.epoch}/{n_epochs}",
-            figures=_figures(record),
+            metrics="  ".join([*shown, f"{rate} samples/s"]),
         )
 
 
 def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
-    """What fits the terminal, the pipe and the flags."""
+    """Return the progress display that suits the flags and stderr: a terminal, a pipe or a file."""
     console = message_console()
     if quiet:
         return QuietProgress(console, show_notes=False)
@@ -113,40 +120,25 @@ def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
 
 
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    """An epoch on one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
+    """Return an epoch as one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
     parts = [f"epoch {record.epoch}/{n_epochs}" if record.learning_rate is not None else "fitted"]
-    parts += _scores(record)
+    parts += [f"{name} {text}" for name, text in _scores(record).items()]
     parts += [f"{record.seconds:.2f} s", f"{record.samples_per_second:,.0f} samples/s"]
     if record.is_best and record.learning_rate is not None:
         parts.append("best")
     return "  ".join(parts)
 
 
-def _scores(record: EpochRecord) -> list[str]:
-    named = {
+def _scores(record: EpochRecord) -> dict[str, str]:
+    """The scores of an epoch that exist, by name."""
+    values = {
         "loss": record.train_loss,
         "accuracy": record.train_accuracy,
         "validation loss": record.validation_loss,
         "validation accuracy": record.validation_accuracy,
     }
-    return [f"{name} {value:.4f}" for name, value in named.items() if value is not None]
+    return {name: f"{value:.4f}" for name, value in values.items() if value is not None}
 
 
-def _header(record: EpochRecord) -> str:
-    names = ["epoch", "loss", "accuracy"]
-    names += ["val. loss", "val. acc."] if record.validation_accuracy is not None else []
-    return "".join(f"{name:>10}" for name in [*names, "seconds", "samples/s"])
-
-
-def _row(record: EpochRecord) -> str:
-    values = [record.train_loss, record.train_accuracy]
-    values += [record.validation_loss, record.validation_accuracy] if record.validation_accuracy is not None else []
-    cells = [f"{value:.4f}" if value is not None else "" for value in values]
-    cells = [f"{record.epoch}", *cells, f"{record.seconds:.2f}", f"{record.samples_per_second:,.0f}"]
-    return "".join(f"{text:>10}" for text in cells) + ("  best" if record.is_best else "")
-
-
-def _figures(record: EpochRecord) -> str:
-    loss = f"loss {record.train_loss:.4f}  " if record.train_loss is not None else ""
-    accuracy = f"accuracy {record.train_accuracy:.4f}  " if record.train_accuracy is not None else ""
-    return f"{loss}{accuracy}{record.samples_per_second:,.0f} samples/s"
+def _columns(texts: Iterable[str]) -> str:
+    return "".join(f"{text:>10}" for text in texts)

@@ -1,27 +1,56 @@
-"""What `--dry-run` shows: the experiment as it would run."""
+"""The report of `--dry-run`: an experiment as it would be run."""
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping
 
 from mlcli.config.dump import to_dict
-from mlcli.config.schema import ExperimentConfig
+from mlcli.config.schema import Lbfgs
+from mlcli.experiment.plan import Plan
 from mlcli.rendering.console import OutputFormat
 from mlcli.rendering.tables import print_csv, print_markdown, print_table
 from mlcli.text import to_json
 
 
-def print_plan(figures: Mapping[str, object], config: ExperimentConfig, output_format: str) -> None:
-    """Print a plan to stdout, as `describe_plan` gives it; JSON holds the resolved configuration too."""
+def print_plan(plan: Plan, n_threads: int, output_format: str) -> None:
+    """Print a plan to stdout; as JSON together with the resolved configuration."""
+    settings = describe_plan(plan, n_threads)
+    rows = [{"plan": name, "value": value} for name, value in settings.items()]
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": 1, "plan": figures, "config": to_dict(config)}))
+            document = {"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}
+            sys.stdout.write(to_json(document))
         case OutputFormat.CSV:
-            print_csv([figures])
+            print_csv([settings])
         case OutputFormat.MARKDOWN:
-            print_markdown([{"plan": name, "value": value} for name, value in figures.items()])
+            print_markdown(rows)
         case OutputFormat.TABLE:
-            print_table(
-                "the plan; nothing was run", [{"plan": name, "value": value} for name, value in figures.items()]
-            )
+            print_table("Plan (nothing was run)", rows)
+
+
+def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
+    """Return the settings by which a person can check a plan before it is run."""
+    config, info = plan.config, plan.info
+    settings: dict[str, object] = {
+        "experiment": config.name,
+        "backend": plan.backend,
+        "dataset": info.title,
+        "samples": info.n_train + info.n_test,
+        "sample_shape": "x".join(map(str, info.input_shape)),
+        "classes": info.n_classes,
+        "model": config.model.name,
+        "parameters": plan.network.n_parameters if plan.network else None,
+        "optimizer": config.optimizer.name if config.optimizer else None,
+    }
+    if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
+        epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
+        settings |= {
+            "learning_rate": config.optimizer.lr,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "steps_at_most": epochs * math.ceil(info.n_train / batch_size),
+        }
+    else:
+        settings["fitted"] = "in a single fit"
+    return settings | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}

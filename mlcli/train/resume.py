@@ -1,4 +1,4 @@
-"""Which run is to go on, and whether it can go on to the same bits."""
+"""Find a run to resume, and check that resuming it gives a bit-identical result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.lock import RunLock
-from mlcli.runs.stored_config import read_config
+from mlcli.runs.reader import read_config
 from mlcli.text import escaped
 
 if TYPE_CHECKING:
@@ -30,21 +30,42 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlcli.train import TrainRequest
+
 
 @dataclass(frozen=True)
 class Resumable:
-    """A run that was found. threads: those it ran with; None where it did not come so far."""
+    """A run to resume. threads: the thread count it was started with; None where it ended before that was recorded."""
 
     directory: RunDirectory
     config: ExperimentConfig
     threads: int | None
 
 
-def open_resumable(reference: str, runs_directory: Path) -> Resumable:
-    """The run that is meant: a directory, a run id, a unique prefix of one, or `last`, the newest unfinished one.
+def check_resume_request(request: TrainRequest) -> None:
+    """UsageError if something is given with --resume that would make it another experiment."""
+    given = [str(request.config)] if request.config else []
+    given += [key for key, value in request.flags.items() if value is not None]
+    others = {
+        "--set": request.settings,
+        "--out": request.out,
+        "--if-needed": request.if_needed,
+        "--print-config": request.print_config,
+        "--dry-run": request.dry_run,
+    }
+    given += [flag for flag, value in others.items() if value]
+    if given:
+        raise UsageError(
+            f"--resume cannot be combined with: {', '.join(given)}\n"
+            "a resumed run keeps its configuration; once it is finished, --init-from starts a new run from its weights"
+        )
 
-    Imports no numerical library. UsageError where nothing fits, DataError for a directory with links, and for a
-    configuration that cannot be read.
+
+def open_resumable(reference: str, runs_directory: Path) -> Resumable:
+    """Return the run that a directory, a run id, a unique prefix of one, or `last` names, the newest unfinished one.
+
+    Imports no numerical library. UsageError where no run matches, DataError for a directory that contains links, and
+    for a configuration that cannot be read.
     """
     directory = _newest_unfinished(runs_directory) if reference == "last" else find_run(reference, runs_directory)
     _refuse_links(directory.path)
@@ -58,12 +79,12 @@ def _newest_unfinished(runs_directory: Path) -> RunDirectory:
         if not is_finished(directory):
             return directory
     raise UsageError(
-        f"no unfinished run in {runs_directory}\nruns are kept elsewhere with --runs-dir or MLCLI_RUNS_DIR"
+        f"no unfinished run in {runs_directory}\nset the directory of the runs with --runs-dir or MLCLI_RUNS_DIR"
     )
 
 
 def is_finished(directory: RunDirectory) -> bool:
-    """Whether its record says so; one that cannot be read says nothing."""
+    """Return whether the record says that the run is finished; an unreadable record counts as unfinished."""
     try:
         return directory.read_record().status == "finished"
     except MlcliError:
@@ -71,20 +92,21 @@ def is_finished(directory: RunDirectory) -> bool:
 
 
 def _refuse_links(path: Path) -> None:
-    """A run is written to when it goes on, and nothing of that may land elsewhere."""
+    """DataError for a link in the directory: resuming writes there, and must not write elsewhere."""
     folders = [path, path / CHECKPOINTS]
     for entry in [path / CHECKPOINTS, *(entry for folder in folders if folder.is_dir() for entry in folder.iterdir())]:
         if entry.is_symlink():
-            shown = escaped(str(entry))
-            raise DataError(f"{shown}: a link in the run directory; such a run is not resumed\nremove the link")
+            raise DataError(
+                f"{escaped(str(entry))}: a link in the run directory; such a run cannot be resumed\nremove the link"
+            )
 
 
 def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
-    """The newest run of exactly this experiment that was stopped, has a checkpoint, and that no process holds."""
+    """Return the newest interrupted run of exactly this experiment that has a checkpoint and that no process locks."""
     text = to_yaml(config).encode()
     for directory in find_runs(runs_directory):
         with contextlib.suppress(MlcliError, OSError):
-            if directory.config_path.read_bytes() != text or _has_ended(directory):
+            if directory.config_path.read_bytes() != text or _ended_by_itself(directory):
                 continue
             found = CheckpointFolder(directory.path).find().checkpoint
             if found and found.run.digests.get("experiment") == experiment_digest:
@@ -93,58 +115,61 @@ def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory
     return None
 
 
-def _has_ended(directory: RunDirectory) -> bool:
-    """By itself: a run that failed or diverged would do so again."""
+def _ended_by_itself(directory: RunDirectory) -> bool:
+    """Whether the run finished, failed or diverged, which it would do again."""
     return directory.has_record() and directory.read_record().status != "interrupted"
 
 
 def check_same_experiment(checkpoint: Checkpoint, digests: Mapping[str, str], directory: RunDirectory) -> None:
-    """DataError where configuration or data are not those that the checkpoint was made with."""
+    """DataError where configuration, data or split are not those of the checkpoint. digests: the present ones."""
     causes = {
-        "config": f"{directory.config_path} was changed since; a changed experiment is a run of its own",
-        "dataset": "the dataset is another one than when the run began",
-        "split": "the dataset is split otherwise than when the run began",
+        "config": f"{directory.config_path} has changed since the run started; start a new run for another experiment",
+        "dataset": "the dataset has changed since the run started",
+        "split": "the split of the dataset has changed since the run started",
     }
     for name, cause in causes.items():
         if checkpoint.run.digests.get(name) != digests[name]:
-            raise DataError(f"run {directory.run_id} cannot go on: {cause}")
+            raise DataError(f"run {directory.run_id} cannot be resumed: {cause}")
 
 
 def restore_state(engine: Engine, state: EngineState) -> None:
-    """Give an engine, as it was built, the state of a checkpoint; DataError for one of another form."""
+    """Load the state of a checkpoint into a new engine; DataError for the state of another model or optimizer."""
     fresh = engine.state()
-    if _form(fresh.arrays) != _form(state.arrays) or set(fresh.values) != set(state.values):
+    if _layout(fresh.arrays) != _layout(state.arrays) or set(fresh.values) != set(state.values):
         raise DataError("the checkpoint holds the state of another model or optimizer")
     for name, value in fresh.values.items():
         if type(state.values[name]) is not type(value):
-            raise DataError(f"the checkpoint holds {state.values[name]!r} as {name}")
+            raise DataError(f"the checkpoint holds {state.values[name]!r} as {name}, expected a {type(value).__name__}")
     engine.load_state(state)
 
 
-def _form(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, tuple[tuple[int, ...], str]]:
+def _layout(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (array.shape, array.dtype.str) for name, array in arrays.items()}
 
 
 def differences(directory: RunDirectory) -> Iterator[str]:
-    """What computes otherwise than when the run began, in words: reasons for other bits."""
+    """Yield a note for each package whose version has changed since the run started, so that results may differ."""
     environment = directory.read_environment()
     packages = environment.get("packages")
     before: dict[str, object] = {"mlcli": environment.get("mlcli")} | (packages if isinstance(packages, dict) else {})
     for name, now in {"mlcli": __version__, **package_versions()}.items():
         then = before.get(name)
         if then is not None and then != now:
-            yield f"{name} was {then} when the run began and is {now} now: the result may differ in its last bits"
+            yield f"{name} was {then} when the run started and is {now} now: the result may not be bit-identical"
 
 
-def say_what_next(error: BaseException, directory: RunDirectory, data_directory: Path | None, *, offline: bool) -> None:
-    """Add to an error that ended a run what can be done with what the run left."""
+def add_resume_hint(
+    error: BaseException, directory: RunDirectory, data_directory: Path | None, *, offline: bool
+) -> None:
+    """Add to an error that ended a run the command that resumes it, or after divergence the last good checkpoint."""
     found = CheckpointFolder(directory.path).find()
-    where = found.checkpoint.words if found.checkpoint else "from the beginning"
+    where = found.checkpoint.description if found.checkpoint else "from the beginning"
     if isinstance(error, DivergedError):
-        kept = f"the last good checkpoint is {found.path}, {where}" if found.path else "it has no checkpoint yet"
-        error.add_note(kept)
+        error.add_note(
+            f"the last good checkpoint is {found.path}, {where}" if found.path else "the run has no checkpoint"
+        )
     elif found.checkpoint or not isinstance(error, Exception):
-        words = ["mlcli", "train", "--resume", str(directory.path)]
-        words += ["--data-dir", str(data_directory)] if data_directory else []
-        words += ["--offline"] if offline else []
-        error.add_note(f"to go on {where}: {shlex.join(words)}")
+        command = ["mlcli", "train", "--resume", str(directory.path)]
+        command += ["--data-dir", str(data_directory)] if data_directory else []
+        command += ["--offline"] if offline else []
+        error.add_note(f"to resume {where}: {shlex.join(command)}")

@@ -1,4 +1,4 @@
-"""What is known of a run so far; it becomes the run's record, however the run ends."""
+"""A run in progress: what is known of it so far, which becomes its record however the run ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mlcli import __version__
 from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
-from mlcli.runs.checkpoint import Checkpoint, RunSoFar
+from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
 from mlcli.runs.directory import utc_now
 from mlcli.timing import Stopwatch
 
@@ -17,38 +17,36 @@ _PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evalu
 
 @dataclass
 class RunProgress:
-    """Filled in as the run goes on."""
+    """Times, history, metrics, digests and notes of a run, collected while it is trained."""
 
     plan: Plan
     threads: int
     watch: Stopwatch = field(default_factory=Stopwatch)
     created: str = field(default_factory=lambda: utc_now().isoformat(timespec="milliseconds"))
     device: str = ""
-    history: list[EpochRecord] = field(default_factory=list)
-    metrics: dict[str, Metrics] = field(default_factory=dict)
+    position: Position = field(default_factory=Position)  # history, metrics, best epoch; as of the last whole epoch
+    test: Metrics | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    best_epoch: int | None = None
 
     def add_note(self, text: str) -> bool:
-        """Whether it is a new one."""
+        """Keep a note and return whether it is new."""
         is_new = text not in self.notes
         if is_new:
             self.notes.append(text)
         return is_new
 
-    def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Take over what the processes before have done."""
-        position, run = checkpoint.position, checkpoint.run
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from what earlier processes have recorded in a checkpoint."""
+        run = checkpoint.run
         self.created = run.created
         self.watch.add_earlier(run.total_seconds, run.seconds)
-        self.history = list(position.history)
-        self.metrics, self.best_epoch = dict(position.metrics), position.best_epoch
+        self.position = checkpoint.position
         self.notes = [*run.notes, *(note for note in self.notes if note not in run.notes)]
         self.digests = dict(run.digests) | self.digests
 
     def so_far(self) -> RunSoFar:
-        """What a checkpoint keeps of it."""
+        """Return what a checkpoint stores of it."""
         watch = self.watch
         return RunSoFar(
             created=self.created,
@@ -60,15 +58,16 @@ class RunProgress:
         )
 
     def log_lines(self) -> list[str]:
-        """What happened, in words."""
+        """Return the lines of log.txt: every note and every epoch."""
         return [f"note: {note}" for note in self.notes] + [
             f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
-            for record in self.history
+            for record in self.position.history
         ]
 
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
-        """The record of a run that ends now."""
-        plan, config = self.plan, self.plan.config
+        """Return the record of a run that ends now."""
+        plan, config, position = self.plan, self.plan.config, self.position
+        tested = {} if self.test is None else {"test": self.test}
         return RunRecord(
             run_id=run_id,
             name=config.name or "",
@@ -77,11 +76,11 @@ class RunProgress:
             dataset=config.dataset.name,
             model=config.model.name,
             seed=config.seed,
-            metrics=self.metrics,
+            metrics={**position.metrics, **tested},
             timing=self._timing(),
-            epochs=len(self.history) if plan.is_iterative else None,
-            best_epoch=self.best_epoch,
-            samples_per_second=_steady_rate(self.history),
+            epochs=len(position.history) if plan.is_iterative else None,
+            best_epoch=position.best_epoch,
+            samples_per_second=_steady_rate(position.history),
             n_parameters=plan.network.n_parameters if plan.network else None,
             device=self.device,
             threads=self.threads,
@@ -98,8 +97,8 @@ class RunProgress:
         return Timing(total_seconds=self.watch.total_seconds, **seconds)
 
 
-def _steady_rate(history: list[EpochRecord]) -> float | None:
-    """Training samples a second over the epochs after the first, which pays for warming up; None without any epoch."""
+def _steady_rate(history: tuple[EpochRecord, ...]) -> float | None:
+    """Return samples per second over the epochs after the first, which includes warm-up; None without epochs."""
     steady = history[1:] or history
     seconds = sum(record.seconds for record in steady)
     n_samples = sum(record.samples_per_second * record.seconds for record in steady)

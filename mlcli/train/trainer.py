@@ -1,4 +1,4 @@
-"""Train one experiment: data, engine, passes, scores, run directory; from the beginning or from a checkpoint."""
+"""Train one experiment, from its data to its run directory; from the beginning or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,26 +15,47 @@ from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError
 from mlcli.experiment.digests import experiment_digests, weights_digest
 from mlcli.experiment.environment import describe_environment
-from mlcli.experiment.initial_weights import pin_initial_weights, starting_weights
+from mlcli.experiment.initial_weights import initial_weights, pin_initial_weights
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import Plan, engine_spec
 from mlcli.experiment.threads import is_busy, machine_load
 from mlcli.metrics import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
-from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, FoundCheckpoint
+from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished
 from mlcli.runs.lock import RunLock
-from mlcli.train.checkpointing import AUTO, CheckpointEvery, IterativeTraining, check_finite
-from mlcli.train.resume import check_same_experiment, differences, is_finished, restore_state, say_what_next
+from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
+from mlcli.train.epochs import EpochLoop, single_fit
+from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
 from mlcli.train.run_progress import RunProgress
 
-_TOO_LARGE = "the model, or the data beside it, does not fit: use fewer units, or fewer samples (--limit)"
+_TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
+
+
+class TrainingObserver(Protocol):
+    """Receives every stage, epoch and note of a run as it happens."""
+
+    def on_stage(self, text: str) -> None:
+        """A stage begins, e.g. "loading fashion"."""
+        ...
+
+    def on_slow_step(self, text: str) -> None:
+        """A slow step begins, e.g. a download."""
+        ...
+
+    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
+        """An epoch and its validation have ended."""
+        ...
+
+    def on_note(self, text: str) -> None:
+        """The reader of the result must know this."""
+        ...
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where a run reads and writes."""
+    """Where a run reads and writes. out: its directory itself; None: a new one in runs_directory."""
 
     runs_directory: Path
     out: Path | None = None
@@ -44,7 +65,7 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. is_reused: it was there already and nothing was trained."""
+    """A finished run. is_reused: it existed already and nothing was trained."""
 
     record: RunRecord
     directory: Path
@@ -53,132 +74,129 @@ class TrainResult:
 
 def train(
     plan: Plan,
-    places: RunPaths,
+    paths: RunPaths,
     threads: int,
     observer: TrainingObserver,
     *,
     if_needed: bool = False,
     every: CheckpointEvery = AUTO,
 ) -> TrainResult:
-    """Run a planned experiment and leave a run directory behind.
+    """Run a planned experiment and write its run directory.
 
-    With if_needed, a finished run of the same experiment is returned instead. every: how often a checkpoint is made.
-    Raises the errors of errors.py, and Interrupted; the directory of a run that ends early keeps a record with its
+    With if_needed, a finished run of the same experiment is returned instead. every: the interval between checkpoints.
+    Raises the errors of errors.py, and Interrupted; the directory of a run that ends early has a record with its
     status and the reason.
     """
-    return _Training(pin_initial_weights(plan, places.runs_directory), places, threads, observer, every).run(if_needed)
+    plan = pin_initial_weights(plan, paths.runs_directory)
+    return _Trainer(plan, paths, threads, observer, every).start(if_needed)
 
 
 def resume(
     directory: RunDirectory,
     plan: Plan,
-    places: RunPaths,
+    paths: RunPaths,
     threads: int,
     observer: TrainingObserver,
     *,
     every: CheckpointEvery = AUTO,
 ) -> TrainResult:
-    """Finish a run that was begun, in its own directory, from the newest checkpoint that is whole.
+    """Finish an interrupted run in its directory, from the newest intact checkpoint.
 
-    plan: of the configuration of the run. Where threads, device and versions are those the run began with, the result
-    has the bits of the undisturbed run. A finished run is returned as it is. MlcliError where another process holds
-    the run, DataError where configuration or data were changed; and all that `train` raises.
+    plan: of the configuration of the run. With the threads, device and versions that the run started with, the result
+    is bit-identical to that of an uninterrupted run. A finished run is returned unchanged. MlcliError where another
+    process has locked the run, DataError where configuration or data have changed; and all that `train` raises.
     """
-    hold = RunLock.acquire(directory.path)
+    lock = RunLock.acquire(directory.path)
     try:
         if is_finished(directory):
             return TrainResult(directory.read_record(), directory.path, is_reused=True)
-        training = _Training(plan, places, threads, observer, every)
-        return training.go_on(directory)
+        return _Trainer(plan, paths, threads, observer, every).resume(directory)
     finally:
-        hold.release()
+        lock.release()
 
 
-class _Training:
+class _Trainer:
     def __init__(
-        self, plan: Plan, places: RunPaths, threads: int, observer: TrainingObserver, every: CheckpointEvery
+        self, plan: Plan, paths: RunPaths, threads: int, observer: TrainingObserver, every: CheckpointEvery
     ) -> None:
         self._plan = plan
         self._config = plan.config
-        self._places = places
+        self._paths = paths
         self._threads = threads
         self._observer = observer
         self._every = every
         self._progress = RunProgress(plan, threads)
-        self._watch = self._progress.watch
-        self._found: FoundCheckpoint | None = None  # of the run that goes on
-        self._passes: IterativeTraining | None = None
+        self._checkpoint: Checkpoint | None = None  # of the run that is resumed
+        self._loop: EpochLoop | None = None
 
-    @property
-    def _from(self) -> Checkpoint | None:
-        return self._found.checkpoint if self._found else None
-
-    def run(self, if_needed: bool) -> TrainResult:
-        with self._kept_when_stopped(self._new_directory):
+    def start(self, if_needed: bool) -> TrainResult:
+        with self._recorded_if_interrupted(self._new_directory):
             dataset = self._load()
             if if_needed:
-                found = find_finished(self._places.runs_directory, self._progress.digests["experiment"])
+                found = find_finished(self._paths.runs_directory, self._progress.digests["experiment"])
                 if found:
                     return TrainResult(found[1], found[0].path, is_reused=True)
             engine = self._build(dataset)
         directory = self._new_directory()
-        hold = RunLock.acquire(directory.path)
+        lock = RunLock.acquire(directory.path)
         try:
             return self._complete(engine, dataset, directory)
         finally:
-            hold.release()
+            lock.release()
 
-    def go_on(self, directory: RunDirectory) -> TrainResult:
+    def resume(self, directory: RunDirectory) -> TrainResult:
         folder = CheckpointFolder(directory.path)
-        with self._kept_when_stopped(lambda: directory):
-            self._take_up(directory, folder.find())
+        with self._recorded_if_interrupted(lambda: directory):
+            self._restore_progress(directory, folder)
             dataset = self._load()
-            if self._from:
-                check_same_experiment(self._from, self._progress.digests, directory)
+            if self._checkpoint:
+                check_same_experiment(self._checkpoint, self._progress.digests, directory)
             engine = self._build(dataset)
-        self._note(f"resumed from the checkpoint {self._from.words}" if self._from else "resumed from the beginning")
+        where = f"the checkpoint {self._checkpoint.description}" if self._checkpoint else "the beginning"
+        self._note(f"resumed from {where}")
         folder.clear_damage()
         directory.reopen()
-        directory.rewrite_history(self._progress.history)
+        directory.rewrite_history(self._progress.position.history)
         return self._complete(engine, dataset, directory)
 
     @contextlib.contextmanager
-    def _kept_when_stopped(self, directory: Callable[[], RunDirectory]) -> Iterator[None]:
-        """Told to stop inside, the run leaves a directory from which it can be taken up."""
+    def _recorded_if_interrupted(self, directory: Callable[[], RunDirectory]) -> Iterator[None]:
+        """On interruption, leave a directory from which the run can be resumed; errors leave none."""
         try:
             yield
         except Exception:
             raise
         except BaseException as error:
             with contextlib.suppress(MlcliError):
-                self._leave(directory(), error)
+                self._record_failure(directory(), error)
             raise
 
-    def _take_up(self, directory: RunDirectory, found: FoundCheckpoint) -> None:
-        self._found = found
-        for fault in found.faults:
-            self._note(f"checkpoint {fault}" + ("; the one before is used" if found.checkpoint else ""))
+    def _restore_progress(self, directory: RunDirectory, folder: CheckpointFolder) -> None:
+        found = folder.find()
+        self._checkpoint = found.checkpoint
+        for issue in found.issues:
+            self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
         if found.checkpoint:
-            self._progress.go_on_from(found.checkpoint)
+            self._progress.restore(found.checkpoint)
             for difference in differences(directory):
                 self._note(difference)
 
     def _load(self) -> Dataset:
         if is_busy():
-            self._note(f"the machine is busy (load {machine_load():.1f}): the times of this run say little")
+            self._note(f"timings of this run are unreliable (load average {machine_load():.1f})")
         self._observer.on_stage(f"loading {self._config.dataset.name}")
-        with self._watch.part("load"):
+        with self._progress.watch.part("load"):
             dataset = load_dataset(
                 self._config.dataset,
-                data_dir=self._places.data_directory,
-                offline=self._places.offline,
+                data_dir=self._paths.data_directory,
+                offline=self._paths.offline,
                 log=self._observer.on_slow_step,
             )
         for note in dataset.notes:
             self._note(note)
         n_samples, batch_size = len(dataset.train), self._config.training.batch_size
         if batch_size and batch_size > n_samples:
-            self._note(f"batch_size {batch_size} is more than the {n_samples} training samples: one batch an epoch")
+            self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
         self._progress.digests |= experiment_digests(self._config, dataset)
         return dataset
 
@@ -188,21 +206,21 @@ class _Training:
 
     def _build(self, dataset: Dataset) -> Engine:
         self._observer.on_stage(f"building {self._config.model.name} on {self._plan.backend}")
-        with self._watch.part("build"), translated_memory_errors(_TOO_LARGE):
+        with self._progress.watch.part("build"), translated_memory_errors(_TOO_LARGE):
             spec = engine_spec(self._plan, dataset, self._threads)
-            if self._from:  # on the device that it ran on
-                spec = replace(spec, runtime=replace(spec.runtime, device=self._from.run.device))
+            if self._checkpoint:  # on the device that the run used
+                spec = replace(spec, runtime=replace(spec.runtime, device=self._checkpoint.run.device))
             engine = build_engine(self._plan.backend, spec, self._weights())
-            if self._from:
-                restore_state(engine, self._from.engine)
+            if self._checkpoint:
+                restore_state(engine, self._checkpoint.engine)
             engine.place(dataset.train.x, dataset.train.y)
         self._progress.device = engine.device
         return engine
 
     def _weights(self) -> Weights | None:
-        if self._from:
-            return self._from.weights
-        weights, note = starting_weights(self._plan, self._places.runs_directory)
+        if self._checkpoint:
+            return self._checkpoint.weights
+        weights, note = initial_weights(self._plan, self._paths.runs_directory)
         if note:
             self._note(note)
         if weights is not None:
@@ -210,75 +228,91 @@ class _Training:
         return weights
 
     def _new_directory(self) -> RunDirectory:
-        directory = RunDirectory.create(self._config, self._places.runs_directory, self._places.out)
+        directory = RunDirectory.create(self._config, self._paths.runs_directory, self._paths.out)
         directory.write_config(self._config)
         return directory
 
     def _complete(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> TrainResult:
-        """Train, score, save; whatever comes between is written down."""
+        """Train, score and save; a run that ends early is recorded with the reason."""
         try:
             with translated_memory_errors(batch_advice(self._config.training.batch_size)):
-                self._train(engine, dataset, directory)
+                self._describe(engine, dataset, directory)
+                self._fit(engine, dataset, directory)
+                weights = self._final_weights(engine)
+                self._evaluate(engine, dataset, directory)
             with signals.shielded():
-                self._save(engine, directory)
-                record = self._progress.record(directory.run_id, "finished")
-                directory.finish(record)
+                record = self._save(engine, weights, directory)
         except BaseException as error:
-            self._leave(directory, error)
+            self._record_failure(directory, error)
             raise
         CheckpointFolder(directory.path).remove()
         return TrainResult(record, directory.path)
 
-    def _train(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
+    def _describe(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         if not directory.read_environment():
             directory.write_environment(
                 describe_environment(device=engine.device, threads=self._threads, fingerprint=dataset.fingerprint)
             )
         directory.write_preprocessing(preprocessing_of(dataset))
-        self._fit(engine, dataset, directory)
-        self._evaluate(engine, dataset, directory)
 
     def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        config, progress = self._config, self._progress
-        if not self._plan.is_iterative:
-            self._observer.on_stage(f"fitting {config.model.name} in one call")
-            record, note = single_fit(engine, dataset, progress)
-            self._add_to_history(record, directory)
+        self._observer.on_stage(f"training {self._config.model.name}")
+        if self._plan.is_iterative:
+            note = self._train_epochs(engine, dataset, directory)
         else:
-            folder = CheckpointFolder(directory.path)
-            self._passes = IterativeTraining(config, engine, dataset, progress, folder, self._every, self._found)
-            note = self._passes.run(lambda record: self._add_to_history(record, directory))
+            record, note = single_fit(engine, dataset, self._progress)
+            self._add_to_history(record, directory)
         if note:
             self._note(note)
-        if self._plan.network is not None:
-            check_finite(engine.weights(), self._passes.n_steps if self._passes else 1)
+
+    def _train_epochs(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> str | None:
+        folder = CheckpointFolder(directory.path)
+        self._loop = loop = EpochLoop(engine, dataset, self._progress, folder, self._every)
+        if self._checkpoint:
+            loop.restore(self._checkpoint)
+        # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
+        with signals.deferred():
+            for record in loop.run():
+                self._add_to_history(record, directory)
+        return loop.note
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
-        self._progress.history.append(record)
         directory.append_history(record)
         self._observer.on_epoch(record, self._config.training.epochs or 1)
 
+    def _final_weights(self, engine: Engine) -> Weights | None:
+        """The weights after training; None for an estimator. DivergedError for values that are not finite."""
+        if self._plan.network is None:
+            return None
+        weights = engine.weights()
+        check_finite(weights, self._loop.position.step if self._loop else 1)
+        return weights
+
     def _evaluate(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         self._observer.on_stage("scoring the test split")
-        with self._watch.part("evaluate"):
+        with self._progress.watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
-            self._progress.metrics["test"] = score(scores, dataset.test.y)
+            self._progress.test = score(scores, dataset.test.y)
         arrays = {"labels": scores.labels, "logits": scores.logits, "probabilities": scores.probabilities}
-        kept = {name: array for name, array in arrays.items() if array is not None}
-        directory.write_predictions({"y": dataset.test.y, **kept})
+        stored = {name: array for name, array in arrays.items() if array is not None}
+        directory.write_predictions({"y": dataset.test.y, **stored})
 
-    def _save(self, engine: Engine, directory: RunDirectory) -> None:
-        data = engine.estimator_bytes()
-        if data is not None:
-            self._progress.digests["estimator"] = directory.write_estimator(data)
-        else:
-            weights = engine.weights()
+    def _save(self, engine: Engine, weights: Weights | None, directory: RunDirectory) -> RunRecord:
+        """Write the model, the log and the record, which is returned."""
+        if weights is not None:
             directory.write_weights(weights)
             self._progress.digests["weights"] = weights_digest(weights)
+        else:
+            data = engine.estimator_bytes()
+            if data is not None:
+                self._progress.digests["estimator"] = directory.write_estimator(data)
         directory.write_log(self._progress.log_lines())
+        record = self._progress.record(directory.run_id, "finished")
+        directory.finish(record)
+        return record
 
-    def _leave(self, directory: RunDirectory, error: BaseException) -> None:
-        """Log in the directory how the run ended. A disk that refuses even that leaves it without a record."""
+    def _record_failure(self, directory: RunDirectory, error: BaseException) -> None:
+        """Write the status and the reason of a run that ended early; on a disk that refuses it, leave no record."""
         status: RunStatus = "failed"
         if isinstance(error, DivergedError):
             status = "diverged"
@@ -286,55 +320,8 @@ class _Training:
             status = "interrupted"
         reason = str(error) or type(error).__name__
         with contextlib.suppress(MlcliError):
-            if self._passes and status == "interrupted":
-                self._passes.keep_end()
+            if self._loop and status == "interrupted":
+                self._loop.keep_end()
             directory.write_log([*self._progress.log_lines(), f"{status}: {reason}"])
             directory.finish(self._progress.record(directory.run_id, status, reason))
-        say_what_next(error, directory, self._places.data_directory, offline=self._places.offline)
-
-
-def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple[EpochRecord, str | None]:
-    """Fit, score training and validation data, and return the one row of the history, and a note where there is one."""
-    watch = progress.watch
-    with watch.part("first_epoch"):
-        result = engine.fit()
-    seconds = watch.seconds("first_epoch")
-    with watch.part("validate"):
-        progress.metrics["train"] = train = score(engine.predict(dataset.train.x), dataset.train.y)
-        validation = None
-        if dataset.validation is not None:
-            validation = score(engine.predict(dataset.validation.x), dataset.validation.y)
-            progress.metrics["validation"] = validation
-    record = EpochRecord(
-        epoch=1,
-        learning_rate=None,
-        train_loss=train.loss,
-        train_accuracy=train.accuracy,
-        validation_loss=validation.loss if validation else None,
-        validation_accuracy=validation.accuracy if validation else None,
-        seconds=seconds,
-        samples_per_second=len(dataset.train) / seconds,
-        is_best=True,
-    )
-    note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
-    return record, note if result.converged is False else None
-
-
-class TrainingObserver(Protocol):
-    """Told of every stage, epoch and note as they come."""
-
-    def on_stage(self, text: str) -> None:
-        """A stage begins, e.g. "loading fashion"."""
-        ...
-
-    def on_slow_step(self, text: str) -> None:
-        """Something takes its time, e.g. a download."""
-        ...
-
-    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
-        """An epoch, its validation included, is over."""
-        ...
-
-    def on_note(self, text: str) -> None:
-        """Something the reader of the result must know."""
-        ...
+        add_resume_hint(error, directory, self._paths.data_directory, offline=self._paths.offline)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 from tutorial_torch import tutorial_loader
 
-from mlcli.engines.keras.backend import keras  # Keras on PyTorch, as the engine has it
+from mlcli.engines.keras import keras  # Keras on PyTorch, as the engine has it
 
 
 def new_model(input_shape: tuple[int, ...] = (784,), *first: keras.Layer) -> keras.Sequential:

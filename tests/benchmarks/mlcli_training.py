@@ -1,5 +1,5 @@
-"""Our side: what `mlcli train` adds around the engine's passes. A round is several epochs, because not every one has a
-checkpoint of its own."""
+"""Our side: what `mlcli train` adds around the engine's epochs. A round is several epochs, because not every one ends
+with a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
 from mlcli.experiment.plan import make_plan
 from mlcli.records import Dataset, EpochRecord
-from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
-from mlcli.train.checkpointing import AUTO, Checkpointer
-from mlcli.train.epoch_chunks import PartLength
+from mlcli.runs.checkpoint import CheckpointFolder
+from mlcli.train.checkpointing import AUTO
 from mlcli.train.epochs import EpochLoop
 from mlcli.train.run_progress import RunProgress
 
@@ -25,7 +24,7 @@ N_EPOCHS_A_ROUND = 5
 
 
 def passes_alone(data: Fashion) -> Contestant:
-    """The engine's passes, one after the other."""
+    """The engine's epochs, one after the other."""
     one_epoch = torch_epochs(data)
 
     def several_epochs() -> Round:
@@ -35,7 +34,7 @@ def passes_alone(data: Fashion) -> Contestant:
 
 
 def epochs_with_checkpoints(data: Fashion) -> Contestant:
-    """The loop of `mlcli train`, with its parts of passes and its checkpoints as they are by default."""
+    """The epoch loop of `mlcli train`, with its chunks and its checkpoints as they are by default."""
     optimizer = RmsProp(lr=LEARNING_RATE, decay=DECAY)
     config = ExperimentConfig.model_validate(
         {
@@ -58,17 +57,6 @@ def epochs_with_checkpoints(data: Fashion) -> Contestant:
 
 
 def _epochs(config: ExperimentConfig, engine: Engine, dataset: Dataset, data: Fashion) -> Iterator[EpochRecord]:
-    progress = RunProgress(make_plan(config), data.threads)
-    loop = EpochLoop(config, engine, dataset, progress.watch, PartLength(AUTO.part_seconds))
-
-    def checkpoint() -> Checkpoint:
-        return Checkpoint(
-            loop.position, loop.batch_losses, engine.weights(), engine.state(), loop.best_weights, progress.so_far()
-        )
-
     with tempfile.TemporaryDirectory(dir=data.folder) as run_path:
-        checkpointer = Checkpointer(CheckpointFolder(Path(run_path)), AUTO, checkpoint)
-        for record in loop.run():
-            checkpointer.offer(loop.position, at_epoch_end=record is not None)
-            if record is not None:
-                yield record
+        progress = RunProgress(make_plan(config), data.threads)
+        yield from EpochLoop(engine, dataset, progress, CheckpointFolder(Path(run_path)), AUTO).run()

@@ -17,6 +17,7 @@ import pytest
 
 from mlcli.cli.app import app
 from mlcli.errors import UsageError
+from tests.fixtures.processes import start_mlcli
 
 QUICK = ("--max-time", 0.05, "--repeats", 6)
 
@@ -149,10 +150,7 @@ def test_a_run_keeps_its_experiment(stored_runs, cli):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_benchmark_leaves_no_process_and_no_result(tmp_path, number, code):
     arguments = ("--dataset", "iris", "--sizes", "1", "--max-time", "600", "-o", "bench.json")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlcli", "batch-bench", *arguments], cwd=tmp_path, env=os.environ,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start_mlcli("batch-bench", *arguments, cwd=tmp_path, stdout=None)
     try:
         assert process.stderr is not None
         assert "starting torch" in process.stderr.readline()

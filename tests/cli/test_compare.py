@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from mlcli.cli.app import main
+from tests.fixtures.processes import start_mlcli
 
 DIGITS = """
 name: small
@@ -184,10 +185,9 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_until_it_is_tried_again(tmp_
 
 def test_a_compare_that_is_told_to_stop_stops_its_cell(tmp_path):
     (tmp_path / "digits.yaml").write_text(DIGITS)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlcli", "compare", "digits.yaml", "--set", "training.epochs=100000"],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start_mlcli(
+        "compare", "digits.yaml", "--set", "training.epochs=100000", cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
     cells = []
     while process.poll() is None and not cells:
         cells = psutil.Process(process.pid).children()

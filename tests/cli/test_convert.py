@@ -5,11 +5,11 @@ from __future__ import annotations
 ID = "20260101T000000Z_digits"
 
 
-def test_a_file_is_written_and_the_lines_for_it_are_shown(cli, stored_runs, tmp_path):
+def test_a_file_is_written_and_its_code_is_printed(cli, stored_runs, tmp_path):
     arguments = ("convert", ID, "--runs-dir", stored_runs, "--to", "torch", "--output", "digits.safetensors")
     process = cli(*arguments)
     assert process.returncode == 0, process.stderr
-    assert "predictions changed" in process.stdout
+    assert "changed predictions" in process.stdout
     assert "model.load_state_dict(load_file('digits.safetensors'))\n" in process.stdout
     assert (tmp_path / "digits.safetensors").stat().st_size > 0
     again = cli(*arguments)
@@ -22,11 +22,11 @@ def test_beyond_the_tolerance_the_exit_code_is_1_and_nothing_is_written(cli, sto
     process = cli("convert", ID, *arguments)
     assert process.returncode == 1
     assert "digits.safetensors was not written: scores differ by" in process.stderr
-    assert "predictions changed" in process.stdout
+    assert "changed predictions" in process.stdout
     assert not list(tmp_path.glob("*digits*"))
 
 
-def test_an_unknown_format_and_a_damaged_run_end_with_their_codes(cli, digits_copy, tmp_path):
+def test_an_unknown_format_and_a_damaged_run_have_their_exit_codes(cli, digits_copy, tmp_path):
     unknown = cli("convert", digits_copy, "--to", "tensorflow", "--output", "x.h5")
     assert unknown.returncode == 2
     assert "unknown format 'tensorflow'" in unknown.stderr

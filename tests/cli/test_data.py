@@ -5,25 +5,24 @@ import json
 import subprocess
 import sys
 from io import StringIO
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from mlcli.cli.data import app
 from mlcli.errors import DataError, UsageError
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def json_rows(result: Result) -> list[dict[str, object]]:
+def json_rows(result):
     assert result.exception is None, result.exception
     return json.loads(result.stdout)["rows"]
 
 
-def copy_raw(image_data_dir: Path, folder: Path) -> Path:
+def copy_raw(image_data_dir, folder):
     """A data directory with the Fashion-MNIST files and nothing prepared."""
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
@@ -32,7 +31,7 @@ def copy_raw(image_data_dir: Path, folder: Path) -> Path:
     return raw
 
 
-def test_list_shows_shapes_counts_and_where(tmp_path: Path) -> None:
+def test_list_shows_shapes_counts_and_paths(tmp_path):
     rows = {row["name"]: row for row in json_rows(run("list", "--data-dir", tmp_path, "--format", "json"))}
     assert list(rows) == ["iris", "digits", "mnist", "fashion"]
     assert rows["iris"]["state"] == "embedded"
@@ -50,14 +49,14 @@ def test_list_shows_shapes_counts_and_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["table", "markdown"])
-def test_list_for_people(tmp_path: Path, output_format: str) -> None:
+def test_list_as_a_table(tmp_path, output_format):
     result = run("list", "--data-dir", tmp_path, "--format", output_format)
     assert result.exit_code == 0
     assert "60,000" in result.stdout
     assert "Fashion-MNIST (Xiao et al., arXiv:1708.07747)" in result.stdout
 
 
-def test_list_as_csv(tmp_path: Path) -> None:
+def test_list_as_csv(tmp_path):
     rows = list(csv.DictReader(StringIO(run("list", "--data-dir", tmp_path, "--format", "csv").stdout)))
     assert [(row["name"], row["train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
 
@@ -69,23 +68,23 @@ def test_list_as_csv(tmp_path: Path) -> None:
         (["verify", "nmist"], "did you mean 'mnist'"),
         (["list", "--format", "jsn"], "did you mean 'json'"),
         (["fetch", "mnist", "--from", "file:///tmp"], "is not an http or https address"),
-        (["fetch", "mnist", "--from", "no-such-folder"], "neither a folder"),
+        (["fetch", "mnist", "--from", "no-such-folder"], "neither an existing folder"),
     ],
 )
-def test_wrong_words_are_usage_errors(arguments: list[str], message: str) -> None:
+def test_wrong_arguments_are_usage_errors(arguments, message):
     error = run(*arguments).exception
     assert isinstance(error, UsageError)
     assert message in str(error)
 
 
-def test_embedded_data_needs_no_fetching_and_verifies() -> None:
+def test_embedded_data_needs_no_fetching_and_verifies():
     (row,) = json_rows(run("fetch", "iris", "--format", "json"))
     assert (row["fetched_files"], row["path"]) == (0, "embedded in scikit-learn")
     (row,) = json_rows(run("verify", "iris", "--format", "json"))
     assert row["state"] == "ok"
 
 
-def test_absent_data_is_an_error_only_when_it_is_named(tmp_path: Path) -> None:
+def test_absent_data_is_an_error_only_if_it_is_named(tmp_path):
     rows = json_rows(run("verify", "--data-dir", tmp_path, "--format", "json"))
     assert [(row["name"], row["state"]) for row in rows] == [
         ("iris", "ok"),
@@ -97,13 +96,13 @@ def test_absent_data_is_an_error_only_when_it_is_named(tmp_path: Path) -> None:
     assert "absent" in result.stdout
     assert isinstance(result.exception, DataError)
     assert str(result.exception).splitlines() == [
-        "fashion is not there",
-        "bring in what is altered or missing: mlcli data fetch fashion",
+        "fashion is not downloaded",
+        "fetch altered and missing files: mlcli data fetch fashion",
     ]
 
 
 @pytest.mark.images
-def test_fetch_from_a_folder_then_verify_then_notice_an_alteration(image_data_dir: Path, tmp_path: Path) -> None:
+def test_fetch_from_a_folder_then_verify_then_detect_an_altered_file(image_data_dir, tmp_path):
     at = ["--data-dir", tmp_path, "--format", "json"]
     result = run("fetch", "fashion", "--from", image_data_dir, *at)
     (row,) = json_rows(result)
@@ -126,7 +125,7 @@ def test_fetch_from_a_folder_then_verify_then_notice_an_alteration(image_data_di
 
 
 @pytest.mark.images
-def test_verify_names_a_missing_file_of_a_set_that_cannot_be_loaded(image_data_dir: Path, tmp_path: Path) -> None:
+def test_verify_names_a_missing_file_of_an_unusable_dataset(image_data_dir, tmp_path):
     raw = copy_raw(image_data_dir, tmp_path)
     (raw / "t10k-labels-idx1-ubyte.gz").unlink()
     result = run("verify", "--data-dir", tmp_path)
@@ -134,7 +133,7 @@ def test_verify_names_a_missing_file_of_a_set_that_cannot_be_loaded(image_data_d
     assert f"{raw / 't10k-labels-idx1-ubyte.gz'} is missing" in str(result.exception)
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy():
     code = (
         "import sys; from mlcli.cli.data import app\n"
         "try: app(['fetch', '--help'])\n"

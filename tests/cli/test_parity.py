@@ -1,4 +1,4 @@
-"""`mlcli parity` from its flags to its output and its end."""
+"""`mlcli parity` from its options to its output and exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUICK = ("parity", "--steps", 3, "--batch-size", 200, "--threads", 1)
 
 @pytest.fixture
 def invoke(monkeypatch):
-    """Run the command in this process, where the engines are loaded already; an error is raised, as in `main`."""
+    """Run the command in this process, in which the engines are already imported, and return its error and output."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         monkeypatch.setenv(variable, "1")
 
@@ -26,7 +26,7 @@ def invoke(monkeypatch):
     return run
 
 
-def test_engines_that_agree_end_with_0(cli):
+def test_equal_engines_exit_with_0(cli):
     process = cli(*QUICK, "--backends", "sklearn,torch", "--optimizer", "sgd", "--lr", "0.1", "--format", "json")
     assert process.returncode == 0, process.stderr
     document = json.loads(process.stdout)
@@ -39,25 +39,25 @@ def test_a_difference_is_a_failure_after_the_report(invoke):
     error, out = invoke("--backends", "sklearn,torch", "--tolerance", "-1")
     assert "different" in out
     assert type(error) is MlcliError
-    assert "sklearn and torch differ: the loss by" in str(error)
-    assert "in step 1, more than the tolerance -1" in str(error)
+    assert "sklearn and torch differ: by" in str(error)
+    assert "in the loss of step 1, more than the tolerance -1" in str(error)
 
 
-def test_nothing_to_compare_is_a_failure_with_the_reason(invoke):
+def test_no_comparable_pair_is_a_failure_with_the_reason(invoke):
     error, out = invoke("--backends", "sklearn,torch", "--model", "logistic", "--optimizer", "adam")
     assert "optimizer adam cannot train logistic on scikit-learn" in out
     assert type(error) is MlcliError
     assert "no two of these engines can be compared" in str(error)
 
 
-def test_a_setting_that_one_engine_cannot_have_is_its_reason(invoke):
+def test_a_setting_that_one_engine_lacks_is_the_reason(invoke):
     error, out = invoke("--model", "logistic", "--lr", "0.1")
     assert error is None
     assert "unknown key of lbfgs" in out
     assert "equal" in out
 
 
-def test_faults_that_are_the_same_everywhere_are_configuration_errors(invoke):
+def test_issues_for_all_engines_are_configuration_errors(invoke):
     error, out = invoke("--set", "optimizer.momentums=0.9")
     assert isinstance(error, ConfigError)
     assert "optimizer.momentums" in str(error)
@@ -67,7 +67,7 @@ def test_faults_that_are_the_same_everywhere_are_configuration_errors(invoke):
 @pytest.mark.parametrize(
     ("backends", "message"), [("torch,kears", "did you mean 'keras'?"), ("torch,torch", "at least two engines")]
 )
-def test_an_engine_that_does_not_exist_and_a_single_one_are_refused(invoke, backends, message):
+def test_an_unknown_engine_and_a_single_one_are_refused(invoke, backends, message):
     error, _ = invoke("--backends", backends)
     assert isinstance(error, UsageError)
     assert message in str(error)

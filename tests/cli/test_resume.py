@@ -1,4 +1,4 @@
-"""`mlcli train --resume` as a shell sees it, and the disks that refuse."""
+"""`mlcli train --resume` as a shell sees it, and disks that cannot be written to."""
 
 from __future__ import annotations
 
@@ -9,42 +9,29 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.processes import start_mlcli, wait_for
+
 LONG = ("train", "--backend", "sklearn", "--dataset", "digits", "--epochs", "100000", "--threads", "1")
 
 
-def start(tmp_path, *arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlcli", *map(str, arguments)],
-        cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
-
-
-def wait_for(path: Path, process) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert path.exists(), process.communicate()
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_does(number, code, tmp_path, cli):
-    process = start(tmp_path, *LONG, "--out", "run", "--checkpoint-every", "never")
+def test_a_stopped_run_prints_the_command_that_resumes_it(number, code, tmp_path, cli):
+    process = start_mlcli(*LONG, "--out", "run", "--checkpoint-every", "never", cwd=tmp_path)
     wait_for(tmp_path / "run" / "history.csv", process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code
     last = errors.splitlines()[-1]
-    assert last.startswith("       to go on after epoch ")
+    assert last.startswith("       to resume after epoch ")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["status"] == "interrupted"
     n_before = len((tmp_path / "run" / "history.csv").read_text().splitlines()) - 1
     words = shlex.split(last.partition(": ")[2])
     assert words[:3] == ["mlcli", "train", "--resume"]
-    again = start(tmp_path, *words[1:])
+    again = start_mlcli(*words[1:], cwd=tmp_path)
     while not (line := again.stderr.readline()).startswith("epoch "):
         assert line
     assert line.startswith(f"epoch {n_before + 1}/")
@@ -53,7 +40,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number, code, tmp_path, cli):
     assert again.returncode == 143
 
 
-def test_a_finished_run_is_reported_and_nothing_trained(cli):
+def test_a_finished_run_is_reported_and_not_trained_again(cli):
     first = cli(
         "train", "--backend", "sklearn", "--dataset", "iris", "--model", "logistic", "--out", "run", "-f", "json"
     )
@@ -73,20 +60,20 @@ def test_a_finished_run_is_reported_and_nothing_trained(cli):
         (("--threads", "2"), "runtime.threads"),
     ],
 )
-def test_what_would_change_the_run_is_refused_beside_resume(arguments, named, cli):
+def test_options_that_would_change_the_run_are_refused_with_resume(arguments, named, cli):
     process = cli("train", "--resume", "run", *arguments)
     assert process.returncode == 2
     assert named in process.stderr
-    assert "as it was configured" in process.stderr
+    assert "--resume cannot be combined with: " in process.stderr
 
 
-def test_a_run_that_is_not_there_is_told(cli):
+def test_an_unknown_run_is_one_clear_message(cli):
     process = cli("train", "--resume", "nothing")
     assert process.returncode == 2
     assert "no run 'nothing'" in process.stderr
 
 
-def test_a_wrong_interval_is_told_with_what_there_is(cli):
+def test_a_wrong_interval_is_refused_with_the_possible_ones(cli):
     process = cli("train", "--checkpoint-every", "often")
     assert process.returncode == 2
     assert "500steps, 1epoch, 60s; or auto, or never" in process.stderr
@@ -99,13 +86,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_file_size_limit_stops_the_run_with_path_and_size_and_what_is_there_stays(tmp_path, cli):
-    """A quota as the system enforces it: the first checkpoint does not fit, and later neither."""
+def test_a_file_size_limit_stops_the_run_with_path_and_size_and_keeps_what_was_written(tmp_path, cli):
+    """A quota as the system enforces it: no checkpoint fits."""
 
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    process = start(tmp_path, *LONG, *WIDE, "--out", "run", preexec_fn=limited)
+    process = start_mlcli(*LONG, *WIDE, "--out", "run", setup=limited, cwd=tmp_path)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert "/checkpoint/" in errors
@@ -116,8 +103,8 @@ def test_a_file_size_limit_stops_the_run_with_path_and_size_and_what_is_there_st
     assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
 
 
-def test_a_limit_that_comes_later_leaves_the_checkpoints_that_are_there(tmp_path):
-    first = start(tmp_path, *LONG, *WIDE, "--out", "run")
+def test_a_later_limit_keeps_the_existing_checkpoints(tmp_path):
+    first = start_mlcli(*LONG, *WIDE, "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run" / "checkpoint" / "newest", first)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=30)
@@ -126,10 +113,10 @@ def test_a_limit_that_comes_later_leaves_the_checkpoints_that_are_there(tmp_path
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    second = start(tmp_path, "train", "--resume", "run", "--checkpoint-every", "1epoch", preexec_fn=limited)
+    second = start_mlcli("train", "--resume", "run", "--checkpoint-every", "1epoch", setup=limited, cwd=tmp_path)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "to go on after epoch" in errors
+    assert "to resume after epoch" in errors
     assert {name: data for name, data in files(tmp_path / "run").items() if name.endswith(".safetensors")} == before
 
 
@@ -138,9 +125,9 @@ def _can_mount() -> bool:
     return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _can_mount(), reason="needs a mount namespace of its own (unshare -rm) for a small disk")
+@pytest.mark.skipif(not _can_mount(), reason="needs mount namespaces (unshare -rm) for a small disk")
 def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
-    """A disk of two megabytes, in a mount namespace of its own; what is left is listed there too."""
+    """A disk of two megabytes, mounted for this process only; its content is copied before it is unmounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
     train = shlex.join([sys.executable, "-m", "mlcli", *LONG, *WIDE, "--out", str(disk / "run")])
@@ -159,14 +146,14 @@ def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
     from mlcli.runs.checkpoint import CheckpointFolder
 
     found = CheckpointFolder(tmp_path / "left" / "run").find()
-    assert found.faults == ()
+    assert found.issues == ()
     assert found.checkpoint is not None
-    assert f"to go on {found.checkpoint.words}" in process.stderr
+    assert f"to resume {found.checkpoint.description}" in process.stderr
 
 
-@pytest.mark.skipif(not _can_mount(), reason="needs a mount namespace of its own (unshare -rm) for a read-only disk")
-def test_a_run_on_a_disk_that_became_read_only_is_told_with_its_path_and_left_as_it_is(tmp_path):
-    first = start(tmp_path, *LONG, "--checkpoint-every", "1epoch", "--out", "run")
+@pytest.mark.skipif(not _can_mount(), reason="needs mount namespaces (unshare -rm) for a read-only disk")
+def test_a_run_on_a_read_only_disk_is_refused_with_its_path_and_left_unchanged(tmp_path):
+    first = start_mlcli(*LONG, "--checkpoint-every", "1epoch", "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run" / "checkpoint" / "newest", first)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=30)

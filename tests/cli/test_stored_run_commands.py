@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 IRIS = "20260101T000000Z_iris"
@@ -56,7 +56,7 @@ def test_a_flipped_byte_exits_with_3_and_names_the_file(cli, runs):
         (["evaluate", "last", "--backend", "tensorflow"], 2, "unknown backend"),
         (["evaluate", "last", "--fail-under", "f1=0.5"], 2, "unknown metric 'f1'"),
         (["evaluate", "last", "--format", "yaml"], 2, "unknown format"),
-        (["predict", "last", "-i", "none.npy", "-o", "out.csv"], 3, "there is no such file"),
+        (["predict", "last", "-i", "none.npy", "-o", "out.csv"], 3, "no such file or folder"),
         (["runs", "show", "nothing"], 2, "no run 'nothing'"),
         (["runs", "list", "--sort", "size"], 2, "unknown key"),
     ],
@@ -89,13 +89,14 @@ def test_predict_writes_a_file_and_reports(cli, runs, iris_run, tmp_path):
     lines = [",".join(f'"{name}"' for name in iris_run.preprocessing.feature_names)]
     lines += [",".join(map(str, row)) for row in test.x.tolist()]
     (tmp_path / "x.csv").write_text("\n".join(lines))
-    done = cli("predict", IRIS[:10], "--input", "x.csv", "--output", "out.npz", "--format", "json")
+    done = cli("predict", IRIS[:10], "--input", "x.csv", "--output", "out.csv", "--format", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["n_samples"] == len(test)
-    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-        assert np.array_equal(arrays["labels"], iris_run.predictions()["labels"])
-    again = cli("predict", IRIS, "--input", "x.csv", "--output", "out.npz")
+    with (tmp_path / "out.csv").open() as file:
+        labels = [int(row["label"]) for row in csv.DictReader(file)]
+    assert labels == iris_run.files.predictions()["labels"].tolist()
+    again = cli("predict", IRIS, "--input", "x.csv", "--output", "out.csv")
     assert again.returncode == 2
     assert "--force" in again.stderr
 
@@ -107,7 +108,7 @@ def test_runs_are_listed_and_shown(cli, runs):
     shown = cli("runs", "show", "20260101T000000Z")
     assert shown.returncode == 0
     assert "test accuracy" in shown.stdout
-    assert "history" in shown.stdout
+    assert "History" in shown.stdout
 
 
 def loaded_by(script, cwd):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.fixtures.processes import start_mlcli
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 IRIS = ("train", "--backend", "sklearn", "--dataset", "iris", "--model", "logistic")
@@ -189,10 +190,7 @@ def test_a_full_disk_under_stdout_is_no_traceback(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_and_says_so(number, code, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlcli", *map(str, QUICK[:-1]), "100000"],
-        cwd=tmp_path, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start_mlcli(*QUICK[:-1], 100000, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/history.csv")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -20,7 +20,7 @@ from mlcli.config.schema import (
 )
 
 
-def test_the_yaml_is_readable() -> None:
+def test_the_yaml_is_readable():
     config = ExperimentConfig(backend="torch", model=MlpModel(hidden=(64, 32)), optimizer=Adam(lr=0.001))
     assert to_yaml(config) == (
         "name: null\nbackend: torch\nseed: 0\n"
@@ -72,7 +72,7 @@ ODD_TEXTS += [
 ]
 
 
-def test_text_that_looks_like_something_else_loads_back_as_text(load) -> None:
+def test_text_that_looks_like_something_else_loads_back_as_text(load):
     parameters: dict[str, Any] = {"mapping": {text: text for text in ODD_TEXTS if text != "<<"}, "null": "null"}
     parameters |= {"list": ODD_TEXTS, "numbers": [0.1, 1e-30, 1e22, -0.5, 3, 2**40], "nested": {0: [], 1: {}}}
     config = ExperimentConfig(backend="sklearn", model=EstimatorModel(estimator="SVC", parameters=parameters))
@@ -90,16 +90,16 @@ def test_text_that_looks_like_something_else_loads_back_as_text(load) -> None:
         ),
     ],
 )
-def test_written_and_loaded_it_is_equal(load, config: ExperimentConfig) -> None:
+def test_written_and_loaded_it_is_equal(load, config):
     assert load(to_yaml(config)) == config
 
 
-def test_other_yaml_readers_see_the_same_numbers() -> None:
+def test_other_yaml_readers_see_the_same_numbers():
     config = ExperimentConfig(optimizer=Adam(lr=1e-5, epsilon=1e-30))
     assert yaml.safe_load(to_yaml(config)) == to_dict(config)
 
 
-def test_plain_data_is_fit_for_json() -> None:
+def test_plain_data_can_be_written_as_json():
     model = EstimatorModel(estimator="SVC", parameters={"a": [1, {"b": 2}]})
     data = to_dict(ExperimentConfig(model=model, backends={"torch": {}}))
     assert json.loads(json.dumps(data)) == data
@@ -108,8 +108,8 @@ def test_plain_data_is_fit_for_json() -> None:
     assert "backends" not in to_dict(ExperimentConfig())
 
 
-def test_the_digest_tells_configurations_apart() -> None:
-    def with_parameters(**parameters: Any) -> ExperimentConfig:
+def test_different_configurations_have_different_digests():
+    def with_parameters(**parameters):
         return ExperimentConfig(model=EstimatorModel(estimator="SVC", parameters=parameters))
 
     configs = [
@@ -126,18 +126,18 @@ def test_the_digest_tells_configurations_apart() -> None:
     assert all(len(digest) == 64 for digest in digests)
 
 
-def test_the_digest_does_not_depend_on_how_it_was_written(load) -> None:
+def test_the_digest_does_not_depend_on_how_it_was_written(load):
     first = load("optimizer: {lr: 1, name: sgd}\nseed: 3\n")
     second = load("seed: 3\noptimizer: {name: sgd, lr: 1.0, momentum: 0}\n")
     assert config_digest(first) == config_digest(second)
 
 
-def accepts(schema: dict[str, Any], value: Any, definitions: dict[str, Any]) -> bool:
+def accepts(schema, value, definitions):
     """Whether a value fits a JSON Schema, for the keywords that ours uses; any other keyword is an error here."""
     types = {"string": str, "integer": int, "number": int | float, "boolean": bool, "null": type(None)}
     types |= {"array": list, "object": dict}
 
-    def fits(keyword: str, argument: Any) -> bool:
+    def fits(keyword, argument):
         match keyword:
             case "$ref":
                 return accepts(definitions[argument.removeprefix("#/$defs/")], value, definitions)
@@ -198,12 +198,12 @@ def accepts(schema: dict[str, Any], value: Any, definitions: dict[str, Any]) -> 
         ("extends: 5", False),
     ],
 )
-def test_the_json_schema_judges_files_as_the_loader_does(text: str, is_accepted: bool) -> None:
+def test_the_json_schema_judges_files_as_the_loader_does(text, is_accepted):
     schema = json_schema()
     assert accepts(schema, yaml.safe_load(text), schema["$defs"]) is is_accepted
 
 
-def test_the_json_schema_names_its_draft_and_describes_keys() -> None:
+def test_the_json_schema_names_its_draft_and_describes_keys():
     schema = json.loads(json.dumps(json_schema()))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["additionalProperties"] is False

@@ -1,7 +1,8 @@
-"""Which layer wins, how sections merge, and how the engine is chosen."""
+"""Which source wins, how the engine is chosen, and how files extend others."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,10 @@ from mlcli.config.dump import to_yaml
 from mlcli.config.experiment import load_experiment, named_backends
 from mlcli.config.schema import (
     Adam,
-    CnnModel,
-    CosineSchedule,
     EstimatorModel,
     ExperimentConfig,
     Lbfgs,
     LogisticModel,
-    MlpModel,
     RmsProp,
     Sgd,
     TrainingConfig,
@@ -26,17 +24,11 @@ from mlcli.config.schema import (
 from mlcli.errors import ConfigError
 
 
-def test_without_anything_there_are_the_defaults() -> None:
+def test_no_source_means_the_defaults():
     assert load_experiment(None, environ={}) == ExperimentConfig(backend="torch")
 
 
-def test_shorthands_stand_for_names(load) -> None:
-    config = load("dataset: fashion\nmodel: cnn\noptimizer: sgd\nschedule: cosine\n")
-    assert config.dataset.name == "fashion"
-    assert (config.model, config.optimizer, config.schedule) == (CnnModel(), Sgd(), CosineSchedule())
-
-
-def test_each_layer_wins_over_the_one_below(load) -> None:
+def test_each_source_overrides_the_one_before(load):
     text = "seed: 1\nbackends: {torch: {seed: 2}}\n"
     layers = [
         ("seed: 1\n", {}, {}, (), 1),
@@ -50,81 +42,7 @@ def test_each_layer_wins_over_the_one_below(load) -> None:
         assert load(yaml, environ=environ, flags=flags, settings=settings).seed == seed
 
 
-def test_flags_that_were_not_given_change_nothing(load) -> None:
-    assert load("seed: 7\n", flags={"seed": None, "optimizer.lr": None}) == ExperimentConfig(backend="torch", seed=7)
-
-
-def test_settings_are_read_as_yaml(load) -> None:
-    settings = ["model.hidden=[64, 32]", "optimizer={name: sgd, lr: 1e-2}", "dataset.validation=test", "name='12'"]
-    config = load("model: mlp\n", settings=settings)
-    assert config.model == MlpModel(hidden=(64, 32))
-    assert config.optimizer == Sgd(lr=0.01)
-    assert (config.dataset.validation, config.name) == ("test", "12")
-
-
-def test_a_setting_of_null_takes_a_value_back(load) -> None:
-    assert load("dataset: {limit: 5}\noptimizer: sgd\n", settings=["dataset.limit=null", "optimizer=null"]) == (
-        ExperimentConfig(backend="torch")
-    )
-
-
-def test_mappings_merge_deeply(load) -> None:
-    config = load(
-        "training: {epochs: 3, early_stopping: {patience: 2}}\n", settings=["training.early_stopping.min_delta=0.5"]
-    )
-    assert config.training.epochs == 3
-    assert config.training.early_stopping is not None
-    assert (config.training.early_stopping.patience, config.training.early_stopping.min_delta) == (2, 0.5)
-
-
-def test_another_optimizer_replaces_the_one_below_whole(load) -> None:
-    text = "optimizer: {name: rmsprop, decay: 0.8, lr: 0.5}\n"
-    assert load(text, flags={"optimizer.name": "sgd"}).optimizer == Sgd()
-    assert load(text, flags={"optimizer.name": "sgd", "optimizer.lr": 0.3}).optimizer == Sgd(lr=0.3)
-    assert load(text, flags={"optimizer.name": "rmsprop"}).optimizer == RmsProp(decay=0.8, lr=0.5)
-    assert load(text, flags={"optimizer.lr": 0.3}).optimizer == RmsProp(decay=0.8, lr=0.3)
-
-
-def test_one_command_line_is_one_layer_whatever_its_order(load) -> None:
-    text = "optimizer: {name: rmsprop, decay: 0.8}\n"
-    expected = Sgd(lr=0.3, momentum=0.5)
-    assert (
-        load(text, flags={"optimizer.lr": 0.3}, settings=["optimizer.momentum=0.5", "optimizer=sgd"]).optimizer
-        == expected
-    )
-    assert (
-        load(
-            text,
-            flags={"optimizer.name": "adam", "optimizer.lr": 0.3},
-            settings=["optimizer.name=sgd", "optimizer.momentum=0.5"],
-        ).optimizer
-        == expected
-    )
-
-
-def test_another_model_or_schedule_replaces_the_one_below_even_if_that_has_no_name(load) -> None:
-    text = "model: {hidden: [8]}\nschedule: {name: step, factor: 0.5}\n"
-    config = load(text, flags={"model.name": "cnn"}, settings=["schedule=cosine"])
-    assert (config.model, config.schedule) == (CnnModel(), CosineSchedule())
-    assert load(text, flags={"model.name": "mlp"}).model == MlpModel(hidden=(8,))
-
-
-def test_another_estimator_drops_the_parameters_of_the_one_below(load) -> None:
-    text = "model: {name: estimator, estimator: SVC, parameters: {C: 2}}\n"
-    assert load(text, settings=["model.estimator=KNeighborsClassifier"]).model == (
-        EstimatorModel(estimator="KNeighborsClassifier")
-    )
-    assert load(text, settings=["model.parameters.gamma=1"]).model == (
-        EstimatorModel(estimator="SVC", parameters={"C": 2, "gamma": 1})
-    )
-
-
-def test_another_dataset_keeps_splits_scaling_and_limit(load) -> None:
-    dataset = load("dataset: {name: mnist, validation: 0.1, limit: 50}\n", flags={"dataset.name": "fashion"}).dataset
-    assert (dataset.name, dataset.validation, dataset.limit) == ("fashion", 0.1, 50)
-
-
-def test_settings_without_a_name_belong_to_the_default_of_the_engine(load) -> None:
+def test_settings_without_a_name_belong_to_the_default_of_the_engine(load):
     assert load("optimizer: {lr: 0.5}\n").optimizer == Adam(lr=0.5)
     assert load("model: logistic\noptimizer: {max_iter: 5}\nbackend: sklearn\n").optimizer == Lbfgs(max_iter=5)
 
@@ -138,7 +56,7 @@ backends:
 """
 
 
-def test_the_engine_of_flag_environment_file_and_backends_in_this_order(load) -> None:
+def test_the_engine_comes_from_flag_environment_file_or_backends_in_this_order(load):
     assert load("seed: 1\n").backend == "torch"
     assert load(BACKENDS).backend == "sklearn"
     assert load(BACKENDS + "backend: keras\n").backend == "keras"
@@ -147,7 +65,7 @@ def test_the_engine_of_flag_environment_file_and_backends_in_this_order(load) ->
     assert load(BACKENDS, flags={"backend": "keras"}, settings=["backend=torch"]).backend == "torch"
 
 
-def test_the_entry_of_the_engine_is_merged_and_the_result_stands_alone(load) -> None:
+def test_the_entry_of_the_engine_is_merged_and_the_result_stands_alone(load):
     config = load(BACKENDS, flags={"backend": "keras", "optimizer.lr": 0.25})
     assert config == ExperimentConfig(
         backend="keras", model=LogisticModel(), optimizer=Sgd(lr=0.25), training=TrainingConfig(epochs=3)
@@ -156,56 +74,23 @@ def test_the_entry_of_the_engine_is_merged_and_the_result_stands_alone(load) -> 
     assert load(BACKENDS, flags={"backend": "torch"}).optimizer is None
 
 
-def test_an_engine_without_an_entry_runs_on_the_common_settings(load) -> None:
+def test_an_engine_without_an_entry_runs_on_the_common_settings(load):
     assert load("backends: {keras: {seed: 5}}\nseed: 1\n", flags={"backend": "torch"}).seed == 1
 
 
-def test_entries_can_be_set_from_the_command_line(load) -> None:
+def test_entries_can_be_set_from_the_command_line(load):
     settings = ["backends.keras.optimizer=adam"]
     assert load(BACKENDS, flags={"backend": "keras"}, settings=settings).optimizer == Adam()
 
 
-def test_named_backends_in_the_order_of_the_file(load) -> None:
+def test_named_backends_in_the_order_of_the_file(load):
     load(BACKENDS)
     assert named_backends(Path("x.yaml")) == ("sklearn", "keras", "torch")
     load("backend: keras\n")
     assert named_backends(Path("x.yaml")) == ("keras",)
 
 
-def test_environment_variables(load) -> None:
-    environ = {
-        "MLCLI_BACKEND": "keras",
-        "MLCLI_DEVICE": "cuda:1",
-        "MLCLI_THREADS": "3",
-        "MLCLI_DATASET": "iris",
-        "MLCLI_OPTIMIZER__LR": "1e-2",
-        "MLCLI_MODEL__HIDDEN": "[8, 4]",
-        "MLCLI_SEED": "",
-        "MLCLI_DATA_DIR": "/data",
-        "MLCLI_OFFLINE": "1",
-        "MLCLI_RUNS_DIR": "runs",
-        "MLCLI_DEBUG": "1",
-        "HOME": "/root",
-    }
-    config = load("seed: 4\n", environ=environ)
-    assert (config.backend, config.dataset.name, config.seed) == ("keras", "iris", 4)
-    assert (config.runtime.device, config.runtime.threads) == ("cuda:1", 3)
-    assert (config.optimizer, config.model) == (Adam(lr=0.01), MlpModel(hidden=(8, 4)))
-
-
-def test_arguments_of_an_estimator_keep_their_case_in_the_environment(load) -> None:
-    text = "model: {name: estimator, estimator: SVC}\n"
-    assert load(text, environ={"MLCLI_MODEL__PARAMETERS__C": "2"}).model == EstimatorModel(
-        estimator="SVC", parameters={"C": 2}
-    )
-
-
-def test_the_environment_of_the_process_counts_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLCLI_SEED", "11")
-    assert load_experiment(None).seed == 11
-
-
-def test_a_resolved_configuration_can_be_hashed_and_not_changed(load) -> None:
+def test_a_resolved_configuration_can_be_hashed_and_not_changed(load):
     text = "model: {name: estimator, estimator: SVC, parameters: {class_weight: {0: 1.0}, a: [1]}}\n"
     config = load(text)
     assert len({config, load(text)}) == 1
@@ -216,14 +101,14 @@ def test_a_resolved_configuration_can_be_hashed_and_not_changed(load) -> None:
         config.model.parameters["a"] = 2
 
 
-def test_what_was_resolved_loads_again_to_the_same(load) -> None:
+def test_a_resolved_configuration_loads_back_unchanged(load):
     config = load(
         BACKENDS, flags={"backend": "keras"}, settings=["name=a1e5", "optimizer.lr=1e-7", "runtime.threads=2"]
     )
     assert load(to_yaml(config)) == config
 
 
-def test_loading_a_configuration_imports_no_numpy() -> None:
+def test_loading_a_configuration_imports_no_numpy():
     code = (
         "import sys; from mlcli.config.dump import to_yaml; from mlcli.config.experiment import load_experiment; "
         "to_yaml(load_experiment(None, environ={})); "
@@ -233,47 +118,132 @@ def test_loading_a_configuration_imports_no_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Write files into the working directory and load the last one."""
+    monkeypatch.chdir(tmp_path)
+
+    def load_last(**texts):
+        for name, text in texts.items():
+            path = Path(name.replace("__", "/") + ".yaml")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return load_experiment(path, environ={})
+
+    return load_last
+
+
+def issues_of_files(files, **texts):
+    with pytest.raises(ConfigError) as error:
+        files(**texts)
+    return list(error.value.issues)
+
+
+def test_a_file_overrides_the_one_it_extends(files):
+    config = files(
+        base="seed: 1\ntraining: {epochs: 3, batch_size: 8}\noptimizer: {name: rmsprop, decay: 0.5}\n",
+        x="extends: base.yaml\ntraining: {epochs: 5}\noptimizer: sgd\n",
+    )
+    assert (config.seed, config.training.epochs, config.training.batch_size) == (1, 5, 8)
+    assert config.optimizer == Sgd()
+
+
+def test_later_files_of_a_list_override_earlier_ones(files):
+    config = files(a="seed: 1\nname: a\n", b="seed: 2\n", x="extends: [a.yaml, b.yaml]\n")
+    assert (config.seed, config.name) == (2, "a")
+
+
+def test_paths_are_relative_to_the_file_that_names_them(files):
+    assert files(base="seed: 3\n", sub__mid="extends: ../base.yaml\n", x="extends: sub/mid.yaml\n").seed == 3
+
+
+def test_entries_of_engines_merge_by_the_same_rules(files):
+    base = "backends: {torch: {optimizer: {name: rmsprop, decay: 0.5}, seed: 4}}\n"
+    config = files(base=base, x="extends: base.yaml\nbackends: {torch: {optimizer: adam}}\n")
+    assert (config.optimizer, config.seed) == (Adam(), 4)
+    config = files(base=base, x="extends: base.yaml\nbackends:\n  torch:\n")
+    assert config.optimizer == RmsProp(decay=0.5)
+
+
+def test_a_diamond_is_no_circle(files):
+    assert (
+        files(
+            root="seed: 9\n", a="extends: root.yaml\n", b="extends: root.yaml\n", x="extends: [a.yaml, b.yaml]\n"
+        ).seed
+        == 9
+    )
+
+
+def test_issues_name_the_file_that_has_them(files):
+    assert issues_of_files(files, base="optimizer:\n  lr: -1\n", x="extends: base.yaml\nsede: 1\n") == [
+        "base.yaml:2:7: optimizer.lr: must be greater than 0, got -1",
+        "x.yaml:2:1: sede: unknown key (did you mean 'seed'?)",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("flags", "issue"),
+    ("extends", "issue"),
     [
-        ({"optimizer.lr": float("nan")}, "--lr: optimizer.lr: numbers must be finite, got nan"),
-        ({"seed": 2**70}, f"--seed: seed: the number is too large (text belongs in quotes), got {2**70}"),
-        ({"dataset.name": "\udcff"}, "--dataset: dataset.name: the text is not UTF-8, got '\\udcff'"),
-        ({"training.batch_size": 0}, "--batch-size: training.batch_size: must be at least 1, got 0"),
-        (
-            {"model.name": "\x1b[31m"},
-            "--model: model.name: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator",
-        ),
+        ("x.yaml", "files extend one another in a circle: x.yaml -> x.yaml"),
+        ("nope.yaml", "no such file: 'nope.yaml'"),
+        ("/etc/hostname", "must be relative to this file, got '/etc/hostname'"),
+        ("5", "must be the path of a file, or a list of paths, got 5"),
+        ("null", "must be the path of a file, or a list of paths, got null"),
+        ("/dev/zero", "must be relative to this file, got '/dev/zero'"),
+        ('"a\\0b"', "must be the path of a file, or a list of paths, got 'a\\x00b'"),
+        ('"\\e[31m"', "no such file: '\\x1b[31m'"),
+        (".", "no such file: '.'"),
+        ("../../../../../../../../../../dev/zero", "no such file: '../../../../../../../../../../dev/zero'"),
+        ("x" * 300, f"no such file: '{'x' * 57}...'"),
+        ("../" * 300_000, f"no such file: '{'../' * 19}...'"),  # at once: nothing may take its parts one by one
+        ("fifo", "no such file: 'fifo'"),
+        ("loop", "no such file: 'loop'"),
     ],
 )
-def test_flags_are_named_in_their_faults(flags: dict[str, object], issue: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        load_experiment(None, flags=flags, environ={})
-    assert error.value.issues == (issue,)
+def test_what_cannot_be_extended(files, tmp_path, extends, issue):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    assert issues_of_files(files, x=f"seed: 1\nextends: {extends}\n") == [f"x.yaml:2:10: extends: {issue}"]
 
 
-def test_the_same_fault_is_told_once() -> None:
-    with pytest.raises(ConfigError) as error:
-        load_experiment(None, settings=["nonsense", "nonsense"], environ={})
-    assert len(error.value.issues) == 1
-
-
-def test_faults_of_all_sources_come_together(load) -> None:
-    with pytest.raises(ConfigError) as error:
-        load(
-            "seed: -1\n",
-            environ={"MLCLI_DEVICE": "gpu", "MLCLI_SEDE": "1", "MLCLI_LR": "1"},
-            flags={"optimizer.lr": -1.0, "dataset.limit": 0},
-            settings=["training.epoch=5", "nonsense", "name="],
-        )
-    assert list(error.value.issues) == [
-        "x.yaml:1:7: seed: must be at least 0, got -1",
-        "MLCLI_LR: unknown variable (did you mean 'MLCLI_OPTIMIZER__LR'?)",
-        "MLCLI_SEDE: unknown variable (did you mean 'MLCLI_SEED'?)",
-        "--set nonsense: must be key.path=value, e.g. --set optimizer.lr=0.01",
-        "--set name=: the value is missing (write null for none)",
-        "--limit: dataset.limit: must be at least 1, got 0",
-        "--lr: optimizer.lr: must be greater than 0, got -1.0",
-        "--set training.epoch=5: training.epoch: unknown key (did you mean 'epochs'?)",
-        "MLCLI_DEVICE: runtime.device: must be auto, cpu, cuda, cuda:N or mps, got 'gpu'",
+def test_a_longer_circle_is_named(files):
+    assert issues_of_files(files, a="extends: x.yaml\n", x="extends: a.yaml\n") == [
+        "a.yaml:1:10: extends: files extend one another in a circle: x.yaml -> a.yaml -> x.yaml"
     ]
+
+
+def test_long_chains_and_too_many_files_are_refused(files):
+    chain = {f"f{n}": f"extends: f{n - 1}.yaml\n" for n in range(1, 12)}
+    assert issues_of_files(files, f0="seed: 1\n", **chain) == [
+        "f4.yaml:1:10: extends: more than 8 files in a chain, or 32 in all"
+    ]
+    crowd = {f"g{n}": "seed: 1\n" for n in range(40)}
+    (line,) = issues_of_files(files, **crowd, x=f"extends: [{', '.join(f'{name}.yaml' for name in crowd)}]\n")
+    assert line.endswith("extends: more than 8 files in a chain, or 32 in all")
+
+
+def test_repeated_files_on_every_level_are_read_once(files):
+    levels = {f"f{n}": f"extends: [{', '.join([f'f{n - 1}.yaml'] * 50)}]\n" for n in range(1, 7)}
+    assert files(f0="seed: 6\n", **levels).seed == 6
+
+
+@pytest.mark.parametrize("line", ["k{}: 1\n", "k{}: {{a: 1}}\n"])
+def test_the_values_of_all_files_are_counted_together(files, line):
+    crowd = {f"f{n}": "".join(line.format(f"{n}_{m}") for m in range(2000)) for n in range(6)}
+    *_, last = issues_of_files(files, **crowd, x=f"extends: [{', '.join(f'{name}.yaml' for name in crowd)}]\n")
+    assert last.endswith(": holds more than 10000 values, aliases expanded and extended files counted")
+
+
+def test_a_file_that_is_named_again_counts_again(files):
+    base = f"model: {{hidden: [{', '.join(['8'] * 1000)}]}}\n"
+    assert len(files(base=base, x=f"extends: [{', '.join(['base.yaml'] * 5)}]\n").model.hidden) == 1000
+    (line,) = issues_of_files(files, base=base, x=f"extends: [{', '.join(['base.yaml'] * 50)}]\n")
+    assert line.endswith(": extends: holds more than 10000 values, aliases expanded and extended files counted")
+
+
+def test_extends_is_allowed_only_at_the_top_of_a_file(files):
+    assert issues_of_files(files, x="backends: {torch: {extends: a.yaml}}\n") == [
+        "x.yaml:1:20: backends.torch.extends: cannot differ by engine; write it at the top level"
+    ]
+    with pytest.raises(ConfigError, match=r"^--set extends=a.yaml: unknown key"):
+        load_experiment(None, settings=["extends=a.yaml"], environ={})

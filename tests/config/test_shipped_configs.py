@@ -23,16 +23,16 @@ ENGINES = {
 PAIRS = [(name, backend) for name, backends in ENGINES.items() for backend in backends]
 
 
-def config_path(name: str) -> Path:
+def config_path(name):
     return CONFIGS / f"{name}.yaml"
 
 
-def test_these_are_all() -> None:
+def test_every_shipped_file_is_tested_here():
     assert sorted(path.stem for path in CONFIGS.iterdir()) == sorted(ENGINES)
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_each_opens_with_what_it_is_and_the_command_that_runs_it(name: str) -> None:
+def test_each_begins_with_a_description_and_its_command(name):
     text = config_path(name).read_text()
     opening = re.match(r"# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", text)
     assert opening is not None
@@ -41,21 +41,21 @@ def test_each_opens_with_what_it_is_and_the_command_that_runs_it(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_each_names_its_engines_and_no_engine_elsewhere(name: str) -> None:
+def test_each_names_its_engines_and_no_engine_elsewhere(name):
     assert named_backends(config_path(name)) == ENGINES[name]
     settings = re.sub(r"#.*", "", config_path(name).read_text().partition("\nbackends:")[0])
     assert not re.search(r"backend|sklearn|scikit|torch|keras", settings)
 
 
 @pytest.mark.parametrize(("name", "backend"), PAIRS)
-def test_each_can_be_planned_on_every_engine_it_names(name: str, backend: str) -> None:
+def test_each_can_be_planned_on_every_engine_it_names(name, backend):
     plan = make_plan(load_experiment(config_path(name), flags={"backend": backend}, environ={}))
     assert (plan.backend, plan.config.backend) == (backend, backend)
     assert plan.info.name == name.partition("_")[0]
     assert plan.is_iterative is not (backend == "sklearn" and name.endswith("logistic"))
 
 
-def test_iris_is_scikit_learns_default_on_its_own_samples() -> None:
+def test_iris_is_scikit_learns_default_on_its_own_samples():
     config = load_experiment(config_path("iris_logistic"), flags={"backend": "sklearn"}, environ={})
     assert isinstance(config.optimizer, Lbfgs)
     assert config.optimizer.max_iter == 1000
@@ -63,7 +63,7 @@ def test_iris_is_scikit_learns_default_on_its_own_samples() -> None:
     assert (config.dataset.test, config.dataset.scaling) == ("train", "none")
 
 
-def test_the_networks_are_the_ones_they_are_named_for() -> None:
+def test_the_networks_match_their_names():
     mnist, mlp, cnn = (
         load_experiment(config_path(name), environ={}) for name in ("mnist_mlp", "fashion_mlp", "fashion_cnn")
     )

@@ -1,4 +1,4 @@
-"""Every issue at once, in plain words, at its place."""
+"""Every issue at once, in plain English, with its location."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ),
         (
             'model: {name: estimator, estimator: SVC, parameters: {C: 1, "\\e[31m": 2}}',
-            "54: model.parameters: an argument cannot be called '\\x1b[31m'",
+            "54: model.parameters: a parameter cannot be called '\\x1b[31m'",
         ),
         (
             "dataset: {test: 1.5}",
@@ -133,36 +133,36 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ("backends: {keras: 5}", "19: backends.keras: must be a mapping of settings, got 5"),
         (
             "backends: {keras: {backend: torch}}",
-            "20: backends.keras.backend: cannot differ by engine; it belongs at the top level",
+            "20: backends.keras.backend: cannot differ by engine; write it at the top level",
         ),
     ],
 )
-def test_one_fault_in_plain_words(issues, line: str, issue: str) -> None:
+def test_one_issue_with_location_key_and_message(issues, line, issue):
     assert issues(f"# first line\n{line}\n") == [f"x.yaml:2:{issue}"]
 
 
 @pytest.mark.parametrize(
     "name", ["../up", "/etc/passwd", "a/b", "a\\\\b", ".hidden", "a b", "a\\n", "a\\0", "\\e[31m", "x" * 65, "", "é"]
 )
-def test_names_that_are_no_plain_file_names_are_refused(issues, name: str) -> None:
+def test_names_that_are_not_plain_file_names_are_refused(issues, name):
     (line,) = issues(f'name: "{name}"\n')
     assert line.startswith("x.yaml:1:7: name: must be 1 to 64 letters, digits, dots, dashes or underscores")
 
 
 @pytest.mark.parametrize("run", ["../runs/a", "/runs/a", "last", "runs/é b", "x" * 255, "x/" * 2047])
-def test_runs_are_named_by_any_path_that_can_be_one(load, run: str) -> None:
+def test_any_possible_path_may_name_a_run(load, run):
     assert load(f'init_from: {{run: "{run}"}}\n').init_from.run == run
 
 
-def test_whole_numbers_do_where_numbers_are_asked_for(load) -> None:
+def test_an_integer_is_accepted_as_a_float(load):
     assert load("optimizer: {lr: 1}\n").optimizer.lr == 1.0
 
 
-def test_devices_are_told_in_any_case(load) -> None:
+def test_devices_are_accepted_in_any_case(load):
     assert load("runtime: {device: CUDA:0}\n").runtime.device == "cuda:0"
 
 
-def test_all_faults_come_at_once_in_the_order_of_the_lines(issues) -> None:
+def test_all_issues_are_reported_at_once_in_the_order_of_the_lines(issues):
     assert issues(
         "seed: -1\ntraining: {epoch: 5, batch_size: '8'}\noptimizer:\n  name: rmsprop\n  lr: 0\nmodel: mpl\n"
     ) == [
@@ -174,7 +174,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_lines(issues) -> None:
     ]
 
 
-def test_entries_of_engines_that_do_not_run_are_checked_too(issues) -> None:
+def test_entries_of_engines_that_do_not_run_are_checked_too(issues):
     text = (
         "optimizer: {name: rmsprop, decay: 2}\n"
         "backends:\n"
@@ -194,14 +194,14 @@ def test_entries_of_engines_that_do_not_run_are_checked_too(issues) -> None:
     ]
 
 
-def test_an_aliased_entry_is_shown_where_it_was_written(issues) -> None:
+def test_an_issue_in_an_aliased_entry_is_located_at_its_anchor(issues):
     assert issues("backends:\n  torch: &same {seed: -1}\n  keras: *same\n") == [
         "x.yaml:2:23: backends.keras.seed: must be at least 0, got -1",
         "x.yaml:2:23: backends.torch.seed: must be at least 0, got -1",
     ]
 
 
-def test_a_value_that_another_one_hides_is_not_judged(load) -> None:
+def test_an_overridden_value_is_not_validated(load):
     assert load("seed: -1\n", flags={"seed": 1}).seed == 1
     assert load("seed: -1\nbackends: {torch: {}, keras: {}}\n", flags={"seed": 1}).seed == 1
     assert load("optimizer: {momentum: 0.5}\n", flags={"optimizer.name": "sgd"}).optimizer == Sgd(momentum=0.5)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from mlcli.config import source_text
 from mlcli.config.experiment import load_experiment
-from mlcli.config.nodes import plain_scalar
-from mlcli.config.schema import EstimatorModel, ExperimentConfig
+from mlcli.config.schema import EstimatorModel
+from mlcli.config.values import plain_scalar
 from mlcli.errors import ConfigError
 
 
@@ -47,24 +44,24 @@ from mlcli.errors import ConfigError
         ("١٢", "١٢"),
     ],
 )
-def test_plain_scalars_mean_what_people_expect(text: str, value: object) -> None:
+def test_plain_scalars_mean_what_people_expect(text, value):
     found = plain_scalar(text)
     assert found == value
     assert type(found) is type(value)
 
 
 @pytest.mark.parametrize("text", [".inf", "-.Inf", ".nan", "1e999", "9223372036854775808", "9" * 100_000])
-def test_numbers_that_cannot_be_held_are_refused(text: str) -> None:
+def test_numbers_that_are_not_finite_or_too_large_are_refused(text):
     with pytest.raises(ValueError, match=r"finite|too large"):
         plain_scalar(text)
 
 
-def parameters(config: ExperimentConfig) -> dict[str, object]:
+def parameters(config):
     assert isinstance(config.model, EstimatorModel)
     return config.model.parameters
 
 
-def test_quotes_anchors_and_merge_keys(load) -> None:
+def test_quotes_anchors_and_merge_keys(load):
     config = load(
         "model:\n  name: estimator\n  estimator: RandomForestClassifier\n  parameters:\n"
         '    a: "1e-3"\n    b: &b {x: 1, y: 2}\n    c: {<<: *b, y: 3}\n    d: [*b]\n    e: {0: 1.5}\n'
@@ -80,7 +77,7 @@ def test_quotes_anchors_and_merge_keys(load) -> None:
     }
 
 
-def test_a_byte_order_mark_is_no_fault(load) -> None:
+def test_a_byte_order_mark_is_accepted(load):
     assert load("\ufeffseed: 5\n").seed == 5
 
 
@@ -96,13 +93,15 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("seed: 1\nname: \x1b[31m\n", "x.yaml:2:7: the character \\x1b is not allowed here"),
         ("seed: 1\x00\n", "x.yaml:1:8: the character \\x00 is not allowed here"),
         ("training:\n\tepochs: 5\n", "x.yaml:2:1: a tab cannot indent YAML; use spaces"),
-        ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; one file is one experiment"),
+        ("seed: 1\n---\nseed: 2\n", "x.yaml:2:1: holds a second document; write one per file"),
         ("seed: 1\nname: a\nseed: 2\n", "x.yaml:3:1: seed: is set twice (first in line 1)"),
         ("optimizer: {lr: 1, lr: 2}\n", "x.yaml:1:20: optimizer.lr: is set twice (first in line 1)"),
         ("seed: !!int 3\n", "x.yaml:1:7: seed: the tag !!int is not allowed; only plain values are"),
         ("seed: !secret 3\n", "x.yaml:1:7: seed: the tag !secret is not allowed; only plain values are"),
-        ("seed: *a\n", "x.yaml:1:7: the alias *a has no anchor before it"),
-        ("dataset: &a {name: *a}\n", "x.yaml:1:20: the alias *a contains itself"),
+        ("seed: *a\n", "x.yaml:1:7: is not valid YAML: found undefined alias"),
+        ("dataset: &a {name: *a}\n", "x.yaml:1:10: contains itself through an alias"),
+        ("a: &a 1\nb: &a 2\n", "x.yaml:2:4: is not valid YAML: duplicate anchor"),
+        ("a: &a {<<: *a}\n", "x.yaml:1:4: contains itself through an alias"),
         ("seed: .inf\n", "x.yaml:1:7: seed: numbers must be finite, got '.inf'"),
         ("optimizer: {lr: 1e999}\n", "x.yaml:1:17: optimizer.lr: numbers must be finite, got '1e999'"),
         ("true: 1\n", "x.yaml:1:1: a key must be a name, got true"),
@@ -112,24 +111,24 @@ def test_a_byte_order_mark_is_no_fault(load) -> None:
         ("seed: 3\n...\r%TAG ! a\n---\n", "x.yaml:3:1: the directive %TAG is not allowed; only plain values are"),
     ],
 )
-def test_each_unreadable_file_has_one_fault_with_its_place(issues, text: str | bytes, issue: str) -> None:
+def test_an_unreadable_file_is_one_issue_with_its_location(issues, text, issue):
     assert issues(text) == [issue]
 
 
 @pytest.mark.parametrize("text", ["# first\nname: @x\n", "# first\nname: a: b\n", "seed: 1\nname: [\n"])
-def test_broken_yaml_is_one_fault_with_the_place(issues, text: str) -> None:
+def test_invalid_yaml_is_one_issue_with_its_location(issues, text):
     (line,) = issues(text)
     assert re.match(r"x\.yaml:[23]:\d+: is not valid YAML: \w", line)
 
 
-def test_python_tags_are_refused_and_nothing_is_executed(issues, tmp_path: Path) -> None:
+def test_python_tags_are_refused_and_nothing_is_executed(issues, tmp_path):
     target = tmp_path / "executed"
     lines = issues(f"name: !!python/object/apply:os.mkdir [{target}]\n")
     assert any("the tag !!python/object/apply:os.mkdir is not allowed" in line for line in lines)
     assert not target.exists()
 
 
-def peak_bytes_of_refusal(path: Path) -> tuple[int, str]:
+def peak_bytes_of_refusal(path):
     """Memory that Python took at most while refusing a file, and the message."""
     tracemalloc.start()
     try:
@@ -140,7 +139,7 @@ def peak_bytes_of_refusal(path: Path) -> tuple[int, str]:
         tracemalloc.stop()
 
 
-def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
+def test_a_huge_file_is_refused_without_reading_it(tmp_path):
     path = tmp_path / "huge.yaml"
     path.write_bytes(b"seed: 1\n")
     os.truncate(path, 50_000_000)
@@ -149,22 +148,22 @@ def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
     assert peak < 1_000_000
 
 
-def test_an_endless_file_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^/dev/zero: is larger than 1 MB"):
+def test_an_endless_file_is_refused():
+    with pytest.raises(ConfigError, match=r"^/dev/zero: cannot be read: it is not a regular file"):
         load_experiment(Path("/dev/zero"), environ={})
 
 
-def test_an_alias_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
+def test_an_alias_bomb_is_refused_before_it_expands(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     path = tmp_path / "bomb.yaml"
     path.write_text("\n".join(lines))
     peak, message = peak_bytes_of_refusal(path)
-    assert "4:45: holds more than 10000 values, aliases expanded" in message
+    assert "4:5: holds more than 10000 values, aliases expanded" in message
     assert peak < 5_000_000
 
 
-def test_a_merge_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
+def test_a_merge_bomb_is_refused_before_it_expands(tmp_path):
     keys = ", ".join(f"k{n}: 1" for n in range(99))
     path = tmp_path / "bomb.yaml"
     path.write_text(f"a: &a {{{keys}}}\nb: {{<<: [{', '.join(['*a'] * 200)}]}}\n")
@@ -172,34 +171,34 @@ def test_a_merge_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 1000 + "]" * 1000, "{a: " * 1000, "- " * 1000, "[" * 900_000])
-def test_deep_nesting_is_refused(issues, text: str) -> None:
+def test_deep_nesting_is_refused(issues, text):
     (line,) = issues(text)
     assert line.endswith("is nested more than 32 levels deep")
 
 
-def test_aliases_cannot_hide_depth(issues) -> None:
+def test_aliases_cannot_hide_depth(issues):
     lines = ["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 40))]
-    assert issues("\n".join(lines)) == ["x.yaml:32:12: is nested more than 32 levels deep"]
+    assert issues("\n".join(lines)) == ["x.yaml:32:6: is nested more than 32 levels deep"]
 
 
-def test_terminal_escapes_never_reach_a_message(issues) -> None:
+def test_terminal_escapes_never_reach_a_message(issues):
     text = '"\\e]0;title\\a": 1\nname: "\\e[31m\\u202Ered\\n"\nmodel: "\\e[2J"\ndataset: {scaling: "\\x9b1m"}\n'
     assert len(issues(text)) == 4  # the fixture asserts that every line is printable
 
 
-def test_long_values_are_shortened(issues) -> None:
+def test_long_values_are_shortened(issues):
     (line,) = issues(f"seed: {'x' * 900_000}\n")
     assert line == f"x.yaml:1:7: seed: must be a whole number, got '{'x' * 57}...'"
 
 
-def test_a_hundred_faults_are_shown_and_the_others_counted(issues) -> None:
+def test_at_most_a_hundred_issues_are_shown_and_the_others_counted(issues):
     lines = issues("".join(f"key{n}: 1\n" for n in range(1000)))
     assert len(lines) == 101
     assert lines[0].startswith("x.yaml:1:1: key0: unknown key")
     assert lines[-1] == "... and 900 more issues"
 
 
-def test_a_missing_file_names_the_one_beside_it_that_was_meant(tmp_path: Path) -> None:
+def test_a_missing_file_suggests_a_similar_name_in_the_directory(tmp_path):
     (tmp_path / "digits_mlp.yaml").write_text("seed: 1\n")
     with pytest.raises(ConfigError) as error:
         load_experiment(tmp_path / "digit_mlp.yaml", environ={})
@@ -216,58 +215,26 @@ def test_a_missing_file_names_the_one_beside_it_that_was_meant(tmp_path: Path) -
         ("\udcff.yaml", "no such file"),
     ],
 )
-def test_paths_that_are_no_files(tmp_path: Path, name: str, reason: str) -> None:
+def test_paths_that_are_not_files(tmp_path, name, reason):
     with pytest.raises(ConfigError) as error:
         load_experiment(tmp_path / name, environ={})
     assert str(error.value).endswith(f": {reason}")
     assert str(error.value).isprintable()
 
 
-def test_a_version_and_text_that_looks_like_a_directive_are_no_fault(load) -> None:
+def test_a_version_directive_and_text_like_a_directive_are_accepted(load):
     text = '%YAML 1.1\n---\nmodel: {name: estimator, estimator: SVC, parameters: {a: "%TAG", b: " %TAG a"}}\n'
     assert parameters(load(text)) == {"a": "%TAG", "b": " %TAG a"}
 
 
-def loaded_from_pipe(content: bytes, *, is_closed: bool = True) -> ExperimentConfig:
-    """What `mlcli train <(command)` reads: a pipe that has a name."""
-    reading, writing = os.pipe()
-
-    def write() -> None:
-        time.sleep(0.05)  # so that the reader is there first
-        os.write(writing, content)
-        if is_closed:
-            os.close(writing)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        return load_experiment(Path(f"/dev/fd/{reading}"), environ={})
-    finally:
-        writer.join()
-        os.close(reading)
-        if not is_closed:
-            os.close(writing)
-
-
-def test_a_pipe_is_read_to_its_end() -> None:
-    assert loaded_from_pipe(b"seed: 6\n").seed == 6
-
-
-def test_a_pipe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
-    with pytest.raises(ConfigError, match=r"fd/\d+: cannot be read: it is no plain file, and .* did not come in 0.1 s"):
-        loaded_from_pipe(b"seed: 6\n", is_closed=False)
-
-
-def test_a_pipe_that_nobody_writes_to_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(source_text, "MAX_SECONDS", 0.1)
+def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "x.yaml")
-    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is no plain file"):
+    with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read: it is not a regular file"):
         load_experiment(tmp_path / "x.yaml", environ={})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission(tmp_path: Path) -> None:
+def test_a_file_without_permission(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("seed: 1\n")
     path.chmod(0)

@@ -1,4 +1,4 @@
-"""What a conversion shows in each format."""
+"""The report on a conversion in each output format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.convert.records import Conversion
+from mlcli.convert.conversion import Conversion
 from mlcli.convert.report import print_conversion
 
 USAGE = "import torch\n\nmodel = load('a [b].safetensors')\n"
@@ -37,11 +37,11 @@ def conversion():
     )
 
 
-def test_the_table_is_followed_by_the_lines_as_they_are(conversion, capsys):
+def test_the_table_is_followed_by_the_code(conversion, capsys):
     print_conversion(conversion, "table")
     out = capsys.readouterr().out
     for text in (
-        "20260101_a_keras for torch",
+        "20260101_a_keras as a PyTorch state_dict",
         "1.5e-06",
         "9.7e-07 (tolerance 1e-05)",
         "a [b].safetensors (4,321 bytes)",
@@ -50,7 +50,7 @@ def test_the_table_is_followed_by_the_lines_as_they_are(conversion, capsys):
     assert out.endswith("\n\n" + USAGE)
 
 
-def test_a_file_that_was_not_put_in_place_is_not_called_written(conversion, capsys):
+def test_a_file_that_was_not_written_is_not_reported_as_written(conversion, capsys):
     print_conversion(replace(conversion, largest_relative_difference=0.1), "table")
     assert "4,321 bytes" not in capsys.readouterr().out
 
@@ -79,5 +79,5 @@ def test_json_csv_and_markdown(conversion, capsys):
         ({"largest_difference": None, "largest_relative_difference": None, "n_changed": 1}, False),
     ],
 )
-def test_the_verdict_is_on_the_relative_difference_or_else_on_the_labels(conversion, changes, expected):
+def test_the_relative_difference_decides_or_without_scores_the_labels(conversion, changes, expected):
     assert replace(conversion, **changes).is_within is expected

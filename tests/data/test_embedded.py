@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from mlcli.data import embedded
-from mlcli.data.source import SourceData, dataset_source
+from mlcli.data.source import dataset_source
 from mlcli.errors import DataError
 from mlcli.registry import dataset_info
 
 
-def read(name: str) -> SourceData:
+def read(name):
     return dataset_source(name).read(Path("unused"), offline=True, log=pytest.fail)
 
 
-def test_iris_is_that_of_scikit_learn() -> None:
+def test_iris_equals_scikit_learns_copy():
     from sklearn.datasets import load_iris
 
     theirs = load_iris()
@@ -30,7 +30,7 @@ def test_iris_is_that_of_scikit_learn() -> None:
     assert dataset_info("iris").feature_names == tuple(theirs.feature_names)
 
 
-def test_digits_are_those_of_scikit_learn() -> None:
+def test_digits_equal_scikit_learns_copy():
     from sklearn.datasets import load_digits
 
     theirs = load_digits()
@@ -42,9 +42,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("name", ["iris", "digits"])
-def test_loaders_of_scikit_learn_answer_where_the_file_is_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
-) -> None:
+def test_scikit_learns_loaders_are_used_if_the_file_is_elsewhere(monkeypatch, tmp_path, name):
     expected = read(name)
     monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
     found = read(name)
@@ -56,9 +54,7 @@ def test_loaders_of_scikit_learn_answer_where_the_file_is_elsewhere(
 @pytest.mark.parametrize(
     "content", [b"", b"1,2,3,4,0\n", b"header\n5.1,3.5,oops,0.2,0\n", b"\xff\xfe", b"h\n" + b"nan,1,1,1,0\n" * 150]
 )
-def test_an_altered_file_is_refused_with_its_place(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
-) -> None:
+def test_an_altered_file_is_refused_with_its_path(monkeypatch, tmp_path, content):
     monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
     (tmp_path / "iris.csv").write_bytes(content)
     with pytest.raises(DataError, match=str(tmp_path)):
@@ -66,7 +62,7 @@ def test_an_altered_file_is_refused_with_its_place(
     assert not dataset_source("iris").verify(tmp_path).usable
 
 
-def test_a_truncated_archive_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_truncated_archive_is_refused(monkeypatch, tmp_path):
     whole = (embedded._package_folder() / "digits.csv.gz").read_bytes()
     monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
     (tmp_path / "digits.csv.gz").write_bytes(whole[: len(whole) // 2])
@@ -74,13 +70,13 @@ def test_a_truncated_archive_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
         read("digits")
 
 
-def test_verify_reads_the_installed_file() -> None:
+def test_verify_reads_the_installed_file():
     report = dataset_source("digits").verify(Path("unused"))
     assert report.usable
     assert [check.state for check in report.checks] == ["ok"]
 
 
-def test_no_framework_is_imported() -> None:
+def test_no_framework_is_imported():
     code = (
         "import sys; from mlcli.config.schema import DatasetConfig; from mlcli.data.load import load_dataset\n"
         "for name in ('iris', 'digits'): load_dataset(DatasetConfig(name=name))\n"

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import errno
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mlcli.data.fingerprint import fingerprint
-from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, looks_whole, open_prepared, write_prepared
+from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, is_complete, open_prepared, write_prepared
+from mlcli.data.source import fingerprint
 from mlcli.errors import DataError
 from mlcli.records import DatasetInfo
 
@@ -23,12 +22,12 @@ ARRAYS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
     return tmp_path / "tiny"
 
 
-def test_what_was_written_is_mapped_and_read_only(folder: Path) -> None:
+def test_arrays_are_read_back_memory_mapped_and_read_only(folder):
     data = open_prepared(folder, INFO, MADE_FROM)
     assert data.test is not None
     for name, array in zip(ARRAY_NAMES, (data.train.x, data.train.y, data.test.x, data.test.y), strict=True):
@@ -38,12 +37,12 @@ def test_what_was_written_is_mapped_and_read_only(folder: Path) -> None:
         assert not array.flags.writeable
     assert data.fingerprint == fingerprint(ARRAYS)
     assert json.loads((folder / MANIFEST).read_text())["fingerprint"] == data.fingerprint
-    assert looks_whole(folder)
+    assert is_complete(folder)
 
 
 @pytest.mark.parametrize("name", ARRAY_NAMES)
 @pytest.mark.parametrize("position", [-1, 20, 0])
-def test_one_altered_byte_is_noticed(folder: Path, name: str, position: int) -> None:
+def test_one_altered_byte_is_noticed(folder, name, position):
     path = folder / f"{name}.npy"
     content = bytearray(path.read_bytes())
     content[position] ^= 1
@@ -53,19 +52,19 @@ def test_one_altered_byte_is_noticed(folder: Path, name: str, position: int) -> 
 
 
 @pytest.mark.parametrize("keep", [0, 5, 64, 128, -1])
-def test_a_truncated_file_is_noticed(folder: Path, keep: int) -> None:
+def test_a_truncated_file_is_noticed(folder, keep):
     path = folder / "train_images.npy"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(PreparedError, match="train_images"):
         open_prepared(folder, INFO, MADE_FROM)
-    assert not looks_whole(folder)
+    assert not is_complete(folder)
 
 
-def test_a_missing_file_is_noticed(folder: Path) -> None:
+def test_a_missing_file_is_noticed(folder):
     (folder / "test_labels.npy").unlink()
     with pytest.raises(PreparedError, match="test_labels"):
         open_prepared(folder, INFO, MADE_FROM)
-    assert not looks_whole(folder)
+    assert not is_complete(folder)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +76,13 @@ def test_a_missing_file_is_noticed(folder: Path) -> None:
     ],
     ids=["order", "shape", "dtype"],
 )
-def test_an_array_of_another_form_is_noticed(folder: Path, array: np.ndarray) -> None:
+def test_an_array_of_another_order_shape_or_dtype_is_noticed(folder, array):
     np.save(folder / "train_images.npy", array)
     with pytest.raises(PreparedError, match="train_images"):
         open_prepared(folder, INFO, MADE_FROM)
 
 
-def test_a_file_that_holds_objects_is_not_unpickled(folder: Path) -> None:
+def test_a_file_with_objects_is_not_unpickled(folder):
     np.save(folder / "train_labels.npy", np.array([print] * 5, dtype=object), allow_pickle=True)
     with pytest.raises(PreparedError, match="train_labels"):
         open_prepared(folder, INFO, MADE_FROM)
@@ -93,24 +92,24 @@ def test_a_file_that_holds_objects_is_not_unpickled(folder: Path) -> None:
     "text",
     ["", "{", "[]", "null", '{"files": 3}', '{"files": {"x": 1}}', "[" * 60000, '"' + "x" * 70000 + '"', "\udcff"],
 )
-def test_a_manifest_that_is_none_is_noticed(folder: Path, text: str) -> None:
+def test_an_invalid_manifest_is_noticed(folder, text):
     (folder / MANIFEST).write_text(text, errors="surrogateescape")
     with pytest.raises(PreparedError, match=MANIFEST):
         open_prepared(folder, INFO, MADE_FROM)
-    assert not looks_whole(folder)
+    assert not is_complete(folder)
 
 
-def test_another_version_and_other_raw_files_are_noticed(folder: Path) -> None:
+def test_another_version_and_other_raw_files_are_noticed(folder):
     with pytest.raises(PreparedError, match="from other files"):
         open_prepared(folder, INFO, {"raw.gz": "4567"})
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | {"schema_version": 0}))
     with pytest.raises(PreparedError, match="another version"):
         open_prepared(folder, INFO, MADE_FROM)
-    assert not looks_whole(folder)
+    assert not is_complete(folder)
 
 
-def test_a_folder_that_is_there_is_replaced_and_strays_are_removed(folder: Path) -> None:
+def test_an_existing_folder_is_replaced_and_abandoned_ones_are_removed(folder):
     (folder / "test_labels.npy").write_bytes(b"")
     (folder.parent / ".tiny-left-by-a-killed-process").mkdir()
     write_prepared(folder, ARRAYS, "tiny", MADE_FROM)
@@ -118,21 +117,21 @@ def test_a_folder_that_is_there_is_replaced_and_strays_are_removed(folder: Path)
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_full_disk_leaves_nothing_that_looks_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_folder_behind(monkeypatch, tmp_path):
     save = np.save
 
-    def save_until_full(path: Path, array: np.ndarray, **options: object) -> None:
+    def save_until_full(path, array, **options):
         if path.stem == "test_images":
             raise OSError(errno.ENOSPC, "No space left on device")
         save(path, array, **options)
 
     monkeypatch.setattr(np, "save", save_until_full)
-    with pytest.raises(DataError, match="tiny cannot be written: No space left on device\nfree space"):
+    with pytest.raises(DataError, match="tiny cannot be written: No space left on device\nfree some space"):
         write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mapped_arrays_outlive_the_replacement_of_their_files(folder: Path) -> None:
+def test_mapped_arrays_outlive_the_replacement_of_their_files(folder):
     data = open_prepared(folder, INFO, MADE_FROM)
     write_prepared(folder, {name: array * 0 for name, array in ARRAYS.items()}, "tiny", MADE_FROM)
     np.testing.assert_array_equal(data.train.x, ARRAYS["train_images"])

@@ -12,27 +12,27 @@ TABLE = np.array([[1, 7, 0], [3, 7, -2], [8, 7, 10]], np.float32)
 IMAGES = np.random.default_rng(1).integers(0, 256, (2500, 1, 28, 28), dtype=np.uint8)
 
 
-def scaled(x: np.ndarray, scaling: Scaling) -> np.ndarray:
+def scaled(x, scaling):
     shifted = x.astype(np.float64) if scaling.shift is None else x.astype(np.float64) - scaling.shift
     return shifted if scaling.scale is None else shifted / scaling.scale
 
 
-def test_none_leaves_values_as_they_are() -> None:
+def test_none_does_not_change_values():
     assert fit_scaling("none", IRIS.info, None, TABLE) == Scaling("none")
 
 
-def test_unit_divides_pixels_by_the_largest_they_can_be() -> None:
+def test_unit_divides_pixels_by_their_maximum():
     assert fit_scaling("auto", FASHION.info, FASHION.maximum, IMAGES) == Scaling("unit", scale=255.0)
     assert fit_scaling("unit", DATASETS["digits"].info, DATASETS["digits"].maximum, IMAGES).scale == 16.0
 
 
-def test_unit_maps_table_features_to_0_1() -> None:
+def test_unit_maps_table_features_to_0_1():
     values = scaled(TABLE, fit_scaling("unit", IRIS.info, None, TABLE))
     assert values.min(axis=0).tolist() == [0, 0, 0]
     assert values.max(axis=0).tolist() == [1, 0, 1]  # the constant feature stays at 0
 
 
-def test_standard_is_the_scaler_of_scikit_learn_on_tables() -> None:
+def test_standard_equals_scikit_learns_scaler_on_tables():
     from sklearn.preprocessing import StandardScaler
 
     scaling = fit_scaling("auto", IRIS.info, None, TABLE)
@@ -43,7 +43,7 @@ def test_standard_is_the_scaler_of_scikit_learn_on_tables() -> None:
     assert scaling.scale[1] == 1.0
 
 
-def test_standard_is_one_mean_and_one_deviation_over_all_pixels() -> None:
+def test_standard_is_one_mean_and_one_deviation_over_all_pixels():
     scaling = fit_scaling("standard", FASHION.info, 255.0, IMAGES)
     assert scaling.shift == pytest.approx(IMAGES.mean(dtype=np.float64), rel=1e-14)
     assert scaling.scale == pytest.approx(IMAGES.astype(np.float64).std(), rel=1e-14)
@@ -51,6 +51,6 @@ def test_standard_is_one_mean_and_one_deviation_over_all_pixels() -> None:
     assert np.array_equal(scaled(IMAGES, scaling).reshape(flat.shape), scaled(flat, scaling))
 
 
-def test_constant_pixels_are_divided_by_one() -> None:
+def test_constant_pixels_are_divided_by_one():
     constant = np.full((3, 1, 2, 2), 9, np.uint8)
     assert fit_scaling("standard", FASHION.info, 255.0, constant).scale == 1.0

@@ -15,7 +15,7 @@ IRIS = dataset_info("iris")
 SORTED_LABELS = np.repeat(np.arange(3), 50)
 
 
-def plan(n_test: int = 0, **settings: object) -> SplitPlan:
+def plan(n_test=0, **settings):
     return plan_splits(DatasetConfig(name="iris", **settings), IRIS, SORTED_LABELS, n_test)
 
 
@@ -24,7 +24,7 @@ def plan(n_test: int = 0, **settings: object) -> SplitPlan:
     share=st.floats(0.01, 0.99),
     seed=st.integers(0, 2**32),
 )
-def test_every_class_keeps_its_share(counts: list[int], share: float, seed: int) -> None:
+def test_every_class_keeps_its_proportion(counts, share, seed):
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     n_picked = round(share * len(y))
     rest, picked = stratified_split(y, n_picked, seed)
@@ -35,19 +35,19 @@ def test_every_class_keeps_its_share(counts: list[int], share: float, seed: int)
     assert (np.abs(np.bincount(y[picked], minlength=len(counts)) - exact) < 1).all()
 
 
-def test_samples_left_over_go_to_the_largest_remainders() -> None:
+def test_remaining_places_go_to_the_largest_remainders():
     y = np.repeat([0, 1, 2], [5, 4, 1])
     _, picked = stratified_split(y, 5, seed=0)  # exact shares 2.5, 2.0 and 0.5: the lower class wins the tie
     assert np.bincount(y[picked], minlength=3).tolist() == [3, 2, 0]
 
 
-def test_same_seed_same_samples_other_seed_others() -> None:
+def test_the_seed_decides_the_samples():
     first, again, other = (stratified_split(SORTED_LABELS, 30, seed)[1].tolist() for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
 
-def test_auto_is_a_stratified_fifth_without_a_test_set() -> None:
+def test_auto_is_a_stratified_fifth_without_a_test_set():
     made = plan()
     assert made.test.array == "train"
     assert np.bincount(SORTED_LABELS[made.test.indices]).tolist() == [10, 10, 10]
@@ -55,22 +55,22 @@ def test_auto_is_a_stratified_fifth_without_a_test_set() -> None:
     assert made.notes == ()
 
 
-def test_auto_is_the_own_test_set_and_leaves_the_order_alone() -> None:
+def test_auto_uses_the_test_set_of_the_dataset_and_keeps_the_order():
     made = plan(n_test=40)
     assert made.test.array == "test"
     assert made.test.indices.tolist() == list(range(40))
     assert made.train.indices.tolist() == list(range(150))
 
 
-def test_a_fraction_leaves_the_own_test_set_aside_and_says_so() -> None:
+def test_a_fraction_ignores_the_test_set_of_the_dataset_with_a_note():
     made = plan(n_test=40, test=0.1)
     assert (made.test.array, len(made.test.indices), len(made.train.indices)) == ("train", 15, 135)
     assert made.notes == (
-        "the test split is taken from the training data; the dataset's own 40 test samples are not used",
+        "the test split is taken from the training data; the 40 test samples of the dataset are not used",
     )
 
 
-def test_validation_comes_from_what_the_test_split_left() -> None:
+def test_validation_is_taken_after_the_test_split():
     made = plan(validation=0.25)
     assert made.validation is not None
     assert np.bincount(SORTED_LABELS[made.validation.indices]).tolist() == [10, 10, 10]
@@ -78,25 +78,27 @@ def test_validation_comes_from_what_the_test_split_left() -> None:
     assert sorted(index for part in parts for index in part) == list(range(150))
 
 
-def test_test_on_the_training_data_is_said() -> None:
+def test_testing_on_the_training_data_is_noted():
     made = plan(n_test=40, test="train")
     assert made.test is made.train
-    assert made.notes == ("test scores are taken on the training data itself",)
+    assert made.notes == ("test scores are computed on the training data",)
 
 
-def test_the_test_split_is_what_training_kept_after_validation_and_limit() -> None:
+def test_testing_on_the_training_data_uses_the_limited_training_split():
     made = plan(test="train", validation=0.2, limit=30)
     assert made.test is made.train
     assert len(made.train.indices) == 30
 
 
-def test_watching_the_test_split_is_said() -> None:
+def test_validating_on_the_test_split_is_noted():
     made = plan(validation="test")
     assert made.validation is made.test
-    assert made.notes == ("validation watches the test split: what was selected by it has seen the test set",)
+    assert made.notes == (
+        "validation uses the test split, so choices based on validation scores have seen the test set",
+    )
 
 
-def test_limit_takes_the_first_training_samples_and_leaves_the_other_splits() -> None:
+def test_limit_takes_the_first_training_samples_and_keeps_the_other_splits():
     whole, limited = plan(validation=0.1), plan(validation=0.1, limit=20)
     assert limited.train.indices.tolist() == whole.train.indices[:20].tolist()
     assert limited.validation is not None
@@ -105,35 +107,35 @@ def test_limit_takes_the_first_training_samples_and_leaves_the_other_splits() ->
     assert limited.test.indices.tolist() == whole.test.indices.tolist()
 
 
-def test_first_samples_of_a_stratified_split_are_of_every_class() -> None:
+def test_first_samples_of_a_stratified_split_are_of_every_class():
     assert set(SORTED_LABELS[plan(limit=20).train.indices]) == {0, 1, 2}
 
 
-def test_a_limit_above_what_there_is_is_allowed_and_said() -> None:
+def test_a_limit_above_the_number_of_samples_is_noted():
     made = plan(limit=121)
     assert len(made.train.indices) == 120
-    assert made.notes == ("limit 121 is more than the 120 training samples there are; all are used",)
+    assert made.notes == ("limit 121 exceeds the 120 training samples; all are used",)
     assert plan(limit=120).notes == ()
 
 
-def test_missing_classes_are_said() -> None:
-    assert plan(n_test=40, limit=60).notes == ("the 60 training samples hold 2 of 3 classes",)
+def test_missing_classes_are_noted():
+    assert plan(n_test=40, limit=60).notes == ("the 60 training samples contain only 2 of 3 classes",)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"test": 0.001}, "dataset.test: 0.001 of 150 samples is none"),
-        ({"test": 0.999}, "dataset.test: 0.999 of 150 samples is all of them"),
-        ({"validation": 0.001}, "dataset.validation: 0.001 of 120 samples is none"),
+        ({"test": 0.001}, "dataset.test: 0.001 of 150 samples selects none"),
+        ({"test": 0.999}, "dataset.test: 0.999 of 150 samples leaves none for training"),
+        ({"validation": 0.001}, "dataset.validation: 0.001 of 120 samples selects none"),
     ],
 )
-def test_a_split_without_samples_is_refused(settings: dict[str, object], message: str) -> None:
+def test_a_split_without_samples_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         plan(**settings)
 
 
-def test_digest_tells_splits_and_source_arrays_apart() -> None:
+def test_digest_depends_on_splits_and_source_arrays():
     plans = [plan(), plan(split_seed=1), plan(test=0.3), plan(validation=0.1), plan(n_test=30), plan(test="train")]
     assert len({made.digest() for made in plans}) == len(plans)
     assert plan().digest() == plan().digest()
@@ -142,7 +144,7 @@ def test_digest_tells_splits_and_source_arrays_apart() -> None:
     assert len(digests) == 2
 
 
-def test_the_first_samples_are_taken_without_a_copy() -> None:
+def test_the_first_samples_are_taken_without_a_copy():
     source = Split(np.arange(24).reshape(6, 4), np.arange(6))
     assert take(source, np.arange(6)) is source
     assert np.shares_memory(take(source, np.arange(3)).x, source.x)

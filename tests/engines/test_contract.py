@@ -1,9 +1,8 @@
-"""The engine contract as executable checks: one suite over every engine, every kind of model, and a fake."""
+"""The engine contract as executable checks: one suite for every engine, every kind of model, and a fake engine."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,22 +11,22 @@ import pytest
 from sklearn.datasets import load_digits
 
 from mlcli.config.schema import Adam, CnnModel, EstimatorModel, Lbfgs, LogisticModel, MlpModel, Sgd
-from mlcli.engines.contract import EngineRuntime, EngineSpec
+from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
 from mlcli.errors import UsageError
 from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
-from mlcli.records import EngineState, FitResult, Scaling, Scores, StepResults
+from mlcli.records import Scaling, Scores, StepResults
 
 SEED = 7
 
 
-class FakeEngine:
-    """Softmax regression by plain gradient descent in numpy: the shortest thing that keeps the contract."""
+class FakeEngine(Engine):
+    """Softmax regression by gradient descent in numpy: the shortest implementation of the contract."""
 
     device = "cpu"
 
-    def __init__(self, spec: EngineSpec, weights: Any) -> None:
+    def __init__(self, spec, weights):
         self.spec = spec
         self.w, self.b = (np.array(weights[name], dtype=float) for name in spec.network.parameter_shapes())
 
@@ -51,9 +50,6 @@ class FakeEngine:
             self.b -= lr * p.mean(0)
         return StepResults(np.array(losses), np.array(sizes), n_correct)
 
-    def fit(self):
-        raise UsageError("passes only")
-
     def predict(self, x, batch_size=1024):
         logits = (self._scaled(x) @ self.w.T + self.b).astype(np.float32)
         return Scores(logits.argmax(1), logits, _softmax(logits))
@@ -64,15 +60,6 @@ class FakeEngine:
 
     def load_weights(self, weights):
         self.w, self.b = (np.array(weights[name], dtype=float) for name in self.spec.network.parameter_shapes())
-
-    def state(self):
-        return EngineState()
-
-    def load_state(self, state):
-        pass
-
-    def estimator_bytes(self):
-        return None
 
 
 def _softmax(z):
@@ -88,11 +75,11 @@ class Case:
     batch_size: int | None = 64
 
     @property
-    def is_iterative(self) -> bool:
+    def is_iterative(self):
         return self.batch_size is not None
 
 
-PASSES = {
+ITERATIVE = {
     f"{backend}-{label}": Case(backend, model, optimizer)
     for backend in ("torch", "keras")
     for label, model, optimizer in (
@@ -107,12 +94,12 @@ PASSES = {
     "sklearn-mlp-sgd": Case("sklearn", MlpModel(hidden=(32, 16), activation="tanh"), Sgd(lr=0.1, momentum=0.9)),
     "fake-logistic": Case("fake", LogisticModel(), Sgd(lr=0.5)),
 }
-ONE_CALL = {
+SINGLE_FIT = {
     "sklearn-logistic": Case("sklearn", LogisticModel(), Lbfgs(), batch_size=None),
     "sklearn-forest": Case("sklearn", EstimatorModel(estimator="RandomForestClassifier"), None, batch_size=None),
     "sklearn-svc": Case("sklearn", EstimatorModel(estimator="LinearSVC"), None, batch_size=None),
 }
-ALL = PASSES | ONE_CALL
+ALL = ITERATIVE | SINGLE_FIT
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +108,7 @@ def digits():
     return x.astype(np.uint8).reshape(-1, 1, 8, 8), y.astype(np.int64)
 
 
-def make(case: Case, device: str = "cpu", **runtime: Any):
+def make(case, device="cpu", **runtime):
     network = None if isinstance(case.model, EstimatorModel) else build_network(case.model, (1, 8, 8), 10)
     spec = EngineSpec(
         model=case.model,
@@ -138,17 +125,17 @@ def make(case: Case, device: str = "cpu", **runtime: Any):
     return build_engine(case.backend, spec, weights), weights
 
 
-def epoch(engine, case: Case, number: int, n: int) -> StepResults:
+def epoch(engine, case, number, n):
     order = np.random.default_rng(number).permutation(n)
     steps = -(-n // case.batch_size)
     return engine.train_steps(order, np.full(steps, case.optimizer.lr))
 
 
-def trained(case: Case, digits, n_epochs: int = 3, device: str = "cpu"):
+def trained(case, digits, n_epochs=3, device="cpu"):
     x, y = digits
     engine, _ = make(case, device)
     engine.place(x[:1500], y[:1500])
-    results: list[StepResults | FitResult] = []
+    results = []
     if case.is_iterative:
         results += [epoch(engine, case, number, 1500) for number in range(n_epochs)]
     else:
@@ -156,12 +143,12 @@ def trained(case: Case, digits, n_epochs: int = 3, device: str = "cpu"):
     return engine, results
 
 
-def parametrize(cases: dict[str, Case]) -> Callable[..., Any]:
+def parametrize(cases):
     return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))
 
 
 @parametrize(ALL)
-def test_learns_and_predicts_what_it_learned(case, digits):
+def test_it_learns_and_predicts(case, digits):
     engine, results = trained(case, digits, n_epochs=12 if case.is_iterative else 1)
     x, y = digits
     scores = engine.predict(x[1500:])
@@ -171,8 +158,8 @@ def test_learns_and_predicts_what_it_learned(case, digits):
         assert results[-1].accuracy > results[0].accuracy
 
 
-@parametrize(PASSES)
-def test_initial_weights_are_the_ones_given_and_come_back(case, digits):
+@parametrize(ITERATIVE)
+def test_weights_are_those_given(case, digits):
     engine, weights = make(case)
     returned = engine.weights()
     assert list(returned) == list(weights)
@@ -209,7 +196,7 @@ def test_prediction_does_not_depend_on_the_batch_size(case, digits):
                 np.testing.assert_allclose(getattr(other, name), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@parametrize(PASSES)
+@parametrize(ITERATIVE)
 def test_prediction_leaves_training_untouched(case, digits):
     x, y = digits
     left, _ = make(case)
@@ -226,7 +213,7 @@ def test_prediction_leaves_training_untouched(case, digits):
         np.testing.assert_array_equal(left_weights[name], array)
 
 
-@parametrize(PASSES)
+@parametrize(ITERATIVE)
 def test_the_order_decides_what_is_learned(case, digits):
     x, y = digits
     weights = []
@@ -241,8 +228,8 @@ def test_the_order_decides_what_is_learned(case, digits):
     assert not np.array_equal(weights[0][first], weights[2][first])
 
 
-@parametrize(PASSES)
-def test_a_pass_sees_each_listed_sample_once_and_no_other(case, digits):
+@parametrize(ITERATIVE)
+def test_an_epoch_uses_each_listed_sample_once_and_no_other(case, digits):
     """Training on a permuted copy in plain order is the same as training on the original in permuted order."""
     x, y = digits
     order = np.random.default_rng(5).permutation(1000)
@@ -258,8 +245,8 @@ def test_a_pass_sees_each_listed_sample_once_and_no_other(case, digits):
         np.testing.assert_array_equal(left_weights[name], array)
 
 
-@parametrize(PASSES)
-def test_a_pass_in_parts_leaves_the_bits_of_the_pass_at_once(case, digits):
+@parametrize(ITERATIVE)
+def test_an_epoch_in_several_calls_is_bit_identical_to_one_in_a_single_call(case, digits):
     x, y = digits
     order = np.random.default_rng(6).permutation(1000)
     rates = case.optimizer.lr * (1 + 0.5 * np.sin(np.arange(16)))
@@ -281,9 +268,9 @@ def test_a_pass_in_parts_leaves_the_bits_of_the_pass_at_once(case, digits):
         np.testing.assert_array_equal(parted_weights[name], array)
 
 
-@parametrize({name: case for name, case in PASSES.items() if "dropout" not in name})
-def test_the_pass_reports_the_loss_of_each_batch_before_its_update(case, digits):
-    """One batch as long as the data: the reported figures are those of the initial weights."""
+@parametrize({name: case for name, case in ITERATIVE.items() if "dropout" not in name})
+def test_the_loss_of_each_batch_is_that_before_its_update(case, digits):
+    """With a single batch, the reported results are those of the initial weights."""
     x, y = digits
     engine, _ = make(replace(case, batch_size=len(x)))
     engine.place(x, y)
@@ -294,8 +281,8 @@ def test_the_pass_reports_the_loss_of_each_batch_before_its_update(case, digits)
     assert result.accuracy == pytest.approx((scores.labels == y).mean(), abs=1e-9)
 
 
-@parametrize(PASSES)
-def test_state_and_weights_carry_training_on_to_the_same_bits(case, digits):
+@parametrize(ITERATIVE)
+def test_training_resumed_from_state_and_weights_is_bit_identical(case, digits):
     x, y = digits
     whole, _ = trained(case, digits, n_epochs=3)
     expected = whole.weights()
@@ -311,9 +298,9 @@ def test_state_and_weights_carry_training_on_to_the_same_bits(case, digits):
         np.testing.assert_array_equal(expected[name], array)
 
 
-@parametrize(PASSES)
+@parametrize(ITERATIVE)
 def test_learning_rates_act_step_by_step(case, digits):
-    """A step with a learning rate next to zero leaves the weights as they are, and the next one moves them."""
+    """A step with a learning rate of almost zero keeps the weights; the next step changes them."""
     x, y = digits
     engine, initial = make(case)
     engine.place(x[:64], y[:64])
@@ -339,15 +326,15 @@ def test_the_data_given_is_not_changed(case, digits):
 
 
 @parametrize(ALL)
-def test_the_wrong_way_of_fitting_is_refused(case, digits):
+def test_the_wrong_way_of_training_is_a_usage_error(case, digits):
     engine, _ = make(case)
     engine.place(digits[0][:200], digits[1][:200])
     with pytest.raises(UsageError):
         engine.fit() if case.is_iterative else engine.train_steps(np.arange(200), np.full(4, 0.1))
 
 
-@parametrize({name: case for name, case in PASSES.items() if case.backend != "fake"})
-def test_weights_that_do_not_fit_are_refused(case):
+@parametrize({name: case for name, case in ITERATIVE.items() if case.backend != "fake"})
+def test_weights_that_do_not_fit_are_a_usage_error(case):
     engine, weights = make(case)
     first = next(iter(weights))
     with pytest.raises(UsageError, match="shape"):
@@ -357,12 +344,12 @@ def test_weights_that_do_not_fit_are_refused(case):
 
 
 REAL = {name: case for name, case in ALL.items() if case.backend != "fake"}
-STEPPING = {name: case for name, case in PASSES.items() if case.backend != "fake"}
+STEPPING = {name: case for name, case in ITERATIVE.items() if case.backend != "fake"}
 
 
 @parametrize(STEPPING)
 @pytest.mark.parametrize("include_transfer", [False, True])
-def test_a_benchmark_takes_the_very_steps_of_training(case, digits, include_transfer):
+def test_a_benchmark_takes_the_steps_of_training(case, digits, include_transfer):
     x, y = digits
     trained_engine, _ = make(case)
     trained_engine.place(x[:320], y[:320])
@@ -385,13 +372,13 @@ def test_a_benchmark_predicts_without_changing_anything(case, digits):
     bench.forward(bench.batches([0, 100, 1700], 30))
     np.testing.assert_array_equal(engine.predict(x[:50]).labels, before.labels)
     if not case.is_iterative:
-        with pytest.raises(UsageError, match="one call"):
+        with pytest.raises(UsageError, match="single fit"):
             bench.train(bench.batches([0], 30), 0.1)
 
 
 @parametrize({name: case for name, case in STEPPING.items() if "dropout" not in name})
-def test_a_benchmark_on_tiled_samples_meets_them_again(case, digits):
-    """The step on a batch of every sample twice is the step on every sample once."""
+def test_a_benchmark_repeats_tiled_samples(case, digits):
+    """A step on a batch with each sample twice equals a step on each sample once."""
     x, y = digits[0][:40], digits[1][:40]
     weights = []
     for n_copies in (1, 2):
@@ -405,14 +392,14 @@ def test_a_benchmark_on_tiled_samples_meets_them_again(case, digits):
 
 
 @parametrize(REAL)
-def test_a_benchmark_says_how_long_a_call_should_last_and_multiplies_matrices(case, digits):
+def test_a_benchmark_has_block_durations_and_multiplies_matrices(case, digits):
     engine, _ = trained(case, digits, n_epochs=1)
     bench = engine.bench(*digits)
     assert set(bench.block_seconds) == ({"forward", "train"} if case.is_iterative else {"forward"})
     bench.matrix_product(8)()
     bench.start_memory_watch()
     bench.release_memory()
-    assert bench.peak_memory_bytes() is None  # on the CPU everything lies in the memory of the process
+    assert bench.peak_memory_bytes() is None  # the model lives in host memory
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras"])
@@ -430,19 +417,19 @@ def test_bfloat16_products_round_and_leave_weights_and_scores_in_float32(backend
     assert (rounded.predict(x[1500:]).labels == y[1500:]).mean() > 0.8
 
 
-def test_speed_that_an_engine_does_not_have_is_refused(digits):
+def test_reduced_precision_or_compilation_that_an_engine_lacks_is_a_usage_error(digits):
     mlp, adam = MlpModel(hidden=(32,)), Adam()
-    for backend, runtime, words in (
+    for backend, runtime, message in (
         ("sklearn", {"matmul_precision": "bf16"}, "--precision bf16.*torch or keras"),
         ("sklearn", {"compiled": True}, "--compile.*--backend torch"),
         ("keras", {"compiled": True}, "--compile.*--backend torch"),
         ("torch", {"matmul_precision": "tf32"}, "--precision tf32: only NVIDIA"),
     ):
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(UsageError, match=message):
             make(Case(backend, mlp, adam), **runtime)
 
 
-@parametrize({name: case for name, case in PASSES.items() if case.backend in ("torch", "keras")})
+@parametrize({name: case for name, case in ITERATIVE.items() if case.backend in ("torch", "keras")})
 @pytest.mark.gpu
 def test_a_gpu_learns_what_the_cpu_learns(case, digits, cuda):
     cpu, _ = trained(case, digits, n_epochs=10)
@@ -455,7 +442,7 @@ def test_a_gpu_learns_what_the_cpu_learns(case, digits, cuda):
 
 @pytest.mark.gpu
 def test_logistic_regression_of_scikit_learn_fits_on_a_gpu(digits, cuda):
-    case = ONE_CALL["sklearn-logistic"]
+    case = SINGLE_FIT["sklearn-logistic"]
     cpu, _ = trained(case, digits)
     gpu, _ = trained(case, digits, device=cuda)
     assert gpu.device.startswith("cuda")

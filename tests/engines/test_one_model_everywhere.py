@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from mlcli.config.experiment import load_experiment
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
+from mlcli.runs.find import find_run
 from mlcli.train.trainer import RunPaths, train
 
 DATASETS = ["digits", *(pytest.param(name, marks=pytest.mark.images) for name in ("mnist", "fashion"))]
@@ -35,14 +36,14 @@ def trained(tmp_path, request):
         flags = {"backend": backend, "dataset.name": dataset, **flags}
         plan = make_plan(load_experiment(None, flags=flags, environ={}))
         result = train(plan, RunPaths(tmp_path, data_directory=data_directory), 1, Silence())
-        run = open_run(str(result.directory), tmp_path)
+        run = open_run(find_run(str(result.directory), tmp_path))
         return run, run.load_dataset(data_directory=data_directory).test
 
     return train_and_open
 
 
 def assert_same_scores(found, expected):
-    """Within 1e-5 of the largest score of each sample, and not one predicted class another."""
+    """Check that scores agree within 1e-5 of the largest score of the sample, and all predicted classes."""
     size = np.abs(expected.logits).max(axis=1, keepdims=True)
     assert (np.abs(found.logits - expected.logits) / size).max() < 1e-5
     assert (found.labels != expected.labels).sum() == 0
@@ -52,7 +53,7 @@ def assert_same_scores(found, expected):
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_torch_to_keras_and_back(trained, dataset):
     run, test = trained("torch", dataset, MLP)
-    reported = run.predictions()
+    reported = run.files.predictions()
     own, keras = run.build_engine(), run.build_engine("keras")
     expected = own.predict(test.x)
     np.testing.assert_array_equal(expected.labels, reported["labels"])
@@ -70,7 +71,7 @@ def test_torch_to_keras_and_back(trained, dataset):
 def test_logistic_regression_from_sklearn_to_torch_to_keras(trained, dataset):
     run, test = trained("sklearn", dataset, LOGISTIC)
     expected = run.build_engine().predict(test.x)
-    np.testing.assert_array_equal(expected.labels, run.predictions()["labels"])
+    np.testing.assert_array_equal(expected.labels, run.files.predictions()["labels"])
     torch, keras = run.build_engine("torch"), run.build_engine("keras")
     assert_same_scores(torch.predict(test.x), expected)
     keras.load_weights(torch.weights())
@@ -78,7 +79,7 @@ def test_logistic_regression_from_sklearn_to_torch_to_keras(trained, dataset):
 
 
 def test_iris_by_hand_from_the_stored_weights(trained):
-    """W and b from the file, a matrix product, a softmax and an argmax are all that scikit-learn does."""
+    """scikit-learn computes nothing but a matrix product with the stored W and b, a softmax and an argmax."""
     flags = {"model.name": "logistic", "optimizer.weight_decay": 0.01, "runtime.precision": "float64"}
     run, test = trained("sklearn", "iris", flags)
     dataset = run.load_dataset()
@@ -95,4 +96,4 @@ def test_iris_by_hand_from_the_stored_weights(trained):
     np.testing.assert_allclose(logits, fitted.decision_function(X), rtol=1e-14)
     np.testing.assert_allclose(softmax(logits, axis=1), fitted.predict_proba(X), rtol=1e-13)
     np.testing.assert_array_equal(logits.argmax(axis=1), fitted.predict(X))
-    np.testing.assert_array_equal(logits.argmax(axis=1), run.predictions()["labels"])
+    np.testing.assert_array_equal(logits.argmax(axis=1), run.files.predictions()["labels"])

@@ -30,7 +30,7 @@ print(gc.get_freeze_count() == n_frozen)
 
 
 def test_garbage_is_collected_again_after_a_framework_was_imported():
-    """The framework itself is set aside, once; a second engine sets nothing aside, since that might be garbage."""
+    """The framework is excluded from later collections, once; a second engine excludes nothing."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == ["True", "True", "True"]
 

@@ -1,4 +1,4 @@
-"""In float64 the engines do the same arithmetic: one batch a pass, so that every step's loss is compared."""
+"""In float64 all engines do the same arithmetic; the loss of every step is compared."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def engine_for(backend, model, optimizer, precision="float64"):
 
 
 def step_by_step(engine, lr, x, y):
-    """Losses of 100 steps under a changing learning rate, each step a pass of its own over its batch."""
+    """Return the losses of 100 steps with a changing learning rate, one call of train_steps per step."""
     generator = np.random.default_rng(0)
     engine.place(x, y)
     losses = []
@@ -80,7 +80,7 @@ def pairs():
                     yield pytest.param(backend, model, optimizer, id=f"{backend}-{model_name}-{name}")
 
 
-@pytest.mark.parametrize(("backend", "model", "optimizer"), pairs())
+@pytest.mark.parametrize(("backend", "model", "optimizer"), list(pairs()))
 def test_an_engine_agrees_with_torch_step_by_step(backend, model, optimizer, digits):
     expected_losses, expected_weights = run("torch", model, optimizer, digits)
     losses, weights = run(backend, model, optimizer, digits)
@@ -108,7 +108,7 @@ def test_the_torch_engine_agrees_with_a_loop_written_by_hand(optimizer, digits):
 
 
 class _HandWrittenLoop:
-    """What one would write without mlcli: nn.Sequential, torch.optim, decay on weights only by parameter groups."""
+    """What one would write without mlcli: nn.Sequential, torch.optim, and parameter groups for the weight decay."""
 
     def __init__(self, optimizer):
         self.model = torch.nn.Sequential(

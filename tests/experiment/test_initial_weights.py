@@ -1,4 +1,4 @@
-"""Starting from the weights of a finished run: in every engine that has the model, and held to those weights."""
+"""Starting from the weights of a finished run, in every engine that has the model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mlcli.experiment.initial_weights import pin_initial_weights
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
 from mlcli.train.trainer import RunPaths, train
 
 SMALL = {"model.hidden": [16], "training.epochs": 1}
@@ -43,7 +44,7 @@ def run(directory, backend, *, if_needed=False, **flags):
 
 
 def weights_of(result):
-    return open_run(str(result.directory), result.directory.parent).weights()
+    return open_run(find_run(str(result.directory), result.directory.parent)).weights()
 
 
 def assert_equal_weights(found, expected):
@@ -68,7 +69,7 @@ def runs(trained, tmp_path):
 
 @pytest.mark.parametrize("backend", ["sklearn", "torch", "keras"])
 def test_training_starts_from_those_weights_in_every_engine(backend, runs):
-    source = open_run("source", runs)
+    source = open_run(find_run("source", runs))
     result = run(runs, backend, init_from__run="source", **SMALL, **STILL)
     assert_equal_weights(weights_of(result), source.weights())
     assert result.record.digests["initial_weights"] == source.record.digests["weights"]
@@ -76,28 +77,28 @@ def test_training_starts_from_those_weights_in_every_engine(backend, runs):
 
 
 @pytest.mark.parametrize("backend", ["sklearn", "torch", "keras"])
-def test_training_goes_on_from_where_the_run_was(backend, runs):
-    first_loss = open_run("source", runs).record.metrics["train"].loss
+def test_training_continues_where_the_run_ended(backend, runs):
+    first_loss = open_run(find_run("source", runs)).record.metrics["train"].loss
     longer = run(runs, backend, init_from__run="source", **SMALL)
     assert longer.record.metrics["train"].loss < first_loss
 
 
-def test_what_is_recorded_names_the_run_for_good_and_can_be_run_again(runs):
+def test_the_written_config_names_the_run_in_full_and_runs_again(runs):
     result = run(runs, "torch", init_from__run="last", **SMALL)
-    config = open_run(str(result.directory), runs).config
+    config = open_run(find_run(str(result.directory), runs)).config
     assert config.init_from.run == "source"
-    assert config.init_from.weights == open_run("source", runs).record.digests["weights"]
+    assert config.init_from.weights == open_run(find_run("source", runs)).record.digests["weights"]
     again = train(make_plan(load_experiment(result.directory / "config.yaml", environ={})), RunPaths(runs), 1, Notes())
     assert again.record.digests == result.record.digests
     assert again.record.metrics == result.record.metrics
 
 
-def test_a_run_elsewhere_is_named_by_its_path(runs, tmp_path):
+def test_a_run_in_another_directory_is_named_by_its_path(runs, tmp_path):
     plan = pin_initial_weights(planned("torch", init_from__run=str(runs / "source"), **SMALL), tmp_path / "other")
     assert plan.config.init_from.run == str(runs / "source")
 
 
-def test_the_weights_are_part_of_the_experiment_and_their_place_is_not(runs):
+def test_the_weights_are_part_of_the_experiment_and_their_location_is_not(runs):
     plain = run(runs, "torch", **SMALL)
     first = run(runs, "torch", init_from__run="source", **SMALL)
     assert first.record.digests["experiment"] != plain.record.digests["experiment"]
@@ -128,18 +129,24 @@ def test_another_run_on_the_command_line_drops_the_digest_of_the_file(runs, tmp_
 @pytest.mark.parametrize(
     ("flags", "difference"),
     [
-        ({"model__hidden": [17]}, "there: flatten, linear 64 to 16, relu, linear 16 to 10\nhere:  flatten"),
-        ({"model__hidden": [16], "model__activation": "tanh"}, "here:  flatten, linear 64 to 16, tanh, linear 16"),
-        ({"model__hidden": [16], "dataset__name": "iris"}, "here:  flatten, linear 4 to 16"),
-        ({"model__name": "logistic"}, "here:  flatten, linear 64 to 10"),
-        ({"model__name": "cnn", "model__channels": [2]}, "here:  convolution 1 to 2 (3x3), relu, 2x2 max pooling"),
+        ({"model__hidden": [17]}, "its model:  flatten, linear 64 to 16, relu, linear 16 to 10\nthis model: flatten"),
+        (
+            {"model__hidden": [16], "model__activation": "tanh"},
+            "this model: flatten, linear 64 to 16, tanh, linear 16",
+        ),
+        ({"model__hidden": [16], "dataset__name": "iris"}, "this model: flatten, linear 4 to 16"),
+        ({"model__name": "logistic"}, "this model: flatten, linear 64 to 10"),
+        (
+            {"model__name": "cnn", "model__channels": [2]},
+            "this model: convolution 1 to 2 (3x3), relu, 2x2 max pooling",
+        ),
     ],
 )
-def test_another_model_is_refused_with_both_in_words(flags, difference, runs):
+def test_another_model_is_refused_with_a_description_of_both(flags, difference, runs):
     n_before = len(list(runs.iterdir()))
     with pytest.raises(UsageError) as caught:
         run(runs, "torch", init_from__run="source", **flags)
-    assert "init_from: the model of run source is another one" in str(caught.value)
+    assert "init_from: run source has a different model" in str(caught.value)
     assert difference in str(caught.value)
     assert len(list(runs.iterdir())) == n_before
 
@@ -147,7 +154,7 @@ def test_another_model_is_refused_with_both_in_words(flags, difference, runs):
 def test_dropout_and_the_form_of_the_output_may_differ(runs):
     changed = {"model.dropout": 0.5, "model.output": "softmax"}
     result = run(runs, "torch", init_from__run="source", **SMALL, **STILL, **changed)
-    found, expected = weights_of(result), open_run("source", runs).weights()
+    found, expected = weights_of(result), open_run(find_run("source", runs)).weights()
     for array, original in zip(found.values(), expected.values(), strict=True):
         np.testing.assert_array_equal(array, original)
     assert list(found) != list(expected)
@@ -155,7 +162,7 @@ def test_dropout_and_the_form_of_the_output_may_differ(runs):
 
 def test_a_run_in_float64_starts_from_the_same_numbers(runs):
     result = run(runs, "torch", init_from__run="source", **SMALL, **STILL, **{"runtime.precision": "float64"})
-    for name, array in open_run("source", runs).weights().items():
+    for name, array in open_run(find_run("source", runs)).weights().items():
         assert weights_of(result)[name].dtype == np.float64
         np.testing.assert_array_equal(weights_of(result)[name], array)
 
@@ -171,11 +178,11 @@ def test_logistic_regression_by_lbfgs_warm_starts(tmp_path):
     assert_equal_weights(weights_of(warm_epoch), weights_of(cold))
 
 
-def test_runs_without_weights_and_runs_that_are_not_there_are_refused(stored_runs, tmp_path):
+def test_runs_without_weights_and_unknown_runs_are_refused(stored_runs, tmp_path):
     forest = str(stored_runs / "20260101T000000Z_forest")
     with pytest.raises(UsageError, match="is of model estimator, which has no weights"):
         run(tmp_path, "torch", init_from__run=forest, **SMALL)
-    with pytest.raises(UsageError, match="model estimator starts from no weights; remove init_from"):
+    with pytest.raises(UsageError, match="model estimator has no initial weights; remove init_from"):
         run(tmp_path, "sklearn", init_from__run=forest, model__name="estimator", model__estimator="GaussianNB")
     with pytest.raises(UsageError, match="no run 'nowhere'"):
         run(tmp_path, "torch", init_from__run="nowhere", **SMALL)
@@ -189,7 +196,7 @@ def test_damaged_weights_are_refused(runs):
         run(runs, "torch", init_from__run="source", **SMALL)
 
 
-def test_the_digest_is_over_the_weights_as_they_are_stored(runs):
-    source = open_run("source", runs)
+def test_the_digest_is_over_the_weights_as_stored(runs):
+    source = open_run(find_run("source", runs))
     assert weights_digest(source.weights()) == source.record.digests["weights"]
     assert RunDirectory(runs / "source").read_record().status == "finished"

@@ -1,4 +1,4 @@
-"""A finished run brought back: verified, rebuilt in any engine, with its own preprocessing."""
+"""A finished run read back: verified, rebuilt in any engine, with its preprocessing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from safetensors.numpy import save
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.stored_run import open_run
-from mlcli.runs.verified import VerifiedFiles
+from mlcli.runs.find import find_run
+from mlcli.runs.reader import VerifiedFiles
 
 
 def test_weights_are_those_that_scored_the_test_split(digits_run):
@@ -23,26 +24,26 @@ def test_weights_are_those_that_scored_the_test_split(digits_run):
     first, second = (name.removesuffix(".weight") for name in weights if name.endswith(".weight"))
     hidden = np.maximum(x @ weights[f"{first}.weight"].T + weights[f"{first}.bias"], 0)
     logits = hidden @ weights[f"{second}.weight"].T + weights[f"{second}.bias"]
-    np.testing.assert_allclose(logits, digits_run.predictions()["logits"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logits, digits_run.files.predictions()["logits"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
 def test_every_engine_gives_the_scores_of_the_run(digits_run, backend):
     scores = digits_run.build_engine(backend, threads=1).predict(digits_run.load_dataset().test.x)
-    stored = digits_run.predictions()
+    stored = digits_run.files.predictions()
     assert np.array_equal(scores.labels, stored["labels"])
     np.testing.assert_allclose(scores.logits, stored["logits"], rtol=1e-5, atol=1e-5)
 
 
-def test_an_estimator_comes_back_whole(forest_run):
+def test_an_estimator_gives_the_scores_of_the_run(forest_run):
     scores = forest_run.build_engine().predict(forest_run.load_dataset().test.x)
-    assert np.array_equal(scores.probabilities, forest_run.predictions()["probabilities"])
-    assert forest_run.estimator_bytes() is not None
-    with pytest.raises(UsageError, match="has no weights, but an estimator"):
+    assert np.array_equal(scores.probabilities, forest_run.files.predictions()["probabilities"])
+    assert forest_run.files.has_estimator()
+    with pytest.raises(UsageError, match="has no weights; it is an estimator"):
         forest_run.weights()
 
 
-def test_a_model_that_an_engine_lacks_is_refused_with_what_is_possible(forest_run):
+def test_a_model_that_an_engine_does_not_have_is_refused_with_what_is_possible(forest_run):
     with pytest.raises(UsageError, match="estimator runs with --backend sklearn"):
         forest_run.build_engine("torch")
 
@@ -77,7 +78,7 @@ class TestWeightsThatDoNotFit:
             from mlcli.runs.directory import RunDirectory
 
             RunDirectory(digits_copy).finish(digits_run.record)
-            return open_run(str(digits_copy), digits_copy.parent)
+            return open_run(find_run(str(digits_copy), digits_copy.parent))
 
         return make
 
@@ -90,7 +91,7 @@ class TestWeightsThatDoNotFit:
             broken(lambda weights: weights.update({"1.bias": np.zeros(3, np.float32)})).weights()
 
     def test_values_that_are_not_finite(self, broken):
-        with pytest.raises(DataError, match=r"1\.bias holds values that are not finite"):
+        with pytest.raises(DataError, match=r"1\.bias has values that are not finite"):
             broken(lambda weights: weights["1.bias"].fill(np.nan)).weights()
 
     def test_another_type(self, broken):
@@ -101,7 +102,7 @@ class TestWeightsThatDoNotFit:
 def test_a_run_without_a_record_is_unfinished(digits_copy):
     (digits_copy / "metrics.json").unlink()
     with pytest.raises(UsageError, match="is unfinished"):
-        open_run(str(digits_copy), digits_copy.parent)
+        open_run(find_run(str(digits_copy), digits_copy.parent))
 
 
 def test_a_run_that_failed_is_refused_with_its_reason(digits_copy, digits_run):
@@ -109,20 +110,20 @@ def test_a_run_that_failed_is_refused_with_its_reason(digits_copy, digits_run):
 
     RunDirectory(digits_copy).finish(replace(digits_run.record, status="diverged", error="the loss became nan"))
     with pytest.raises(UsageError, match="is diverged: the loss became nan"):
-        open_run(str(digits_copy), digits_copy.parent)
+        open_run(find_run(str(digits_copy), digits_copy.parent))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 1}'])
 def test_a_record_that_cannot_be_read_is_bad_data(digits_copy, text):
     (digits_copy / "metrics.json").write_text(text)
     with pytest.raises(DataError, match=r"metrics\.json"):
-        open_run(str(digits_copy), digits_copy.parent)
+        open_run(find_run(str(digits_copy), digits_copy.parent))
 
 
-def test_the_environment_has_no_say_in_what_was_run(stored_runs, monkeypatch, digits_run):
+def test_the_environment_does_not_change_a_stored_configuration(stored_runs, monkeypatch, digits_run):
     monkeypatch.setenv("MLCLI_SEED", "99")
     monkeypatch.setenv("MLCLI_BACKEND", "keras")
-    assert open_run("20260101T000000Z_digits", stored_runs).config == digits_run.config
+    assert open_run(find_run("20260101T000000Z_digits", stored_runs)).config == digits_run.config
 
 
 def test_the_dataset_of_the_run_is_recognised(digits_run):
@@ -147,14 +148,14 @@ def test_the_scaling_is_that_of_the_run_whatever_the_data_are(iris_run):
 
 
 def test_a_dataset_of_another_shape_is_refused(digits_run):
-    with pytest.raises(UsageError, match="samples of 4 in 3 classes.*trained on 1x8x8 in 10 classes"):
+    with pytest.raises(UsageError, match="shape 4 in 3 classes.*trained on samples of shape 1x8x8 in 10"):
         digits_run.load_dataset("iris")
 
 
-def test_the_manifest_is_held_to_the_files_when_a_run_is_opened(digits_copy):
+def test_the_files_are_verified_when_a_run_is_opened(digits_copy):
     (digits_copy / "log.txt").write_text("something else")
     with pytest.raises(DataError, match=r"log\.txt was altered"):
-        open_run(str(digits_copy), digits_copy.parent)
+        open_run(find_run(str(digits_copy), digits_copy.parent))
 
 
 def test_preprocessing_is_part_of_the_manifest(digits_run):

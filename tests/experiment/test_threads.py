@@ -1,4 +1,4 @@
-"""One thread setting, and threads that sleep where other work wants the cores."""
+"""One thread count for all libraries, and threads that sleep on a busy machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from mlcli.config.schema import ExperimentConfig
+from mlcli.errors import UsageError
 from mlcli.experiment import threads
 
 
@@ -20,7 +22,7 @@ def load(monkeypatch, value):
     monkeypatch.setattr(os, "getloadavg", lambda: (value, 0.0, 0.0))
 
 
-def test_every_library_is_told_the_same_number(monkeypatch):
+def test_every_library_gets_the_same_thread_count(monkeypatch):
     load(monkeypatch, 0.0)
     threads.set_thread_environment(3)
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
@@ -35,7 +37,7 @@ def test_idle_threads_spin_on_an_idle_machine_and_sleep_on_a_busy_one(monkeypatc
     assert os.environ["OMP_WAIT_POLICY"] == "passive"
 
 
-def test_what_the_user_says_of_waiting_holds(monkeypatch):
+def test_the_wait_policy_of_the_user_is_kept(monkeypatch):
     load(monkeypatch, os.cpu_count() + 1.0)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     threads.set_thread_environment(2)
@@ -53,3 +55,15 @@ def test_a_container_quota_counts_in_whole_cores(text, cores, tmp_path):
 
 def test_there_is_at_least_one_core():
     assert 1 <= threads.available_cores() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("count", [0, -1, 2_000_000_000])
+def test_a_thread_count_that_openmp_does_not_survive_is_refused(count):
+    with pytest.raises(UsageError, match=f"--threads {count}: must be between 1 and 1024"):
+        threads.configure_threads(ExperimentConfig(), count)
+
+
+def test_the_flag_wins_over_the_configuration_and_is_set_for_the_libraries(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
+    assert threads.configure_threads(ExperimentConfig.model_validate({"runtime": {"threads": 3}}), 2) == 2
+    assert os.environ["OMP_NUM_THREADS"] == "2"

@@ -1,10 +1,9 @@
-"""Whatever was scored: figures, which need not be finite, or a DataError; no other error, and no warning."""
+"""Any scores give metrics, which need not be finite, or a DataError; no other error and no warning."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from mlcli.metrics import score
 from mlcli.metrics.calibration import calibration
 from mlcli.metrics.mistakes import confident_mistakes
 from mlcli.metrics.overfitting import overfitting
-from mlcli.metrics.per_class import class_scores, confusion_matrix, macro_average
+from mlcli.metrics.scores import class_scores, confusion_matrix, macro_average
 from mlcli.records import EpochRecord, Scores
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -27,7 +26,7 @@ VALUES = st.one_of(
 )
 
 
-def matrices(n_samples: int) -> st.SearchStrategy[Any]:
+def matrices(n_samples):
     odd_shapes = st.tuples(st.integers(0, 5), st.integers(0, 4)) | st.just((n_samples,))
     shapes = st.sampled_from([True, True, True, False]).flatmap(
         lambda fits: st.tuples(st.just(n_samples), st.integers(2, 4)) if fits else odd_shapes
@@ -36,7 +35,7 @@ def matrices(n_samples: int) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def scored(draw: st.DrawFn) -> tuple[Scores, Any]:
+def scored(draw):
     n_samples = draw(st.integers(0, 5))
     labels = draw(st.sampled_from([st.integers(0, 1), st.integers(0, 1), LABELS]))
     vectors = st.sampled_from([n_samples] * 5 + [3]).flatmap(lambda n: arrays.arrays(np.int64, n, elements=labels))
@@ -45,7 +44,7 @@ def scored(draw: st.DrawFn) -> tuple[Scores, Any]:
 
 @QUICK
 @given(case=scored(), n_classes=st.integers(1, 4))
-def test_every_metric_gives_a_figure_or_says_what_does_not_fit(case: tuple[Scores, Any], n_classes: int) -> None:
+def test_every_metric_returns_a_value_or_raises_a_data_error(case, n_classes):
     scores, y = case
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -74,7 +73,7 @@ LOSSES = st.none() | st.floats(allow_subnormal=False)
 
 @QUICK
 @given(losses=st.lists(st.tuples(LOSSES, LOSSES), max_size=6))
-def test_overfitting_is_told_of_any_history(losses: list[tuple[float | None, float | None]]) -> None:
+def test_overfitting_accepts_any_history(losses):
     history = [
         EpochRecord(epoch, None, train, None, validation, None, 1.0, 1.0, False)
         for epoch, (train, validation) in enumerate(losses, 1)
@@ -82,10 +81,10 @@ def test_overfitting_is_told_of_any_history(losses: list[tuple[float | None, flo
     found = overfitting(history)
     assert (found is None) == all(validation is None for _, validation in losses)
     if found:
-        assert 1 <= found.least_epoch <= len(history)
+        assert 1 <= found.best_epoch <= len(history)
 
 
-def test_scores_of_what_a_model_can_give_are_never_refused() -> None:
+def test_scores_that_a_model_can_produce_are_never_refused():
     logits = np.array([[np.inf, 0], [np.nan, 1], [1, -np.inf]], dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""The expected calibration error, against its definition and scikit-learn's bins."""
+"""The expected calibration error compared with its definition and scikit-learn's bins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scored(n=2000, n_classes=4):
     return Scores(probabilities.argmax(1), None, probabilities), y
 
 
-def test_bins_are_scikit_learns_and_the_error_is_their_weighted_difference():
+def test_bins_equal_scikit_learns_and_the_error_is_their_weighted_difference():
     scores, y = scored()
     result = calibration(scores, y)
     hits = scores.labels == y
@@ -35,7 +35,7 @@ def test_a_case_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], dtype=np.float32)
     scores = Scores(probabilities.argmax(1), None, probabilities)
     y = np.array([0, 1, 1, 1])
-    # One bin holds 0.9 twice, of which half is right; another 0.6 twice, all right.
+    # One bin has confidence 0.9 twice and accuracy 0.5, another 0.6 twice and accuracy 1.
     assert calibration(scores, y).error == pytest.approx(0.5 * 0.4 + 0.5 * 0.4, rel=1e-6)
 
 
@@ -45,10 +45,10 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     assert [part.n_samples for part in bins] == [1, 1]
 
 
-def test_confidence_is_that_of_the_predicted_class_even_if_another_is_more_probable():
+def test_confidence_is_the_probability_of_the_predicted_class_even_if_another_is_higher():
     probabilities = np.array([[0.6, 0.4]], dtype=np.float32)
     assert confidence(Scores(np.array([1]), None, probabilities)).tolist() == pytest.approx([0.4])
 
 
-def test_no_probabilities_no_calibration():
+def test_without_probabilities_there_is_no_calibration():
     assert calibration(Scores(np.array([1]), None, None), np.array([1])) is None

@@ -1,4 +1,4 @@
-"""Where overfitting begins."""
+"""The epoch at which overfitting begins."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ def history(train, validation):
     ]
 
 
-def test_it_begins_after_the_least_validation_loss():
+def test_it_begins_after_the_lowest_validation_loss():
     finding = overfitting(history([1.0, 0.5, 0.3, 0.2], [1.0, 0.6, 0.7, 0.9]))
-    assert (finding.least_epoch, finding.begins) == (2, 3)
+    assert (finding.best_epoch, finding.first_epoch) == (2, 3)
     assert finding.rise == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "least_epoch"),
+    ("train", "validation", "best_epoch"),
     [
         ([1.0, 0.5, 0.3], [1.0, 0.6, 0.5], 3),  # still falling
         ([1.0, 0.5, 0.3], [1.0, 0.600, 0.62], 2),  # within noise
-        ([1.0, 0.5, 0.7], [1.0, 0.6, 0.9], 2),  # both rise: training goes wrong, which is another thing
+        ([1.0, 0.5, 0.7], [1.0, 0.6, 0.9], 2),  # both rise: training fails, which is not overfitting
     ],
 )
-def test_otherwise_it_does_not_begin(train, validation, least_epoch):
+def test_otherwise_there_is_none(train, validation, best_epoch):
     finding = overfitting(history(train, validation))
-    assert (finding.least_epoch, finding.begins) == (least_epoch, None)
+    assert (finding.best_epoch, finding.first_epoch) == (best_epoch, None)
 
 
-def test_nothing_can_be_said_without_validation():
+def test_without_validation_there_is_no_finding():
     assert overfitting(history([1.0, 0.5], [None, None])) is None

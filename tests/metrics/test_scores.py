@@ -1,4 +1,4 @@
-"""The metric code against scikit-learn's, which defines the terms."""
+"""The metrics compared with those of scikit-learn, whose definitions they share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from mlcli.metrics import accuracy, log_loss, score
+from mlcli.metrics.scores import accuracy, class_scores, confusion_matrix, log_loss, macro_average, score
 from mlcli.records import Scores
+
+NAMES = ("a", "b", "c", "d", "e")
 
 
 @pytest.fixture
@@ -19,12 +21,12 @@ def scored():
     return Scores(logits.argmax(1), logits, probabilities), generator.integers(0, 7, 500)
 
 
-def test_accuracy_is_scikit_learns(scored):
+def test_accuracy_equals_scikit_learns(scored):
     scores, y = scored
     assert accuracy(scores.labels, y) == sklearn.metrics.accuracy_score(y, scores.labels)
 
 
-def test_loss_from_probabilities_is_scikit_learns(scored):
+def test_loss_from_probabilities_equals_scikit_learns(scored):
     scores, y = scored
     only_probabilities = Scores(scores.labels, None, scores.probabilities)
     expected = sklearn.metrics.log_loss(y, scores.probabilities, labels=range(7))
@@ -43,13 +45,58 @@ def test_loss_from_extreme_logits_is_exact_where_probabilities_are_zero():
     assert log_loss(scores, np.array([1, 1])) == 500.0
 
 
-def test_a_probability_of_zero_costs_what_scikit_learn_says():
+def test_loss_of_a_zero_probability_equals_scikit_learns():
     probabilities = np.array([[1.0, 0.0], [0.25, 0.75]], dtype=np.float32)
     scores = Scores(probabilities.argmax(1), None, probabilities)
     y = np.array([1, 1])
     assert log_loss(scores, y) == pytest.approx(sklearn.metrics.log_loss(y, probabilities, labels=[0, 1]), rel=1e-6)
 
 
-def test_no_probabilities_no_loss():
+def test_without_probabilities_there_is_no_loss():
     metrics = score(Scores(np.array([1, 0]), None, None), np.array([1, 1]))
     assert (metrics.accuracy, metrics.loss, metrics.n_samples) == (0.5, None, 2)
+
+
+@pytest.fixture
+def labels_and_truth():
+    """Class 3 is never predicted, class 4 never true."""
+    generator = np.random.default_rng(1)
+    y = generator.integers(0, 4, 300)
+    labels = np.where(generator.random(300) < 0.6, y, generator.choice([0, 1, 2, 4], 300))
+    return np.where(labels == 3, 0, labels), y
+
+
+def test_confusion_matrix_equals_scikit_learns(labels_and_truth):
+    labels, y = labels_and_truth
+    expected = sklearn.metrics.confusion_matrix(y, labels, labels=range(5))
+    assert np.array_equal(confusion_matrix(labels, y, 5), expected)
+
+
+def test_class_scores_equal_scikit_learns_and_are_none_where_it_divides_by_zero(labels_and_truth):
+    labels, y = labels_and_truth
+    precision, recall, f1, n_samples = sklearn.metrics.precision_recall_fscore_support(
+        y, labels, labels=range(5), zero_division=np.nan
+    )
+    for index, scores in enumerate(class_scores(confusion_matrix(labels, y, 5), NAMES)):
+        assert scores.name == NAMES[index]
+        assert scores.n_samples == n_samples[index]
+        for ours, theirs in ((scores.precision, precision), (scores.recall, recall), (scores.f1, f1)):
+            assert (np.nan if ours is None else ours) == pytest.approx(theirs[index], nan_ok=True)
+
+
+def test_a_class_that_was_never_predicted_has_no_precision(labels_and_truth):
+    labels, y = labels_and_truth
+    scores = class_scores(confusion_matrix(labels, y, 5), NAMES)
+    assert (scores[3].precision, scores[3].recall, scores[3].f1) == (None, 0.0, 0.0)
+    assert (scores[4].precision, scores[4].recall) == (0.0, None)
+
+
+def test_the_macro_average_covers_the_classes_that_have_a_score(labels_and_truth):
+    labels, y = labels_and_truth
+    macro = macro_average(class_scores(confusion_matrix(labels, y, 5), NAMES))
+    for name, ours in (("precision", macro.precision), ("recall", macro.recall), ("f1", macro.f1)):
+        theirs = getattr(sklearn.metrics, f"{name}_score")(
+            y, labels, labels=range(5), average="macro", zero_division=np.nan
+        )
+        assert ours == pytest.approx(theirs)
+    assert macro.n_samples == 300

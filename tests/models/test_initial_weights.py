@@ -1,4 +1,4 @@
-"""Initial weights: the same for the same seed, with the spread that their sources prescribe."""
+"""Initial weights: reproducible from the seed, with the distribution of their sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def weights(seed=0, model=None):
     return initial_weights(build_network(model or MlpModel(hidden=(300,)), (1, 28, 28), 10), seed)
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+def test_the_same_seed_gives_identical_weights_and_another_seed_others():
     for name, array in weights(3).items():
         np.testing.assert_array_equal(array, weights(3)[name])
     assert not np.array_equal(weights(3)["1.weight"], weights(4)["1.weight"])

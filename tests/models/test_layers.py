@@ -1,13 +1,18 @@
-"""Networks against the nn.Sequential that a person would write."""
+"""Networks and operation counts, compared with the nn.Sequential that a person would write."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from mlcli.config.schema import CnnModel, EstimatorModel, LogisticModel, MlpModel
+from mlcli.config.schema import Adam, CnnModel, EstimatorModel, LogisticModel, MlpModel
+from mlcli.engines.contract import EngineRuntime, EngineSpec
+from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
 from mlcli.models.layers import build_network
+from mlcli.records import Scaling
 
 WRITTEN_BY_HAND = {
     "logistic": (LogisticModel(), (4,), 3, nn.Sequential(nn.Flatten(), nn.Linear(4, 3))),
@@ -49,12 +54,12 @@ def test_names_shapes_and_counts_are_those_of_the_sequential(model, shape, n_cla
     assert network.n_parameters == sum(tensor.numel() for tensor in by_hand.parameters())
 
 
-def test_a_cnn_on_a_table_is_refused_with_what_to_choose():
+def test_a_cnn_for_tables_is_a_usage_error_that_names_other_models():
     with pytest.raises(UsageError, match="mlp or logistic"):
         build_network(CnnModel(), (4,), 3)
 
 
-def test_a_cnn_deeper_than_the_image_is_refused():
+def test_a_cnn_deeper_than_the_image_is_a_usage_error():
     with pytest.raises(UsageError, match="fewer entries in model.channels"):
         build_network(CnnModel(channels=(4, 4, 4, 4)), (1, 8, 8), 10)
 
@@ -62,3 +67,20 @@ def test_a_cnn_deeper_than_the_image_is_refused():
 def test_an_estimator_has_no_layers():
     with pytest.raises(UsageError, match="sklearn"):
         build_network(EstimatorModel(estimator="SVC"), (4,), 3)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LogisticModel(), MlpModel(hidden=(16, 8), dropout=0.5, output="softmax"), CnnModel(channels=(3, 5), hidden=7)],
+)
+def test_operation_counts_are_those_of_torch(model):
+    network = build_network(model, (1, 9, 8), 10)
+    spec = EngineSpec(model, network, 10, Adam(), 4, Scaling("none"), EngineRuntime())
+    bench = TorchEngine(spec, None).bench(torch.rand(4, 1, 9, 8).numpy(), torch.arange(4).numpy())
+    for count, run in (
+        (network.forward_flops(), bench.forward),
+        (network.train_flops(), lambda batches: bench.train(batches, 0.1)),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            run(bench.batches([0], 4))
+        assert counter.get_total_flops() == 4 * count

@@ -1,4 +1,4 @@
-"""Parity: engines that are equal are found equal, a slip in one is found, and what cannot be compared says why."""
+"""Equal engines are found equal, a fault in one is found, and the reason is given if a pair cannot be compared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from mlcli import registry
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import DivergedError, UsageError
+from mlcli.parity import ParityRequest
 from mlcli.parity.parity import check_parity
 
 SMALL = ["model.hidden=[16]", "training.batch_size=100"]
@@ -23,8 +24,12 @@ def experiments(backends, *settings, path=None):
     }
 
 
-def parity(backends, *settings, n_steps=20, tolerance=1e-8, **places):
-    return check_parity(experiments(backends, *settings), n_steps=n_steps, tolerance=tolerance, threads=1, **places)
+def check(experiments, n_steps=20, **options):
+    return check_parity(experiments, ParityRequest("", n_steps=n_steps, **options), threads=1)
+
+
+def parity(backends, *settings, **options):
+    return check(experiments(backends, *settings), **options)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,7 @@ def test_the_engines_agree_over_100_steps_of_the_digits(settings):
 
 @pytest.mark.images
 def test_the_engines_agree_over_100_steps_of_fashion(image_data_dir):
-    report = parity(["sklearn", "torch", "keras"], "dataset.name=fashion", n_steps=100, data_directory=image_data_dir)
+    report = parity(["sklearn", "torch", "keras"], "dataset.name=fashion", n_steps=100, data_dir=image_data_dir)
     assert [pair.verdict for pair in report.pairs] == ["equal"] * 3
 
 
@@ -62,33 +67,33 @@ def test_a_convolutional_network_is_compared_too():
     backends = ["torch", "keras"]
     settings = ["model.name=cnn", "model.channels=[4]", "model.hidden=8", "training.batch_size=100"]
     configs = {b: load_experiment(None, flags={"backend": b}, settings=settings, environ={}) for b in backends}
-    (pair,) = check_parity(configs, n_steps=5, tolerance=1e-8, threads=1).pairs
+    (pair,) = check(configs, n_steps=5).pairs
     assert pair.verdict == "equal"
     assert len(pair.steps) == 5
 
 
 @pytest.fixture
-def skewed_keras(monkeypatch):
-    """In place of Keras an engine that is torch's with a factor on the learning rate, or anything else, slipped in."""
+def faulty_keras(monkeypatch):
+    """Replace the engine of Keras by that of PyTorch with a fault in its training steps."""
 
-    def install(slip):
+    def install(fault):
         from mlcli.engines.torch.engine import TorchEngine
 
-        class Skewed(TorchEngine):
+        class FaultyEngine(TorchEngine):
             def train_steps(self, order, learning_rates):
-                return slip(super().train_steps, order, learning_rates)
+                return fault(super().train_steps, order, learning_rates)
 
-        module = types.ModuleType("skewed_engine")
-        module.Engine = Skewed
-        monkeypatch.setitem(sys.modules, "skewed_engine", module)
-        row = replace(registry.BACKENDS["keras"], engine="skewed_engine:Engine")
+        module = types.ModuleType("faulty_engine")
+        module.Engine = FaultyEngine
+        monkeypatch.setitem(sys.modules, "faulty_engine", module)
+        row = replace(registry.BACKENDS["keras"], engine="faulty_engine:Engine")
         monkeypatch.setitem(registry.BACKENDS, "keras", row)
 
     return install
 
 
-def test_a_slip_in_one_engine_is_found_at_the_step_where_it_shows(skewed_keras):
-    skewed_keras(lambda train, order, rates: train(order, rates * (1 + 1e-4)))
+def test_a_fault_in_one_engine_is_found_at_the_first_step_with_another_loss(faulty_keras):
+    faulty_keras(lambda train, order, rates: train(order, rates * (1 + 1e-4)))
     report = parity(["sklearn", "torch", "keras"])
     verdicts = {pair.engines: pair for pair in report.pairs}
     assert verdicts["sklearn", "torch"].verdict == "equal"
@@ -100,79 +105,79 @@ def test_a_slip_in_one_engine_is_found_at_the_step_where_it_shows(skewed_keras):
         assert pair.first_beyond.step == 2
 
 
-def test_the_tolerance_is_on_the_loss(skewed_keras):
-    skewed_keras(lambda train, order, rates: train(order, rates * (1 + 1e-4)))
+def test_the_tolerance_applies_to_the_loss(faulty_keras):
+    faulty_keras(lambda train, order, rates: train(order, rates * (1 + 1e-4)))
     (pair,) = parity(["torch", "keras"], tolerance=0.1).pairs
     assert pair.verdict == "equal"
     assert max(step.loss_difference for step in pair.steps) > 1e-6
 
 
-def test_a_loss_that_is_no_number_is_a_difference_and_ends_the_steps(skewed_keras):
-    def slip(train, order, rates):
+def test_a_loss_of_nan_is_a_difference_and_ends_the_steps(faulty_keras):
+    def fault(train, order, rates):
         result = train(order, rates)
-        slip.n_calls += 1
-        return replace(result, batch_losses=result.batch_losses * float("nan")) if slip.n_calls == 3 else result
+        fault.n_calls += 1
+        return replace(result, batch_losses=result.batch_losses * float("nan")) if fault.n_calls == 3 else result
 
-    slip.n_calls = 0
-    skewed_keras(slip)
+    fault.n_calls = 0
+    faulty_keras(fault)
     (pair,) = parity(["torch", "keras"]).pairs
     assert pair.verdict == "different"
     assert pair.first_beyond.step == len(pair.steps) == 3
 
 
-def test_a_loss_that_is_no_number_anywhere_is_an_error():
+def test_losses_of_nan_on_every_engine_are_an_error():
     with pytest.raises(DivergedError, match=r"in step \d+ on sklearn, torch\n.*--lr"):
         parity(["sklearn", "torch"], "optimizer.name=sgd", "optimizer.lr=1e200")
 
 
-def test_an_optimizer_that_an_engine_lacks_is_a_reason_and_the_others_are_compared():
+def test_engines_that_lack_the_optimizer_are_not_compared_but_the_others_are():
     report = parity(["sklearn", "torch", "keras"], "optimizer.name=adamw", n_steps=2)
     verdicts = {pair.engines: pair for pair in report.pairs}
     assert verdicts["torch", "keras"].verdict == "equal"
     for engines in (("sklearn", "torch"), ("sklearn", "keras")):
         assert verdicts[engines].verdict == "not compared"
         assert "optimizer adamw cannot train mlp on scikit-learn, which has sgd, adam" in verdicts[engines].reason
-    assert any("does not fail the check" in note for note in report.notes)
+    assert any("do not fail the check" in note for note in report.notes)
 
 
-def test_a_fit_in_one_call_has_no_steps():
+def test_a_single_fit_has_no_steps():
     configs = {b: load_experiment(None, flags={"backend": b, "model.name": "logistic"}) for b in ("torch", "sklearn")}
-    (pair,) = check_parity(configs, n_steps=2, tolerance=1e-8, threads=1).pairs
+    (pair,) = check(configs, n_steps=2).pairs
     assert pair.verdict == "not compared"
-    assert "scikit-learn fits logistic in one call" in pair.reason
+    assert "scikit-learn trains logistic with a single fit" in pair.reason
 
 
-def test_settings_of_one_engine_alone_are_named_in_place_of_a_comparison(tmp_path):
+def test_different_settings_of_one_engine_are_the_reason(tmp_path):
     path = tmp_path / "two.yaml"
     path.write_text("backends:\n  torch:\n  keras: {optimizer: {lr: 0.5}}\n", encoding="utf-8")
-    (pair,) = check_parity(experiments(["torch", "keras"], path=path), n_steps=2, tolerance=1e-8, threads=1).pairs
-    assert pair.reason == "the configuration gives keras other settings: optimizer.lr 0.5 (on torch 0.001)"
+    (pair,) = check(experiments(["torch", "keras"], path=path), n_steps=2).pairs
+    assert pair.reason == "the configuration has other settings for keras: optimizer.lr 0.5 (on torch 0.001)"
 
 
-def test_dropout_is_off_and_said_to_be():
+def test_dropout_is_off_with_a_note():
     report = parity(["torch", "keras"], "model.dropout=0.25", n_steps=3)
     assert report.pairs[0].verdict == "equal"
     assert any("dropout is off (model.dropout 0.25)" in note for note in report.notes)
 
 
-def test_the_start_is_drawn_also_where_a_run_is_named():
+def test_initial_weights_are_drawn_even_if_init_from_names_a_run():
     report = parity(["sklearn", "torch"], "init_from.run=nowhere", n_steps=2)
     assert report.pairs[0].verdict == "equal"
-    assert any("init_from is left out" in note for note in report.notes)
+    assert any("init_from is ignored" in note for note in report.notes)
 
 
-def test_what_single_steps_do_not_have_does_not_stand_in_the_way():
+def test_early_stopping_and_precision_are_ignored():
     settings = ("training.early_stopping={}", "runtime.precision=float32")
     (pair,) = parity(["sklearn", "torch"], *settings, n_steps=2).pairs
     assert max(step.loss_difference for step in pair.steps) < 1e-12
 
 
-def test_steps_go_on_into_further_epochs_with_short_last_batches():
+def test_steps_continue_into_further_epochs_with_short_last_batches():
     report = parity(["sklearn", "torch"], "dataset.limit=250", "training.epochs=1", n_steps=8)
     assert len(report.pairs[0].steps) == 8
     assert report.pairs[0].verdict == "equal"
 
 
-def test_no_steps_are_refused():
+def test_zero_steps_are_refused():
     with pytest.raises(UsageError, match="--steps 0"):
         parity(["sklearn", "torch"], n_steps=0)

@@ -1,4 +1,4 @@
-"""What a parity report shows in each format."""
+"""The parity report in each format."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def report():
         pairs=(
             ParityPair(("sklearn", "torch"), 1e-8, steps([0.0] * 100)),
             ParityPair(("sklearn", "keras"), 1e-8, steps(drifting)),
-            ParityPair(("torch", "ray"), 1e-8, (), "there | is none"),
+            ParityPair(("torch", "ray"), 1e-8, (), "no | engine"),
         ),
         notes=("dropout is off",),
     )
 
 
-def test_the_table_shows_verdicts_and_where_the_difference_begins(report, capsys):
+def test_the_table_shows_verdicts_and_the_steps_around_the_first_difference(report, capsys):
     print_parity(report, "table")
     out = capsys.readouterr().out
-    for text in ("sklearn and torch", "equal", "different", "not compared", "37", "there | is none"):
+    for text in ("sklearn and torch", "equal", "different", "not compared", "37", "no | engine"):
         assert text in out
     shown = [
         int(line.split("│")[1]) for line in out.splitlines() if line.startswith("│") and "0." in line.split("│")[2]
@@ -47,7 +47,7 @@ def test_the_table_shows_verdicts_and_where_the_difference_begins(report, capsys
     assert shown == [2, 5, 10, 20, 36, 37, 50, 100]
 
 
-def test_json_holds_every_step(report, capsys):
+def test_json_contains_every_step(report, capsys):
     print_parity(report, "json")
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1
@@ -57,10 +57,10 @@ def test_json_holds_every_step(report, capsys):
     assert second["largest_loss_difference"] == pytest.approx(1e-3)
     assert len(first["steps"]) == 100
     assert third["steps"] == []
-    assert third["reason"] == "there | is none"
+    assert third["reason"] == "no | engine"
 
 
-def test_a_difference_that_is_no_number_is_null_in_json(capsys):
+def test_a_difference_of_nan_is_null_in_json(capsys):
     pair = ParityPair(("torch", "keras"), 1e-8, (ParityStep(1, (1.0, float("nan")), 0.0),))
     print_parity(ParityReport("x", 1, 1, 1, (pair,), ()), "json")
     (shown,) = json.loads(capsys.readouterr().out)["pairs"]
@@ -69,18 +69,18 @@ def test_a_difference_that_is_no_number_is_null_in_json(capsys):
     assert shown["steps"][0]["loss_difference"] is None
 
 
-def test_csv_has_a_row_a_step_and_one_for_a_pair_without(report, capsys):
+def test_csv_has_a_row_per_step_and_one_per_pair_without_steps(report, capsys):
     print_parity(report, "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 201
     drifting = [row for row in rows if row["second"] == "keras"]
     assert next(row["step"] for row in drifting if row["is_within"] == "False") == "37"
-    assert rows[-1]["reason"] == "there | is none"
+    assert rows[-1]["reason"] == "no | engine"
     assert rows[-1]["step"] == ""
 
 
-def test_markdown_is_two_tables(report, capsys):
+def test_markdown_consists_of_two_tables(report, capsys):
     print_parity(report, "markdown")
     first, second = capsys.readouterr().out.split("\n\n")
-    assert "there \\| is none" in first
+    assert "no \\| engine" in first
     assert second.splitlines()[0].startswith("| step |")

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from mlcli.errors import DataError, UsageError
-from mlcli.predict import csv_reader as sample_csv
-from mlcli.predict import parquet_reader as sample_parquet
+from mlcli.predict import samples, tables
 from mlcli.predict.readers import open_samples
 from mlcli.records import Preprocessing, Scaling
 
@@ -20,9 +19,8 @@ ROWS = np.array([[1.5, 2, 0.1], [3, 4e-7, 1 / 3], [5, 6, 7], [8, 9, 10]])
 
 
 @pytest.fixture(autouse=True)
-def _two_rows_at_a_time(monkeypatch):
-    monkeypatch.setattr(sample_csv, "rows_per_batch", lambda expected: 2)
-    monkeypatch.setattr(sample_parquet, "rows_per_batch", lambda expected: 2)
+def _batches_of_two(monkeypatch):
+    monkeypatch.setattr(samples, "rows_per_batch", lambda expected: 2)
 
 
 def read(path, expected=TABLE):
@@ -43,7 +41,7 @@ FRAME = pd.DataFrame(ROWS, columns=TABLE.feature_names)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
-def test_columns_are_found_by_name(tmp_path, order):
+def test_columns_are_matched_by_name(tmp_path, order):
     shuffled = FRAME[[TABLE.feature_names[i] for i in order]]
     np.testing.assert_allclose(read(written(tmp_path, as_csv(shuffled))), ROWS, rtol=1e-15)
     shuffled.to_parquet(tmp_path / "x.parquet")
@@ -60,69 +58,69 @@ def test_columns_are_found_by_name(tmp_path, order):
         "height,width,depth (cm)\n1.0,2e0,+3\n",
     ],
 )
-def test_the_same_table_in_other_writings(tmp_path, text):
+def test_variants_of_the_same_table_are_read_alike(tmp_path, text):
     assert np.array_equal(read(written(tmp_path, text)), [[1, 2, 3]])
 
 
-def test_missing_and_extra_columns_are_named_with_what_was_expected(tmp_path):
+def test_the_error_names_missing_unexpected_and_expected_columns(tmp_path):
     path = written(tmp_path, "height,length\n1,2\n")
     with pytest.raises(DataError) as caught:
         open_samples(path, TABLE)
-    assert "missing: 'width', 'depth (cm)'" in str(caught.value)
-    assert "not expected: 'length'" in str(caught.value)
+    assert "missing columns: 'width', 'depth (cm)'" in str(caught.value)
+    assert "unexpected columns: 'length'" in str(caught.value)
     assert "expected height, width, depth (cm)" in str(caught.value)
     FRAME.assign(species="x").to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="not expected: 'species'"):
+    with pytest.raises(DataError, match="unexpected columns: 'species'"):
         open_samples(tmp_path / "x.parquet", TABLE)
 
 
-def test_a_column_that_is_there_twice(tmp_path):
-    with pytest.raises(DataError, match="'width' is there twice"):
+def test_a_repeated_column_is_refused(tmp_path):
+    with pytest.raises(DataError, match="'width' appears more than once"):
         open_samples(written(tmp_path, "height,width,width,depth (cm)\n1,2,2,3\n"), TABLE)
 
 
 @pytest.mark.parametrize("cell", ["six", "1_000", "0x10", "True", "2020-01-01", "1;5"])
-def test_text_where_a_number_belongs_is_named_with_its_row_and_column(tmp_path, cell):
+def test_the_error_for_a_text_names_its_row_and_column(tmp_path, cell):
     frame = FRAME.astype(object)
     frame.loc[2, "width"] = cell
     with pytest.raises(DataError, match=rf"sample 2 \(from 0\), column 'width': '{cell}' is not a number"):
         read(written(tmp_path, as_csv(frame)))
 
 
-def test_truth_values_are_no_numbers(tmp_path):
+def test_booleans_are_not_numbers(tmp_path):
     with pytest.raises(DataError, match=r"sample 0 \(from 0\), column 'width': 'True' is not a number"):
         read(written(tmp_path, "height,width,depth (cm)\n1,True,3\n4,False,6\n"))
 
 
-def test_a_cell_without_a_number(tmp_path):
+def test_the_error_for_a_missing_value_names_its_row_and_column(tmp_path):
     frame = FRAME.copy()
     frame.loc[3, "depth (cm)"] = np.nan
-    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)': there is no number"):
+    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)': missing value"):
         read(written(tmp_path, as_csv(frame)))
     frame.to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)'"):
+    with pytest.raises(DataError, match=r"sample 3 \(from 0\), column 'depth \(cm\)': missing value"):
         read(tmp_path / "x.parquet")
 
 
-def test_an_infinite_number(tmp_path):
+def test_an_infinite_number_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"sample 0 \(from 0\), column 'width': inf"):
         read(written(tmp_path, "height,width,depth (cm)\n1,inf,3\n"))
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "the file is empty"),
-        ("height,width,depth (cm)\n", "there are no samples"),
+        ("height,width,depth (cm)\n", "contains no samples"),
         ("height,width,depth (cm)\n1,2,3,4\n", "a row has more cells"),
         ("height,width,depth (cm)\n1,2,3\n1,2,3,4\n", "Expected 3 fields"),
-        ("height,width,depth (cm)\n1,2\n", "there is no number"),
+        ("height,width,depth (cm)\n1,2\n", "missing value"),
         (b"\xff\xfe\x00", "not a table"),
         ('height,width,depth (cm)\n1,2,"3\n', "not a table"),
     ],
 )
-def test_files_that_are_no_such_table(tmp_path, text, words):
-    with pytest.raises(DataError, match=words):
+def test_files_without_such_a_table_are_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
         read(written(tmp_path, text))
 
 
@@ -136,29 +134,29 @@ def test_pixels_need_no_header(tmp_path):
     assert np.array_equal(read(tmp_path / "x.parquet", PIXELS), expected)
 
 
-def test_a_column_too_many_for_pixels(tmp_path):
+def test_more_columns_than_pixels_are_refused(tmp_path):
     with pytest.raises(DataError, match="5 columns, expected 4, one for each pixel of 2 x 2"):
         open_samples(written(tmp_path, "label,0,1,2,3\n7,0,1,2,3\n"), PIXELS)
 
 
-def test_text_in_a_parquet_column(tmp_path):
+def test_text_in_a_parquet_column_is_refused(tmp_path):
     FRAME.assign(width="a").to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="column 'width' holds .*string, expected numbers"):
+    with pytest.raises(DataError, match="column 'width' contains .*string, expected numbers"):
         open_samples(tmp_path / "x.parquet", TABLE)
 
 
-def test_a_parquet_file_that_is_something_else(tmp_path):
+def test_parquet_files_of_another_format_or_without_samples_are_refused(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 or not")
-    with pytest.raises(DataError, match="not a Parquet file that can be read"):
+    with pytest.raises(DataError, match="not a readable Parquet file"):
         open_samples(tmp_path / "x.parquet", TABLE)
     FRAME.head(0).to_parquet(tmp_path / "none.parquet")
-    with pytest.raises(DataError, match="there are no samples"):
+    with pytest.raises(DataError, match="contains no samples"):
         open_samples(tmp_path / "none.parquet", TABLE)
 
 
-def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
+def test_the_error_without_pyarrow_names_the_command_that_installs_it(tmp_path, monkeypatch):
     FRAME.to_parquet(tmp_path / "x.parquet")
-    monkeypatch.setattr(sample_parquet, "find_spec", lambda name: None)
+    monkeypatch.setattr(tables, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlcli\[parquet\]'"):
         open_samples(tmp_path / "x.parquet", TABLE)
-    assert "pyarrow" in sys.modules  # it is installed here; only the question was answered otherwise
+    assert "pyarrow" in sys.modules  # installed here; only the answer was changed

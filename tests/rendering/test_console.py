@@ -1,4 +1,4 @@
-"""What anybody wrote is shown, and not obeyed: by a terminal, by rich, by a table of Markdown, by matplotlib."""
+"""Text of strangers is printed literally: no control characters, markup, Markdown or formulas in it take effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.plots import save_evaluation_plots
 from mlcli.rendering.console import print_notes, stdout_into
 from mlcli.rendering.tables import print_fields, print_rows
@@ -20,62 +21,61 @@ from mlcli.text import first_line, printable, to_json
 TERMINAL = "\x1b]0;owned\x07\x9b31m\x08\r\x7f\u202e\ufeff"
 
 
-def obeyed(text):
+def control_characters(text):
     return [character for character in text if not character.isprintable() and character != "\n"]
 
 
 @pytest.mark.parametrize("output_format", ["table", "csv", "markdown", "json"])
 @pytest.mark.parametrize("text", [TERMINAL, os.fsdecode(b"\xff\xfe"), "[red]\\[/red]|", "a\nb"])
-def test_tables_in_every_format(capsys, output_format, text):
+def test_control_characters_are_escaped_in_every_format(capsys, output_format, text):
     print_rows(text, [{text: text, "n": 1}, {text: None, "n": 2}], output_format)
     shown = capsys.readouterr().out
-    assert obeyed(shown) == []
+    assert control_characters(shown) == []
     assert shown.encode()
 
 
-def test_no_text_breaks_out_of_its_row_of_markdown(capsys):
+def test_no_text_leaves_its_cell_of_markdown(capsys):
     print_rows("", [{"a": "x | y |\n| z | w |"}], "markdown")
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_csv_brings_lines_back_as_they_were(capsys):
+def test_csv_keeps_lines_and_quotes(capsys):
     print_rows("", [{"a": 'two\nlines, with "quotes"'}], "csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row == {"a": 'two\nlines, with "quotes"'}
 
 
-def test_json_escapes_what_json_lets_through(capsys):
+def test_json_escapes_more_control_characters_than_json_requires(capsys):
     text = to_json({TERMINAL: [TERMINAL]})
-    assert obeyed(text) == []
+    assert control_characters(text) == []
     assert json.loads(text) == {TERMINAL: [TERMINAL]}
     assert json.loads(to_json({"a": os.fsdecode(b"\xff")})) == {"a": "\\udcff"}
 
 
-def test_figures_and_notes(capsys):
+def test_fields_and_notes_are_escaped(capsys):
     print_fields(TERMINAL, [[(TERMINAL, TERMINAL)]])
     print_notes([TERMINAL, "[bold]no markup[/bold]"])
     shown = capsys.readouterr()
-    assert obeyed(shown.out + shown.err) == []
+    assert control_characters(shown.out + shown.err) == []
     assert "[bold]no markup[/bold]" in shown.err
     assert "\\x1b]0;owned\\x07" in shown.out
 
 
-def test_a_run_that_was_never_read_from_a_file(digits_run, capsys):
+def test_a_record_is_escaped_even_if_it_was_not_read_from_a_file(digits_run, capsys):
     record = replace(digits_run.record, error=f"first\n{TERMINAL}", notes=(TERMINAL,), status="failed")
     for output_format in ("table", "csv", "markdown", "json"):
         print_one_run(record, digits_run.path, [], output_format)
-        assert obeyed(capsys.readouterr().out) == []
+        assert control_characters(capsys.readouterr().out) == []
 
 
-def test_names_are_no_formulas(digits_run, tmp_path):
-    result = evaluate(digits_run, EvaluationRequest(threads=1))
+def test_names_in_plots_are_not_read_as_formulas(digits_run, tmp_path):
+    result = evaluate(digits_run, EvaluateRequest(threads=1))
     names = (r"$\nothing{$", "a$b", "$$", "\\", *"456789")
     classes = tuple(replace(old, name=name) for old, name in zip(result.evaluation.classes, names, strict=True))
     evaluation = replace(result.evaluation, classes=classes, run_id=r"run_$\bad$")
     preprocessing = replace(digits_run.preprocessing, class_names=names)
-    paths = save_evaluation_plots(
-        evaluation, result.samples, result.scores, preprocessing, digits_run.history(), 5, tmp_path
-    )
+    changed = replace(result, evaluation=evaluation, preprocessing=preprocessing)
+    paths = save_evaluation_plots(changed, digits_run.files.history(), 5, tmp_path)
     assert all(path.stat().st_size > 1000 for path in paths)
 
 
@@ -83,7 +83,7 @@ def test_names_are_no_formulas(digits_run, tmp_path):
     ("text", "shown"),
     [("plain", "plain"), ("a\nb", "a\nb"), ("\x1b[0m", "\\x1b[0m"), ("\t", "\\t"), ("é☃", "é☃"), ("\ud800", "\\ud800")],
 )
-def test_what_is_written_out(text, shown):
+def test_which_characters_are_escaped(text, shown):
     assert printable(text) == shown
 
 

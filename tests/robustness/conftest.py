@@ -22,32 +22,36 @@ from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.config.experiment import load_experiment
-from mlcli.convert.convert import ConversionRequest, convert
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.errors import DataError, UsageError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
-from mlcli.experiment.initial_weights import read_start
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
+from mlcli.experiment.initial_weights import read_source
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.predict.predict import PredictionRequest, predict
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
+from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 SOURCE = "20260101T000000Z_iris"
 
 
 def opened(run):
-    return open_run(str(run), run.parent)
+    return open_run(find_run(str(run), run.parent))
 
 
 def lists(run, scratch, formats):
-    found = list_runs(run.parent, RunFilter())
+    found = list_runs(run.parent, RunQuery())
     for output_format in formats:
-        print_run_list({r.reference: (r.record, r.directory) for r in found.runs}, "runs", output_format)
-    print_notes(found.faults)
-    if found.faults:
-        raise DataError("\n".join(found.faults))
+        print_run_list(found.runs, "runs", output_format)
+    print_notes(found.issues)
+    if found.issues:
+        raise DataError("\n".join(found.issues))
 
 
 def shows(run, scratch, formats):
@@ -58,16 +62,16 @@ def shows(run, scratch, formats):
 
 
 def evaluates(run, scratch, formats):
-    evaluate(opened(run), EvaluationRequest(threads=1))
+    evaluate(opened(run), EvaluateRequest(threads=1))
 
 
 def predicts(run, scratch, formats):
-    request = PredictionRequest(scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
+    request = PredictRequest(str(run), scratch / "x.npy", scratch / "labels.csv", force=True, threads=1)
     predict(opened(run), request, lambda n_done, n_samples: None)
 
 
 def converts(run, scratch, formats):
-    convert(opened(run), ConversionRequest("sklearn", scratch / "model.skops", force=True))
+    convert(opened(run), ConvertRequest("", "sklearn", scratch / "model.skops", force=True))
 
 
 def compares(run, scratch, formats):
@@ -85,7 +89,7 @@ def makes_a_receipt(run, scratch, formats):
 
 def starts_from_it(run, scratch, formats):
     flags = {"backend": "torch", "dataset.name": "iris", "model.name": "logistic", "init_from.run": str(run)}
-    read_start(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
+    read_source(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
 
 
 def benches(run, scratch, formats):

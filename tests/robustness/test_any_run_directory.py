@@ -1,4 +1,4 @@
-"""Whatever a run directory has become: what reads it works or says what is wrong with it, and nothing else happens."""
+"""Commands work on any damaged run directory, or report what is wrong with it, and change nothing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from mlcli.compare.receipt_report import print_receipt
 from mlcli.compare.report import print_comparison
 from mlcli.compare.tables import TableOptions
 from mlcli.errors import MlcliError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.report import print_evaluation
 from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.overfitting import overfitting
 from mlcli.rendering.console import print_notes
+from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 QUICK = settings(
@@ -200,11 +202,10 @@ class Way:
 
 
 def lists(runs: Path, way: Way) -> None:
-    found = list_runs(runs, RunFilter(), sort=way.sort)
-    assert all(len(fault.splitlines()) == 1 for fault in found.faults)
-    known = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(known, "runs", way.output_format)
-    print_notes(found.faults)
+    found = list_runs(runs, RunQuery(sort=way.sort))
+    assert all(len(issue.splitlines()) == 1 for issue in found.issues)
+    print_run_list(found.runs, "runs", way.output_format)
+    print_notes(found.issues)
 
 
 def shows(runs: Path, way: Way, run: str) -> None:
@@ -215,12 +216,14 @@ def shows(runs: Path, way: Way, run: str) -> None:
 
 
 def evaluates(runs: Path, way: Way, run: str) -> None:
-    result = evaluate(open_run(run, runs), EvaluationRequest(threads=1, backend="sklearn", n_misclassified=3))
+    result = evaluate(open_run(find_run(run, runs)), EvaluateRequest(threads=1, backend="sklearn", n_misclassified=3))
     print_evaluation(result.evaluation, way.output_format)
 
 
 def makes_a_receipt(runs: Path, way: Way) -> None:
-    print_receipt(comparability_report([facts_of(open_run(run, runs)) for run in (OTHER, GOOD)]), way.output_format)
+    print_receipt(
+        comparability_report([facts_of(open_run(find_run(run, runs))) for run in (OTHER, GOOD)]), way.output_format
+    )
 
 
 def compares(runs: Path, way: Way, *references: str) -> None:
@@ -250,7 +253,7 @@ def uses_of(runs: Path, way: Way) -> list[bool]:
     return [is_done(lists, runs, way), *of_one, is_done(makes_a_receipt, runs, way), *of_several]
 
 
-def test_whole_directories_can_be_used(templates: Path) -> None:
+def test_every_use_works_on_intact_directories(templates: Path):
     """All but the unfinished one, which cannot be evaluated."""
     for output_format in FORMATS:
         assert uses_of(templates, Way(output_format, "created", True)).count(False) == 1
@@ -261,9 +264,9 @@ WAYS = st.builds(Way, st.sampled_from(FORMATS), st.sampled_from(sorted(SORT_KEYS
 
 @QUICK
 @given(changes=st.lists(CHANGES, min_size=1, max_size=3), vouched=st.booleans(), way=WAYS)
-def test_every_use_works_or_says_what_is_wrong(
+def test_every_use_works_or_reports_what_is_wrong(
     templates: Path, runs: Path, changes: list[tuple[Any, ...]], vouched: bool, way: Way
-) -> None:
+):
     shutil.rmtree(runs, ignore_errors=True)
     shutil.copytree(templates, runs)
     for kind, *arguments in changes:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
 from mlcli.cli.data import app
-from mlcli.data import download
-from mlcli.data.images import ImageSource
+from mlcli.data import fetch
 from mlcli.errors import DataError
 
-MakeSource = Callable[..., ImageSource]
-Answer = Callable[[BaseHTTPRequestHandler], None]
-QUICK = download.Pace(window_seconds=1.5)
+QUICK = fetch.Pace(window_seconds=1.5)
 
 
-def status(code: int, *headers: tuple[str, str], body: bytes = b"") -> Callable[[object, bytes], Answer]:
+def status(code, *headers, body=b""):
     """The same answer whatever is asked for."""
 
-    def make(server: object, whole: bytes) -> Answer:
-        def answer(request: BaseHTTPRequestHandler) -> None:
+    def make(server, whole):
+        def answer(request):
             request.send_response(code)
             for header in headers:
                 request.send_header(*header)
@@ -35,13 +28,13 @@ def status(code: int, *headers: tuple[str, str], body: bytes = b"") -> Callable[
     return make
 
 
-def raw(text: bytes) -> Callable[[object, bytes], Answer]:
+def raw(text):
     """Bytes in place of an answer."""
     return lambda server, whole: lambda request: request.wfile.write(text)
 
 
-def stalls(server: object, whole: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
+def stalls(server, whole):
+    def answer(request):
         request.send_response(200)
         request.end_headers()
         request.wfile.write(whole[:7])
@@ -51,8 +44,8 @@ def stalls(server: object, whole: bytes) -> Answer:
     return answer
 
 
-def endless(server: object, whole: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
+def endless(server, whole):
+    def answer(request):
         request.send_response(200)
         request.end_headers()
         try:
@@ -64,8 +57,8 @@ def endless(server: object, whole: bytes) -> Answer:
     return answer
 
 
-def drops(server: object, whole: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
+def drops(server, whole):
+    def answer(request):
         request.send_response(200)
         request.send_header("Content-Length", str(len(whole)))
         request.end_headers()
@@ -77,12 +70,12 @@ def drops(server: object, whole: bytes) -> Answer:
 BAD = {
     "stalls": (stalls, "stalled after |timed out"),
     "drops": (drops, "ended after 7 of {n_bytes} bytes"),
-    "sends without end": (endless, "sends more than the {n_bytes} bytes there should be"),
+    "sends without end": (endless, "sends more than the expected {n_bytes} bytes"),
     "announces another length": (status(200, ("Content-Length", "7"), body=b"1234567"), "announces 7 bytes instead of"),
     "sends a page": (status(200, body=b"<html>log in first</html>"), "ended after 25 of {n_bytes} bytes"),
     "redirects to a file": (
         status(302, ("Location", "file:///etc/hostname")),
-        "redirects in a circle, or to what is not an http",
+        "redirects in a circle, or to an address that is not http",
     ),
     "is broken": (status(503), "answers HTTP 503"),
     "writes to the terminal": (raw(b"\x1b]0;title\x07\r\n\r\n"), "\\x1b]0;title\\x07"),
@@ -92,12 +85,17 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make_answer", "reason"), BAD.values(), ids=BAD)
-def test_one_refusal_says_what_the_server_did(
-    monkeypatch: pytest.MonkeyPatch, server: object, tiny_source: MakeSource, tiny_bodies: dict[str, bytes],
-    tmp_path: Path, make_answer: Callable[[object, bytes], Answer], reason: str,
-) -> None:  # fmt: skip
+def test_one_error_says_what_the_server_did(
+    monkeypatch,
+    server,
+    tiny_source,
+    tiny_bodies,
+    tmp_path,
+    make_answer,
+    reason,
+):
     if make_answer is stalls:
-        monkeypatch.setattr(download, "Pace", lambda: QUICK)
+        monkeypatch.setattr(fetch, "Pace", lambda: QUICK)
     for name, body in tiny_bodies.items():
         server.offer(f"/{name}", body)
     *_, name = tiny_bodies  # the last of the four, so that three are there already
@@ -122,7 +120,7 @@ def test_one_refusal_says_what_the_server_did(
     assert dict(server.n_requests) == {f"/{name}": 1}
 
 
-def test_an_address_in_red_is_shown_in_writing(closed_port: str, tmp_path: Path) -> None:
+def test_control_characters_in_an_address_are_escaped(closed_port, tmp_path):
     words = ["fetch", "mnist", "--from", f"{closed_port}/\x1b[31m", "--data-dir", str(tmp_path)]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, DataError)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlcli.config.dump import config_digest, to_yaml
 from mlcli.config.experiment import load_experiment
-from mlcli.config.schema import ExperimentConfig, Section
+from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import sections_of
 from mlcli.errors import ConfigError
 from mlcli.registry import BACKENDS
@@ -70,16 +69,16 @@ DOCUMENTS = st.dictionaries(st.one_of(st.sampled_from(sorted(ExperimentConfig.mo
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(tmp_path_factory):
     return tmp_path_factory.mktemp("properties") / "x.yaml"
 
 
-def refused(refusal: ConfigError) -> None:
+def refused(refusal):
     assert refusal.issues
     assert all(line.isprintable() for line in refusal.issues)
 
 
-def resolved_or_refused(path: Path, **sources: Any) -> ExperimentConfig | None:
+def resolved_or_refused(path, **sources):
     try:
         config = load_experiment(path, environ=sources.pop("environ", {}), **sources)
     except ConfigError as refusal:
@@ -96,23 +95,21 @@ def resolved_or_refused(path: Path, **sources: Any) -> ExperimentConfig | None:
 
 @QUICK
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_any_bytes_load_or_are_refused(path: Path, content: bytes) -> None:
+def test_any_bytes_load_or_are_refused(path, content):
     path.write_bytes(content)
     resolved_or_refused(path)
 
 
 @QUICK
 @given(text=st.text(alphabet=st.sampled_from(list("abn:-[]{},&*!<>|?'\"#%@\n\t 01.~\\")), max_size=60))
-def test_any_yaml_like_text_loads_or_is_refused(path: Path, text: str) -> None:
+def test_any_yaml_like_text_loads_or_is_refused(path, text):
     path.write_text(text, encoding="utf-8")
     resolved_or_refused(path)
 
 
 @QUICK
 @given(document=DOCUMENTS, backend=st.sampled_from([*BACKENDS, None]))
-def test_any_document_resolves_to_itself_or_is_refused(
-    path: Path, document: dict[Any, Any], backend: str | None
-) -> None:
+def test_any_document_resolves_to_itself_or_is_refused(path, document, backend):
     path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
     resolved_or_refused(path, flags={"backend": backend})
 
@@ -139,10 +136,10 @@ MAPPING = st.dictionaries(PLAIN_TEXT.filter(lambda key: key != "<<"), VALUE, max
 PARAMETERS = st.dictionaries(st.sampled_from(["C", "null", "true", "_1"]), VALUE | MAPPING, max_size=3)
 
 
-def valid_sections(key: str) -> st.SearchStrategy[dict[str, Any]]:
+def valid_sections(key):
     """What may stand under a key of the schema, with any of the settings in VALUES."""
 
-    def settings_of(section: type[Section]) -> st.SearchStrategy[dict[str, Any]]:
+    def settings_of(section):
         optional = {name: VALUES[name] for name in section.model_fields if name in VALUES}
         if "parameters" in section.model_fields:
             optional["parameters"] = PARAMETERS
@@ -160,9 +157,7 @@ VALID = st.fixed_dictionaries({}, optional={key: valid_sections(key) for key in 
 
 @QUICK
 @given(document=VALID, entry=VALID, seed=st.integers(0, 2**32 - 1))
-def test_valid_documents_resolve_to_themselves(
-    path: Path, document: dict[str, Any], entry: dict[str, Any], seed: int
-) -> None:
+def test_valid_documents_resolve_to_themselves(path, document, entry, seed):
     path.write_text(json.dumps({**document, "backends": {"keras": entry}}), encoding="utf-8")
     config = resolved_or_refused(path, environ={"MLCLI_SEED": str(seed)})
     assert config is not None
@@ -173,13 +168,13 @@ def test_valid_documents_resolve_to_themselves(
 
 @QUICK
 @given(setting=st.text(max_size=20) | st.builds("{}={}".format, st.sampled_from(KEYS), st.text(max_size=12)))
-def test_any_setting_is_taken_or_refused(path: Path, setting: str) -> None:
+def test_any_setting_is_accepted_or_refused(path, setting):
     path.write_text("seed: 1\n", encoding="utf-8")
     resolved_or_refused(path, settings=[setting])
 
 
 @QUICK
 @given(name=st.text(alphabet="ABCDEFGLRS_", max_size=10), value=st.text(max_size=10))
-def test_any_variable_is_taken_or_refused(path: Path, name: str, value: str) -> None:
+def test_any_variable_is_accepted_or_refused(path, name, value):
     path.write_text("seed: 1\n", encoding="utf-8")
     resolved_or_refused(path, environ={f"MLCLI_{name}": os.fsdecode(value.encode("utf-8", "surrogatepass"))})

@@ -8,24 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import pytest
 
-from mlcli.data.images import ImageSource, mnist
+from mlcli.data.images import mnist
 from mlcli.registry import dataset_info
-
-MakeSource = Callable[..., ImageSource]
-Start = Callable[..., "subprocess.Popen[str]"]
+from tests.fixtures.processes import start as start_process
 
 # One more row in the table of datasets.
 WITH_TINY = """
 import json, sys, types
 from mlcli.data.images import ImageSource
-from mlcli.data.raw_files import RawFile
+from mlcli.data.source import RawFile
 from mlcli.registry import DATASETS, DatasetRow
 from mlcli.records import DatasetInfo
 made = json.loads(sys.argv.pop(1))
@@ -41,21 +36,21 @@ MLCLI = "from mlcli.cli.app import main; main()"
 LOAD = """
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.load import load_dataset
-said = []
-dataset = load_dataset(DatasetConfig(name="tiny"), log=said.append)
-print(json.dumps({"said": said, "samples": len(dataset.train), "torch": "torch" in sys.modules}))
+messages = []
+dataset = load_dataset(DatasetConfig(name="tiny"), log=messages.append)
+print(json.dumps({"messages": messages, "samples": len(dataset.train), "torch": "torch" in sys.modules}))
 """
 TRAIN = ("train", "--dataset", "tiny", "--backend", "sklearn", "--model", "logistic")
 
 
 @pytest.fixture
-def start(server: object, tiny_source: MakeSource, tmp_path: Path) -> Iterator[Start]:
+def start(server, tiny_source, tmp_path):
     """Start `mlcli ARGS` with the tiny dataset, in an empty folder whose data directory is `data`."""
     row = json.dumps(asdict(tiny_source(server.url)))
-    started: list[subprocess.Popen[str]] = []
+    started = []
 
-    def run(*arguments: str, code: str = MLCLI) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+    def run(*arguments, code=MLCLI):
+        process = start_process(
             [sys.executable, "-c", WITH_TINY + code, row, *arguments],
             cwd=tmp_path,
             env=os.environ | {"MLCLI_DATA_DIR": str(tmp_path / "data")},
@@ -73,16 +68,14 @@ def start(server: object, tiny_source: MakeSource, tmp_path: Path) -> Iterator[S
         process.communicate()
 
 
-def offer_all(server: object, bodies: dict[str, bytes]) -> None:
+def offer_all(server, bodies):
     for name, body in bodies.items():
         server.offer(f"/{name}", body)
 
 
-def test_eight_processes_on_an_empty_directory_download_once(
-    server: object, start: Start, tiny_bodies: dict[str, bytes], tmp_path: Path
-) -> None:
-    def slowly(body: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-        def answer(request: BaseHTTPRequestHandler) -> None:
+def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny_bodies, tmp_path):
+    def slowly(body):
+        def answer(request):
             time.sleep(0.3)  # so that the others arrive meanwhile
             request.send_response(200)
             request.end_headers()
@@ -99,7 +92,7 @@ def test_eight_processes_on_an_empty_directory_download_once(
     assert dict(server.n_requests) == {f"/{name}": 1 for name in tiny_bodies}
     loaded = [json.loads(stdout) for stdout, _ in answers[4:]]
     assert [outcome["samples"] for outcome in loaded] == [60] * 4
-    messages = [stderr for _, stderr in answers[:4]] + ["\n".join(outcome["said"]) for outcome in loaded]
+    messages = [stderr for _, stderr in answers[:4]] + ["\n".join(outcome["messages"]) for outcome in loaded]
     assert sum("preparing tiny" in message for message in messages) == 1
     assert sum(outcome["torch"] for outcome in loaded) <= 1  # where the one that prepared is among these
     n_fetched = [json.loads(stdout)["rows"][0]["fetched_files"] for stdout, _ in answers[:4]]
@@ -107,15 +100,15 @@ def test_eight_processes_on_an_empty_directory_download_once(
     assert not [path.name for path in (tmp_path / "data").rglob(".*") if path.suffix != ".lock"]
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(condition, process):
     deadline = time.monotonic() + 60
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition(), process.communicate(timeout=60)
 
 
-def stall_after_half(server: object, name: str, body: bytes) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
+def stall_after_half(server, name, body):
+    def answer(request):
         request.send_response(200)
         request.end_headers()
         request.wfile.write(body[: len(body) // 2])
@@ -125,7 +118,7 @@ def stall_after_half(server: object, name: str, body: bytes) -> None:
     server.answers[f"/{name}"] = answer
 
 
-def parts(tmp_path: Path, name: str) -> list[Path]:
+def parts(tmp_path, name):
     """The file of a transfer that has begun and not ended."""
     return list(tmp_path.glob(f"data/FashionMNIST/raw/.incoming-*/{name}"))
 
@@ -135,9 +128,14 @@ STOPS = {"SIGINT": (signal.SIGINT, 130), "SIGTERM": (signal.SIGTERM, 143), "SIGK
 
 @pytest.mark.parametrize(("number", "code"), STOPS.values(), ids=STOPS)
 def test_a_signal_ends_a_download_and_the_next_start_works(
-    server: object, start: Start, tiny_source: MakeSource, tiny_bodies: dict[str, bytes], tmp_path: Path,
-    number: int, code: int,
-) -> None:  # fmt: skip
+    server,
+    start,
+    tiny_source,
+    tiny_bodies,
+    tmp_path,
+    number,
+    code,
+):
     offer_all(server, tiny_bodies)
     first, second, *_ = tiny_bodies
     stall_after_half(server, second, tiny_bodies[second])
@@ -162,9 +160,7 @@ def test_a_signal_ends_a_download_and_the_next_start_works(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_wait_for_another_process(
-    server: object, start: Start, tiny_bodies: dict[str, bytes], tmp_path: Path, number: int, code: int
-) -> None:
+def test_a_signal_ends_the_wait_for_another_process(server, start, tiny_bodies, tmp_path, number, code):
     first, *_ = tiny_bodies
     stall_after_half(server, first, tiny_bodies[first])
     holder = start("data", "fetch", "tiny")
@@ -177,7 +173,7 @@ def test_a_signal_ends_the_wait_for_another_process(
 
 
 @pytest.mark.parametrize("manner", ["emptied", "truncated", "altered"])
-def test_damaged_files_offline_are_exit_code_3_and_leave_no_run(manner: str, tmp_path: Path) -> None:
+def test_damaged_files_offline_are_exit_code_3_and_leave_no_run(manner, tmp_path):
     files = mnist(dataset_info("mnist")).files
     raw = tmp_path / "the data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -191,6 +187,6 @@ def test_damaged_files_offline_are_exit_code_3_and_leave_no_run(manner: str, tmp
     detail = {"emptied": "has 0 bytes", "truncated": "has 9912421 bytes", "altered": "has md5 "}[manner]
     *_, first, second, third = process.stderr.splitlines()
     assert first.startswith(f"mlcli: mnist: {raw}/{files[0].name} {detail}")
-    assert "the network may not be used (--offline or MLCLI_OFFLINE)" in second
+    assert "network access is disabled (--offline or MLCLI_OFFLINE)" in second
     assert third.endswith(f"mlcli data fetch mnist --from DIR|URL --data-dir '{tmp_path}/the data'")
     assert not (tmp_path / "runs").exists()

@@ -1,6 +1,6 @@
 """Runs from strangers: whatever their files are, and whatever their manifest says of them, nothing is executed.
 
-Every case is tried with the manifest that the run left and with one that was made again, which vouches for all.
+Every case is tried with the original manifest, and with a new one that lists the checksums of the changed files.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import pytest
 
+from mlcli.runs import RunQuery
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, list_runs
+from mlcli.runs.listing import list_runs
 
 GOOD = "20260101T000000Z_iris"
 LISTED = (
@@ -53,7 +54,7 @@ BY_ARTIFACT = {
 }
 
 
-def test_the_uses_work_on_a_run_that_is_whole(victim):
+def test_every_use_works_on_an_intact_run(victim):
     assert not any(victim.refuses(use) for use in USES)
     victim.remake_manifest()
     assert not any(victim.refuses(use) for use in USES)
@@ -61,13 +62,13 @@ def test_the_uses_work_on_a_run_that_is_whole(victim):
 
 @pytest.mark.parametrize("protocol", [0, 4])
 @pytest.mark.parametrize(("name", "vouched"), ARTIFACTS)
-def test_a_pickle_under_the_name_of_any_artifact(victim, name, protocol, vouched):
+def test_a_pickle_in_place_of_any_file(victim, name, protocol, vouched):
     (victim.path / name).write_bytes(pickle.dumps(Harm(victim.canary), protocol))
     expected = BY_ARTIFACT[name] if vouched else OPENING
     victim.tried(vouched=vouched, refusing=expected)
 
 
-def test_the_pickle_would_do_harm(tmp_path):
+def test_the_pickle_would_do_harm_if_it_were_loaded(tmp_path):
     pickle.loads(pickle.dumps(Harm(tmp_path / "canary")))
     assert (tmp_path / "canary").exists()
 
@@ -118,7 +119,7 @@ SPECIAL = {
 
 @pytest.mark.parametrize("name", [*LISTED, *UNLISTED])
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_no_file_of_the_run_in_place_of_an_artifact(victim, name, kind, capsys):
+def test_a_link_a_pipe_or_a_folder_in_place_of_any_file(victim, name, kind, capsys):
     SPECIAL[kind](victim.path / name, victim.outside)
     # Without a record it is a run that did not finish, which a comparison shows as such.
     victim.tried(vouched=False, refusing=set(OPENING) - ({"compare"} if name == "metrics.json" else set()))
@@ -127,7 +128,7 @@ def test_no_file_of_the_run_in_place_of_an_artifact(victim, name, kind, capsys):
 
 @pytest.mark.parametrize("name", LISTED)
 @pytest.mark.parametrize("kind", ["a link to the right file outside", "a pipe", "a folder"])
-def test_with_a_manifest_that_was_made_again(victim, name, kind):
+def test_a_link_a_pipe_or_a_folder_with_a_new_manifest(victim, name, kind):
     """It vouches for what a link leads to. What is no file is not in it; those refuse it that would read it."""
     SPECIAL[kind](victim.path / name, victim.outside)
     victim.tried(refusing=OPENING if "link" in kind else BY_ARTIFACT[name])
@@ -141,12 +142,12 @@ def test_a_link_that_no_manifest_lists(victim, target):
 
 
 @pytest.mark.parametrize("name", ["../outside/secret", "/etc/passwd", "checkpoint/../../outside/secret", "a\0b", ""])
-def test_a_manifest_that_lists_what_is_no_file_of_the_run(victim, name):
+def test_a_manifest_that_lists_files_outside_of_the_run(victim, name):
     victim.edit("manifest.json", lambda manifest: manifest["files"].update({name: "0" * 64}))
     victim.tried(vouched=False, refusing=OPENING)
 
 
-def test_folders_nested_without_end(victim, monkeypatch):
+def test_deeply_nested_folders(victim, monkeypatch):
     monkeypatch.chdir(victim.path)
     for _ in range(1100):
         os.mkdir("d")
@@ -174,7 +175,7 @@ def renamed(victim, name):
 
 
 @pytest.mark.parametrize("status", ["finished", "failed"])
-def test_no_text_of_a_run_reaches_a_terminal_as_a_command(victim, status, capsys):
+def test_no_control_character_of_a_run_reaches_the_terminal(victim, status, capsys):
     texts = {"notes": [TERMINAL, f"two\nlines {TERMINAL}"], "error": TERMINAL, "status": status}
     texts |= dict.fromkeys(("name", "device", "created"), TERMINAL)
     victim.edit("metrics.json", lambda document: document.update(texts))
@@ -189,7 +190,7 @@ def test_no_text_of_a_run_reaches_a_terminal_as_a_command(victim, status, capsys
     assert obeyed(text) == []
 
 
-def test_a_run_whose_name_is_no_text_can_be_listed(victim, capsys):
+def test_a_run_whose_name_does_not_decode_can_be_listed(victim, capsys):
     victim = replace(renamed(victim, b"victim\xff\xfe"), formats=FORMATS)
     assert not any(victim.refuses(use) for use in ("list", "show", "compare"))
     assert "victim" in capsys.readouterr().out
@@ -198,7 +199,7 @@ def test_a_run_whose_name_is_no_text_can_be_listed(victim, capsys):
 def test_the_victim_does_not_hide_the_other_runs(victim):
     for name in ("metrics.json", "config.yaml", "manifest.json"):
         (victim.path / name).write_text("{" * 100_000)
-    found = list_runs(victim.path.parent, RunFilter())
+    found = list_runs(victim.path.parent, RunQuery())
     assert [run.directory.name for run in found.runs] == [GOOD]
-    assert len(found.faults) == 1
+    assert len(found.issues) == 1
     assert find_run("last", victim.path.parent).run_id == GOOD

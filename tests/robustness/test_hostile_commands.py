@@ -1,4 +1,4 @@
-"""Runs and samples from strangers, as a shell sees them: refused in a line or two, with nothing executed."""
+"""Commands refuse runs and samples from strangers in one to three lines, and execute nothing."""
 
 from __future__ import annotations
 
@@ -122,16 +122,16 @@ def large_predictions(path):
         (("batch-bench", "victim", "--sizes", "1"), "weights.safetensors", pickle.dumps(Harm()), "safetensors"),
     ],
 )  # fmt: skip
-def test_a_file_that_the_manifest_vouches_for(mlcli, runs, tmp_path, arguments, name, data, words):
+def test_a_hostile_file_with_a_matching_checksum(mlcli, runs, tmp_path, arguments, name, data, words):
     put(runs / "victim", name, data)
     assert_refused(mlcli(*arguments), tmp_path, code=3, words=words)
     assert sorted(os.listdir(runs)) == [GOOD, "forest", "victim"]
 
 
-def test_predictions_that_grow_are_not_unpacked(mlcli, runs, tmp_path):
+def test_compressed_predictions_are_not_unpacked(mlcli, runs, tmp_path):
     put(runs / "victim", "predictions.npz", large_predictions(tmp_path / "bomb.npz"))
     outcome = mlcli("compare", GOOD, "victim")
-    assert_refused(outcome, tmp_path, code=3, words="is compressed, and a run stores it as it is")
+    assert_refused(outcome, tmp_path, code=3, words="is compressed, but a run stores it uncompressed")
 
 
 def test_an_estimator_of_foreign_types(mlcli, runs, tmp_path):
@@ -140,13 +140,13 @@ def test_an_estimator_of_foreign_types(mlcli, runs, tmp_path):
     assert_refused(outcome, tmp_path, code=3, words="types that are not trusted: posix.system")
 
 
-def test_pipes_are_not_waited_for(mlcli, runs, tmp_path):
+def test_a_pipe_does_not_block(mlcli, runs, tmp_path):
     (runs / "victim" / "history.csv").unlink()
     os.mkfifo(runs / "victim" / "history.csv")
     assert_refused(mlcli("runs", "show", "victim"), tmp_path, code=3, words="not a regular file")
 
 
-def test_a_list_shows_the_other_runs_and_says_what_it_left_out(mlcli, runs, tmp_path):
+def test_a_list_shows_the_other_runs_and_names_the_broken_one(mlcli, runs, tmp_path):
     (runs / "forest" / "metrics.json").write_bytes(pickle.dumps(Harm()))
     change(runs / "victim" / "metrics.json", name=TERMINAL, notes=[TERMINAL], error=TERMINAL, status="failed")
     (runs / "victim").rename(runs / f"victim{TERMINAL}")
@@ -154,7 +154,7 @@ def test_a_list_shows_the_other_runs_and_says_what_it_left_out(mlcli, runs, tmp_
     assert listed.code == 0
     assert "failed" in listed.out
     assert "finished" in listed.out
-    assert "left out" in listed.err
+    assert "not listed" in listed.err
     shown = mlcli("runs", "show", "victim", "--format", "csv")
     assert shown.code == 0
     for outcome in (listed, shown):

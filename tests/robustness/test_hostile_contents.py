@@ -12,6 +12,7 @@ import yaml
 from numpy.lib import format as npy_format
 
 from mlcli.experiment.stored_run import open_run
+from mlcli.runs.find import find_run
 
 OPENING = ("evaluate", "predict", "convert", "compare", "receipt", "train", "bench")
 WEIGHTS = ("evaluate", "predict", "convert", "train", "bench")
@@ -263,7 +264,7 @@ def test_an_array_beside_the_scores_is_not_looked_at(victim):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more.npy", b"cos\nmkdir\n(Vcanary\ntR.")  # a pickle
     victim.tried(refusing=())
-    arrays = open_run(str(victim.path), victim.path.parent).predictions()
+    arrays = open_run(find_run(str(victim.path), victim.path.parent)).files.predictions()
     assert set(arrays) == {"y", "labels", "probabilities", "logits"}
 
 

@@ -1,4 +1,4 @@
-"""Estimators from strangers: foreign types are refused before they are made, and what is made of trusted ones too."""
+"""Stored estimators from strangers: untrusted types and unsafe structures are rejected."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from mlcli.convert.convert import ConversionRequest, convert
-from mlcli.engines.sklearn import stored as skops_archive
+from mlcli import untrusted
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import DataError, MlcliError
-from mlcli.evaluate.evaluate import EvaluationRequest, evaluate
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 Y = np.arange(40) % 3
@@ -32,7 +35,7 @@ STRANGER = "a_stranger_in_the_folder"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working directory with a module in it that leaves a file when it is imported."""
+    """A working directory with a module that creates a file when it is imported."""
     (tmp_path / f"{STRANGER}.py").write_text("import os\nos.mkdir('canary')\nclass Thing: pass\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -41,14 +44,14 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stored(stored_runs, folder):
-    """Put an estimator in the place of the forest of a run, with a manifest that vouches for it, and open the run."""
+    """Replace the forest of a run by another estimator, with a matching manifest, and open the run."""
     shutil.copytree(stored_runs / "20260101T000000Z_forest", folder / "run")
 
     def store(data):
         directory = RunDirectory(folder / "run")
         directory.write_estimator(data)
         directory.finish(directory.read_record())
-        return open_run(str(folder / "run"), folder)
+        return open_run(find_run(str(folder / "run"), folder))
 
     return store
 
@@ -85,56 +88,56 @@ COMMAND = sequence("tuple", text("mkdir canary"))
 ATTACKS = {
     "a function of the system": SYSTEM,
     "a function, as a function": node("FunctionNode", "os", "system", content="system"),
-    "a function of old": node("FunctionNode", "os", "system", content={"module_path": "os", "function": "system"}),
-    "a function called as it is made": node("ConstructorFromReduceNode", "os", "system", content=COMMAND),
-    "a process started as it is made": node("ConstructorFromReduceNode", "subprocess", "Popen", content=COMMAND),
+    "an old function": node("FunctionNode", "os", "system", content={"module_path": "os", "function": "system"}),
+    "a function that is called on creation": node("ConstructorFromReduceNode", "os", "system", content=COMMAND),
+    "a process that is started on creation": node("ConstructorFromReduceNode", "subprocess", "Popen", content=COMMAND),
     "a process as an object": node("ObjectNode", "subprocess", "Popen", content=mapping(args=text("mkdir canary"))),
     "a function with its arguments": node(
         "PartialNode", "functools", "partial",
         content={"func": SYSTEM, "args": COMMAND, "kwds": mapping(), "namespace": mapping()},
     ),
-    "a method by its name": node("OperatorFuncNode", "operator", "methodcaller", attrs=COMMAND),
-    "an operator that is none": node("OperatorFuncNode", "os", "system", attrs=COMMAND),
+    "a method by name": node("OperatorFuncNode", "operator", "methodcaller", attrs=COMMAND),
+    "an operator that does not exist": node("OperatorFuncNode", "os", "system", attrs=COMMAND),
     "a method of a trusted object": node(
         "MethodNode", *FOREST,
         content={"func": "__init__", "obj": node("ObjectNode", *FOREST, content=mapping())},
     ),
-    "a method of another object than it says": node(
+    "a method of an untrusted object": node(
         "MethodNode", *FOREST, content={"func": "system", "obj": node("TypeNode", "builtins", "os")}
     ),
-    "a function for what is missing": node(
+    "a function as default factory": node(
         "DefaultDictNode", "collections", "defaultdict", content={"main": mapping(), "default_factory": SYSTEM}
     ),
-    "a function deep in a trusted object": node("ObjectNode", *FOREST, content=mapping(estimator=SYSTEM)),
-    "a function as a type of keys": node(
+    "a function inside a trusted object": node("ObjectNode", *FOREST, content=mapping(estimator=SYSTEM)),
+    "a function as type of keys": node(
         "DictNode", "builtins", "dict", content={"mkdir canary": text("")}, key_types=sequence("list", SYSTEM)
     ),
-    "a function for a list": node("ListNode", "os", "system", content=[text("mkdir canary")]),
-    "a function for an array": node("NdArrayNode", "os", "system", type="numpy", file="x.npy"),
-    "a module that nobody knows": node("ObjectNode", STRANGER, "Thing", content=mapping()),
-    "a module that nobody knows, as a type": node("TypeNode", STRANGER, "Thing"),
-    "a module that nobody knows, by reduction": node(
+    "a function as list": node("ListNode", "os", "system", content=[text("mkdir canary")]),
+    "a function as array": node("NdArrayNode", "os", "system", type="numpy", file="x.npy"),
+    "an unknown module": node("ObjectNode", STRANGER, "Thing", content=mapping()),
+    "an unknown module, as a type": node("TypeNode", STRANGER, "Thing"),
+    "an unknown module, by reduction": node(
         "ConstructorFromReduceNode", STRANGER, "Thing", content=sequence("tuple")
     ),
     "eval": node("TypeNode", "builtins", "eval"),
-    "a name that a terminal obeys": node("TypeNode", "\x1b]0;owned\x07", "Thing"),
+    "a name with terminal escapes": node("TypeNode", "\x1b]0;owned\x07", "Thing"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", [0, 2])
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_foreign_types_are_refused_before_anything_is_made_or_imported(stored, folder, attack, protocol):
+def test_untrusted_types_are_rejected_before_anything_is_created_or_imported(stored, folder, attack, protocol):
     data = archive(attack | {"protocol": protocol, "_skops_version": "0.16"}, **{"x.npy": b""})
     run = stored(data)
     for use in (
         lambda: load_estimator(data),
-        lambda: evaluate(run, EvaluationRequest(threads=1)),
-        lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
+        lambda: evaluate(run, EvaluateRequest(threads=1)),
+        lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
-        with pytest.raises(DataError, match=r"not trusted|cannot be read") as refusal:
+        with pytest.raises(DataError, match=r"not trusted|cannot be read") as caught:
             use()
-        assert str(refusal.value).isprintable()
-        assert len(str(refusal.value)) < 500
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
     assert STRANGER not in sys.modules
     assert not (folder / "canary").exists()
     assert not (folder / "model.skops").exists()
@@ -157,37 +160,37 @@ def without(*names):
     return estimator
 
 
-MISPLACED = {
+MALFORMED = {
     "no trees": with_attributes(estimators_=[]),
-    "texts for trees": with_attributes(estimators_=["a", "b"]),
-    "other estimators for trees": with_attributes(estimators_=[LogisticRegression().fit(X, Y)]),
-    "a tree for trees": with_attributes(estimators_=forest().estimators_[0]),
+    "texts as trees": with_attributes(estimators_=["a", "b"]),
+    "other estimators as trees": with_attributes(estimators_=[LogisticRegression().fit(X, Y)]),
+    "a tree instead of a list of trees": with_attributes(estimators_=forest().estimators_[0]),
     "nothing fitted": RandomForestClassifier(),
-    "names for classes": with_attributes(classes_=np.array(["a", "b", "c"])),
+    "names as classes": with_attributes(classes_=np.array(["a", "b", "c"])),
     "classes that the run does not have": with_attributes(classes_=np.array([0, 1, 99])),
     "classes below zero": with_attributes(classes_=np.array([-1, -2, -3])),
     "too few classes": with_attributes(classes_=np.array([0])),
     "no classes": without("classes_"),
-    "a text for a number of classes": with_attributes(n_classes_="three"),
+    "a text as number of classes": with_attributes(n_classes_="three"),
     "a petabyte of classes": with_attributes(n_classes_=2**60),
     "other features": with_attributes(n_features_in_=3),
-    "a text for features": with_attributes(n_features_in_="four"),
+    "a text as number of features": with_attributes(n_features_in_="four"),
     "a billion threads": with_attributes(n_jobs=10**9),
-    "a billion threads within": with_attributes(estimators_=[RandomForestClassifier(n_jobs=10**9)]),
+    "a billion threads in a tree": with_attributes(estimators_=[RandomForestClassifier(n_jobs=10**9)]),
     "itself": with_attributes(estimators_=[forest()]),
 }
 
 
-@pytest.mark.parametrize("estimator", MISPLACED.values(), ids=MISPLACED)
-def test_trusted_types_put_together_wrongly_are_bad_data(stored, folder, estimator):
+@pytest.mark.parametrize("estimator", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_estimator_of_trusted_types_is_a_data_error(stored, folder, estimator):
     run = stored(skops.io.dumps(estimator))
     for use in (
-        lambda: evaluate(run, EvaluationRequest(threads=1)),
-        lambda: convert(run, ConversionRequest("sklearn", folder / "model.skops")),
+        lambda: evaluate(run, EvaluateRequest(threads=1)),
+        lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
-        with pytest.raises(DataError, match="the stored estimator") as refusal:
+        with pytest.raises(DataError, match="the stored estimator") as caught:
             use()
-        assert len(str(refusal.value).splitlines()) == 1
+        assert len(str(caught.value).splitlines()) == 1
     assert not (folder / "model.skops").exists()
 
 
@@ -196,13 +199,13 @@ def test_trusted_types_put_together_wrongly_are_bad_data(stored, folder, estimat
     [KMeans(2).fit(X), LogisticRegression(), FunctionTransformer(np.exp), {"a": 1}, np.arange(3), "text", None],
     ids=lambda thing: type(thing).__name__,
 )
-def test_something_else_than_the_estimator_of_the_configuration(stored, thing):
+def test_another_object_than_the_configured_estimator_is_a_data_error(stored, thing):
     with pytest.raises(DataError, match=r"is a \w+, expected RandomForestClassifier"):
         stored(skops.io.dumps(thing)).build_engine()
 
 
 def changed_tree(estimator, change):
-    """The estimator with the nodes of its first tree changed in place."""
+    """Change the nodes of the first tree in place and return the estimator."""
     tree = estimator.estimators_[0].tree_
     state = tree.__getstate__()
     change(state["nodes"])
@@ -218,23 +221,25 @@ def setter(name, row, value):
 
 
 TREES = {
-    "a way in a circle": setter("left_child", 0, 0),
-    "a way back": lambda nodes: setter("right_child", np.flatnonzero(nodes["left_child"] > 0)[-1], 1)(nodes),
-    "a way out": setter("left_child", 0, 10**6),
-    "a way out below": setter("right_child", 0, -5),
-    "a feature that is not there": setter("feature", 0, 10**6),
-    "a feature below": setter("feature", 0, -10),
+    "a circle": setter("left_child", 0, 0),
+    "a child before its parent": lambda nodes: setter("right_child", np.flatnonzero(nodes["left_child"] > 0)[-1], 1)(
+        nodes
+    ),
+    "a child beyond the last node": setter("left_child", 0, 10**6),
+    "a negative child": setter("right_child", 0, -5),
+    "a feature that does not exist": setter("feature", 0, 10**6),
+    "a negative feature": setter("feature", 0, -10),
 }
 
 
 @pytest.mark.parametrize("change", TREES.values(), ids=TREES)
-def test_trees_that_compiled_code_would_follow_out_of_memory(change):
+def test_a_tree_that_leads_outside_of_its_memory_is_a_data_error(change):
     data = skops.io.dumps(changed_tree(forest(), change))
     with pytest.raises(DataError, match="the stored estimator holds a tree that"):
         load_estimator(data)
 
 
-def test_a_tree_for_more_features_than_its_forest_has():
+def test_a_tree_with_more_features_than_its_forest_is_a_data_error():
     wide = RandomForestClassifier(3).fit(np.hstack([X, X]), Y)
     wide.n_features_in_ = 4
     with pytest.raises(DataError, match="other features"):
@@ -242,7 +247,7 @@ def test_a_tree_for_more_features_than_its_forest_has():
 
 
 @pytest.mark.parametrize(("name", "value"), [("left", 0), ("right", 2**32 - 1), ("feature_idx", 99)])
-def test_trees_of_histogram_gradient_boosting(name, value):
+def test_a_malformed_tree_of_histogram_gradient_boosting_is_a_data_error(name, value):
     boosted = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=2).fit(X, Y)
     load_estimator(skops.io.dumps(boosted))
     boosted._predictors[0][0].nodes[name][0] = value
@@ -261,11 +266,11 @@ ARRAY = node("NdArrayNode", "numpy", "ndarray", type="numpy", file="x.npy", prot
 ARCHIVES = {
     "a schema of gigabytes": archive(" " * 2**20, zipfile.ZIP_DEFLATED, more=ZEROS),
     "an archive in the archive": archive("{}", **{"x.npz": archive("", zipfile.ZIP_DEFLATED, x=ZEROS)}),
-    "a schema nested without end": archive("[" * 100_000),
+    "a deeply nested schema": archive("[" * 100_000),
     "a schema of another kind": archive("[]"),
     "a schema of numbers": archive('{"protocol": ' + "9" * 100_000 + "}"),
     "no schema": archive("{}")[:20],
-    "a loader that nobody knows": archive(node("EvilNode", "a", "b", protocol=2)),
+    "an unknown loader": archive(node("EvilNode", "a", "b", protocol=2)),
     "a member with dots in its name": archive(
         node("NdArrayNode", "numpy", "ndarray", type="numpy", file="../../canary", protocol=2), **{"../../canary": b"x"}
     ),
@@ -276,11 +281,11 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("data", ARCHIVES.values(), ids=ARCHIVES)
-def test_archives_that_are_something_else(stored, folder, data, monkeypatch):
-    monkeypatch.setattr(skops_archive, "_FREE_BYTES", 2**20)
-    with pytest.raises(MlcliError) as refusal:
+def test_a_malformed_archive_is_a_data_error(stored, folder, data, monkeypatch):
+    monkeypatch.setattr(untrusted, "MIN_EXPANDED_BYTES", 2**20)
+    with pytest.raises(MlcliError) as caught:
         stored(data).build_engine()
-    assert isinstance(refusal.value, DataError)
-    assert str(refusal.value).isprintable()
+    assert isinstance(caught.value, DataError)
+    assert str(caught.value).isprintable()
     assert not (folder / "canary").exists()
     assert not (folder.parent.parent / "canary").exists()

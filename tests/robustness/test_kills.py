@@ -21,6 +21,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mlcli.runs.checkpoint import CheckpointFolder
+from tests.fixtures.processes import start_mlcli
 
 N_KILLS_EACH = 5
 N_KILLS = int(os.environ.get("MLCLI_SOAK_KILLS", "20")) - 3 * N_KILLS_EACH
@@ -38,11 +39,8 @@ def command(backend: str, path: Path, n_epochs: int, *more: str) -> list[str]:
     return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")), *more]
 
 
-def mlcli(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlcli", *arguments, "--quiet"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def mlcli(arguments):
+    return start_mlcli(*arguments, "--quiet", stdout=subprocess.DEVNULL)
 
 
 def checkpoints(path: Path) -> set[str]:
@@ -59,7 +57,7 @@ def kill_at_random(process: subprocess.Popen[str], path: Path, rng: random.Rando
     process.send_signal(signal.SIGKILL)
     process.communicate()
     found = CheckpointFolder(path).find()
-    assert found.faults == ()
+    assert found.issues == ()
     assert found.checkpoint is not None
     return found.checkpoint.position.step
 
@@ -118,7 +116,7 @@ def test_the_second_process_that_would_resume_a_run_is_refused_and_told_the_firs
     second = mlcli(["train", "--resume", str(run)])
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert f"is held by process {first.pid}" in errors
+    assert f"is locked by process {first.pid}" in errors
     assert first.poll() is None
     first.kill()
     first.communicate()

@@ -1,4 +1,4 @@
-"""Run directories: complete or recognisably not, never overwritten, readable without mlcli."""
+"""A run directory is complete or recognisably not, is never overwritten, and can be read without mlcli."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_runs
-from mlcli.text import to_json
+from mlcli.runs.reader import VerifiedFiles
 
 CONFIG = ExperimentConfig(name="a_name", backend="torch", seed=3)
 RECORD = RunRecord(
@@ -52,7 +53,7 @@ def directory(tmp_path):
     return made
 
 
-def test_the_name_says_what_ran(directory):
+def test_the_name_tells_what_was_run(directory):
     stamp, *middle, random = directory.run_id.split("_")
     assert middle == ["a", "name", "torch", "s3"]
     assert stamp.endswith("Z")
@@ -65,7 +66,7 @@ def test_simultaneous_starts_never_share_a_directory(tmp_path):
     assert len(set(made)) == 50
 
 
-def test_a_record_comes_back_as_it_went_with_null_for_what_is_not_finite(directory):
+def test_a_record_is_read_back_with_null_for_numbers_that_are_not_finite(directory):
     directory.finish(RECORD)
     assert directory.read_record() == replace(RECORD, samples_per_second=None)
     assert "NaN" not in (directory.path / "metrics.json").read_text()
@@ -83,7 +84,7 @@ def test_a_broken_record_is_one_clear_error(directory, text):
         directory.read_record()
 
 
-def test_the_manifest_holds_the_checksum_of_every_artifact(directory):
+def test_the_manifest_lists_the_checksum_of_every_file(directory):
     directory.write_weights({"0.weight": np.ones((2, 3), dtype=np.float32)})
     directory.write_log(["one line"])
     directory.finish(RECORD)
@@ -94,7 +95,7 @@ def test_the_manifest_holds_the_checksum_of_every_artifact(directory):
         assert hashlib.sha256((directory.path / name).read_bytes()).hexdigest() == digest
 
 
-def test_weights_in_fortran_order_are_stored_as_they_are(directory):
+def test_weights_in_fortran_order_are_stored_correctly(directory):
     array = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))
     directory.write_weights({"1.weight": array, "1.bias": array[0]})
     stored = load_file(directory.path / "weights.safetensors")
@@ -102,7 +103,7 @@ def test_weights_in_fortran_order_are_stored_as_they_are(directory):
     np.testing.assert_array_equal(stored["1.bias"], array[0])
 
 
-def test_history_grows_by_a_row_an_epoch(directory):
+def test_the_history_grows_by_one_row_per_epoch(directory):
     directory.append_history(EPOCH)
     directory.append_history(replace(EPOCH, epoch=2, is_best=False))
     with (directory.path / "history.csv").open() as file:
@@ -112,13 +113,13 @@ def test_history_grows_by_a_row_an_epoch(directory):
     assert rows[0]["validation_loss"] == ""
 
 
-def test_no_part_is_left_beside_the_files(directory):
+def test_no_temporary_file_is_left(directory):
     directory.write_predictions({"y": np.arange(3)})
     directory.finish(RECORD)
     assert not [path for path in directory.path.iterdir() if path.name.startswith(".")]
 
 
-def test_an_out_directory_that_exists_is_refused_and_left_alone(tmp_path):
+def test_an_existing_out_directory_is_refused_and_not_changed(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("precious")
     with pytest.raises(UsageError, match="does not exist"):
@@ -148,6 +149,22 @@ def test_only_a_finished_run_of_the_same_experiment_is_found(tmp_path):
     assert find_finished(tmp_path / "absent", "abc") is None
 
 
-def test_json_has_null_for_every_number_that_is_not_finite():
-    document = json.loads(to_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": float("-inf")}}))
-    assert document == {"a": None, "b": [None, 1.5], "c": {"d": None}}
+def test_a_file_is_hashed_as_it_is_written_and_not_read_again(directory, monkeypatch):
+    directory.append_history(EPOCH)
+    directory.write_log(["one line"])
+    read = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or path.open("rb").read())
+    directory.finish(RECORD)
+    assert read == ["history.csv"]  # the only file that grows
+    VerifiedFiles(directory.path)
+
+
+def test_the_manifest_of_a_resumed_run_lists_the_rewritten_history(directory):
+    directory.append_history(EPOCH)
+    directory.append_history(replace(EPOCH, epoch=2))
+    directory.finish(RECORD)
+    directory.reopen()
+    directory.rewrite_history([EPOCH])
+    directory.append_history(replace(EPOCH, epoch=2, train_loss=0.25))
+    directory.finish(RECORD)
+    assert [epoch.train_loss for epoch in VerifiedFiles(directory.path).history()] == [0.5, 0.25]

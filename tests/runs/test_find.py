@@ -1,4 +1,4 @@
-"""Which run a reference means."""
+"""Find the run that a reference names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_reference_finds_its_run(runs, reference, run_id):
     assert find_run(reference, runs).run_id == run_id
 
 
-def test_a_directory_is_found_wherever_it_lies(runs, tmp_path, monkeypatch):
+def test_a_run_is_found_by_its_directory_anywhere(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(runs)
     assert find_run("20260102T000000Z_c", tmp_path / "elsewhere").path == runs / "20260102T000000Z_c"
     monkeypatch.chdir(runs / "20260102T000000Z_c")
@@ -60,7 +60,7 @@ def test_a_directory_is_found_wherever_it_lies(runs, tmp_path, monkeypatch):
 
 
 def test_an_ambiguous_prefix_names_the_candidates(runs):
-    with pytest.raises(UsageError, match="fits 2 runs: 20260101T000000Z_ab, 20260101T000000Z_a"):
+    with pytest.raises(UsageError, match="matches 2 runs: 20260101T000000Z_ab, 20260101T000000Z_a"):
         find_run("20260101", runs)
 
 
@@ -72,21 +72,21 @@ def test_a_reference_without_a_run_names_the_directory_and_the_nearest(runs):
 
 
 def test_no_runs_at_all(tmp_path):
-    with pytest.raises(UsageError, match="there are no runs in"):
+    with pytest.raises(UsageError, match="no runs in"):
         find_run("x", tmp_path / "none")
     with pytest.raises(UsageError, match="no finished run in"):
         find_run("last", tmp_path / "none")
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="not a run directory"):
         find_run(str(tmp_path / "folder"), tmp_path)
 
 
 @pytest.mark.parametrize("reference", ["x" * 300, "x\0y", "x/" * 3000, "", "\udcff"])
-def test_a_reference_that_no_directory_could_have(runs, reference):
-    with pytest.raises(UsageError, match="no run|fits 4 runs|not a run directory"):
+def test_a_reference_that_cannot_be_a_directory_name(runs, reference):
+    with pytest.raises(UsageError, match="no run|matches 4 runs|not a run directory"):
         find_run(reference, runs)
 
 
@@ -100,7 +100,7 @@ def test_only_folders_with_a_configuration_are_runs(runs):
     assert list(find_runs(runs / "99_a_file")) == list(find_runs(runs / "nothing")) == []
 
 
-def test_last_passes_over_a_record_that_cannot_be_read(runs):
+def test_last_ignores_a_record_that_cannot_be_read(runs):
     broken = RunDirectory(runs / "20260109T000000Z_z")
     broken.path.mkdir()
     broken.write_config(CONFIG)

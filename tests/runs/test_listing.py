@@ -1,4 +1,4 @@
-"""Runs listed, filtered and sorted."""
+"""Runs are listed, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shutil
 import pytest
 
 from mlcli.errors import UsageError
+from mlcli.runs import RunQuery
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
-from mlcli.runs.listing import RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 
-EVERYTHING = RunFilter()
+EVERYTHING = RunQuery()
 
 
 def names(found):
@@ -21,27 +22,27 @@ def names(found):
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (RunFilter(), {"digits", "iris", "forest"}),
-        (RunFilter(backend="torch"), {"digits"}),
-        (RunFilter(dataset="iris"), {"iris", "forest"}),
-        (RunFilter(dataset="iris", name="f*"), {"forest"}),
-        (RunFilter(name="ir"), set()),
-        (RunFilter(status="failed"), set()),
-        (RunFilter(status="finished"), {"digits", "iris", "forest"}),
+        (RunQuery(), {"digits", "iris", "forest"}),
+        (RunQuery(backend="torch"), {"digits"}),
+        (RunQuery(dataset="iris"), {"iris", "forest"}),
+        (RunQuery(dataset="iris", name="f*"), {"forest"}),
+        (RunQuery(name="ir"), set()),
+        (RunQuery(status="failed"), set()),
+        (RunQuery(status="finished"), {"digits", "iris", "forest"}),
     ],
 )
-def test_filters(stored_runs, wanted, expected):
+def test_a_query_filters(stored_runs, wanted, expected):
     assert set(names(list_runs(stored_runs, wanted))) == expected
 
 
 @pytest.mark.parametrize("key", ["accuracy", "loss", "time", "name", "backend", "dataset", "status", "created"])
-def test_every_key_sorts(stored_runs, key):
-    found = list_runs(stored_runs, EVERYTHING, sort=key).runs
+def test_runs_are_sorted_by_every_key(stored_runs, key):
+    found = list_runs(stored_runs, RunQuery(sort=key)).runs
     values = {
         "accuracy": [-run.record.metrics["test"].accuracy for run in found],
         "loss": [run.record.metrics["test"].loss for run in found],
         "time": [run.record.timing.total_seconds for run in found],
-        "name": names(list_runs(stored_runs, EVERYTHING, sort=key)),
+        "name": names(list_runs(stored_runs, RunQuery(sort=key))),
         "backend": [run.record.backend for run in found],
         "dataset": [run.record.dataset for run in found],
         "status": [run.record.status for run in found],
@@ -54,11 +55,11 @@ def test_runs_without_a_value_come_last(stored_runs, tmp_path):
     shutil.copytree(stored_runs, tmp_path / "runs")
     (tmp_path / "runs" / "20260101T000000Z_digits" / "metrics.json").unlink()
     for key in ("accuracy", "loss", "time"):
-        assert names(list_runs(tmp_path / "runs", EVERYTHING, sort=key))[-1] == "digits"
+        assert names(list_runs(tmp_path / "runs", RunQuery(sort=key)))[-1] == "digits"
 
 
 def test_the_limit_is_applied_after_sorting_and_the_rest_is_counted(stored_runs):
-    found = list_runs(stored_runs, EVERYTHING, sort="name", limit=2)
+    found = list_runs(stored_runs, RunQuery(sort="name", limit=2))
     assert names(found) == ["digits", "forest"]
     assert found.n_matching == 3
 
@@ -74,15 +75,15 @@ def test_each_reference_finds_its_run_again(stored_runs, tmp_path):
         assert find_run(run.reference, tmp_path).path == run.directory
 
 
-def test_a_run_that_cannot_be_read_is_left_out_and_named(stored_runs, tmp_path):
+def test_a_run_that_cannot_be_read_is_not_listed_and_named(stored_runs, tmp_path):
     shutil.copytree(stored_runs / "20260101T000000Z_iris", tmp_path / "broken")
     (tmp_path / "broken" / "metrics.json").write_text("{")
     found = list_runs(tmp_path, EVERYTHING)
     assert found.runs == ()
-    assert "metrics.json" in found.faults[0]
+    assert "metrics.json" in found.issues[0]
 
 
-def test_an_unfinished_run_says_what_it_has(digits_copy):
+def test_an_unfinished_run_is_described_by_its_files(digits_copy):
     (digits_copy / "metrics.json").unlink()
     history = (digits_copy / "history.csv").read_text().splitlines(keepends=True)
     (digits_copy / "history.csv").write_text("".join(history[:3]) + history[3][:10])
@@ -93,14 +94,20 @@ def test_an_unfinished_run_says_what_it_has(digits_copy):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [({"status": "finishd"}, "did you mean 'finished'"), ({"backend": "tensor"}, "unknown backend 'tensor'")],
 )
-def test_words_that_do_not_exist(settings, words):
-    with pytest.raises(UsageError, match=words):
-        RunFilter(**settings)
+def test_unknown_values_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        RunQuery(**settings)
 
 
-def test_a_key_that_does_not_exist(stored_runs):
+def test_an_unknown_key_is_refused():
     with pytest.raises(UsageError, match="--sort: unknown key 'acuracy' .did you mean 'accuracy'"):
-        list_runs(stored_runs, EVERYTHING, sort="acuracy")
+        RunQuery(sort="acuracy")
+
+
+def test_the_notes_tell_what_is_not_listed(stored_runs, tmp_path):
+    assert list_runs(stored_runs, EVERYTHING).notes(stored_runs) == []
+    assert list_runs(stored_runs, RunQuery(limit=2)).notes(stored_runs) == ["2 of 3 runs; --limit 0 lists all"]
+    assert list_runs(tmp_path, EVERYTHING).notes(tmp_path) == [f"no matching run in {tmp_path}"]

@@ -1,4 +1,4 @@
-"""A run directory has one writer at a time."""
+"""One process at a time may write into a run directory."""
 
 from __future__ import annotations
 
@@ -12,40 +12,47 @@ import pytest
 from mlcli.errors import MlcliError
 from mlcli.runs.lock import RunLock
 
-HOLDER = """
+OWNER = """
 import sys, time
 from pathlib import Path
 from mlcli.runs.lock import RunLock
-hold = RunLock.acquire(Path(sys.argv[1]))
-print("held", flush=True)
+lock = RunLock.acquire(Path(sys.argv[1]))
+print("locked", flush=True)
 time.sleep(60)
 """
 
 
 @pytest.fixture
 def other_process(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
+    process = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
     yield process
     process.kill()
     process.wait()
 
 
-def test_the_second_is_refused_and_the_first_named(tmp_path, other_process):
-    with pytest.raises(MlcliError, match=re.escape(f"held by process {other_process.pid} on ")):
+def test_a_second_process_is_refused_and_the_first_one_named(tmp_path, other_process):
+    with pytest.raises(MlcliError, match=re.escape(f"locked by process {other_process.pid} on ")):
         RunLock.acquire(tmp_path)
     with pytest.raises(MlcliError, match=str(other_process.pid)):
         RunLock.acquire(tmp_path)
 
 
-def test_a_killed_process_holds_nothing(tmp_path, other_process):
+def test_the_lock_of_a_killed_process_is_free(tmp_path, other_process):
     other_process.kill()
     other_process.wait()
-    hold = RunLock.acquire(tmp_path)
-    hold.release()
+    lock = RunLock.acquire(tmp_path)
+    lock.release()
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_released_can_be_taken_again(tmp_path):
+def test_a_released_lock_can_be_acquired_again(tmp_path):
     for _ in range(2):
         RunLock.acquire(tmp_path).release()
+
+
+def test_an_owner_file_that_is_a_pipe_does_not_block(tmp_path, other_process):
+    (tmp_path / ".holder.json").unlink()
+    os.mkfifo(tmp_path / ".holder.json")
+    with pytest.raises(MlcliError, match="locked by another process"):
+        RunLock.acquire(tmp_path)

@@ -1,4 +1,4 @@
-"""Lists of runs, and one run in full."""
+"""Print lists of runs, and one run in full."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ import json
 
 import pytest
 
+from mlcli.runs.listing import ListedRun
 from mlcli.runs.report import print_one_run, print_run_list
 
 
 @pytest.fixture
 def runs(digits_run, iris_run):
-    return {"ref-d": (digits_run.record, digits_run.path), "ref-i": (iris_run.record, iris_run.path)}
+    return [
+        ListedRun(digits_run.record, digits_run.path, "ref-d"),
+        ListedRun(iris_run.record, iris_run.path, "ref-i"),
+    ]
 
 
 def test_the_list_as_a_table(runs, capsys):
     print_run_list(runs, "runs in here", "table")
     text = capsys.readouterr().out
-    accuracy = f"{runs['ref-d'][0].metrics['test'].accuracy:.4f}"
+    accuracy = f"{runs[0].record.metrics['test'].accuracy:.4f}"
     for words in ("runs in here", "ref-d", "ref-i", "torch", "sklearn", "finished", "logistic", accuracy):
         assert words in text
 
 
-def test_the_list_for_programs_holds_every_figure(runs, capsys):
+def test_the_list_in_json_and_csv_has_every_value(runs, capsys):
     print_run_list(runs, "", "json")
     document = json.loads(capsys.readouterr().out)
     print_run_list(runs, "", "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    for row, other, (record, _) in zip(document["rows"], rows, runs.values(), strict=True):
+    for row, other, run in zip(document["rows"], rows, runs, strict=True):
+        record = run.record
         assert row["run_id"] == other["run_id"] == record.run_id
         assert row["test_accuracy"] == float(other["test_accuracy"]) == record.metrics["test"].accuracy
         assert row["created"] == record.created
 
 
 def test_no_runs(capsys):
-    print_run_list({}, "", "json")
+    print_run_list([], "", "json")
     assert json.loads(capsys.readouterr().out)["rows"] == []
-    print_run_list({}, "", "table")
+    print_run_list([], "", "table")
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 130])
-def test_the_list_fits_the_terminal_and_says_what_it_leaves_out(runs, capsys, monkeypatch, width):
+def test_the_list_fits_the_terminal_and_names_the_hidden_columns(runs, capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     print_run_list(runs, "runs", "table")
     text = capsys.readouterr().out
@@ -55,27 +60,28 @@ def test_the_list_fits_the_terminal_and_says_what_it_leaves_out(runs, capsys, mo
     assert "ref-d" in text
 
 
-def test_one_run_has_its_history_its_ending_and_its_notes(digits_run, capsys):
+def test_one_run_is_shown_with_history_status_and_notes(digits_run, capsys):
     from dataclasses import replace
 
     record = replace(digits_run.record, status="diverged", error="the loss became nan", notes=("watch out",))
-    print_one_run(record, digits_run.path, digits_run.history(), "table")
+    print_one_run(record, digits_run.path, digits_run.files.history(), "table")
     text = capsys.readouterr().out
-    for words in ("diverged", "the loss became nan", "watch out", "val. loss", "history", "test accuracy"):
+    for words in ("diverged", "the loss became nan", "watch out", "val. loss", "History", "test accuracy"):
         assert words in text
-    for epoch in digits_run.history():
+    for epoch in digits_run.files.history():
         assert f"{epoch.validation_loss:.4f}" in text
 
 
 def test_one_run_as_json(digits_run, capsys):
-    print_one_run(digits_run.record, digits_run.path, digits_run.history(), "json")
+    print_one_run(digits_run.record, digits_run.path, digits_run.files.history(), "json")
     document = json.loads(capsys.readouterr().out)
     assert document["run_id"] == digits_run.record.run_id
     assert [epoch["epoch"] for epoch in document["history"]] == [1, 2, 3, 4]
 
 
 def test_columns_without_any_value_are_not_shown(iris_run, capsys):
-    print_one_run(iris_run.record, iris_run.path, iris_run.history(), "markdown")
+    print_one_run(iris_run.record, iris_run.path, iris_run.files.history(), "markdown")
     text = capsys.readouterr().out
     assert "| epoch | loss | accuracy |" in text
     assert "val. loss" not in text
+    assert "best" not in text.partition("| epoch |")[2]

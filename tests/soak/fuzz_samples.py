@@ -1,4 +1,4 @@
-"""Fuzzed: the files of samples that `predict` reads."""
+"""Fuzz the input files of `predict`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import seed_files
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
 from watched import read_or_refused
 
-# Imported by name while a reader runs; coverage is measured of what was imported before.
-from mlcli.data import sample_arrays, sample_csv, sample_images, sample_parquet  # noqa: F401
 from mlcli.predict.readers import open_samples
 from mlcli.records import Preprocessing, Scaling
 
@@ -24,7 +22,7 @@ _PIXELS = Preprocessing("image", (1, 8, 8), ("a", "b"), (), (0.0, 16.0), Scaling
 
 @dataclass(frozen=True)
 class _Case:
-    """One kind of file for one kind of run. wrap: what makes a file of the fuzzed bytes."""
+    """One kind of file for one kind of run. wrap: makes a file from the fuzzed bytes."""
 
     suffix: str
     expected: Preprocessing
@@ -52,7 +50,7 @@ def _npz_seeds(expected: Preprocessing) -> list[bytes]:
 
 
 def _damaged(archive: bytes) -> bytes:
-    """With other bytes where the content of the first member begins."""
+    """Overwrite the first bytes of the first member."""
     start = 30 + len("x.npy") + 8
     return archive[:start] + bytes([0xFF, 0x55] * 8) + archive[start + 16 :]
 
@@ -132,12 +130,12 @@ class SamplesTarget:
             yield from (bytes([number]) + seed for seed in case.seeds())
 
     def words(self) -> Iterable[str]:
-        """What headers and tables are made of."""
+        """Return the fragments that headers and tables consist of."""
         yield from ("'descr': ", "'fortran_order': True", "'shape': (", "(-1, 4)", "<f4", "|O", "nan", "inf", "1e999")
         yield from (*_FEATURES, '"', "\r\n", "\x00", "PAR1", "IHDR", "PLTE", "tRNS", "IDAT", "iCCP", "zTXt", "II*\x00")
 
     def check(self, data: bytes) -> None:
-        """Samples as the run expects them, or a clean refusal."""
+        """Check that reading yields valid samples or ends with a clean error."""
         case = _CASES[data[0] % len(_CASES)] if data else _CASES[0]
         file = self._folder / f"samples{case.suffix}"
         file.write_bytes(case.wrap(data[1:]))
@@ -153,5 +151,5 @@ def _read_all(file: Path, case: _Case) -> None:
         assert batch.x.dtype in (np.uint8, np.float32, np.float64), f"samples of type {batch.x.dtype}"
         assert np.isfinite(batch.x).all(), "samples that are not finite"
         n_samples += len(batch.x)
-    assert n_samples > 0, "a file without samples was taken"
+    assert n_samples > 0, "a file without samples was accepted"
     assert source.n_samples in (None, n_samples), f"{n_samples} samples, announced as {source.n_samples}"

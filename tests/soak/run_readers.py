@@ -13,20 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcli.compare.receipt import RunFacts, facts_of, fairness_receipt
+from mlcli.compare.receipt import RunFacts, comparability_report, facts_of
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import Dataset
+from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.checkpoint import CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, find_run
-from mlcli.runs.listing import SORT_KEYS, RunFilter, describe_run, list_runs
+from mlcli.runs.listing import describe_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
-from mlcli.timing import Stopwatch
-from mlcli.train.epoch_chunks import PartLength
+from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.epochs import EpochLoop
 from mlcli.train.resume import differences, open_resumable, restore_state
 from mlcli.train.run_progress import RunProgress
@@ -44,10 +44,9 @@ def _show(path: Path, number: int) -> None:
 
 
 def _list(path: Path, number: int) -> None:
-    wanted = RunFilter(backend="sklearn", name="*")
-    found = list_runs(path.parent, wanted, sort=tuple(SORT_KEYS)[number % len(SORT_KEYS)])
-    shown = {run.reference: (run.record, run.directory) for run in found.runs}
-    print_run_list(shown, "runs", _FORMATS[number % len(_FORMATS)])
+    query = RunQuery(backend="sklearn", name="*", sort=SORT_KEYS[number % len(SORT_KEYS)])
+    found = list_runs(path.parent, query)
+    print_run_list(found.runs, "runs", _FORMATS[number % len(_FORMATS)])
 
 
 def _find(path: Path, number: int) -> None:
@@ -56,24 +55,24 @@ def _find(path: Path, number: int) -> None:
 
 
 def _open(path: Path, number: int = 0) -> StoredRun:
-    return open_run(path.name, path.parent)
+    return open_run(find_run(path.name, path.parent))
 
 
 def _history(path: Path, number: int) -> None:
-    _open(path).history()
+    _open(path).files.history()
 
 
 def _predictions(path: Path, number: int) -> None:
-    _open(path).predictions()
+    _open(path).files.predictions()
 
 
 def _receipt(path: Path, number: int) -> None:
-    fairness_receipt([_intact_facts(path.parent), facts_of(_open(path))])
+    comparability_report([_intact_facts(path.parent), facts_of(_open(path))])
 
 
 @cache
 def _intact_facts(runs_directory: Path) -> RunFacts:
-    return facts_of(open_run(INTACT, runs_directory))
+    return facts_of(open_run(find_run(INTACT, runs_directory)))
 
 
 def _predict(path: Path, number: int) -> None:
@@ -93,16 +92,17 @@ def _resume(path: Path, number: int) -> None:
 
 
 def _go_on(path: Path, number: int) -> None:
-    """As a resumed run goes on, for a part of an epoch."""
+    """Resume training for an epoch."""
     checkpoint = CheckpointFolder(path).find().checkpoint
     if checkpoint is not None:
         plan, dataset = _experiment(path)
         engine = build_engine(plan.backend, engine_spec(plan, dataset, 1), checkpoint.weights)
         restore_state(engine, checkpoint.engine)
         engine.place(dataset.train.x, dataset.train.y)
-        RunProgress(plan, 1).go_on_from(checkpoint)
-        loop = EpochLoop(plan.config, engine, dataset, Stopwatch(), PartLength(1.0, None))
-        loop.go_on_from(checkpoint)
+        progress = RunProgress(plan, 1)
+        progress.restore(checkpoint)
+        loop = EpochLoop(engine, dataset, progress, CheckpointFolder(path), CheckpointEvery("never"))
+        loop.restore(checkpoint)
         next(loop.run(), None)
 
 

@@ -14,6 +14,7 @@ from outcome import Outcome, last_line, quiet_environment
 
 from mlcli.errors import MlcliError
 from mlcli.experiment.stored_run import open_run
+from mlcli.runs.find import find_run
 
 _COMMAND = ("train", "--backend", "sklearn", "--dataset", "iris", "--model", "logistic", "--threads", "1")
 _LONGEST_SECONDS = 900
@@ -64,9 +65,9 @@ def _stated_directory(shown: str) -> str:
 def _fault(name: str, runs_directory: Path) -> str | None:
     """Why a directory is no whole, finished run; None where it is."""
     try:
-        run = open_run(name, runs_directory)
+        run = open_run(find_run(name, runs_directory))
         run.weights()
-        run.predictions()
+        run.files.predictions()
     except MlcliError as error:
         return f"{name}: {error}"
     parts = [path.name for path in run.path.rglob("*") if path.name.endswith(".part")]

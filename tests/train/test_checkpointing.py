@@ -28,23 +28,23 @@ EPOCH = EpochRecord(1, 0.1, 0.3, 0.9, None, None, 1.0, 7.0, True)
         ("never", "never", 1),
     ],
 )
-def test_what_is_meant(text, unit, n):
+def test_an_interval_is_read(text, unit, n):
     assert parse_checkpoint_every(text) == CheckpointEvery(unit, n)
 
 
 @pytest.mark.parametrize("text", ["", "500", "0s", "-1s", "1.5epochs", "often", "5 parsecs", "1e3steps", "٣steps"])
-def test_anything_else_is_refused_with_what_there_is(text):
+def test_any_other_text_is_refused_with_the_possible_ones(text):
     with pytest.raises(UsageError, match="500steps, 1epoch, 60s; or auto, or never"):
         parse_checkpoint_every(text)
 
 
 class Folder:
-    """Writing takes as long as it is told."""
+    """A checkpoint folder that only counts; writing takes cost_seconds."""
 
-    def __init__(self, clock) -> None:
+    def __init__(self, clock):
         self.clock, self.steps, self.cost_seconds = clock, [], 0.0
 
-    def write(self, checkpoint) -> None:
+    def write(self, checkpoint):
         self.steps.append(checkpoint.position.step)
         self.clock.now += self.cost_seconds
 
@@ -52,7 +52,7 @@ class Folder:
 class Clock:
     now = 0.0
 
-    def perf_counter(self) -> float:
+    def perf_counter(self):
         return self.now
 
 
@@ -64,9 +64,9 @@ def clock(monkeypatch):
 
 
 class Run:
-    """A run whose steps take a second each, ten to an epoch."""
+    """A run whose steps take a second each, ten per epoch."""
 
-    def __init__(self, every, clock, cost_seconds=0.0, weights=(1.0, 2.0)) -> None:
+    def __init__(self, every, clock, cost_seconds=0.0, weights=(1.0, 2.0)):
         self.clock, self.folder, self.position = clock, Folder(clock), Position()
         self.folder.cost_seconds, self.weights = cost_seconds, np.array(weights)
         self.checkpointer = Checkpointer(self.folder, parse_checkpoint_every(every), self.make)
@@ -81,18 +81,18 @@ class Run:
             is_end = step % 10 == 0
             history = (*self.position.history, EPOCH) if is_end else self.position.history
             self.position = Position(step=step, history=history)
-            self.checkpointer.offer(self.position, at_epoch_end=is_end)
+            self.checkpointer.write_if_due(self.position, at_epoch_end=is_end)
         return self.folder.steps
 
 
-def test_by_steps_epochs_and_seconds(clock):
+def test_intervals_of_steps_epochs_and_seconds(clock):
     assert Run("4steps", clock).steps(13) == [4, 8, 12]
     assert Run("2epochs", clock).steps(45) == [20, 40]
     assert Run("15s", clock).steps(35) == [15, 30]
     assert Run("never", clock).steps(100) == []
 
 
-def test_auto_is_at_ends_of_epochs_while_that_costs_little(clock):
+def test_auto_writes_at_ends_of_epochs_while_that_costs_little(clock):
     assert Run("auto", clock).steps(30) == [10, 20, 30]
     assert Run("auto", clock, cost_seconds=0.05).steps(35) == [10, 20, 30]
 
@@ -102,12 +102,12 @@ def test_auto_never_costs_more_than_one_percent(clock):
     assert 5 <= len(taken) <= 10
 
 
-def test_auto_is_every_minute_within_long_epochs(clock):
+def test_auto_writes_every_minute_within_long_epochs(clock):
     run = Run("auto", clock)
     for step in range(1, 200):
         clock.now += 1.0
         run.position = Position(step=step)
-        run.checkpointer.offer(run.position, at_epoch_end=False)
+        run.checkpointer.write_if_due(run.position, at_epoch_end=False)
     assert run.folder.steps == [60, 120, 180]
 
 
@@ -120,7 +120,7 @@ def test_the_same_position_is_written_once(clock):
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_weights_that_are_not_finite_are_never_kept(clock, value):
+def test_weights_that_are_not_finite_are_never_written(clock, value):
     run = Run("1steps", clock, weights=(1.0, value))
     with pytest.raises(DivergedError, match=r"weight 1\.bias is no longer finite after step 1"):
         run.steps(1)

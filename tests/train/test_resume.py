@@ -1,4 +1,4 @@
-"""A run that was stopped goes on to the bits of the undisturbed run, or says why it cannot."""
+"""An interrupted run is resumed bit-identically, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Stopped(BaseException):
 
 
 class Observer(QuietProgress):
-    """Stops the run when an epoch is told, and keeps the notes."""
+    """Keeps epochs and notes, and stops the run at the end of an epoch."""
 
-    def __init__(self, stop_at=None) -> None:
+    def __init__(self, stop_at=None):
         super().__init__(show_notes=False)
         self.stop_at, self.notes, self.epochs = stop_at, [], []
 
@@ -62,17 +62,17 @@ def start(plan, path, *, every=EVERY_EPOCH, stop_at=None):
     return train(plan, RunPaths(path.parent, path), 1, Observer(stop_at), every=every)
 
 
-def go_on(path, *, every=EVERY_EPOCH, observer=None):
+def resume_run(path, *, every=EVERY_EPOCH, observer=None):
     found = open_resumable(str(path), path.parent)
-    places = RunPaths(path.parent)
+    paths = RunPaths(path.parent)
     return resume(
-        found.directory, make_plan(found.config), places, found.threads or 1, observer or Observer(), every=every
+        found.directory, make_plan(found.config), paths, found.threads or 1, observer or Observer(), every=every
     )
 
 
 @pytest.fixture
 def stopped(tmp_path):
-    """A run of torch that was stopped when the third epoch was told, which has no checkpoint of its own yet."""
+    """A run of torch that was stopped at the end of the third epoch, before its checkpoint."""
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", stop_at=3)
     return tmp_path / "run"
@@ -104,25 +104,25 @@ CASES = [(backend, optimizer) for backend, optimizers in OPTIMIZERS.items() for 
 @pytest.mark.parametrize(
     ("backend", "optimizer"), CASES, ids=lambda value: value if isinstance(value, str) else value["name"]
 )
-def test_a_run_goes_on_between_epochs_to_the_same_bits(backend, optimizer, tmp_path):
+def test_a_run_resumed_between_epochs_is_bit_identical(backend, optimizer, tmp_path):
     plan = plan_for(backend, optimizer=optimizer)
-    undisturbed = start(plan, tmp_path / "undisturbed")
+    uninterrupted = start(plan, tmp_path / "uninterrupted")
     with pytest.raises(Stopped):
         start(plan, tmp_path / "run", stop_at=3)
     again = Observer(stop_at=5)
     with pytest.raises(Stopped):
-        go_on(tmp_path / "run", observer=again)
+        resume_run(tmp_path / "run", observer=again)
     assert again.epochs[0] == 3
     last = Observer()
-    result = go_on(tmp_path / "run", observer=last)
+    result = resume_run(tmp_path / "run", observer=last)
     assert last.epochs[0] == 5
-    assert_same_run(result.directory, undisturbed.directory)
+    assert_same_run(result.directory, uninterrupted.directory)
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
-def test_a_run_goes_on_within_an_epoch_to_the_same_bits(backend, tmp_path, monkeypatch):
+def test_a_run_resumed_within_an_epoch_is_bit_identical(backend, tmp_path, monkeypatch):
     plan = plan_for(backend)
-    undisturbed = start(plan, tmp_path / "undisturbed", every=EVERY_STEP)
+    uninterrupted = start(plan, tmp_path / "uninterrupted", every=EVERY_STEP)
     write, n_written = CheckpointFolder.write, 0
 
     def write_and_stop(folder, checkpoint):
@@ -137,138 +137,135 @@ def test_a_run_goes_on_within_an_epoch_to_the_same_bits(backend, tmp_path, monke
         start(plan, tmp_path / "run", every=EVERY_STEP)
     for _ in range(2):
         with pytest.raises(Stopped):
-            go_on(tmp_path / "run", every=EVERY_STEP)
+            resume_run(tmp_path / "run", every=EVERY_STEP)
     observer = Observer()
-    result = go_on(tmp_path / "run", every=EVERY_STEP, observer=observer)
+    result = resume_run(tmp_path / "run", every=EVERY_STEP, observer=observer)
     assert "resumed from the checkpoint after epoch 2 and 9 steps of the next" in observer.notes
-    assert_same_run(result.directory, undisturbed.directory)
+    assert_same_run(result.directory, uninterrupted.directory)
 
 
-def test_a_run_goes_on_after_it_stopped_early_and_keeps_the_best_weights(tmp_path):
+def test_a_resumed_run_stops_early_and_keeps_the_best_weights(tmp_path):
     plan = plan_for(
         "torch", optimizer={"name": "sgd", "lr": 2.0}, training={"epochs": 40, "early_stopping": {"patience": 2}}
     )
-    undisturbed = start(plan, tmp_path / "undisturbed")
-    n_epochs = undisturbed.record.epochs
+    uninterrupted = start(plan, tmp_path / "uninterrupted")
+    n_epochs = uninterrupted.record.epochs
     assert n_epochs < 40
     with pytest.raises(Stopped):
         start(plan, tmp_path / "run", stop_at=n_epochs - 1)
-    result = go_on(tmp_path / "run")
-    assert_same_run(result.directory, undisturbed.directory)
+    result = resume_run(tmp_path / "run")
+    assert_same_run(result.directory, uninterrupted.directory)
     assert any("stopped early" in note for note in result.record.notes)
 
 
-def test_a_finished_run_has_no_checkpoints_and_no_traces_of_its_stops(stopped):
+def test_a_finished_run_has_no_checkpoints_and_no_traces_of_its_interruptions(stopped):
     assert (stopped / "checkpoint").is_dir()
-    result = go_on(stopped)
+    result = resume_run(stopped)
     names = {path.name for path in stopped.iterdir()}
-    assert names == {
-        "config.yaml", "environment.json", "history.csv", "log.txt", "manifest.json", "metrics.json", "predictions.npz",
-        "preprocessing.json", "weights.safetensors",
-    }  # fmt: skip
+    files = "config.yaml environment.json history.csv log.txt manifest.json metrics.json predictions.npz"
+    assert names == {*files.split(), "preprocessing.json", "weights.safetensors"}
     assert result.record.status == "finished"
     assert result.record.error is None
     assert "resumed from the checkpoint after epoch 2" in result.record.notes
 
 
-def test_what_a_killed_process_left_half_written_is_swept(stopped):
+def test_files_that_a_killed_process_left_half_written_are_removed(stopped):
     parts = [stopped / ".metrics.json.1.part", stopped / "checkpoint" / ".00000009_x.safetensors.1.part"]
     for part in parts:
         part.write_bytes(b"half")
-    go_on(stopped)
+    resume_run(stopped)
     assert not [path for path in stopped.rglob("*") if path.name.endswith(".part")]
 
 
-def test_time_that_was_spent_before_counts(stopped):
+def test_time_spent_before_the_interruption_counts(stopped):
     before = json.loads((stopped / "metrics.json").read_text())["timing"]
-    after = go_on(stopped).record.timing
+    after = resume_run(stopped).record.timing
     assert after.first_epoch_seconds == before["first_epoch_seconds"]
     assert after.total_seconds > before["first_epoch_seconds"] + after.remaining_epochs_seconds
 
 
-def test_a_finished_run_is_reported_and_left_alone(stopped):
-    first = go_on(stopped)
+def test_a_finished_run_is_reported_and_left_unchanged(stopped):
+    first = resume_run(stopped)
     before = {path: path.read_bytes() for path in stopped.iterdir()}
-    again = go_on(stopped)
+    again = resume_run(stopped)
     assert again.is_reused
     assert again.record == first.record
     assert {path: path.read_bytes() for path in stopped.iterdir()} == before
 
 
-def test_without_a_checkpoint_it_begins_again_in_the_same_directory(tmp_path):
-    undisturbed = start(plan_for("torch"), tmp_path / "undisturbed")
+def test_a_run_without_a_checkpoint_starts_again_in_the_same_directory(tmp_path):
+    uninterrupted = start(plan_for("torch"), tmp_path / "uninterrupted")
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", every=CheckpointEvery("never"), stop_at=3)
     observer = Observer()
-    result = go_on(tmp_path / "run", observer=observer)
+    result = resume_run(tmp_path / "run", observer=observer)
     assert "resumed from the beginning" in observer.notes
-    assert_same_run(result.directory, undisturbed.directory)
+    assert_same_run(result.directory, uninterrupted.directory)
 
 
-def test_a_fit_in_one_call_begins_again(tmp_path, monkeypatch):
+def test_a_single_fit_starts_again(tmp_path):
     plan = make_plan(
         ExperimentConfig.model_validate(
-            {"backend": "sklearn", "dataset": "iris", "model": "logistic"}
-            | {"dataset": {"name": "iris"}, "model": {"name": "logistic"}}
+            {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
         )
     )
     with pytest.raises(Stopped):
         start(plan, tmp_path / "run", stop_at=1)
-    assert go_on(tmp_path / "run").record.metrics["test"].accuracy > 0.9
+    assert resume_run(tmp_path / "run").record.metrics["test"].accuracy > 0.9
 
 
 def newest_checkpoint(path):
     return sorted((path / "checkpoint").glob("*.safetensors"))[-1]
 
 
-def test_behind_a_damaged_checkpoint_the_one_before_is_used_and_that_is_said(stopped, tmp_path):
-    undisturbed = start(plan_for("torch"), tmp_path / "undisturbed")
+def test_the_checkpoint_before_a_damaged_one_is_used_and_noted(stopped, tmp_path):
+    uninterrupted = start(plan_for("torch"), tmp_path / "uninterrupted")
     newest = newest_checkpoint(stopped)
     newest.write_bytes(newest.read_bytes()[:-5])
     observer = Observer()
-    result = go_on(stopped, observer=observer)
-    assert f"checkpoint {newest} was altered or is not whole; the one before is used" in observer.notes
+    result = resume_run(stopped, observer=observer)
+    assert f"checkpoint {newest} was altered or is incomplete; the previous one is used" in observer.notes
     assert "resumed from the checkpoint after epoch 1" in observer.notes
-    assert_same_run(result.directory, undisturbed.directory)
+    assert_same_run(result.directory, uninterrupted.directory)
 
 
 def test_a_changed_configuration_is_refused_and_nothing_lost(stopped):
     config = stopped / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 1", 1))
     before = newest_checkpoint(stopped).read_bytes()
-    with pytest.raises(DataError, match=r"config\.yaml was changed since; a changed experiment is a run of its own"):
-        go_on(stopped)
+    with pytest.raises(DataError, match=r"config\.yaml has changed since the run started; start a new run"):
+        resume_run(stopped)
     assert newest_checkpoint(stopped).read_bytes() == before
     assert RunDirectory(stopped).read_record().status == "interrupted"
 
 
-def test_other_data_are_refused(stopped, monkeypatch):
+def test_changed_data_are_refused(stopped, monkeypatch):
     load = train_module.load_dataset
 
     def other(*arguments, **options):
         return dataclasses.replace(load(*arguments, **options), fingerprint="other")
 
     monkeypatch.setattr(train_module, "load_dataset", other)
-    with pytest.raises(DataError, match="the dataset is another one than when the run began"):
-        go_on(stopped)
+    with pytest.raises(DataError, match="cannot be resumed: the dataset has changed since the run started"):
+        resume_run(stopped)
 
 
-def test_other_versions_are_said(stopped, monkeypatch):
+def test_changed_versions_are_noted(stopped, monkeypatch):
     versions = resume_module.package_versions()
     monkeypatch.setattr(resume_module, "package_versions", lambda: versions | {"torch": "99.0"})
     observer = Observer()
-    go_on(stopped, observer=observer)
+    resume_run(stopped, observer=observer)
     assert any(note.startswith("torch was ") and "is 99.0 now" in note for note in observer.notes)
 
 
-def test_the_run_goes_on_with_the_threads_it_began_with(stopped):
+def test_the_run_is_resumed_with_the_threads_it_started_with(stopped):
     environment = json.loads((stopped / "environment.json").read_text())
     (stopped / "environment.json").write_text(json.dumps(environment | {"threads": 3}))
     assert open_resumable(str(stopped), stopped.parent).threads == 3
 
 
 @pytest.mark.parametrize("threads", [0, -1, "2", 1e9, None, 10**9])
-def test_threads_that_cannot_be_are_not_believed(stopped, threads):
+def test_impossible_thread_counts_are_ignored(stopped, threads):
     environment = json.loads((stopped / "environment.json").read_text())
     (stopped / "environment.json").write_text(json.dumps(environment | {"threads": threads}))
     assert open_resumable(str(stopped), stopped.parent).threads is None
@@ -281,7 +278,7 @@ def test_last_is_the_newest_unfinished_run(tmp_path):
     (unfinished,) = tmp_path.iterdir()
     train(plan, RunPaths(tmp_path), 1, Observer())
     assert open_resumable("last", tmp_path).directory.path == unfinished
-    go_on(unfinished)
+    resume_run(unfinished)
     with pytest.raises(UsageError, match="no unfinished run in"):
         open_resumable("last", tmp_path)
 
@@ -292,7 +289,7 @@ def test_a_link_in_the_run_directory_is_not_written_through(stopped, tmp_path):
     (stopped / "history.csv").unlink()
     (stopped / "history.csv").symlink_to(outside)
     with pytest.raises(DataError, match=r"history\.csv: a link in the run directory"):
-        go_on(stopped)
+        resume_run(stopped)
     assert outside.read_text() == "mine\n"
 
 
@@ -303,12 +300,12 @@ def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path):
     for path in (tmp_path / "adam" / "checkpoint").iterdir():
         path.unlink()
     folders = [CheckpointFolder(tmp_path / name) for name in ("sgd", "adam")]
-    theirs, run = folders[0].find().checkpoint, None
+    other = folders[0].find().checkpoint
     record = RunDirectory(tmp_path / "adam").read_record()
-    run = dataclasses.replace(theirs.run, digests=dict(record.digests))
-    folders[1].write(dataclasses.replace(theirs, run=run))
+    run = dataclasses.replace(other.run, digests=dict(record.digests))
+    folders[1].write(dataclasses.replace(other, run=run))
     with pytest.raises(DataError, match="the state of another model or optimizer"):
-        go_on(tmp_path / "adam")
+        resume_run(tmp_path / "adam")
 
 
 @pytest.fixture
@@ -326,11 +323,11 @@ def poisoned(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
-def test_a_value_that_is_not_finite_stops_the_run_before_it_is_kept(backend, tmp_path, poisoned):
+def test_a_value_that_is_not_finite_stops_the_run_before_it_is_stored(backend, tmp_path, poisoned):
     with pytest.raises(DivergedError) as caught:
         start(plan_for(backend), tmp_path / "run", every=EVERY_STEP)
-    words = str(caught.value)
-    step = int(words.split(" in step ")[1].split(" ")[0])
+    message = str(caught.value)
+    step = int(message.split(" in step ")[1].split(" ")[0])
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert record["status"] == "diverged"
     assert not (tmp_path / "run" / "weights.safetensors").exists()
@@ -343,9 +340,9 @@ def test_a_value_that_is_not_finite_stops_the_run_before_it_is_kept(backend, tmp
         assert found.checkpoint is None
 
 
-def test_told_to_stop_while_scoring_it_need_not_train_again(tmp_path, monkeypatch):
-    undisturbed = start(plan_for("torch"), tmp_path / "undisturbed")
-    real_score, n_scored = train_module.score, 0
+def test_a_run_interrupted_while_scoring_need_not_train_again(tmp_path, monkeypatch):
+    uninterrupted = start(plan_for("torch"), tmp_path / "uninterrupted")
+    real_score = train_module.score
 
     def stop(*arguments):
         raise Stopped
@@ -353,16 +350,15 @@ def test_told_to_stop_while_scoring_it_need_not_train_again(tmp_path, monkeypatc
     monkeypatch.setattr(train_module, "score", stop)
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", every=CheckpointEvery("never"))
-    assert n_scored == 0
     monkeypatch.setattr(train_module, "score", real_score)
     observer = Observer()
-    result = go_on(tmp_path / "run", observer=observer)
+    result = resume_run(tmp_path / "run", observer=observer)
     assert "resumed from the checkpoint at the end of training" in observer.notes
     assert observer.epochs == []
-    assert_same_run(result.directory, undisturbed.directory)
+    assert_same_run(result.directory, uninterrupted.directory)
 
 
-def test_told_to_stop_while_loading_there_is_a_run_to_resume(tmp_path, monkeypatch):
+def test_a_run_interrupted_while_loading_can_be_resumed(tmp_path, monkeypatch):
     def stop(*arguments, **options):
         raise Stopped
 
@@ -372,11 +368,11 @@ def test_told_to_stop_while_loading_there_is_a_run_to_resume(tmp_path, monkeypat
     monkeypatch.undo()
     (path,) = tmp_path.iterdir()
     assert RunDirectory(path).read_record().status == "interrupted"
-    assert caught.value.__notes__ == [f"to go on from the beginning: mlcli train --resume {path}"]
-    assert go_on(path).record.status == "finished"
+    assert caught.value.__notes__ == [f"to resume from the beginning: mlcli train --resume {path}"]
+    assert resume_run(path).record.status == "finished"
 
 
-def test_the_line_to_paste_says_where_the_data_are(tmp_path, monkeypatch):
+def test_the_command_that_resumes_a_run_names_the_data_directory(tmp_path, monkeypatch):
     data = tmp_path / "my data"
     with pytest.raises(Stopped) as caught:
         train(plan_for("torch"), RunPaths(tmp_path / "runs", tmp_path / "run", data, True), 1, Observer(stop_at=2))
@@ -384,19 +380,19 @@ def test_the_line_to_paste_says_where_the_data_are(tmp_path, monkeypatch):
     assert note.endswith(f"mlcli train --resume {tmp_path}/run --data-dir '{data}' --offline")
 
 
-def test_a_run_that_still_runs_is_not_resumed(stopped):
+def test_a_run_that_is_still_running_is_not_resumed(stopped):
     from mlcli.runs.lock import RunLock
 
-    hold = RunLock.acquire(stopped)
+    lock = RunLock.acquire(stopped)
     try:
-        with pytest.raises(MlcliError, match="is held by process"):
-            go_on(stopped)
+        with pytest.raises(MlcliError, match="is locked by process"):
+            resume_run(stopped)
     finally:
-        hold.release()
+        lock.release()
 
 
-def test_a_signal_waits_for_the_end_of_a_part(tmp_path, monkeypatch):
-    """As it does in the real program: kept until a checkpoint of that very step is made."""
+def test_a_signal_waits_for_the_end_of_a_chunk(tmp_path, monkeypatch):
+    """A checkpoint of exactly that step is written first, as in a real process."""
     monkeypatch.setattr(signals, "_signals", signals._Signals())
 
     class Signalled(Observer):
@@ -408,4 +404,4 @@ def test_a_signal_waits_for_the_end_of_a_part(tmp_path, monkeypatch):
     with pytest.raises(signals.Interrupted) as caught:
         train(plan_for("torch"), RunPaths(tmp_path, tmp_path / "run"), 1, Signalled(), every=CheckpointEvery("never"))
     assert caught.value.exit_code == 143
-    assert CheckpointFolder(tmp_path / "run").find().checkpoint.words == "after epoch 2"
+    assert CheckpointFolder(tmp_path / "run").find().checkpoint.description == "after epoch 2"

@@ -1,7 +1,7 @@
-"""A `.keras` file: a plain Sequential of Keras's own layers, the scaling included, so that it takes raw samples.
+"""The keras format: a `Sequential` of standard Keras layers, including the scaling, which takes raw samples.
 
-Samples come in as they are stored, channels first. Convolutions are computed channels last, which every backend of
-Keras can do on a CPU, between two Permute layers.
+Samples are channels-first, as in mlcli. Convolutions are channels-last, which every backend of Keras supports on a CPU,
+between two Permute layers.
 """
 
 from __future__ import annotations
@@ -9,33 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
-from mlcli.convert.formats.contract import Export, TrainedModel, Usage
+from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
+from mlcli.files import disk_errors
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.records import Scaling
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-# From the canonical orientation to Keras's, by the number of axes of the weight.
-_FROM_CANONICAL = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
+class KerasFormat(ModelFormat):
+    """Writes a .keras file, in float32 also for a model in float64."""
 
-
-class KerasExport(Export):
-    """See the contract. The file is float32, also for a model in float64."""
-
-    def write(self, model: TrainedModel, path: Path) -> None:
-        from mlcli.engines.keras.backend import keras
+    def content(self, model: TrainedModel) -> bytes:
+        from mlcli.engines.keras import keras
+        from mlcli.engines.keras.model import from_canonical
 
         network = model.network
-        layers = [keras.Input(network.input_shape), *_scaling_layers(model.scaling), *_layers(network)]
-        with self.on_cpu():
+        weights = [from_canonical(model.weights[name]).astype(np.float32) for name in network.parameter_shapes()]
+        with self.on_cpu(), TemporaryDirectory(prefix="mlcli-") as directory:
+            layers = [keras.Input(network.input_shape), *_scaling_layers(model.scaling), *_layers(network)]
             sequential = keras.Sequential(layers, name=network.kind)
-            sequential.set_weights([_from_canonical(model.weights[name]) for name in network.parameter_shapes()])
-            sequential.save(path)
+            sequential.set_weights(weights)
+            path = Path(directory, "model.keras")  # Keras saves only to files
+            with disk_errors(path):
+                sequential.save(path)
+            return path.read_bytes()
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         load = f"""\
@@ -47,14 +48,14 @@ model = keras.saving.load_model({str(path)!r})
         return Usage(load, score, "probabilities" if model.network.ends_in_softmax else "logits")
 
     def on_cpu(self) -> AbstractContextManager[object]:
-        from mlcli.engines.keras.backend import keras
+        from mlcli.engines.keras import keras
 
         context: AbstractContextManager[object] = keras.device("cpu")
         return context
 
 
 def _scaling_layers(scaling: Scaling) -> Iterator[Any]:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     if scaling.shift is None:
         if scaling.scale is not None:
@@ -66,7 +67,7 @@ def _scaling_layers(scaling: Scaling) -> Iterator[Any]:
 
 
 def _layers(network: Network) -> Iterator[Any]:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     has_images = any(isinstance(layer, Conv2d) for layer in network.layers)
     if has_images:
@@ -78,7 +79,7 @@ def _layers(network: Network) -> Iterator[Any]:
 
 
 def _layer(layer: Layer) -> Any:
-    from mlcli.engines.keras.backend import keras
+    from mlcli.engines.keras import keras
 
     match layer:
         case Flatten():
@@ -95,7 +96,3 @@ def _layer(layer: Layer) -> Any:
             return keras.layers.MaxPooling2D(2, data_format="channels_last")
         case Softmax():
             return keras.layers.Softmax()
-
-
-def _from_canonical(array: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(array.transpose(_FROM_CANONICAL[array.ndim]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""An ONNX model of standard operators, the scaling included: raw samples in, logits and probabilities out."""
+"""The onnx format: standard operators, including the scaling, from raw samples to logits and probabilities."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlcli import __version__
-from mlcli.convert.formats.contract import Export, TrainedModel, Usage
+from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.records import Scaling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Old enough for every runtime of the last years: onnx 1.12 and ONNX Runtime 1.12, of 2022.
+# Versions that every runtime since 2022 supports (onnx 1.12, ONNX Runtime 1.12).
 _OPSET = 17
 _IR_VERSION = 8
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-class OnnxExport(Export):
-    """See the contract. The file is float32, also for a model in float64."""
+class OnnxFormat(ModelFormat):
+    """Writes an .onnx file, in float32 also for a model in float64."""
 
-    def refusal(self, network: Network) -> str | None:
+    def unsupported_reason(self, network: Network) -> str | None:
         missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
         return f"{' and '.join(missing)} must be installed: pip install 'mlcli[onnx]'" if missing else None
 
-    def write(self, model: TrainedModel, path: Path) -> None:
+    def content(self, model: TrainedModel) -> bytes:
         import onnx
 
         document = onnx.helper.make_model(
@@ -41,7 +41,8 @@ class OnnxExport(Export):
             producer_version=__version__,
         )
         onnx.checker.check_model(document, full_check=True)
-        path.write_bytes(document.SerializeToString())
+        content: bytes = document.SerializeToString()
+        return content
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         load = f"""\
@@ -57,7 +58,7 @@ labels = scores.argmax(axis=1)
 
 
 class _Graph:
-    """Nodes in a row, each taking the output of the one before."""
+    """A sequence of nodes, each of which takes the output of the previous one."""
 
     def __init__(self, model: TrainedModel) -> None:
         from onnx import TensorProto, helper, numpy_helper
@@ -72,7 +73,7 @@ class _Graph:
             self._add_layer(index, layer)
 
     def finished(self) -> Any:
-        """The graph, with the scores named logits and their softmax named probabilities."""
+        """Return the graph with the outputs logits and probabilities, the softmax of the logits."""
         self._add("Identity", output="logits")
         self._add("Softmax", output="probabilities", axis=1)
         network = self._model.network
@@ -107,10 +108,10 @@ class _Graph:
             case Activation():
                 self._add(_ACTIVATIONS[layer.kind])
             case Dropout() | Softmax():
-                pass  # nothing is dropped in prediction, and the softmax is an output of its own
+                pass  # prediction drops nothing, and `finished` adds the softmax
 
     def _gelu(self) -> None:
-        """x * (1 + erf(x / sqrt(2))) / 2; the operator Gelu came with opset 20."""
+        """Add x * (1 + erf(x / sqrt(2))) / 2, since the operator Gelu needs opset 20."""
         x = self._last
         self._add("Div", self._constant(f"root_two_{x}", np.array(math.sqrt(2))))
         self._add("Erf")
@@ -123,7 +124,7 @@ class _Graph:
         return [self._constant(name, self._model.weights[name]) for name in names]
 
     def _constant(self, name: str, array: NDArray[np.floating]) -> str:
-        contiguous = np.array(array, dtype=np.float32, order="C")  # also of 0-d arrays, which must stay 0-d
+        contiguous = np.array(array, dtype=np.float32, order="C")  # keeps 0-d arrays 0-d
         self._constants.append(self._numpy_helper.from_array(contiguous, name))
         return name
 

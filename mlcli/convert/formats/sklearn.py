@@ -1,4 +1,4 @@
-"""A skops file with a LogisticRegression or an MLPClassifier, ready to predict as if scikit-learn had fitted it."""
+"""The sklearn format: a skops file with a LogisticRegression or an MLPClassifier, ready to predict."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcli.convert.formats.contract import Export, ScoreKind, TrainedModel, Usage
-from mlcli.convert.formats.scaling_code import scaled_code
+from mlcli.convert.formats import FORMATS, ModelFormat, ScoreKind, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Linear, Network
 from mlcli.records import Scaling
+from mlcli.registry import alternatives
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # (out, in) and (out,)
+    Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # weight (out, in) and bias (out,)
 
+_OTHER_FORMATS = alternatives(name for name in FORMATS if name != "sklearn")
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
-# What training leaves in an MLPClassifier and predicting never reads.
+# Attributes of an MLPClassifier that only training uses.
 _ONLY_FOR_TRAINING = (
     "_optimizer",
     "_random_state",
@@ -31,24 +32,25 @@ _ONLY_FOR_TRAINING = (
 )
 
 
-class SklearnExport(Export):
-    """See the contract."""
+class SklearnFormat(ModelFormat):
+    """Writes a .skops file; the scaling is in the code."""
 
-    def refusal(self, network: Network) -> str | None:
+    def unsupported_reason(self, network: Network) -> str | None:
         if network.kind not in ("logistic", "mlp"):
-            return f"scikit-learn has no {network.kind}; convert it to torch, keras or onnx"
+            return f"scikit-learn has no {network.kind}; use --to {_OTHER_FORMATS}"
         for layer in network.layers:
             if isinstance(layer, Activation) and layer.kind not in _ACTIVATIONS:
-                known = ", ".join(_ACTIVATIONS)
-                return f"scikit-learn has no activation {layer.kind}, but {known}; convert to torch, keras or onnx"
+                return f"scikit-learn has no activation {layer.kind}; use --to {_OTHER_FORMATS}"
         return None
 
-    def write(self, model: TrainedModel, path: Path) -> None:
+    def content(self, model: TrainedModel) -> bytes:
         import skops.io
 
         layers = _linear_layers(model)
         is_logistic = model.network.kind == "logistic"
-        skops.io.dump(_logistic_regression(*layers[0]) if is_logistic else _mlp_classifier(model.network, layers), path)
+        classifier = _logistic_regression(*layers[0]) if is_logistic else _mlp_classifier(model.network, layers)
+        content: bytes = skops.io.dumps(classifier)
+        return content
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         has_logits = model.network.kind == "logistic" and model.network.n_classes > 2
@@ -58,13 +60,16 @@ class SklearnExport(Export):
 def estimator_usage(
     scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
 ) -> Usage:
-    """How a fitted estimator in skops form is loaded and used. trusted: types in it that skops asks about."""
-    asked = f", trusted={list(trusted)!r}" if trusted else ""
-    return _usage(scaling, precision, f"{str(path)!r}{asked}", "probabilities" if has_probabilities else "labels")
+    """Return the code for a fitted estimator in skops form.
+
+    trusted: the types in the file that skops does not trust by default. has_probabilities: for all classes of the run.
+    """
+    trust = f", trusted={list(trusted)!r}" if trusted else ""
+    return _usage(scaling, precision, f"{str(path)!r}{trust}", "probabilities" if has_probabilities else "labels")
 
 
 def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:
-    matrix = scaled_code(
+    matrix = scaling_code(
         f'x.reshape(len(x), -1).astype("{precision}")', scaling, f'np.array({{}}, dtype="{precision}")'
     )
     imports = "import numpy as np\nimport skops.io" if "np." in matrix else "import skops.io"
@@ -78,10 +83,10 @@ def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) ->
 
 
 def _linear_layers(model: TrainedModel) -> list[Parameters]:
-    """Weight and bias of every layer, of the last one with a single row for two classes.
+    """Return weight and bias of each linear layer; for two classes, the last one has a single row.
 
-    scikit-learn predicts two classes from one score s, the difference of the two: the probability of the second
-    is 1 / (1 + exp(-s)), which is what the softmax of both scores gives.
+    scikit-learn predicts two classes from the difference s of their scores: the probability of the second class is
+    1 / (1 + exp(-s)), which equals the softmax of the two scores.
     """
     positions = [index for index, layer in enumerate(model.network.layers) if isinstance(layer, Linear)]
     layers = [(model.weights[f"{index}.weight"], model.weights[f"{index}.bias"]) for index in positions]
@@ -108,7 +113,7 @@ def _mlp_classifier(network: Network, layers: list[Parameters]) -> Any:
     hidden = tuple(len(bias) for _, bias in layers[:-1])
     classifier = MLPClassifier(hidden, activation=_ACTIVATIONS[activation])
     classes = np.arange(network.n_classes)
-    # One step makes scikit-learn lay out all that it needs to predict; the weights are then replaced.
+    # One step makes scikit-learn create all attributes that predicting needs; the weights are replaced afterwards.
     n_features = layers[0][0].shape[1]
     classifier.partial_fit(np.zeros((len(classes), n_features), dtype=layers[0][0].dtype), classes, classes=classes)
     classifier.coefs_ = [np.array(weight.T, order="C") for weight, _ in layers]

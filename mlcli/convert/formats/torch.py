@@ -1,28 +1,27 @@
-"""A `state_dict` in safetensors form, and the nn.Sequential that it belongs to. Writing it needs no PyTorch."""
+"""The torch format: a `state_dict` in safetensors form, and code for its `nn.Sequential`. Writing needs no PyTorch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mlcli.convert.formats.contract import Export, TrainedModel, Usage
-from mlcli.convert.formats.scaling_code import scaled_code
+from mlcli.convert.formats import ModelFormat, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
 from mlcli.models.weights_file import weights_bytes
 
 _ACTIVATIONS = {"relu": "nn.ReLU()", "tanh": "nn.Tanh()", "sigmoid": "nn.Sigmoid()", "gelu": "nn.GELU()"}
 
 
-class TorchExport(Export):
-    """See the contract."""
+class TorchFormat(ModelFormat):
+    """Writes the weights as they are; the layers and the scaling are in the code."""
 
-    def write(self, model: TrainedModel, path: Path) -> None:
-        path.write_bytes(weights_bytes(model.weights))
+    def content(self, model: TrainedModel) -> bytes:
+        return weights_bytes(model.weights)
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         is_double = model.precision == "float64"
         samples = "torch.tensor(x).double()" if is_double else "torch.tensor(x).float()"
         array = "torch.tensor({}, dtype=torch.float64)" if is_double else "torch.tensor({})"
-        layers = ",\n".join(f"    {_module(layer)}" for layer in model.network.layers)
+        layers = ",\n".join(f"    {_module_code(layer)}" for layer in model.network.layers)
         load = f"""\
 import torch
 from safetensors.torch import load_file
@@ -36,13 +35,13 @@ model.eval()
 """
         score = f"""\
 with torch.inference_mode():
-    scores = model({scaled_code(samples, model.scaling, array)})
+    scores = model({scaling_code(samples, model.scaling, array)})
 labels = scores.argmax(dim=1)
 """
         return Usage(load, score, "probabilities" if model.network.ends_in_softmax else "logits")
 
 
-def _module(layer: Layer) -> str:
+def _module_code(layer: Layer) -> str:
     match layer:
         case Flatten():
             return "nn.Flatten()"

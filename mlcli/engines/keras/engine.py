@@ -1,58 +1,68 @@
-"""Keras on PyTorch: a `keras.Sequential`, `compile` and one `fit` a pass, fed from the device."""
+"""The Keras engine, on PyTorch: a compiled `keras.Sequential`, trained by `fit` on batches that are on the device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from mlcli.engines.contract import EngineSpec, Weights
-from mlcli.engines.keras.backend import keras
-from mlcli.engines.keras.batches import GivenBatches, PlacedBatches, Scale
+from mlcli.engines.contract import Engine, EngineSpec, Weights
+from mlcli.engines.keras import keras
 from mlcli.engines.keras.model import (
     NetworkModel,
-    OnTrainingThread,
-    PassLog,
+    StepLog,
+    SynchronousCallback,
     canonical_tensors,
     copy_into,
     from_canonical,
     to_canonical,
 )
 from mlcli.engines.keras.optimizers import build_optimizer
-from mlcli.engines.step_results import from_samples
-from mlcli.engines.torch.bench import Batch, DeviceWork, TorchBench
+from mlcli.engines.torch.bench import DeviceWork, TorchBench
 from mlcli.engines.torch.device import apply_runtime
-from mlcli.engines.weight_check import check_weights
+from mlcli.engines.torch.tensors import Batch, LazyBatches, SampleScaler, scores_from_logits
 from mlcli.errors import UsageError
-from mlcli.models.initial_weights import initial_weights as drawn_weights
+from mlcli.models.initial_weights import initial_weights as seeded_weights
 from mlcli.models.layers import Dropout
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import EngineState, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Separates the random streams that share a run's seed.
+# Separates this random stream from the others that use the seed of the run.
 _DROPOUT_STREAM = 0xD0
 
 
-class KerasEngine:
-    """See the contract. Every call into Keras stands in `keras.device`, which decides where Keras makes its tensors."""
+class BatchLoader(DataLoader[int]):
+    """Batches for `fit`. Keras uses a DataLoader as it is, without copying, which makes this the cheapest input."""
+
+    def __init__(self, batches: Iterable[Batch], n_batches: int) -> None:
+        """batches: may be iterated several times; Keras reads the first batch in advance."""
+        super().__init__(cast("Dataset[int]", range(n_batches)), batch_size=None)
+        self._batches = batches
+
+    def __iter__(self) -> Any:  # an iterator of (x, y)
+        return iter(self._batches)
+
+
+class KerasEngine(Engine):
+    """Implements `Engine`. Every call of Keras is inside `keras.device`, which decides where it creates tensors."""
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         if spec.network is None:
-            raise UsageError(f"model {spec.model.name} does not run on Keras: use --backend sklearn")
+            raise UsageError(f"model {spec.model.name} does not run on Keras; use --backend sklearn")
         if spec.optimizer is None or spec.batch_size is None:
-            raise UsageError("Keras trains in passes: an optimizer and a batch size are needed")
+            raise UsageError("Keras trains iteratively and needs an optimizer and a batch size")
         self._network = spec.network
         self._batch_size = spec.batch_size
         self._device = apply_runtime(spec.runtime)
         self.device = str(self._device)
         self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
-        self._scale = Scale(spec.scaling, self._device, self._dtype)
+        self._scale = SampleScaler(spec.scaling, self._device, self._dtype)
         n_dropouts = sum(isinstance(layer, Dropout) for layer in spec.network.layers)
         self._generators = _generators(spec.runtime.seed, self._device, n_dropouts)
         with keras.device(self.device):
@@ -61,9 +71,9 @@ class KerasEngine:
             self._weights = canonical_tensors(spec.network, self._model)
             self._slots = self._optimizer.slots()
         self._model.in_bf16 = spec.runtime.matmul_precision == "bf16"
-        self.load_weights(
-            drawn_weights(spec.network, spec.runtime.seed) if initial_weights is None else initial_weights
-        )
+        if initial_weights is None:
+            initial_weights = seeded_weights(spec.network, spec.runtime.seed)
+        self.load_weights(initial_weights)
 
     def _compiled_model(self, precision: str) -> NetworkModel:
         model = NetworkModel(self._network, precision, iter(self._generators.values()))
@@ -79,41 +89,40 @@ class KerasEngine:
         self._y = torch.tensor(y, device=self._device)
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        batches = torch.split(torch.tensor(order, device=self._device), self._batch_size)
-        self._fit(PlacedBatches(self._x, self._y, batches, self._scale), learning_rates.tolist())
+        positions = torch.split(torch.tensor(order, device=self._device), self._batch_size)
+        # Gathering each batch when it is needed is faster than gathering all of them first, because the batch is still
+        # in the processor's cache when it is cast, and it needs no second copy of the split.
+        self._fit(LazyBatches(positions, self._gathered), learning_rates.tolist())
         log = self._model.log
         losses = torch.cat(log.losses).double().cpu().numpy()
-        return from_samples(losses, int(torch.cat(log.hits).sum()), self._batch_size)
+        return StepResults.from_samples(losses, self._batch_size, int(torch.cat(log.hits).sum()))
 
-    def _fit(self, batches: DataLoader[int], learning_rates: Sequence[float]) -> None:
-        self._optimizer.clock.start_pass(learning_rates)
-        self._model.log = PassLog()
+    def _gathered(self, positions: Tensor) -> Batch:
+        return self._scale(self._x.index_select(0, positions)), self._y.index_select(0, positions)
+
+    def _fit(self, batches: Iterable[Batch], learning_rates: Sequence[float]) -> None:
+        self._optimizer.clock.start_fit(learning_rates)
+        self._model.log = StepLog()
+        loader = BatchLoader(batches, len(learning_rates))
         with keras.device(self.device):
-            self._model.fit(batches, verbose=0, shuffle=False, callbacks=[OnTrainingThread()])
-
-    def fit(self) -> FitResult:
-        raise UsageError("Keras trains in passes, not in one call")
+            self._model.fit(loader, verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
         with torch.inference_mode(), keras.device(self.device):
             batches = torch.split(torch.tensor(x, device=self._device), batch_size)
-            logits = torch.cat([self._model.through(body, self._scale(batch), training=False) for batch in batches])
-            return Scores(
-                labels=logits.argmax(dim=1).cpu().numpy(),
-                logits=logits.float().cpu().numpy(),
-                probabilities=logits.softmax(dim=1).float().cpu().numpy(),
-            )
+            parts = [self._model.apply_layers(body, self._scale(batch), training=False) for batch in batches]
+            return scores_from_logits(torch.cat(parts))
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
-        # A call of `fit` costs about two milliseconds beside its steps.
-        blocks = {"forward": 2e-3, "train": 0.2}
-        product_dtype = torch.bfloat16 if self._model.in_bf16 else self._dtype
-        work = DeviceWork(self._ready, self._forward_batches, self._train_batches, blocks, self._device, product_dtype)
+        work = DeviceWork(
+            scale=self._scale,
+            forward=self._forward_batches,
+            train=self._train_batches,
+            block_seconds={"forward": 2e-3, "train": 0.2},  # a `fit` costs about two milliseconds besides its steps
+            product_dtype=torch.bfloat16 if self._model.in_bf16 else self._dtype,
+        )
         return TorchBench(work, torch.tensor(x), torch.tensor(y), include_transfer=include_transfer)
-
-    def _ready(self, x: Tensor, y: Tensor) -> Batch:
-        return self._scale(x.to(self._device)), y.to(self._device)
 
     def _forward_batches(self, batches: Iterable[Batch]) -> None:
         with torch.inference_mode(), keras.device(self.device):
@@ -123,13 +132,13 @@ class KerasEngine:
     def _train_batches(
         self, batches: Iterable[Batch], learning_rate: float, *, n_batches: int, batch_size: int
     ) -> None:
-        self._fit(GivenBatches(batches, n_batches), [learning_rate] * n_batches)
+        self._fit(batches, [learning_rate] * n_batches)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return {name: to_canonical(tensor) for name, tensor in self._weights.items()}
 
     def load_weights(self, weights: Weights) -> None:
-        check_weights(self._network, weights)
+        self._network.check_weights(weights)
         for name, tensor in self._weights.items():
             copy_into(tensor, from_canonical(weights[name]))
 
@@ -145,11 +154,8 @@ class KerasEngine:
             generator.set_state(torch.tensor(state.arrays[name]))
         self._optimizer.clock.n_steps = state.values["n_steps"]
 
-    def estimator_bytes(self) -> None:
-        return None
-
 
 def _generators(seed: int, device: torch.device, n: int) -> dict[str, torch.Generator]:
-    """One random generator for each dropout layer, by the name of its state."""
+    """Return one random generator per dropout layer, by the name of its state."""
     seeds = np.random.SeedSequence([seed, _DROPOUT_STREAM]).generate_state(n)
     return {f"dropout.{index}": torch.Generator(device).manual_seed(int(s)) for index, s in enumerate(seeds)}

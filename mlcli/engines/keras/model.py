@@ -1,6 +1,6 @@
-"""A network as a `keras.Sequential`: the layers, the training step, and the weights in canonical orientation.
+"""A network as a `keras.Sequential`: layers, training step, and conversion of weights to and from canonical form.
 
-Everything is channels first, as PyTorch computes it, so that no batch is transposed on its way.
+All layers are channels-first, as in PyTorch, so that no batch has to be transposed.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlcli.engines.keras.backend import keras
+from mlcli.engines.keras import keras
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 
-# Keras's orientation to the canonical one and back, by the number of axes of the weight.
+# Axes for `transpose`, by the number of axes of a weight: from the orientation of Keras to the canonical one and back.
 _TO_CANONICAL = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _FROM_CANONICAL = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 class SeededDropout(keras.layers.Dropout):
-    """Keras's dropout, with a random generator of its own on the device.
+    """The dropout layer of Keras with one random generator on the device.
 
-    Keras seeds a fresh generator for every batch from a counter on the device, and on a GPU reading that counter
-    makes the host wait.
+    Keras seeds a new generator for every batch from a counter on the device; on a GPU, reading that counter makes the
+    host wait.
     """
 
     def __init__(self, rate: float, generator: torch.Generator, **kwargs: Any) -> None:
@@ -40,10 +40,10 @@ class SeededDropout(keras.layers.Dropout):
 
 
 class Float64Dense(keras.layers.Dense):
-    """Keras's dense layer in float64.
+    """The dense layer of Keras in float64.
 
-    Keras's type promotion knows no float64 outside TensorFlow: its own layer multiplies in float32 even where
-    inputs, weights and layer are float64, and then returns float64.
+    Outside TensorFlow, Keras does not promote types to float64: its layer multiplies in float32 even if inputs, weights
+    and layer are float64, and casts the result.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -51,38 +51,38 @@ class Float64Dense(keras.layers.Dense):
 
 
 @dataclass
-class PassLog:
-    """What a pass has seen so far, batch by batch, left on the device until the pass ends."""
+class StepLog:
+    """Losses and hits of the steps of a `fit`, one tensor (batch,) per step, kept on the device."""
 
-    losses: list[Tensor] = field(default_factory=list)  # (batch,) nats
-    hits: list[Tensor] = field(default_factory=list)  # (batch,) whether the predicted class is the right one
+    losses: list[Tensor] = field(default_factory=list)  # nats
+    hits: list[Tensor] = field(default_factory=list)  # whether the predicted class is correct
 
 
 class NetworkModel(keras.Sequential):
-    """A Sequential whose training step is Keras's own but for its figures, which it keeps in a PassLog.
+    """A Sequential whose training step is that of Keras, except that it logs its results to a StepLog.
 
-    Every layer goes through Keras's `__call__`, as in any Keras program, so that the time of a run is that of
-    Keras. What is left out are the metric objects, which are reduced and accumulated batch by batch, and the
-    loss's `__call__`, whose mean is taken in float32.
+    Every layer is called through the `__call__` of Keras, so that a run takes the time that Keras takes. Two things are
+    left out: the metric objects, which are reduced and accumulated at every batch, and the `__call__` of the loss,
+    which averages in float32.
     """
 
-    in_bf16 = False  # matrix products and convolutions in bfloat16; weights and outputs keep their type
+    in_bf16 = False  # matrix products and convolutions in bfloat16; weights and outputs keep their dtype
 
     def __init__(self, network: Network, precision: str, generators: Iterator[torch.Generator]) -> None:
         layers = [_keras_layer(index, layer, precision, generators) for index, layer in enumerate(network.layers)]
         super().__init__([keras.Input(network.input_shape, dtype=precision), *layers], name="network")
-        self.log = PassLog()
+        self.log = StepLog()
         self.parameters_in_order = tuple(variable.value for variable in self.trainable_variables)
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: None = None) -> Tensor:
-        return self.through(self.layers, inputs, training)
+        return self.apply_layers(self.layers, inputs, training)
 
-    def through(self, layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
-        """The outputs of these layers, one after the other."""
+    def apply_layers(self, layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
+        """Return the output of these layers, applied one after the other."""
         if not self.in_bf16:
-            return _through(layers, inputs, training)
+            return _apply(layers, inputs, training)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
-            return _through(layers, inputs, training).to(inputs.dtype)
+            return _apply(layers, inputs, training).to(inputs.dtype)
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = data
@@ -94,18 +94,18 @@ class NetworkModel(keras.Sequential):
         return {}
 
 
-def _through(layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
+def _apply(layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
     for layer in layers:
-        drops = isinstance(layer, SeededDropout)
-        inputs = layer(inputs, training=training) if drops else layer(inputs)
+        is_dropout = isinstance(layer, SeededDropout)
+        inputs = layer(inputs, training=training) if is_dropout else layer(inputs)
     return inputs
 
 
-class OnTrainingThread(keras.callbacks.Callback):
-    """Does nothing, at the end of each batch.
+class SynchronousCallback(keras.callbacks.Callback):
+    """Does nothing at the end of each batch, on the training thread.
 
-    Without a callback that wants that moment, Keras hands it to a thread pool, and the threads then take turns at
-    Python's lock with the training: the same work, at a higher price.
+    If no callback defines this method, Keras calls it from a thread pool, and those threads compete with the training
+    for Python's interpreter lock.
     """
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -113,11 +113,11 @@ class OnTrainingThread(keras.callbacks.Callback):
 
 
 def _keras_layer(index: int, layer: Layer, precision: str, generators: Iterator[torch.Generator]) -> Any:
-    # Kernels start at zero because the weights are loaded afterwards: nothing is drawn from Keras's global seed.
+    # Weights are loaded afterwards. Zeros keep Keras from drawing them from its global seed.
     common = {"name": f"layer_{index}", "dtype": precision}
     match layer:
         case Flatten():
-            # channels_last names the order in memory here: channels_first would move the channels to the end.
+            # Keeps the order of values: channels_first would move the channels to the end first.
             return keras.layers.Flatten(data_format="channels_last", **common)
         case Linear():
             dense = Float64Dense if precision == "float64" else keras.layers.Dense
@@ -142,7 +142,7 @@ def _keras_layer(index: int, layer: Layer, precision: str, generators: Iterator[
 
 
 def canonical_tensors(network: Network, model: NetworkModel) -> dict[str, Tensor]:
-    """The tensors that hold the model's weights, in Keras's orientation, by canonical name."""
+    """Return the tensors of the model's weights, in the orientation of Keras, by canonical name."""
     tensors = {}
     for index, layer in enumerate(model.layers):
         if isinstance(network.layers[index], Linear | Conv2d):
@@ -152,16 +152,16 @@ def canonical_tensors(network: Network, model: NetworkModel) -> dict[str, Tensor
 
 
 def to_canonical(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """A Keras weight as an array in canonical orientation and C order; a copy."""
+    """Return a copy of a Keras weight in canonical orientation and C order."""
     return tensor.detach().permute(_TO_CANONICAL[tensor.ndim]).cpu().contiguous().numpy().copy()
 
 
 def from_canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The other way."""
+    """Return a canonical weight in the orientation of Keras and C order."""
     return np.ascontiguousarray(array.transpose(_FROM_CANONICAL[array.ndim]))
 
 
 def copy_into(tensor: Tensor, array: np.ndarray[Any, Any]) -> None:
-    """Overwrite a tensor in place, where it is and in its own dtype."""
+    """Overwrite a tensor in place, on its device and in its dtype."""
     with torch.no_grad():
         tensor.copy_(torch.tensor(array))

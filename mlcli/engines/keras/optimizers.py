@@ -1,9 +1,9 @@
-"""Keras's optimizers with the textbook forms of the schema, which are those of torch.optim.
+"""The optimizers of the configuration schema on Keras, with the textbook formulas that torch.optim has.
 
-What Keras computes otherwise: RMSprop's epsilon stands inside the square root; Adam's epsilon is the "epsilon hat"
-of Kingma and Ba; SGD's momentum buffer holds the learning rate; weight decay is decoupled for every optimizer and
-acts on biases too; the learning rate is a float32 variable. The variables, their slots and the saving of both are
-Keras's own; the arithmetic of a step is written with the multi-tensor operations that Keras's own steps use.
+The formulas of Keras differ: the epsilon of RMSprop is inside the square root, the epsilon of Adam is the "epsilon hat"
+of Kingma and Ba, the momentum buffer of SGD includes the learning rate, weight decay is decoupled for every optimizer
+and acts on biases too, and the learning rate is a float32 variable. Variables and moments are those of Keras; the
+arithmetic of a step uses the same multi-tensor operations as the steps of Keras.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import torch
 from torch import Tensor
 
 from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
-from mlcli.engines.keras.backend import keras
+from mlcli.engines.keras import keras
 from mlcli.errors import UsageError
+from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Tensors = tuple[Tensor, ...]
 
 
 @dataclass
 class StepClock:
-    """Steps taken, and the learning rates of the pass at hand, one a step.
+    """The step count and the learning rates of the current `fit`.
 
-    Keras calls it whenever it wants the learning rate. Plain Python numbers: reading them makes no device wait.
+    Keras calls it to read the learning rate. Plain Python numbers need no synchronisation with the device.
     """
 
-    rates: Sequence[float] = ()
-    n_steps: int = 0
-    n_steps_before: int = 0  # taken before the pass at hand
+    rates: Sequence[float] = ()  # one per step of the current fit
+    n_steps: int = 0  # since the optimizer was built
+    n_steps_before: int = 0  # n_steps at the start of the current fit
 
-    def start_pass(self, rates: Sequence[float]) -> None:
+    def start_fit(self, rates: Sequence[float]) -> None:
         self.rates = rates
         self.n_steps_before = self.n_steps
 
@@ -42,10 +43,10 @@ class StepClock:
 
 
 class TextbookOptimizer(keras.optimizers.Optimizer):
-    """What the four have in common; each adds `update`, its arithmetic."""
+    """The common part of the four optimizers; each defines `update`, its arithmetic."""
 
     clock: StepClock
-    weight_decay_factor: float  # on kernels, the variables with more than one axis; never on biases
+    weight_decay_factor: float  # of kernels, the variables with more than one axis; biases have none
 
     def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)
@@ -54,10 +55,10 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
         self.denominators = tuple(torch.empty_like(weight) for weight in self.weights)
 
     def apply(self, grads: Tensors, trainable_variables: Sequence[Any] | None = None) -> None:
-        """One step. grads: in the order of the variables that the optimizer was built for.
+        """Take one step. grads: in the order of the variables given to `build`.
 
-        Keras's own `apply` makes device tensors of Python numbers at each step, and on a GPU every one of them makes
-        the host wait.
+        Replaces the method of Keras, which creates device tensors from Python numbers at each step; on a GPU each of
+        them makes the host wait.
         """
         with torch.no_grad():
             lr = self.learning_rate
@@ -67,12 +68,12 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
         self.clock.n_steps += 1
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Keras calls this at the end of `fit`: its own count of the steps catches up."""
+        """Update the step count of Keras, which calls this at the end of `fit`."""
         super().finalize_variable_values(var_list)
         self.iterations.assign(self.clock.n_steps)
 
     def decay_weights(self, grads: Tensors, lr: float) -> None:
-        """The gradient of weight_decay / 2 * ||W||^2 is added to that of the loss."""
+        """Add the gradient of weight_decay / 2 * ||W||^2 to that of the loss."""
         kernel_grads = [grads[position] for position in self.kernel_positions]
         kernels = [self.weights[position] for position in self.kernel_positions]
         torch._foreach_add_(kernel_grads, kernels, alpha=self.weight_decay_factor)
@@ -81,9 +82,9 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
         raise NotImplementedError
 
     def step_by_ratio(self, numerators: Tensors, squares: Tensors, root_scale: float, lr: float) -> None:
-        """weights -= lr * numerators / (sqrt(squares) / root_scale + epsilon), in place.
+        """Compute weights -= lr * numerators / (sqrt(squares) / root_scale + epsilon) in place.
 
-        The denominators are kept from step to step: fresh memory of that size costs more than the square root.
+        The memory of the denominators is reused: allocating it at each step costs more than the square root.
         """
         for square, denominator in zip(squares, self.denominators, strict=True):
             torch.sqrt(square, out=denominator)
@@ -93,7 +94,7 @@ class TextbookOptimizer(keras.optimizers.Optimizer):
         torch._foreach_addcdiv_(self.weights, numerators, self.denominators, -lr)
 
     def slots(self) -> dict[str, Tensor]:
-        """The moments by the names of their Keras variables: the tensors themselves."""
+        """Return the moments by the names of their Keras variables. Copying into these tensors restores a state."""
         return {variable.name: variable.value for variable in self.variables if variable is not self.iterations}
 
 
@@ -149,7 +150,7 @@ def _tensors(variables: Sequence[Any]) -> Tensors:
 
 
 def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
-    """The Keras optimizer for a configuration; UsageError for one that does not train in passes."""
+    """Return the Keras optimizer for a configuration; UsageError for one that does not train iteratively."""
     clock = StepClock()
     match config:
         case Sgd():
@@ -161,7 +162,9 @@ def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
         case RmsProp():
             optimizer = TextbookRmsProp(clock, rho=config.decay, epsilon=config.epsilon)
         case _:
-            raise UsageError(f"optimizer {config.name} does not train in passes; choose sgd, adam, adamw or rmsprop")
+            raise UsageError(
+                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
+            )
     optimizer.clock = clock
     optimizer.weight_decay_factor = config.weight_decay
     return optimizer

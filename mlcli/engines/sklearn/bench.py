@@ -1,4 +1,4 @@
-"""What a benchmark times on scikit-learn: batches that are cut from samples in memory."""
+"""The benchmark of the scikit-learn engines: batches sliced from samples in memory."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrayWork:
-    """An engine's own code."""
+    """The code of an engine that a benchmark measures."""
 
-    make_ready: Callable[[NDArray[Any]], NDArray[np.floating]]  # casts and scales samples
-    forward: Callable[[NDArray[np.floating]], object]  # of one batch
-    # Samples, classes, learning rate, batch size: one step a batch. None for fits in one call.
+    prepare: Callable[[NDArray[Any]], NDArray[np.floating]]  # casts and scales samples
+    forward: Callable[[NDArray[np.floating]], object]  # computes the outputs of one batch
+    # Trains on samples, classes, learning rate and batch size, one step per batch. None for single fits.
     train: Callable[[NDArray[Any], NDArray[np.int64], float, int], None] | None
-    block_seconds: Mapping[str, float]
+    block_seconds: Mapping[str, float]  # see Bench
+    precision: str  # of matrix products
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches one after the other."""
+    """Consecutive batches, concatenated."""
 
     x: NDArray[Any]
     y: NDArray[np.int64]
@@ -37,17 +38,14 @@ class Batches:
 
 
 class ArrayBench:
-    """See the contract. There is no device to copy to: include_transfer leaves cast and scaling for the clock."""
+    """Implements `Bench`. Nothing is copied to a device: include_transfer measures only cast and scaling."""
 
     device = "cpu"
 
-    def __init__(
-        self, work: ArrayWork, x: NDArray[Any], y: NDArray[np.int64], precision: str, *, include_transfer: bool
-    ) -> None:
+    def __init__(self, work: ArrayWork, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool) -> None:
         self._work = work
-        self._precision = precision
         self._includes_transfer = include_transfer
-        self._x, self._y = x if include_transfer else work.make_ready(x), y
+        self._x, self._y = x if include_transfer else work.prepare(x), y
         self.block_seconds = work.block_seconds
 
     def tile(self, n_samples: int) -> None:
@@ -56,7 +54,7 @@ class ArrayBench:
             self._x, self._y = tiled, np.resize(self._y, n_samples)
 
     def batches(self, starts: Sequence[int], batch_size: int) -> Batches:
-        """A view where one batch follows the other; a copy where the rotation begins anew between them."""
+        """Return a view if the batches are adjacent; else, where the samples start over, a copy."""
         first, end = starts[0], starts[-1] + batch_size
         if all(after - before == batch_size for before, after in pairwise(starts)):
             return Batches(self._x[first:end], self._y[first:end], batch_size)
@@ -68,17 +66,17 @@ class ArrayBench:
     def forward(self, batches: Batches) -> None:
         for start in range(0, len(batches.y), batches.batch_size):
             x = batches.x[start : start + batches.batch_size]
-            self._work.forward(self._work.make_ready(x) if self._includes_transfer else x)
+            self._work.forward(self._work.prepare(x) if self._includes_transfer else x)
 
     def train(self, batches: Batches, learning_rate: float) -> None:
         if self._work.train is None:
-            raise UsageError("this estimator is fitted in one call: there is no training step")
-        x = self._work.make_ready(batches.x) if self._includes_transfer else batches.x
+            raise UsageError("this model is trained by a single fit and has no training step")
+        x = self._work.prepare(batches.x) if self._includes_transfer else batches.x
         self._work.train(x, batches.y, learning_rate, batches.batch_size)
 
     def matrix_product(self, n: int) -> Callable[[], None]:
         generator = np.random.default_rng(0)
-        left, right = (generator.random((n, n)).astype(self._precision) for _ in range(2))
+        left, right = (generator.random((n, n)).astype(self._work.precision) for _ in range(2))
         product = np.empty_like(left)
 
         def multiply() -> None:
@@ -87,7 +85,7 @@ class ArrayBench:
         return multiply
 
     def start_memory_watch(self) -> None:
-        """Everything lies in the memory of the process."""
+        """Do nothing: there is no device memory."""
 
     def peak_memory_bytes(self) -> None:
         return None

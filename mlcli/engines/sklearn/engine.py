@@ -1,9 +1,8 @@
-"""scikit-learn: which of its three ways of fitting serves a model, and what they share."""
+"""The scikit-learn engine: chooses the engine class and the device for a model."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import threadpoolctl
 
@@ -11,15 +10,12 @@ from mlcli.config.schema import EstimatorModel, LogisticModel, MlpModel
 from mlcli.engines.contract import Engine, EngineSpec, Weights
 from mlcli.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
 
 def build(spec: EngineSpec, initial_weights: Weights | None) -> Engine:
-    """The scikit-learn engine for a specification; see the contract. UsageError for a model that it lacks."""
+    """Return the engine for a specification; UsageError for a model that scikit-learn lacks."""
     device = sklearn_device(spec)
     if device != "cpu":
-        # SciPy decides at its import whether it dispatches to other array libraries.
+        # SciPy reads this when it is imported: whether it dispatches to other array libraries.
         os.environ.setdefault("SCIPY_ARRAY_API", "1")
     threadpoolctl.threadpool_limits(limits=spec.runtime.threads)
     match spec.model:
@@ -36,20 +32,20 @@ def build(spec: EngineSpec, initial_weights: Weights | None) -> Engine:
 
             return EstimatorEngine(spec)
         case _:
-            raise UsageError(f"model {spec.model.name} does not run on scikit-learn: use --backend torch or keras")
+            raise UsageError(f"model {spec.model.name} does not run on scikit-learn; use --backend torch or keras")
 
 
 def sklearn_device(spec: EngineSpec) -> str:
-    """cpu, or for logistic regression a CUDA device that torch tensors can live on.
+    """Return cpu, or for logistic regression the CUDA device that `--device` requests or auto finds.
 
-    torch is imported only where the machine has an NVIDIA driver or a GPU was asked for by name.
+    torch is imported only if the machine has an NVIDIA driver or the device is requested by name.
     """
     name = spec.runtime.device
     if name == "cpu" or (name == "auto" and (spec.model.name != "logistic" or not has_nvidia_driver())):
         return "cpu"
     if spec.model.name != "logistic":
         raise UsageError(
-            f"--device {name}: scikit-learn computes {spec.model.name} on the CPU only; use --device cpu or auto"
+            f"--device {name}: scikit-learn computes model {spec.model.name} only on the CPU; use --device cpu or auto"
         )
     from mlcli.engines.torch.device import resolve_device
 
@@ -57,12 +53,14 @@ def sklearn_device(spec: EngineSpec) -> str:
     if device.type == "mps":
         if name == "auto":
             return "cpu"
-        raise UsageError("--device mps: scikit-learn's logistic regression has no path there; use --device cpu")
+        raise UsageError(
+            "--device mps: scikit-learn's logistic regression does not run on Apple GPUs; use --device cpu"
+        )
     return str(device)
 
 
 def has_nvidia_driver() -> bool:
-    """Whether the NVIDIA driver's library can be loaded, asked without importing a framework."""
+    """Return whether the library of the NVIDIA driver can be loaded, without importing a framework."""
     import ctypes
 
     try:

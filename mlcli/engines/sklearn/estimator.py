@@ -1,11 +1,10 @@
-"""Any scikit-learn classifier, by class name, fitted in one call."""
+"""Any scikit-learn classifier, chosen by class name and trained by a single fit."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,32 +14,33 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import thawed
-from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.contract import EngineSpec
+from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
-from mlcli.engines.sklearn.matrix import scaled_matrix
 from mlcli.errors import UsageError, nearest_match, unknown_name
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import FitResult, Scores
+from mlcli.text import first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Where scikit-learn keeps its public classifiers. `sklearn.utils.all_estimators` would walk every module,
-# which takes seconds.
+# The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
 _MODULES = (
-    "calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model", "model_selection",
-    "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network", "semi_supervised", "svm", "tree",
-)  # fmt: skip
+    *("calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model"),
+    *("model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network"),
+    *("semi_supervised", "svm", "tree"),
+)
 
 
 def classifiers() -> dict[str, type]:
-    """Every public classifier of scikit-learn by class name."""
+    """Return all public classifiers of scikit-learn by class name."""
     found: dict[str, type] = {}
     for module_name in _MODULES:
         module = importlib.import_module(f"sklearn.{module_name}")
         for name in getattr(module, "__all__", dir(module)):
             try:
                 member = getattr(module, name)
-            except (AttributeError, ImportError):  # experimental classes ask for an import of their own
+            except (AttributeError, ImportError):  # experimental classes, which need another import first
                 continue
             if inspect.isclass(member) and issubclass(member, ClassifierMixin) and not inspect.isabstract(member):
                 found[name] = member
@@ -48,10 +48,10 @@ def classifiers() -> dict[str, type]:
 
 
 def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any:
-    """The unfitted classifier that a configuration describes.
+    """Return the unfitted classifier that a configuration describes.
 
-    seed and threads become random_state and n_jobs where the class has them and the configuration is silent.
-    UsageError for a name, or a parameter, that scikit-learn does not know.
+    seed and threads become random_state and n_jobs if the class has these parameters and the configuration does not
+    set them. UsageError for a class or a parameter that scikit-learn does not have.
     """
     known = classifiers()
     if model.estimator not in known:
@@ -69,31 +69,25 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
     try:
         return known[model.estimator](**(defaults | thawed(model.parameters)))
     except TypeError as error:
-        raise UsageError(f"model.parameters: {model.estimator} cannot be made: {error}") from error
+        raise UsageError(f"model.parameters: {model.estimator} does not accept them: {error}") from error
 
 
-class EstimatorEngine:
-    """See the contract. The classifier has no weights in canonical form; `estimator_bytes` holds it whole."""
-
-    device = "cpu"
+class EstimatorEngine(SklearnEngine):
+    """Implements `Engine`. The classifier has no canonical weights and is stored as a whole by `estimator_bytes`."""
 
     def __init__(self, spec: EngineSpec, fitted: Any = None) -> None:
+        """fitted: a classifier to predict with; None to create the one that the specification describes."""
+        super().__init__(spec)
         if not isinstance(spec.model, EstimatorModel):
-            raise UsageError(f"model {spec.model.name} is not a scikit-learn estimator by name")
+            raise UsageError(f"model {spec.model.name} is not an estimator; set model.name to estimator")
         self._name = spec.model.estimator
         if fitted is None:
             fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
         self._estimator = fitted
-        self._n_classes = spec.n_classes
-        self._scaling = spec.scaling
-        self._precision = spec.runtime.precision
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = scaled_matrix(x, self._scaling, self._precision)
+        self._x = self._matrix(x)
         self._y = np.asarray(y)
-
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        raise UsageError(f"{self._name} is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:
         with warnings.catch_warnings(record=True) as caught:
@@ -101,8 +95,7 @@ class EstimatorEngine:
             try:
                 self._estimator.fit(self._x, self._y)
             except (InvalidParameterError, ValueError, TypeError) as error:
-                first_line = str(error).splitlines()[0]
-                raise UsageError(f"{self._name} refused the data or its parameters: {first_line}") from error
+                raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
         n_iterations = getattr(self._estimator, "n_iter_", None)
         stopped_early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         return FitResult(
@@ -116,31 +109,18 @@ class EstimatorEngine:
         probabilities = np.zeros((len(x), self._n_classes), dtype=np.float32) if has_probabilities else None
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = scaled_matrix(x[batch], self._scaling, self._precision)
+            matrix = self._matrix(x[batch])
             labels[batch] = self._estimator.predict(matrix)
             if probabilities is not None:
-                # Classes that the training split lacked keep probability zero.
+                # Classes that are missing from the training split keep probability zero.
                 probabilities[batch, self._estimator.classes_] = self._estimator.predict_proba(matrix)
         return Scores(labels=labels, logits=None, probabilities=probabilities)
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """Prediction is `predict_proba` where the estimator has it, else `predict`."""
-        make_ready = partial(scaled_matrix, scaling=self._scaling, precision=self._precision)
+        """The forward pass is `predict_proba` if the estimator has it, else `predict`."""
         forward = getattr(self._estimator, "predict_proba", self._estimator.predict)
-        work = ArrayWork(make_ready, forward, None, {"forward": 2e-3})
-        return ArrayBench(work, x, y, self._precision, include_transfer=include_transfer)
-
-    def weights(self) -> dict[str, NDArray[np.floating]]:
-        raise UsageError(f"{self._name} has no weights that another engine could load")
-
-    def load_weights(self, weights: Weights) -> None:
-        raise UsageError(f"{self._name} takes no weights from another engine")
-
-    def state(self) -> EngineState:
-        return EngineState()
-
-    def load_state(self, state: EngineState) -> None:
-        """Nothing is kept between calls beside the estimator itself."""
+        work = ArrayWork(self._matrix, forward, None, {"forward": 2e-3}, self._precision)
+        return ArrayBench(work, x, y, include_transfer=include_transfer)
 
     def estimator_bytes(self) -> bytes:
         import skops.io

@@ -1,10 +1,9 @@
-"""scikit-learn's LogisticRegression by L-BFGS: one call, on the CPU or, through array API dispatch, on CUDA."""
+"""scikit-learn's LogisticRegression, fitted by L-BFGS on the CPU or, through array API dispatch, on CUDA."""
 
 from __future__ import annotations
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,30 +13,28 @@ from sklearn.linear_model import LogisticRegression
 
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
-from mlcli.engines.sklearn.matrix import scaled_matrix
-from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import FitResult, Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class LogisticEngine:
-    """See the contract. Weights are held in canonical form and lent to scikit-learn for each call.
+class LogisticEngine(SklearnEngine):
+    """Implements `Engine`. The coefficients of scikit-learn are canonical weights already.
 
-    A binary problem has one row of coefficients w in scikit-learn and is stored with the rows [0, w].
+    Except for two classes: scikit-learn then has one row of coefficients w, the canonical weights have the rows [0, w].
     """
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None, device: str) -> None:
+        super().__init__(spec)
         if spec.network is None or not isinstance(spec.optimizer, Lbfgs):
-            raise UsageError("scikit-learn fits logistic regression by lbfgs: set optimizer to lbfgs")
+            raise UsageError("scikit-learn fits logistic regression by lbfgs; set optimizer.name to lbfgs")
         self.device = device
         self._network = spec.network
         self._optimizer = spec.optimizer
-        self._scaling = spec.scaling
-        self._precision = spec.runtime.precision
         self._model: LogisticRegression | None = None
         self._weight_name, self._bias_name = spec.network.parameter_shapes()
         self._starts_at_zero = True
@@ -48,14 +45,11 @@ class LogisticEngine:
         absent = set(range(self._network.n_classes)) - set(np.unique(y).tolist())
         if absent:
             raise UsageError(
-                f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}: "
-                "scikit-learn's logistic regression needs every class; use more samples (dataset.limit)"
+                f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}, but scikit-learn's "
+                "logistic regression needs samples of every class; use more samples (dataset.limit)"
             )
-        self._x = self._to_device(scaled_matrix(x, self._scaling, self._precision))
+        self._x = self._to_device(self._matrix(x))
         self._y = self._to_device(y)
-
-    def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        raise UsageError("scikit-learn's logistic regression is fitted in one call, not in passes")
 
     def fit(self) -> FitResult:
         n_samples = len(self._x)
@@ -66,45 +60,36 @@ class LogisticEngine:
             tol=self._optimizer.tolerance,
             warm_start=not self._starts_at_zero,
         )
-        if not self._starts_at_zero and self._model is not None:
-            model.coef_, model.intercept_, model.classes_ = (
-                self._model.coef_,
-                self._model.intercept_,
-                self._model.classes_,
-            )
+        if not self._starts_at_zero:
+            start = self._fitted()
+            model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
         with warnings.catch_warnings(), self._dispatch():
             warnings.simplefilter("ignore", ConvergenceWarning)  # returned as `converged` instead
             model.fit(self._x, self._y)
         n_iterations = int(np.max(_numpy(model.n_iter_)))
-        self._adopt(_numpy(model.coef_), _numpy(model.intercept_))
+        self._set_coefficients(_numpy(model.coef_), _numpy(model.intercept_))
         return FitResult(n_iterations=n_iterations, converged=n_iterations < self._optimizer.max_iter)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
-        if self._model is None:
-            raise UsageError("logistic regression has no weights yet: fit it or load weights first")
+        model = self._fitted()
         logits = np.empty((len(x), self._network.n_classes), dtype=np.float32)
         probabilities = np.empty_like(logits)
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = scaled_matrix(x[batch], self._scaling, self._precision)
-            probabilities[batch] = self._model.predict_proba(matrix)
-            decision = self._model.decision_function(matrix)
+            matrix = self._matrix(x[batch])
+            probabilities[batch] = model.predict_proba(matrix)
+            decision = model.decision_function(matrix)
             logits[batch] = decision if decision.ndim == 2 else np.column_stack([np.zeros_like(decision), decision])
         return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=probabilities)
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """Prediction is scikit-learn's own, on the CPU also where the fit was made on a GPU."""
-        if self._model is None:
-            raise UsageError("logistic regression has no weights yet: fit it or load weights first")
-
-        make_ready = partial(scaled_matrix, scaling=self._scaling, precision=self._precision)
-        work = ArrayWork(make_ready, self._model.decision_function, None, {"forward": 2e-3})
-        return ArrayBench(work, x, y, self._precision, include_transfer=include_transfer)
+        """The forward pass is `decision_function`, on the CPU even if the model was fitted on a GPU."""
+        work = ArrayWork(self._matrix, self._fitted().decision_function, None, {"forward": 2e-3}, self._precision)
+        return ArrayBench(work, x, y, include_transfer=include_transfer)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        if self._model is None:
-            raise UsageError("logistic regression has no weights yet: fit it or load weights first")
-        coefficients, intercepts = self._model.coef_, self._model.intercept_
+        model = self._fitted()
+        coefficients, intercepts = model.coef_, model.intercept_
         if len(coefficients) == 1:
             coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
@@ -114,14 +99,14 @@ class LogisticEngine:
         }
 
     def load_weights(self, weights: Weights) -> None:
-        check_weights(self._network, weights)
+        self._network.check_weights(weights)
         coefficients, intercepts = np.asarray(weights[self._weight_name]), np.asarray(weights[self._bias_name])
         self._starts_at_zero = not (coefficients.any() or intercepts.any())
         if self._network.n_classes == 2:
             coefficients, intercepts = coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
-        self._adopt(coefficients, intercepts)
+        self._set_coefficients(coefficients, intercepts)
 
-    def _adopt(self, coefficients: NDArray[np.floating], intercepts: NDArray[np.floating]) -> None:
+    def _set_coefficients(self, coefficients: NDArray[np.floating], intercepts: NDArray[np.floating]) -> None:
         model = LogisticRegression()
         model.coef_ = np.array(coefficients, dtype=self._precision, order="C")
         model.intercept_ = np.array(intercepts, dtype=self._precision)
@@ -129,14 +114,10 @@ class LogisticEngine:
         model.n_features_in_ = model.coef_.shape[1]
         self._model = model
 
-    def state(self) -> EngineState:
-        return EngineState()
-
-    def load_state(self, state: EngineState) -> None:
-        """L-BFGS keeps nothing between calls beside the weights."""
-
-    def estimator_bytes(self) -> None:
-        return None
+    def _fitted(self) -> LogisticRegression:
+        if self._model is None:
+            raise UsageError("logistic regression has no weights yet; fit it or load weights first")
+        return self._model
 
     def _dispatch(self) -> AbstractContextManager[None]:
         if self.device == "cpu":
@@ -147,11 +128,11 @@ class LogisticEngine:
     def _to_device(self, array: NDArray[Any]) -> Any:
         if self.device == "cpu":
             return array
-        import torch
+        from mlcli.engines.torch.tensors import as_tensor
 
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return as_tensor(np.ascontiguousarray(array)).to(self.device)
 
 
 def _numpy(array: Any) -> NDArray[Any]:
-    """A fitted attribute as a numpy array, wherever it lives."""
+    """Return a fitted attribute as a numpy array, also from a GPU."""
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

@@ -1,14 +1,12 @@
-"""scikit-learn's MLPClassifier, driven pass by pass through `partial_fit`.
+"""scikit-learn's MLPClassifier, trained through `partial_fit` on given batches from given initial weights.
 
-The batch order, the initial weights and the learning rates come from outside. Two private parts of scikit-learn
-are used because it offers no public way: the forward pass is overheard for the loss and the accuracy of a pass,
-and its own optimizers are given the learning rate, and for Adam the epsilon, of each step.
+Two private parts of scikit-learn are used, because there is no public way: its forward pass is recorded for the loss
+and the accuracy of each batch, and its optimizers are given the learning rate, and for Adam the epsilon, of each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +17,10 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 
 from mlcli.config.schema import Adam, MlpModel, Sgd
 from mlcli.engines.contract import EngineSpec, Weights
+from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
-from mlcli.engines.sklearn.matrix import scaled_matrix
-from mlcli.engines.step_results import from_samples
-from mlcli.engines.weight_check import check_weights
 from mlcli.errors import UsageError
-from mlcli.records import EngineState, FitResult, Scores, StepResults
+from mlcli.records import EngineState, Scores, StepResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,16 +29,16 @@ _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}
 
 
-class _OverheardMlp(MLPClassifier):
-    """An MLPClassifier that keeps the probabilities of each training batch.
+class _RecordingMlp(MLPClassifier):
+    """An MLPClassifier that records the probabilities of each training batch.
 
-    `alpha` is divided by the batch length inside scikit-learn; setting it batch by batch makes the penalty the
-    textbook's `weight_decay / 2 * ||W||^2`, also for the short last batch.
+    scikit-learn divides `alpha` by the batch size; setting it for each batch makes the penalty that of the textbook,
+    `weight_decay / 2 * ||W||^2`, also for a shorter last batch.
     """
 
     weight_decay = 0.0
 
-    def start_pass(self) -> None:
+    def start_recording(self) -> None:
         self.batch_probabilities: list[NDArray[np.floating]] = []
 
     def _forward_pass(self, activations: list[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
@@ -52,11 +48,11 @@ class _OverheardMlp(MLPClassifier):
         return activations
 
 
-class _SteppedSgd(SGDOptimizer):
-    """SGD with a learning rate a step.
+class _ScheduledSgd(SGDOptimizer):
+    """SGD with one learning rate per step.
 
-    scikit-learn's velocities hold the learning rate of the step that made them, the textbook's do not: they are
-    rescaled when it changes, so that `v = momentum * v + g; w -= lr * v` holds throughout.
+    The velocities of scikit-learn include the learning rate of the step that computed them. They are rescaled when it
+    changes, so that the textbook formula holds: `v = momentum * v + g; w -= lr * v`.
     """
 
     learning_rates: Any
@@ -73,11 +69,11 @@ class _SteppedSgd(SGDOptimizer):
         return updates
 
 
-class _SteppedAdam(AdamOptimizer):
-    """Adam with a learning rate a step, and epsilon where algorithm 1 of the paper has it.
+class _ScheduledAdam(AdamOptimizer):
+    """Adam with one learning rate per step, and with the epsilon of algorithm 1 in the paper.
 
-    scikit-learn adds epsilon to sqrt(v) before the bias correction; scaling it by sqrt(1 - beta2^t) is the same
-    as adding it to sqrt(v_hat) after.
+    scikit-learn adds epsilon to sqrt(v), before the bias correction; multiplying it by sqrt(1 - beta2^t) is equivalent
+    to adding it to sqrt(v_hat).
     """
 
     learning_rates: Any
@@ -90,85 +86,76 @@ class _SteppedAdam(AdamOptimizer):
         return updates
 
 
-class MlpEngine:
-    """See the contract. device is always cpu."""
-
-    device = "cpu"
+class MlpEngine(SklearnEngine):
+    """Implements `Engine` on the CPU."""
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
+        super().__init__(spec)
         if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
             raise UsageError("scikit-learn's MLPClassifier needs a model mlp and a batch size")
-        _refuse(spec)
+        _check_supported(spec)
         self._network = spec.network
         self._batch_size = spec.batch_size
         self._optimizer_config = spec.optimizer
-        self._scaling = spec.scaling
-        self._precision = spec.runtime.precision
         self._activation = spec.model.activation
         self._model = self._new_model(spec.model)
         self._optimizer = self._new_optimizer()
         if initial_weights is not None:
             self.load_weights(initial_weights)
 
-    def _new_model(self, config: MlpModel) -> _OverheardMlp:
-        model = _OverheardMlp(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
+    def _new_model(self, config: MlpModel) -> _RecordingMlp:
+        model = _RecordingMlp(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
         model.weight_decay = self._optimizer_config.weight_decay if self._optimizer_config else 0.0
         n_features = int(np.prod(self._network.input_shape))
         classes = np.arange(self._network.n_classes)
-        model.start_pass()
-        # One pass over nothing in particular makes scikit-learn lay out its arrays; the weights are replaced below.
+        model.start_recording()
+        # One step on arbitrary samples makes scikit-learn allocate its arrays; the weights are replaced afterwards.
         model.partial_fit(np.zeros((len(classes), n_features), dtype=self._precision), classes, classes=classes)
         return model
 
-    def _new_optimizer(self) -> _SteppedSgd | _SteppedAdam:
+    def _new_optimizer(self) -> _ScheduledSgd | _ScheduledAdam:
         parameters = self._model.coefs_ + self._model.intercepts_
         config = self._optimizer_config
         if isinstance(config, Adam):
-            adam = _SteppedAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
+            adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
             adam.paper_epsilon = config.epsilon
             return adam
         if isinstance(config, Sgd):
-            return _SteppedSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
-        raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; choose one of them as optimizer")
+            return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
+        raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = scaled_matrix(x, self._scaling, self._precision)
+        self._x = self._matrix(x)
         self._y = np.asarray(y)
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
-        self._model.start_pass()
+        self._model.start_recording()
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss says that a run diverges
-                self._pass(self._x[order], y, learning_rates, self._batch_size)
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss shows when a run diverges
+                self._take_steps(self._x[order], y, learning_rates, self._batch_size)
         except ValueError as error:
-            # Raised when every step is done; the losses, or the weights, say so themselves.
+            # Raised after the last step; non-finite losses and weights are noticed by the caller.
             if "non-finite parameter weights" not in str(error):
                 raise
         probabilities = np.concatenate(self._model.batch_probabilities)
-        self._model.start_pass()
+        self._model.start_recording()
         chosen = np.maximum(probabilities[np.arange(len(y)), y], np.finfo(probabilities.dtype).tiny)
         n_correct = int((probabilities.argmax(axis=1) == y).sum())
-        return from_samples(-np.log(chosen.astype(np.float64)), n_correct, self._batch_size)
+        return StepResults.from_samples(-np.log(chosen.astype(np.float64)), self._batch_size, n_correct)
 
-    def _pass(
+    def _take_steps(
         self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rates: Iterable[float], batch_size: int
     ) -> None:
         self._optimizer.learning_rates = iter(learning_rates)
         self._model._optimizer = self._optimizer
         self._model.set_params(batch_size=min(batch_size, len(y)))
-        with config_context(assume_finite=True):  # what is not finite shows in the losses, as in every engine
+        with config_context(assume_finite=True):  # non-finite values show in the losses, as in every engine
             self._model.partial_fit(x, y)
 
-    def fit(self) -> FitResult:
-        raise UsageError("scikit-learn's MLPClassifier trains in passes, not in one call")
-
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
-        parts = [
-            self._logits(scaled_matrix(x[start : start + batch_size], self._scaling, self._precision))
-            for start in range(0, len(x), batch_size)
-        ]
-        logits = np.concatenate(parts) if parts else np.empty((0, self._network.n_classes), dtype=self._precision)
+        parts = [self._logits(self._matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
+        logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self._precision)
         return Scores(
             labels=logits.argmax(axis=1),
             logits=logits.astype(np.float32),
@@ -183,14 +170,14 @@ class MlpEngine:
         return logits
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        # A call of `partial_fit` costs about a millisecond beside its steps.
-        make_ready = partial(scaled_matrix, scaling=self._scaling, precision=self._precision)
-        work = ArrayWork(make_ready, self._logits, self._train_batches, {"forward": 2e-3, "train": 0.1})
-        return ArrayBench(work, x, y, self._precision, include_transfer=include_transfer)
+        # A call of `partial_fit` costs about a millisecond besides its steps.
+        block_seconds = {"forward": 2e-3, "train": 0.1}
+        work = ArrayWork(self._matrix, self._logits, self._train_batches, block_seconds, self._precision)
+        return ArrayBench(work, x, y, include_transfer=include_transfer)
 
     def _train_batches(self, x: NDArray[Any], y: NDArray[np.int64], learning_rate: float, batch_size: int) -> None:
-        self._model.start_pass()
-        self._pass(x, y, [learning_rate] * (len(y) // batch_size), batch_size)
+        self._model.start_recording()
+        self._take_steps(x, y, [learning_rate] * (len(y) // batch_size), batch_size)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         arrays = (array for pair in zip(self._model.coefs_, self._model.intercepts_, strict=True) for array in pair)
@@ -200,12 +187,12 @@ class MlpEngine:
         }
 
     def load_weights(self, weights: Weights) -> None:
-        check_weights(self._network, weights)
+        self._network.check_weights(weights)
         names = list(self._network.parameter_shapes())
-        for own, name in zip(self._model.coefs_, names[0::2], strict=True):
-            own[...] = np.asarray(weights[name]).T
-        for own, name in zip(self._model.intercepts_, names[1::2], strict=True):
-            own[...] = weights[name]
+        for coefficients, name in zip(self._model.coefs_, names[0::2], strict=True):
+            coefficients[...] = np.asarray(weights[name]).T
+        for intercepts, name in zip(self._model.intercepts_, names[1::2], strict=True):
+            intercepts[...] = weights[name]
 
     def state(self) -> EngineState:
         arrays = {
@@ -213,7 +200,7 @@ class MlpEngine:
             for slot in _slots(self._optimizer)
             for index, array in enumerate(getattr(self._optimizer, slot))
         }
-        if isinstance(self._optimizer, _SteppedAdam):
+        if isinstance(self._optimizer, _ScheduledAdam):
             return EngineState(arrays=arrays, values={"step": self._optimizer.t})
         return EngineState(arrays=arrays, values={"learning_rate": float(self._optimizer.learning_rate)})
 
@@ -221,28 +208,25 @@ class MlpEngine:
         for slot in _slots(self._optimizer):
             n_arrays = len(getattr(self._optimizer, slot))
             setattr(self._optimizer, slot, [state.arrays[f"{slot}.{index}"].copy() for index in range(n_arrays)])
-        if isinstance(self._optimizer, _SteppedAdam):
+        if isinstance(self._optimizer, _ScheduledAdam):
             self._optimizer.t = state.values["step"]
         else:
             self._optimizer.learning_rate = state.values["learning_rate"]
 
-    def estimator_bytes(self) -> None:
-        return None
+
+def _slots(optimizer: _ScheduledSgd | _ScheduledAdam) -> tuple[str, ...]:
+    return ("ms", "vs") if isinstance(optimizer, _ScheduledAdam) else ("velocities",)
 
 
-def _slots(optimizer: _SteppedSgd | _SteppedAdam) -> tuple[str, ...]:
-    return ("ms", "vs") if isinstance(optimizer, _SteppedAdam) else ("velocities",)
-
-
-def _refuse(spec: EngineSpec) -> None:
+def _check_supported(spec: EngineSpec) -> None:
     model = spec.model
     if spec.n_classes < 3:
         raise UsageError(
-            "scikit-learn's MLPClassifier trains two classes with one logistic output, which is another model; "
+            "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different model; "
             "use --backend torch or keras"
         )
     if isinstance(model, MlpModel) and (model.dropout or model.activation not in _ACTIVATIONS):
         raise UsageError(
-            f"scikit-learn's MLPClassifier has no dropout, and of activations {', '.join(_ACTIVATIONS)}; "
+            f"scikit-learn's MLPClassifier has no dropout and only the activations {', '.join(_ACTIVATIONS)}; "
             "use --backend torch or keras"
         )

@@ -1,4 +1,4 @@
-"""Where torch computes: finds the device a run asks for and applies the settings of the run, for torch and keras."""
+"""The device and the process-wide settings of torch, for the torch and the keras engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlcli.errors import UsageError
 
 
 def available_devices() -> tuple[str, ...]:
-    """The devices this machine has, by the names that `--device` takes: cpu first, then cuda:0, cuda:1, ..., mps."""
+    """Return the devices of this machine by their names for `--device`: cpu, cuda:0, cuda:1, ..., mps."""
     names = ["cpu"]
     if torch.cuda.is_available():
         names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -26,9 +26,9 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `name` (auto, cpu, cuda, cuda:N or mps) stands for; auto takes a GPU where there is one.
+    """Return the device called `name`: auto, cpu, cuda, cuda:N or mps. auto prefers a GPU to the CPU.
 
-    Raises UsageError, with the devices that can be used, where it is not there.
+    UsageError, listing the usable devices, if this machine lacks it.
     """
     available = available_devices()
     if name == "auto":
@@ -36,12 +36,12 @@ def resolve_device(name: str) -> torch.device:
     resolved = "cuda:0" if name == "cuda" else name
     if resolved not in available:
         raise UsageError(
-            f"--device {name}: {_what_is_missing(name)} was found; use {' or '.join(('auto', *available))}"
+            f"--device {name}: {_missing_hardware(name)} was found; use {' or '.join(('auto', *available))}"
         )
     return torch.device(resolved)
 
 
-def _what_is_missing(name: str) -> str:
+def _missing_hardware(name: str) -> str:
     if name == "mps":
         return "no Apple GPU (mps)"
     if name.startswith("cuda:") and torch.cuda.is_available():
@@ -52,23 +52,26 @@ def _what_is_missing(name: str) -> str:
 def apply_runtime(runtime: EngineRuntime) -> torch.device:
     """Set threads, random seed and numerics for the whole process, and return the device to compute on.
 
-    Called before anything is computed: CPU worker threads take over the handling of denormals when they start.
-    Denormals count as zero, because they slow CPU arithmetic down many times and RMSprop's averages are full of
-    them; TF32 is off unless it was asked for, so that float32 means the same on a GPU as on a CPU.
-    Raises UsageError for a device that is not there, for float64 on mps, and for TF32 elsewhere than on CUDA.
+    Must be called before any computation, because CPU worker threads inherit the handling of denormals when they
+    start. Denormals are flushed to zero: they slow down CPU arithmetic many times, and the averages of RMSprop are
+    full of them. TF32 is off unless requested, so that float32 means the same on a GPU as on a CPU.
+
+    UsageError for a device that this machine lacks, for float64 on mps, and for TF32 on other devices than CUDA.
     """
     device = _device_for(runtime)
     if runtime.matmul_precision == "tf32" and device.type != "cuda":
-        raise UsageError(f"--precision tf32: only NVIDIA GPUs have it, and this is {device}; use bf16 or float32")
+        raise UsageError(
+            f"--precision tf32: only NVIDIA GPUs have TF32, and the device is {device}; use --precision bf16 or float32"
+        )
     torch.set_flush_denormal(True)
     torch.set_num_threads(runtime.threads)
     torch.backends.cuda.matmul.allow_tf32 = runtime.matmul_precision == "tf32"
     torch.backends.cudnn.allow_tf32 = runtime.matmul_precision == "tf32"
     if runtime.deterministic:
-        # cuBLAS repeats itself only with a workspace of fixed size.
+        # cuBLAS is deterministic only with a workspace of fixed size.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if runtime.deterministic != torch.are_deterministic_algorithms_enabled():
-        # Called only for a change: the call imports torch._inductor, which takes longer than importing torch.
+        # Skipped if nothing changes: the call imports torch._inductor, which takes longer than importing torch.
         torch.use_deterministic_algorithms(runtime.deterministic)
     torch.manual_seed(runtime.seed)
     return device
@@ -83,12 +86,12 @@ def _device_for(runtime: EngineRuntime) -> torch.device:
     return device
 
 
-# Every batch size, in training and in prediction, is a compilation of its own; torch gives up after 8 by default.
+# Each batch size is compiled separately, in training and in prediction; torch stops compiling after 8 by default.
 _MOST_COMPILATIONS = 256
 
 
 class Bf16Sequential(nn.Sequential):
-    """A Sequential that multiplies in bfloat16 by autocast; weights and outputs keep their type."""
+    """A Sequential that computes products in bfloat16 by autocast; weights and outputs keep their dtype."""
 
     def forward(self, input: Tensor) -> Tensor:
         outputs = input
@@ -99,9 +102,9 @@ class Bf16Sequential(nn.Sequential):
 
 
 def compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The model through torch.compile, which compiles it for each batch size when it first meets it.
+    """Return the model wrapped by torch.compile, which compiles it at the first call with each batch size.
 
-    UsageError where a compiler that this needs is missing.
+    UsageError if a compiler that torch.compile needs is missing.
     """
     _require_compiler(device)
     import torch._dynamo
@@ -112,10 +115,10 @@ def compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tenso
 
 def _require_compiler(device: torch.device) -> None:
     if device.type == "cuda" and find_spec("triton") is None:
-        raise UsageError("--compile: torch.compile needs triton on a GPU, and it is not installed: pip install triton")
+        raise UsageError("--compile: torch.compile needs triton on a GPU; install it: pip install triton")
     compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     if shutil.which(compiler) is None:
         raise UsageError(
-            f"--compile: torch.compile needs a C++ compiler, and there is no {compiler}\n"
-            "install one, name another in the variable CXX, or leave --compile away"
+            f"--compile: torch.compile needs a C++ compiler, and {compiler} was not found\n"
+            "install it, name another compiler in the environment variable CXX, or omit --compile"
         )

@@ -1,4 +1,4 @@
-"""The ONNX file by itself: names, any number of samples, probabilities."""
+"""The ONNX file: names, any number of samples, probabilities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import onnxruntime
 from scipy.special import softmax
 
 from mlcli.config.schema import CnnModel
-from mlcli.convert.formats.contract import TrainedModel
-from mlcli.convert.formats.onnx import OnnxExport
+from mlcli.convert.formats import TrainedModel
+from mlcli.convert.formats.onnx import OnnxFormat
 from mlcli.models.initial_weights import initial_weights
 from mlcli.models.layers import build_network
 from mlcli.records import Scaling
@@ -19,7 +19,7 @@ def test_it_takes_raw_images_in_any_number_and_gives_logits_and_probabilities(tm
     network = build_network(CnnModel(channels=(3,), hidden=6, dropout=0.5), (1, 9, 9), 4)
     model = TrainedModel(network, initial_weights(network, 0), Scaling("standard", np.array(30.0), 80.0), "float32")
     path = tmp_path / "model.onnx"
-    OnnxExport().write(model, path)
+    path.write_bytes(OnnxFormat().content(model))
     document = onnx.load(path)
     assert (document.producer_name, document.opset_import[0].version) == ("mlcli", 17)
     assert {"0.weight", "0.bias"} <= {constant.name for constant in document.graph.initializer}

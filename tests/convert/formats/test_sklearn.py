@@ -1,4 +1,4 @@
-"""Two classes in scikit-learn: one score, where every other engine has two."""
+"""Two classes in scikit-learn have one score, where every other engine has two."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import skops.io
 from scipy.special import softmax
 
 from mlcli.config.schema import LogisticModel, MlpModel
-from mlcli.convert.formats.contract import TrainedModel
-from mlcli.convert.formats.sklearn import SklearnExport
+from mlcli.convert.formats import TrainedModel
+from mlcli.convert.formats.sklearn import SklearnFormat
 from mlcli.models.layers import build_network
 from mlcli.records import Scaling
 
 
 @pytest.mark.parametrize("config", [LogisticModel(), MlpModel(hidden=(5,), activation="tanh")])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_probabilities_are_the_softmax_of_the_scores(config, n_classes, tmp_path):
+def test_probabilities_are_the_softmax_of_the_scores(config, n_classes):
     generator = np.random.default_rng(0)
     network = build_network(config, (4,), n_classes)
     weights = {name: generator.normal(size=shape) for name, shape in network.parameter_shapes().items()}
-    SklearnExport().write(TrainedModel(network, weights, Scaling("none"), "float64"), tmp_path / "model.skops")
-    classifier = skops.io.load(tmp_path / "model.skops")
+    classifier = skops.io.loads(SklearnFormat().content(TrainedModel(network, weights, Scaling("none"), "float64")))
     x = generator.normal(size=(50, 4))
 
     hidden = x

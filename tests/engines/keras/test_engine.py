@@ -1,4 +1,4 @@
-"""What only Keras can get wrong: its own step, precision, layouts, backend. The contract's suite covers the rest."""
+"""What is special about Keras: its training step, precision, memory layouts and backend."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 
 from mlcli.config.schema import Adam, AdamW, CnnModel, EstimatorModel, Lbfgs, LogisticModel, MlpModel, RmsProp, Sgd
+from mlcli.engines import keras as keras_package
 from mlcli.engines.contract import EngineRuntime, EngineSpec
-from mlcli.engines.keras import backend as keras_backend
-from mlcli.engines.keras.backend import keras
+from mlcli.engines.keras import keras
 from mlcli.engines.keras.engine import KerasEngine
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
@@ -116,7 +116,7 @@ def test_the_step_and_the_optimizers_of_keras_give_the_same_weights(optimizer, s
     ],
     ids=["cnn", "gelu", "softmax"],
 )
-def test_whole_passes_under_a_changing_learning_rate_agree_with_torch_in_float64(model, digits):
+def test_epochs_with_a_changing_learning_rate_agree_with_torch_in_float64(model, digits):
     spec = spec_for(model, RmsProp(lr=0.003, weight_decay=0.01), precision="float64")
     left, left_results = trained(spec, digits)
     right, right_results = trained(spec, digits, engine=TorchEngine)
@@ -162,7 +162,7 @@ def test_activations_are_those_of_torch(activation, digits):
     np.testing.assert_allclose(engine.predict(x).logits, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_a_model_that_ends_in_softmax_takes_its_loss_on_clipped_probabilities(digits):
+def test_a_model_that_ends_in_softmax_computes_its_loss_from_clipped_probabilities(digits):
     x, y = digits
     spec = spec_for(MlpModel(hidden=(24,), output="softmax"), Sgd(lr=0.1), precision="float64", batch_size=len(y))
     sharp = {name: 20 * array for name, array in weights_for(spec).items()}  # some probabilities leave [1e-7, 1 - 1e-7]
@@ -189,7 +189,7 @@ def test_weight_decay_is_not_part_of_the_reported_loss(digits):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_standard_scaling_is_that_of_data_scaled_beforehand():
+def test_standard_scaling_equals_scaling_the_data_beforehand():
     x, y = load_iris(return_X_y=True)
     shift, scale = x.mean(0), x.std(0)
     model, optimizer = LogisticModel(), Sgd(lr=0.5)
@@ -205,7 +205,7 @@ def test_standard_scaling_is_that_of_data_scaled_beforehand():
     assert_same_weights(*weights, rtol=0, atol=1e-12)
 
 
-def test_precisions_live_side_by_side_and_leave_keras_as_it_was(digits):
+def test_engines_of_different_precision_do_not_affect_each_other(digits):
     floatx = keras.config.floatx()
     model, optimizer = MlpModel(hidden=(24,)), Adam(lr=0.01)
     double, single = (spec_for(model, optimizer, precision=name) for name in ("float64", "float32"))
@@ -225,7 +225,7 @@ def test_precisions_live_side_by_side_and_leave_keras_as_it_was(digits):
     assert keras.config.floatx() == floatx == "float32"
 
 
-def test_dropout_draws_from_the_seed_of_the_run_and_from_nothing_else(digits):
+def test_dropout_depends_only_on_the_seed_of_the_run(digits):
     model, optimizer = MlpModel(hidden=(24, 24), dropout=0.3), Sgd(lr=0.1, momentum=0.9)
     weights = []
     for seed, elsewhere in ((0, 1), (0, 2), (1, 1)):
@@ -240,7 +240,7 @@ def test_dropout_draws_from_the_seed_of_the_run_and_from_nothing_else(digits):
     assert not np.allclose(weights[0]["1.weight"], weights[2]["1.weight"], atol=1e-4)
 
 
-def test_dropout_keeps_the_expected_value_and_drops_the_share_asked_for():
+def test_dropout_keeps_the_expected_value_and_drops_the_requested_fraction():
     spec = spec_for(MlpModel(hidden=(2000,), dropout=0.25), Sgd())
     layer = next(layer for layer in KerasEngine(spec, None)._model.layers if isinstance(layer, keras.layers.Dropout))
     ones = torch.ones(50, 2000)
@@ -259,12 +259,12 @@ def test_without_weights_they_are_drawn_from_the_seed():
     ("model", "network_model", "optimizer", "message"),
     [
         (EstimatorModel(estimator="SVC"), None, None, "estimator does not run on Keras.*sklearn"),
-        (LogisticModel(), LogisticModel(), Lbfgs(), "lbfgs does not train in passes.*rmsprop"),
-        (LogisticModel(), LogisticModel(), None, "optimizer and a batch size are needed"),
+        (LogisticModel(), LogisticModel(), Lbfgs(), "lbfgs does not train iteratively.*rmsprop"),
+        (LogisticModel(), LogisticModel(), None, "needs an optimizer and a batch size"),
     ],
     ids=["estimator", "lbfgs", "no-optimizer"],
 )
-def test_what_it_cannot_do_is_refused(model, network_model, optimizer, message):
+def test_an_unsupported_specification_is_a_usage_error(model, network_model, optimizer, message):
     network = None if network_model is None else build_network(network_model, (1, 8, 8), 10)
     with pytest.raises(UsageError, match=message):
         KerasEngine(EngineSpec(model, network, 10, optimizer, BATCH_SIZE, UNIT, EngineRuntime()), None)
@@ -272,13 +272,13 @@ def test_what_it_cannot_do_is_refused(model, network_model, optimizer, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_device_that_is_not_there_is_refused(device):
+def test_a_missing_device_is_a_usage_error(device):
     with pytest.raises(UsageError, match=f"--device {device}: no CUDA device.*auto or cpu"):
         KerasEngine(spec_for(LogisticModel(), Sgd(), device=device), None)
 
 
-def test_everything_is_computed_on_the_device_asked_for(digits):
-    """Keras's default device is another one here: whatever is made outside the engine's scope has no data."""
+def test_everything_is_computed_on_the_requested_device(digits):
+    """Here the default device of Keras is another one, on which tensors have no data."""
     spec = spec_for(MlpModel(hidden=(24,), dropout=0.2), Adam(lr=0.01), device="cpu")
     expected, _ = trained(spec, digits)
     with keras.device("meta"):
@@ -289,14 +289,14 @@ def test_everything_is_computed_on_the_device_asked_for(digits):
     np.testing.assert_array_equal(scores.logits, expected.predict(digits[0]).logits)
 
 
-def test_keras_on_another_backend_is_refused(monkeypatch):
+def test_another_backend_of_keras_is_a_usage_error(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UsageError, match="jax.*\n.*KERAS_BACKEND=torch"):
-        keras_backend._keras_on_torch()
+        keras_package._keras_on_torch()
 
 
-def test_the_backend_that_the_shell_asks_for_does_not_matter():
-    code = "from mlcli.engines.keras.backend import keras; print(keras.backend.backend())"
+def test_the_environment_does_not_choose_the_backend():
+    code = "from mlcli.engines.keras import keras; print(keras.backend.backend())"
     environment = os.environ | {"KERAS_BACKEND": "numpy"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "torch"

@@ -1,20 +1,29 @@
-"""Devices by name, on machines that have them and machines that do not, and the settings of a run."""
+"""Devices by name, on machines that have them and machines that do not; the settings of a run; torch.compile."""
 
 from __future__ import annotations
 
+import functools
+import sys
+
+import numpy as np
 import pytest
 import torch
 
-from mlcli.engines.contract import EngineRuntime
+from mlcli.config.schema import MlpModel, Sgd
+from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.torch.device import apply_runtime, available_devices, resolve_device
+from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
+from mlcli.models.initial_weights import as_precision, initial_weights
+from mlcli.models.layers import build_network
+from mlcli.records import Scaling
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes torch report a number of CUDA devices and whether there is an Apple GPU."""
+    """Make torch report a number of CUDA devices and whether the machine has an Apple GPU."""
 
-    def pretend(n_cuda: int = 0, mps: bool = False) -> None:
+    def pretend(n_cuda=0, mps=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: n_cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: n_cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -42,7 +51,7 @@ def settings_restored():
         (0, True, "mps", "mps"),
     ],
 )
-def test_a_name_stands_for_a_device(machine, n_cuda, mps, name, expected):
+def test_names_resolve_to_devices(machine, n_cuda, mps, name, expected):
     machine(n_cuda, mps)
     assert str(resolve_device(name)) == expected
 
@@ -56,7 +65,7 @@ def test_a_name_stands_for_a_device(machine, n_cuda, mps, name, expected):
         (1, "mps", "--device mps: no Apple GPU (mps) was found; use auto or cpu or cuda:0"),
     ],
 )
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(machine, n_cuda, name, message):
+def test_a_missing_device_is_a_usage_error_that_lists_the_others(machine, n_cuda, name, message):
     machine(n_cuda)
     with pytest.raises(UsageError) as caught:
         resolve_device(name)
@@ -97,3 +106,36 @@ def test_a_gpu_multiplies_in_full_float32(cuda):
     x = torch.rand(512, 512, device=cuda)
     error = ((x @ x).double() - x.double() @ x.double()).abs().max().item()
     assert error < 1e-3  # TF32 keeps 10 bits of the mantissa: its error is near 0.05
+
+
+MODEL = MlpModel(hidden=(8,))
+NETWORK = build_network(MODEL, (4,), 3)
+X = np.random.default_rng(0).random((32, 4), dtype=np.float32)
+Y = np.arange(32) % 3
+
+
+def engine(*, compiled):
+    spec = EngineSpec(MODEL, NETWORK, 3, Sgd(), 16, Scaling("none"), EngineRuntime(compiled=compiled))
+    return TorchEngine(spec, as_precision(initial_weights(NETWORK, 0), "float32"))
+
+
+def test_compilation_without_a_compiler_is_a_usage_error(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UsageError, match="--compile.*no-such-compiler was not found"):
+        engine(compiled=True)
+
+
+def test_a_compiled_step_equals_the_step_that_is_not_compiled(monkeypatch):
+    """Compiled without the C++ compiler, which takes long and does not change the arithmetic."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    counters.clear()
+    plain, fast = engine(compiled=False), engine(compiled=True)
+    for one in (plain, fast):
+        bench = one.bench(X, Y)
+        bench.train(bench.batches([0, 16], 16), 0.1)
+    assert counters["stats"]["unique_graphs"] == 1
+    for name, array in plain.weights().items():
+        np.testing.assert_allclose(fast.weights()[name], array, atol=1e-6)

@@ -1,0 +1,210 @@
+"""Conversion of a stored run, with verification.
+
+The code that will be printed is run on the converted file, and its scores are compared with those of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcli.convert import ConvertRequest
+from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
+from mlcli.errors import MlcliError, UsageError
+from mlcli.experiment.stored_run import StoredRun
+from mlcli.files import disk_errors, write_whole
+from mlcli.metrics.scores import accuracy
+from mlcli.models.layers import Network
+from mlcli.records import Scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted model, and how its scores of the test split compare with those of the engine of the run."""
+
+    run_id: str
+    backend: str  # of the run, whose engine computed the scores to compare with
+    target: str
+    path: str
+    n_bytes: int
+    dataset: str
+    n_samples: int  # of the test split
+    compared: ScoreKind
+    largest_difference: float | None  # None if only labels can be compared
+    largest_relative_difference: float | None  # relative to the largest |score| of the same sample
+    tolerance: float  # of the relative difference
+    n_changed: int  # samples with a different predicted class
+    accuracy: float  # of the converted model
+    reported_accuracy: float | None  # of the run; None if it was scored on other data
+    usage: str  # Python code that loads the file and scores samples
+    notes: tuple[str, ...]
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the scores are within the tolerance; without scores, whether all labels are equal."""
+        if self.largest_relative_difference is None:
+            return self.n_changed == 0
+        return self.largest_relative_difference <= self.tolerance
+
+
+def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
+    """Write the model of a run to `request.output` if its scores of the test split are within the tolerance.
+
+    UsageError for a format that cannot hold the model or needs a missing package, and for an output that exists or has
+    the wrong suffix; DataError for a missing dataset.
+    """
+    _check(run, request)
+    dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
+    expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
+    model = _convert_estimator(run, expected) if run.network is None else _convert_network(run, run.network, request)
+    with load_format(request.target).on_cpu():
+        agreement = _compare(model, request.output.name, expected, dataset.test.x)
+    usage = model.usage(request.output)
+    conversion = Conversion(
+        run_id=run.record.run_id,
+        backend=run.record.backend,
+        target=request.target,
+        path=str(request.output),
+        n_bytes=len(model.content),
+        dataset=dataset.info.name,
+        n_samples=len(dataset.test),
+        compared=usage.kind,
+        largest_difference=agreement.largest_difference,
+        largest_relative_difference=agreement.largest_relative_difference,
+        tolerance=request.tolerance,
+        n_changed=int((agreement.labels != expected.labels).sum()),
+        accuracy=accuracy(agreement.labels, dataset.test.y),
+        reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
+        usage=f"{usage.load}{_samples_comment(run)}{usage.score}",
+        notes=(*dataset.notes, *_precision_notes(run, request.target)),
+    )
+    if conversion.is_within:
+        with disk_errors(request.output):
+            request.output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(request.output, model.content)
+    return conversion
+
+
+def check_tolerance(conversion: Conversion) -> None:
+    """Raise MlcliError unless the scores are within the tolerance."""
+    if conversion.is_within:
+        return
+    if conversion.largest_relative_difference is None:
+        changed = f"{conversion.n_changed:,} of {conversion.n_samples:,}"
+        raise MlcliError(f"{conversion.path} was not written: {changed} predictions changed")
+    raise MlcliError(
+        f"{conversion.path} was not written: scores differ by {conversion.largest_relative_difference:.3g} of the "
+        f"largest score of the sample, more than the tolerance {conversion.tolerance:g}\n"
+        "a larger --tolerance accepts the difference"
+    )
+
+
+def _check(run: StoredRun, request: ConvertRequest) -> None:
+    """Raise UsageError for what is known to be impossible, before anything heavy is loaded."""
+    info = format_info(request.target)
+    if request.output.suffix != info.suffix:
+        raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
+    if request.output.exists() and not request.force:
+        raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
+    if run.network is None:
+        if request.target != "sklearn":
+            raise UsageError(
+                f"run {run.record.run_id}: model {run.config.model.name} has no weights for {request.target}; "
+                "use --to sklearn"
+            )
+    elif reason := load_format(request.target).unsupported_reason(run.network):
+        raise UsageError(f"--to {request.target}: {reason}")
+
+
+@dataclass(frozen=True)
+class _ConvertedModel:
+    """The content of the file, and the code for it at a given path."""
+
+    content: bytes
+    usage: Callable[[Path], Usage]
+
+
+def _convert_network(run: StoredRun, network: Network, request: ConvertRequest) -> _ConvertedModel:
+    model = TrainedModel(network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
+    target = load_format(request.target)
+    return _ConvertedModel(target.content(model), lambda path: target.usage(model, path))
+
+
+def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
+    """Return the estimator file of the run, after checking that it has no types that mlcli does not trust."""
+    from skops.io import get_untrusted_types
+
+    from mlcli.convert.formats.sklearn import estimator_usage
+    from mlcli.engines.sklearn.stored import load_estimator
+
+    data = run.files.estimator()
+    n_classes = len(load_estimator(data).classes_)
+    has_probabilities = expected.probabilities is not None and n_classes == expected.probabilities.shape[1]
+    trusted = get_untrusted_types(data=data)
+    scaling, precision = run.preprocessing.scaling, run.config.runtime.precision
+    return _ConvertedModel(
+        data,
+        lambda path: estimator_usage(scaling, precision, path, trusted=trusted, has_probabilities=has_probabilities),
+    )
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """The labels of the converted model, and how far its scores are from those of the run; see Conversion."""
+
+    labels: NDArray[np.int64]
+    largest_difference: float | None
+    largest_relative_difference: float | None
+
+
+def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any]) -> _Agreement:
+    """Write the file to a temporary directory, score the samples with the code for it, and compare the scores.
+
+    All of this code comes from mlcli; only numbers, layer names and a quoted path are inserted into it.
+    """
+    with TemporaryDirectory(prefix="mlcli-") as directory:
+        path = Path(directory, name)
+        with disk_errors(path, len(model.content)):
+            path.write_bytes(model.content)
+        usage = model.usage(path)
+        names: dict[str, Any] = {}
+        exec(usage.load, names)
+        scores, labels = [], []
+        for start in range(0, len(x), _BATCH_SIZE):
+            names["x"] = x[start : start + _BATCH_SIZE]
+            exec(usage.score, names)
+            labels.append(np.asarray(names["labels"]))
+            scores.append(np.asarray(names.get("scores"), dtype=np.float64))
+    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
+    if expected_scores is None or usage.kind == "labels":
+        return _Agreement(np.concatenate(labels), None, None)
+    differences = np.abs(np.concatenate(scores) - expected_scores.astype(np.float64)).max(axis=1)
+    sizes = np.maximum(np.abs(expected_scores).max(axis=1), np.finfo(np.float32).tiny)
+    return _Agreement(np.concatenate(labels), float(differences.max()), float((differences / sizes).max()))
+
+
+def _samples_comment(run: StoredRun) -> str:
+    """Return a comment that describes the samples in `x`."""
+    preprocessing = run.preprocessing
+    shape = ", ".join(map(str, preprocessing.input_shape))
+    if preprocessing.value_range is not None:
+        detail = "; {:g} to {:g}".format(*preprocessing.value_range)
+    else:
+        detail = f": {', '.join(preprocessing.feature_names)}" if preprocessing.feature_names else ""
+    return f"# x: raw samples, a numpy array (n, {shape}){detail}\n"
+
+
+def _precision_notes(run: StoredRun, target: str) -> list[str]:
+    if run.network and run.config.runtime.precision == "float64" and FORMATS[target].is_float32_only:
+        return [f"the run is in float64, and the {target} model is in float32"]
+    return []

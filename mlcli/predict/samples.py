@@ -1,0 +1,185 @@
+"""What every reader of samples shares: the source and its batches, and the checks that a run's samples must pass."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcli.errors import DataError, MlcliError
+from mlcli.records import Preprocessing
+from mlcli.text import escaped, first_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH_BYTES = 16 * 2**20  # of a batch as float32
+_MAX_ROWS = 65_536
+# Engines scale and multiply in float32, whose largest number is 3e38; no measurement comes near either.
+_MAX_VALUE = 1e18
+
+# What a message shows of a file's content at most.
+_N_NAMES_SHOWN = 6
+_MAX_NAME = 60  # characters
+_MAX_SHAPE = 80  # characters
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """Raw values of consecutive samples, integers or floats, (n, *input_shape) or (n, values per sample).
+
+    names: the file of each sample, for images.
+    """
+
+    x: NDArray[Any]
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """The samples of a file or folder, read batch by batch, so that it may be larger than memory.
+
+    read: called with a number of rows, yields batches of at most that many. n_samples: what the file announces, None
+    if that is known only at its end.
+    """
+
+    location: str
+    expected: Preprocessing
+    read: Callable[[int], Iterator[SampleBatch]]
+    n_samples: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def batches(self) -> Iterator[SampleBatch]:
+        """Yield all samples once, in order, shaped (n, *input_shape), as uint8, float32 or float64.
+
+        DataError at the first value that cannot be scored, and at the end if the file announced other samples.
+        """
+        n_read = 0
+        for batch in self.read(rows_per_batch(self.expected)):
+            x = _as_native(batch.x).reshape(-1, *self.expected.input_shape)
+            _check_values(self.location, x, n_read, self.expected)
+            yield SampleBatch(x, batch.names)
+            n_read += len(x)
+        if n_read == 0:
+            raise DataError(f"{self.location}: contains no samples")
+        if self.n_samples is not None and n_read != self.n_samples:
+            raise DataError(f"{self.location}: announces {self.n_samples:,} samples but contains {n_read:,}")
+
+
+def rows_per_batch(expected: Preprocessing) -> int:
+    """Return how many samples to hold in memory at a time."""
+    return max(1, min(_MAX_ROWS, _BATCH_BYTES // (4 * math.prod(expected.input_shape))))
+
+
+@contextmanager
+def reading(location: str, kind: str) -> Iterator[None]:
+    """Raise DataError, "LOCATION: not KIND: reason", in place of any error of a library.
+
+    Content that is malformed makes numpy, zipfile, pandas, pyarrow and Pillow raise errors of two dozen types.
+    """
+    try:
+        yield
+    except MlcliError:
+        raise
+    except Exception as error:
+        raise DataError(f"{location}: not {kind}: {first_line(error) or type(error).__name__}") from error
+
+
+def check_dtype(location: str, dtype: np.dtype[Any]) -> None:
+    """DataError for values that are not real numbers. Python objects, which are pickled, are never loaded."""
+    if dtype.hasobject:
+        raise DataError(f"{location}: contains Python objects, which are never loaded; save plain numbers")
+    if dtype.kind not in "buif":
+        raise DataError(f"{location}: contains {escaped(str(dtype), _MAX_NAME)}, expected numbers")
+
+
+def check_shape(location: str, shape: tuple[int, ...], expected: Preprocessing) -> None:
+    """DataError, with the shapes that are accepted, unless `shape` is one of them: (n, ...)."""
+    accepted = _accepted_shapes(expected)
+    if len(shape) > 1 and shape[1:] in accepted:
+        if shape[0] >= 2**63:
+            raise DataError(f"{location}: announces more samples than any file can contain")
+        return
+    shown = [f"({', '.join(['n', *map(str, one)])})" for one in accepted]
+    alternatives = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]
+    advice = "; a single sample needs a first axis of length 1" if shape in accepted else ""
+    raise DataError(
+        f"{location}: shape {escaped(str(shape), _MAX_SHAPE)} does not fit; expected {alternatives}{advice}"
+    )
+
+
+def _accepted_shapes(expected: Preprocessing) -> list[tuple[int, ...]]:
+    """Return the shapes of one sample that are equivalent; the first is the run's."""
+    shape = expected.input_shape
+    if expected.kind == "table":
+        return [shape]
+    flat = (math.prod(shape),)
+    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, flat]
+
+
+def _as_native(x: NDArray[Any]) -> NDArray[Any]:
+    """Return the values as uint8, float32 or float64, the smallest of them that holds every value of the type."""
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype.kind == "b":
+        return x.astype(np.uint8)
+    is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
+    return x.astype(np.float32 if is_small else np.float64, copy=False)
+
+
+def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
+    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18."""
+    if x.dtype.kind != "f":
+        return
+    is_valid = np.abs(x) <= _MAX_VALUE  # False for NaN too
+    if is_valid.all():
+        return
+    row, *position = np.argwhere(~is_valid)[0].tolist()
+    value = x[(row, *position)]
+    where = f"column {expected.feature_names[position[0]]!r}" if expected.feature_names else f"pixel {position}"
+    problem = "missing value (nan)" if np.isnan(value) else f"{value} is too large"
+    raise DataError(
+        f"{location}: sample {first_row + row} (from 0), {where}: {problem}; expected a number up to {_MAX_VALUE:g}"
+    )
+
+
+def ordered_columns(location: str, columns: Sequence[str], expected: Preprocessing) -> list[str]:
+    """Return the columns of a table in the order of the run: features by name, pixels by position.
+
+    DataError for a column that is missing, unexpected or repeated.
+    """
+    if not expected.feature_names:
+        _check_pixel_columns(location, len(columns), expected)
+        return list(columns)
+    names, counts = expected.feature_names, Counter(columns)
+    repeated = sorted(name for name, n in counts.items() if n > 1)
+    if repeated:
+        raise DataError(f"{location}: column {repeated[0][:_MAX_NAME]!r} appears more than once")
+    known = set(names)
+    missing = [name for name in names if name not in counts]
+    unexpected = [name for name in columns if name not in known]
+    if missing or unexpected:
+        problems = [f"missing columns: {_listed(missing)}"] if missing else []
+        problems += [f"unexpected columns: {_listed(unexpected)}"] if unexpected else []
+        raise DataError(f"{location}: {'; '.join(problems)}\nexpected {', '.join(names)}, in any order")
+    return list(names)
+
+
+def _check_pixel_columns(location: str, n_columns: int, expected: Preprocessing) -> None:
+    n_pixels = math.prod(expected.input_shape)
+    if n_columns != n_pixels:
+        size = " x ".join(map(str, expected.input_shape[1:]))
+        raise DataError(
+            f"{location}: {n_columns} columns, expected {n_pixels}, one for each pixel of {size}, row by row, "
+            "without labels or an index"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _N_NAMES_SHOWN} more" if len(names) > _N_NAMES_SHOWN else ""
+    return ", ".join(repr(name[:_MAX_NAME]) for name in names[:_N_NAMES_SHOWN]) + more

@@ -1,0 +1,64 @@
+"""Tables on terminals of different widths."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlcli.rendering.tables import print_fields, print_table
+
+ROWS = [
+    {
+        "engine": "sklearn and torch",
+        "largest_loss_difference": 2.431e-16,
+        "loss": "2.431601091592",
+        "note": "same",
+    },
+    {"engine": "sklearn and keras", "largest_loss_difference": 1.5, "loss": "1.887668435812", "note": None},
+]
+
+
+def shown(capsys, monkeypatch, width, rows=ROWS, optional=()):
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_table("title", rows, optional)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_wide_terminal_shows_one_line_per_row_in_a_frame(capsys, monkeypatch):
+    lines = shown(capsys, monkeypatch, 120)
+    assert len(lines) == 7
+    assert lines[1].startswith("╭")
+    assert "│ sklearn and torch │               2.431e-16 │ 2.431601091592 │ same │" in lines
+
+
+@pytest.mark.parametrize("width", [10, 40, 50, 60])
+def test_numbers_and_words_are_never_broken(capsys, monkeypatch, width):
+    words = " ".join(shown(capsys, monkeypatch, width)).split()
+    for word in ("2.431601091592", "1.887668435812", "2.431e-16", "difference", "sklearn", "torch", "keras", "same"):
+        assert word in words
+
+
+@pytest.mark.parametrize("width", range(45, 90, 5))
+def test_a_table_uses_no_more_than_the_width_of_the_terminal(capsys, monkeypatch, width):
+    assert max(map(len, shown(capsys, monkeypatch, width))) <= width
+
+
+def test_optional_columns_are_dropped_and_listed(capsys, monkeypatch):
+    text = " ".join(" ".join(shown(capsys, monkeypatch, 60, optional=("note", "largest_loss_difference"))).split())
+    assert "not shown here: note, largest loss difference" in text
+    assert "same" not in text
+    assert "sklearn and torch" in text
+
+
+def test_long_words_are_broken(capsys, monkeypatch):
+    lines = shown(capsys, monkeypatch, 40, [{"path": "/long" * 20, "n": 1}])
+    assert max(map(len, lines)) <= 40
+    assert "".join(line.split()[0] for line in lines if "long" in line) == "/long" * 20
+
+
+def test_values_that_do_not_fit_and_cannot_be_wrapped_follow_below(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    run_id = "20261102T000000000Z_iris_mlp_torch_s0_bbbbbb"
+    print_fields("title", [[("accuracy of the test split", "0.9"), ("run", run_id)], [("note", "two words " * 10)]])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"run: {run_id}"
+    assert max(map(len, lines)) <= 60
