@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PHASE_CHOICES = ("forward", "train", "both")
+PRECISIONS = ("float32", "tf32", "bf16")
+DEFAULT_SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
+DEFAULT_MIN_SECONDS = 0.25
 _FORMATS_BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
 
 
@@ -18,13 +22,13 @@ class BatchBenchRequest:
     source: str | None = None  # a YAML file, or a finished run whose weights are used
     backends: str | None = None  # comma-separated
     sizes: str | None = None  # comma-separated, or auto; None: the default sizes that the data can fill
-    phase: str = "both"
+    phase: str = "both"  # one of PHASE_CHOICES
     include_transfer: bool = False
-    precision: str | None = None  # of matrix products
+    precision: str | None = None  # of matrix products, one of PRECISIONS
     compiled: bool = False
-    min_time: float | None = None  # seconds per batch size
-    max_time: float = 2.0
-    repeats: int | None = None
+    min_time: float | None = None  # seconds per batch size; None: DEFAULT_MIN_SECONDS, or max_time if that is less
+    max_time: float = 2.0  # seconds per batch size
+    repeats: int | None = None  # samples per batch size; None: until the median is known
     dataset: str | None = None
     model: str | None = None
     optimizer: str | None = None

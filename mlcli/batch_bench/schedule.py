@@ -14,7 +14,6 @@ from mlcli.batch_bench.statistics import MIN_ROUNDS, Measurements, fastest_probe
 from mlcli.batch_bench.worker import Worker
 from mlcli.errors import UsageError
 
-DEFAULT_SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
 # `auto` stops when this many doublings in a row have raised no throughput by more than this fraction.
 _PATIENCE = 3
 _WORTHWHILE = 0.05

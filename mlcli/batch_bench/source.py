@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from mlcli.batch_bench.records import PHASES, BenchSettings, Phase, PrecisionName
-from mlcli.batch_bench.schedule import DEFAULT_SIZES
+from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest
+from mlcli.batch_bench.records import PHASES, BenchSettings, PrecisionName
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.plan import Plan, make_plan
@@ -21,13 +21,7 @@ from mlcli.registry import DEFAULT_BACKEND, backend_info
 from mlcli.runs.find import default_runs_directory, find_run
 from mlcli.text import comma_separated
 
-if TYPE_CHECKING:
-    from mlcli.batch_bench import BatchBenchRequest
-
 _DEFAULT_DATASET = "mnist"
-_DEFAULT_MIN_SECONDS = 0.25
-_PHASES: Mapping[str, tuple[Phase, ...]] = {"forward": ("forward",), "train": ("train",), "both": PHASES}
-_PRECISIONS = ("float32", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,9 @@ class BenchTask:
 
 def task_of(request: BatchBenchRequest) -> BenchTask:
     """Return what a request measures. Raises UsageError for values that make no sense, or what the source raises."""
-    _check_name("--phase", "phase", request.phase, tuple(_PHASES))
+    _check_name("--phase", "phase", request.phase, PHASE_CHOICES)
     if request.precision is not None:
-        _check_name("--precision", "precision", request.precision, _PRECISIONS)
+        _check_name("--precision", "precision", request.precision, PRECISIONS)
     plans, run = plans_of(request)
     return BenchTask(request, plans, _settings(request, plans), run)
 
@@ -135,7 +129,7 @@ def _needs_default_dataset(request: BatchBenchRequest) -> bool:
 
 def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSettings:
     max_seconds = request.max_time
-    min_seconds = min(_DEFAULT_MIN_SECONDS, max_seconds) if request.min_time is None else request.min_time
+    min_seconds = min(DEFAULT_MIN_SECONDS, max_seconds) if request.min_time is None else request.min_time
     if not 0 <= min_seconds <= max_seconds or not 0 < max_seconds < math.inf:
         raise UsageError(
             f"--min-time {min_seconds:g}, --max-time {max_seconds:g}: must be seconds with 0 <= min <= max, and max > 0"
@@ -146,7 +140,7 @@ def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSet
         threads=tuple(_whole_numbers("--threads", request.threads, "1,2"))
         if request.threads
         else (runtime.threads or available_cores(),),
-        phases=_PHASES[request.phase],
+        phases=tuple(phase for phase in PHASES if request.phase in (phase, "both")),
         sizes=_sizes(request.sizes),
         min_seconds=min_seconds,
         max_seconds=max_seconds,

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from mlcli.batch_bench import BatchBenchRequest, run
+from mlcli.batch_bench import (
+    DEFAULT_MIN_SECONDS,
+    DEFAULT_SIZES,
+    PHASE_CHOICES,
+    PRECISIONS,
+    BatchBenchRequest,
+    run,
+)
 from mlcli.cli.options import (
     OUTPUT_PANEL,
     RUN_PANEL,
@@ -23,6 +30,7 @@ from mlcli.cli.options import (
     SavePlots,
     Settings,
 )
+from mlcli.registry import alternatives
 
 
 def _measurement(*flags: str, **settings: Any) -> Any:
@@ -43,7 +51,7 @@ Sizes = Annotated[
     str | None,
     _measurement(
         help="Batch sizes; auto doubles from 1 until memory or throughput stops it. "
-        "Default: 1,10,100,300,600,1000,6000,60000, as far as the data can fill them.",
+        f"Default: {','.join(map(str, DEFAULT_SIZES))}, as far as the data can fill them.",
         metavar="N,N,...",
     ),
 ]
@@ -54,7 +62,8 @@ IncludeTransfer = Annotated[
     ),
 ]
 MinTime = Annotated[
-    float | None, _measurement(help="Minimum measuring time per batch size. Default: 0.25.", metavar="SECONDS")
+    float | None,
+    _measurement(help=f"Minimum measuring time per batch size. Default: {DEFAULT_MIN_SECONDS}.", metavar="SECONDS"),
 ]
 MaxTime = Annotated[
     float,
@@ -91,9 +100,13 @@ def batch_bench(
     source: Source = None,
     backend: Backends = None,
     sizes: Sizes = None,
-    phase: Annotated[str, _measurement(help="forward (prediction), train (training steps) or both.")] = "both",
+    phase: Annotated[
+        str, _measurement(help=f"Prediction (forward) or training steps: {alternatives(PHASE_CHOICES)}.")
+    ] = "both",
     include_transfer: IncludeTransfer = False,
-    precision: Annotated[str | None, _measurement(help="Precision of matrix products: float32, tf32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, _measurement(help=f"Precision of matrix products: {alternatives(PRECISIONS)}.")
+    ] = None,
     compiled: Annotated[bool, _measurement("--compile", help="Use torch.compile (torch only).")] = False,
     min_time: MinTime = None,
     max_time: MaxTime = 2.0,

@@ -8,8 +8,9 @@ from statistics import median
 
 import pytest
 
+from mlcli.batch_bench import DEFAULT_SIZES
 from mlcli.batch_bench.records import PHASES, BenchSettings, MeasurementResult
-from mlcli.batch_bench.schedule import DEFAULT_SIZES, Schedule, ScheduledEngine, fitting_sizes, is_worth_doubling
+from mlcli.batch_bench.schedule import Schedule, ScheduledEngine, fitting_sizes, is_worth_doubling
 from mlcli.errors import UsageError
 
 SETTINGS = BenchSettings(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcli.batch_bench import BatchBenchRequest
-from mlcli.batch_bench.schedule import DEFAULT_SIZES
+from mlcli.batch_bench import DEFAULT_SIZES, BatchBenchRequest
 from mlcli.batch_bench.source import task_of
 from mlcli.errors import UsageError
 
