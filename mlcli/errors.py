@@ -54,6 +54,9 @@ class ConfigError(UsageError):
         self.issues = tuple(issues)
         super().__init__("\n".join(self.issues))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
+        return type(self), (self.issues,)  # pickled as it is created
+
 
 class DataError(MlcliError):
     """Raised for data that is missing, truncated, altered, or not what was expected. Exit code 3."""

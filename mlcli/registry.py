@@ -23,6 +23,8 @@ DEFAULT_DATASET = "digits"
 DEFAULT_MODEL = "mlp"
 DEFAULT_OPTIMIZER = "adam"
 DEFAULT_SCHEDULE = "constant"
+DEFAULT_EPOCHS = 10  # of iterative training
+DEFAULT_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)

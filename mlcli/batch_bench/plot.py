@@ -1,117 +1,105 @@
-"""Throughput against batch size, as files."""
+"""Plots of throughput against batch size."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.batch_bench.records import BatchBenchRecord, BenchSeries, BenchSubject, Phase
-from mlcli.batch_bench.report import PHASE_WORDS
-from mlcli.rendering.plots import GREY, PALETTE, RED, new_figure, plain_axes, save_figure
+from mlcli.batch_bench.advice import counted
+from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, Phase
+from mlcli.rendering.plots import PALETTE, RED, new_figure, plain_axes, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_MARKERS = "os^Dv"  # tells engines apart without colour
+
 
 def save_batch_bench_plots(record: BatchBenchRecord, directory: Path) -> list[Path]:
-    """Draw one picture for each phase that was measured; returns the files."""
+    """Draw one plot for each phase that was measured, and return the files."""
     return [
-        save_figure(_draw(record, phase), directory / f"batch_bench_{PHASE_WORDS[phase]}.png")
+        save_figure(_draw(record, phase), directory / f"batch_bench_{PHASE_TITLES[phase]}.png")
         for phase in record.settings.phases
-        if any(series.phase == phase and series.figures for series in record.series)
+        if any(series.phase == phase and series.statistics for series in record.series)
     ]
 
 
 def _draw(record: BatchBenchRecord, phase: Phase) -> Figure:
     figure = new_figure(9, 5.4)
     axes = figure.subplots()
-    for color, subject in zip(PALETTE, record.subjects, strict=False):
-        series = [
-            one
-            for one in record.series
-            if (one.backend, one.threads, one.phase) == (subject.backend, subject.threads, phase)
-        ]
-        _draw_line(axes, [one for one in series if one.figures is not None], subject, record, color)
-    _draw_out_of_memory(axes, [one for one in record.series if one.phase == phase and one.status == "out of memory"])
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for number, engine in enumerate(record.engines):
+        series = [one for one in record.series if one.group == (engine.backend, engine.threads, phase)]
+        _draw_engine(axes, series, engine, record, number)
+    _draw_out_of_memory(axes, [one for one in record.series if one.phase == phase and one.status == "out of memory"])
     _label_sizes(axes, sorted({one.batch_size for one in record.series}))
     axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("batch size (samples)")
     axes.set_ylabel("samples per second")
     plain_axes(axes)
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     parameters = f", {record.n_parameters:,} parameters" if record.n_parameters else ""
+    title = f"{PHASE_TITLES[phase].capitalize()} throughput by batch size: {record.dataset} {record.model}{parameters}"
     figure.suptitle(
-        f"Throughput of {PHASE_WORDS[phase]} by batch size: {record.dataset}, {record.model}{parameters}, "
-        f"{record.settings.precision}\n"
-        "line: medians; band: quartiles; ring: smallest size within 5 % of the best",
-        fontsize=10, x=0.01, ha="left",
-    )  # fmt: skip
+        f"{title}, {record.settings.precision}\n"
+        "line: medians; band: quartiles; ring: smallest batch size within 5 % of peak throughput",
+        fontsize=10,
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 
-def _draw_line(
-    axes: Axes, series: list[BenchSeries], subject: BenchSubject, record: BatchBenchRecord, color: str
+def _draw_engine(
+    axes: Axes, series: list[BenchSeries], engine: BenchEngine, record: BatchBenchRecord, number: int
 ) -> None:
-    measured = [(one.batch_size, one.figures) for one in series if one.figures is not None]
+    measured = [(one.batch_size, one.statistics) for one in series if one.statistics is not None]
     if not measured:
         return
+    color, marker = PALETTE[number % len(PALETTE)], _MARKERS[number % len(_MARKERS)]
+    label = engine.backend
+    if record.has_several_thread_counts:
+        label += f", {counted(engine.threads, 'thread')}"
     sizes = [size for size, _ in measured]
-    axes.plot(
-        sizes, [figures.samples_per_second for _, figures in measured], color=color, marker="o", markersize=4,
-        linewidth=1.8, label=_label(subject, record),
-    )  # fmt: skip
-    axes.fill_between(
-        sizes,
-        [size / figures.third_quartile_seconds for size, figures in measured],
-        [size / figures.first_quartile_seconds for size, figures in measured],
-        color=color,
-        alpha=0.2,
-        linewidth=0,
-    )
-    _draw_ceiling(axes, series[-1], subject, color, _label(subject, record))
+    throughputs = [statistics.samples_per_second for _, statistics in measured]
+    axes.plot(sizes, throughputs, color=color, marker=marker, markersize=4, linewidth=1.8, label=label)
+    low = [size / statistics.third_quartile_seconds for size, statistics in measured]
+    high = [size / statistics.first_quartile_seconds for size, statistics in measured]
+    axes.fill_between(sizes, low, high, color=color, alpha=0.2, linewidth=0)
+    _draw_ceiling(axes, series[0], engine, color, label)
     for advice in record.advice:
-        if (advice.backend, advice.threads, advice.phase) == (subject.backend, subject.threads, series[0].phase):
-            axes.plot(
-                advice.batch_size, advice.samples_per_second, marker="o", markersize=11, markerfacecolor="none",
-                markeredgecolor=color, markeredgewidth=1.6, linestyle="none",
-            )  # fmt: skip
+        if (advice.backend, advice.threads, advice.phase) == series[0].group:
+            axes.scatter(
+                advice.batch_size, advice.samples_per_second, s=120, facecolors="none", edgecolors=color, linewidths=1.6
+            )
 
 
-def _label(subject: BenchSubject, record: BatchBenchRecord) -> str:
-    several = len({other.threads for other in record.subjects}) > 1
-    return f"{subject.backend}, {subject.threads} threads" if several else subject.backend
-
-
-def _draw_ceiling(axes: Axes, series: BenchSeries, subject: BenchSubject, color: str, label: str) -> None:
-    """The throughput at which the operations of a sample would run at the speed of the fastest matrix product."""
-    figures = series.figures
-    if figures is None or not figures.flops or not subject.peak_flops:
+def _draw_ceiling(axes: Axes, series: BenchSeries, engine: BenchEngine, color: str, label: str) -> None:
+    """Draw the throughput at which the operations of a sample run at the speed of the fastest matrix product."""
+    statistics = series.statistics
+    if statistics is None or not statistics.flops or not engine.peak_flops:
         return
-    ceiling = subject.peak_flops / (figures.flops * figures.seconds_per_sample)
-    axes.axhline(
-        ceiling, color=color, linestyle="--", linewidth=1.2,
-        label=f"{label}: at the speed of its matrix product, {subject.peak_flops / 1e9:,.0f} GFLOP/s",
-    )  # fmt: skip
+    ceiling = engine.peak_flops / (statistics.flops * statistics.seconds_per_sample)
+    label = f"{label}: limit of its matrix product, {engine.peak_flops / 1e9:,.0f} GFLOP/s"
+    axes.axhline(ceiling, color=color, linestyle="--", linewidth=1.2, label=label)
 
 
 def _draw_out_of_memory(axes: Axes, series: list[BenchSeries]) -> None:
     if series:
-        bottom = axes.get_ylim()[0]
-        axes.plot(
-            [one.batch_size for one in series], [bottom] * len(series), marker="x", color=RED, linestyle="none",
-            label="out of memory", clip_on=False,
-        )  # fmt: skip
+        sizes = [one.batch_size for one in series]
+        heights = [axes.get_ylim()[0]] * len(series)
+        axes.plot(sizes, heights, marker="x", color=RED, linestyle="none", label="out of memory", clip_on=False)
 
 
 def _label_sizes(axes: Axes, sizes: list[int]) -> None:
-    """The sizes themselves as ticks; of many, those that have room for their labels."""
-    room = (sizes[-1] / sizes[0]) ** 0.055  # a factor, because the axis is logarithmic
+    """Use the sizes as ticks; of many, those whose labels do not overlap."""
+    distance = (sizes[-1] / sizes[0]) ** 0.055  # a factor, because the axis is logarithmic
     shown: list[int] = []
     for size in sizes:
-        if not shown or size >= room * shown[-1]:
+        if not shown or size >= distance * shown[-1]:
             shown.append(size)
-    axes.set_xticks(shown, [f"{size:,}" for size in shown], color=GREY)
+    axes.set_xticks(shown, [f"{size:,}" for size in shown])
     axes.set_xticks([], minor=True)

@@ -1,63 +1,115 @@
-"""The nouns of `mlcli batch-bench`. Times in seconds, memory in bytes, rates in 1/s."""
+"""Record types of `mlcli batch-bench`. Times in seconds, memory in bytes, rates per second."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mlcli.experiment.plan import Plan
 
 BATCH_BENCH_SCHEMA_VERSION = 1
 
 Phase = Literal["forward", "train"]
 PHASES: tuple[Phase, ...] = ("forward", "train")
+PHASE_TITLES: Mapping[Phase, str] = {"forward": "prediction", "train": "training"}
 PrecisionName = Literal["float32", "float64", "tf32", "bf16"]
 
-CLOSE_ENOUGH = 0.95  # of the best throughput, for the advice
+CLOSE_TO_PEAK = 0.95  # fraction of peak throughput that the advised batch size must reach
 
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """What was asked for."""
+    """What is measured, and for how long."""
 
     backends: tuple[str, ...]
     threads: tuple[int, ...]
     phases: tuple[Phase, ...]
     sizes: tuple[int, ...] | None  # None: doubled until memory or throughput stops it
-    min_seconds: float  # least time spent sampling each figure
-    max_seconds: float  # most time, unless too few undisturbed samples were taken by then
-    repeats: int | None  # samples of each figure; None: until the interval of the median is narrow enough
+    min_seconds: float  # of sampling per batch size
+    max_seconds: float  # of sampling per batch size; exceeded only to take six samples of slow batches
+    repeats: int | None  # samples per batch size; None: until the interval of the median is narrow enough
     precision: PrecisionName
     compiled: bool
     include_transfer: bool
-    tile: bool
 
 
 @dataclass(frozen=True)
-class BenchSubject:
-    """One engine in a process of its own, with so many threads."""
+class WorkerSpec:
+    """The engine that a worker measures."""
+
+    plan: Plan
+    run: Path | None  # the directory of a run whose weights are used; None: initial weights
+    threads: int
+    matmul_precision: Literal["tf32", "bf16"] | None = None
+    compiled: bool = False
+    include_transfer: bool = False
+    data_directory: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerHello:
+    """The first message of a worker: it is ready, and what it measures."""
+
+    device: str
+    n_samples: int
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasurementRequest:
+    """Asks for samples of one phase and batch size."""
+
+    phase: Phase
+    batch_size: int
+    seconds: float  # of sampling
+    max_samples: int | None
+    warmup_seconds: float  # at most, before the first samples of this phase and size
+
+
+@dataclass(frozen=True)
+class MeasurementResult:
+    """New samples of one phase and batch size."""
+
+    samples: tuple[float, ...] = ()  # seconds per batch
+    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
+    calls_per_sample: int = 1
+    warmup_seconds: float = 0.0
+    first_call_seconds: float | None = None  # in the first result of this phase and size, as is the loss
+    loss: float | None = None
+    peak_memory_bytes: int | None = None
+    out_of_memory: str | None = None  # the message of the framework
+
+
+@dataclass(frozen=True)
+class BenchEngine:
+    """One engine with one thread count, measured in its own process."""
 
     backend: str
     threads: int
     device: str
-    n_samples: int  # of the training split, without tiling
-    startup_seconds: float  # process started, framework imported, data read, model built, peak found
+    n_samples: int  # in the training split
+    startup_seconds: float  # from the start of the process until the model and the data are ready
     clock_resolution_seconds: float
-    matrix_products: Mapping[int, tuple[float, ...]]  # n -> seconds of each n x n product
-    waiting: Literal["spin", "sleep"]  # what threads do until there is work; sleep on a busy machine
-    notes: tuple[str, ...]
-    fastest_reference_seconds: float = 0.0  # of the work that tells whether a sample was disturbed
+    waiting: Literal["spin", "sleep"]  # what idle threads do; sleep on a busy machine
+    notes: tuple[str, ...] = ()
+    matrix_products: Mapping[int, Sequence[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
+    fastest_probe_seconds: float = 0.0  # speed probe on an undisturbed machine
 
     @property
     def peak_flops(self) -> float | None:
-        """The fastest matrix product seen, in floating-point operations per second: 2 n^3 of them each."""
+        """The fastest matrix product, in floating-point operations per second (2 n^3 operations each)."""
         rates = [2 * n**3 / seconds for n, samples in self.matrix_products.items() for seconds in samples]
         return max(rates, default=None)
 
 
 @dataclass(frozen=True)
-class BenchFigures:
-    """What the undisturbed samples of a series say; the least disturbed ones, where there are too few of those.
-    Quartiles, percentile and interval are over samples."""
+class SeriesStatistics:
+    """Statistics over the undisturbed samples of a series; over the least disturbed ones where those are too few."""
 
     median_seconds: float  # per batch
     median_interval: tuple[float, float] | None  # 95 %; None for fewer than 6 samples
@@ -66,22 +118,22 @@ class BenchFigures:
     p95_seconds: float
     seconds_per_sample: float
     samples_per_second: float
-    speedup: float  # throughput over that of the smallest size measured
+    speedup: float  # throughput relative to the smallest size measured
     flops: float | None  # per second; None for models whose operations are not counted
     share_of_peak: float | None
-    n_samples: int  # that these figures are made of
+    n_samples: int  # used for these statistics
     n_disturbed: int  # among them
-    slowdown: float  # the longest reference among them over the fastest of the subject
+    slowdown: float  # the slowest speed probe among them relative to the fastest
     median_of_all_seconds: float  # disturbed samples included
 
     @property
     def spread(self) -> float:
-        """The interquartile range as a share of the median."""
+        """The interquartile range relative to the median."""
         return (self.third_quartile_seconds - self.first_quartile_seconds) / self.median_seconds
 
     @property
     def half_width(self) -> float | None:
-        """How far the interval of the median reaches from it at most, as a share of it."""
+        """The larger distance from the median to an end of its interval, relative to the median."""
         if self.median_interval is None:
             return None
         low, high = self.median_interval
@@ -90,9 +142,7 @@ class BenchFigures:
 
 @dataclass(frozen=True)
 class BenchSeries:
-    """One engine, thread count, phase and batch size. samples: seconds per batch, each a mean over calls_per_sample
-    consecutive batches, in the order taken; references: how long the same short piece of work took next to each of
-    them; disturbed: whether that was too long. No figures, and the reason, where nothing was measured."""
+    """All samples of one engine, thread count, phase and batch size; without any where nothing was measured."""
 
     backend: str
     threads: int
@@ -101,23 +151,30 @@ class BenchSeries:
     steps_per_epoch: int  # ceil(n / batch_size)
     last_batch_size: int
     status: Literal["measured", "out of memory", "not applicable"]
-    reason: str | None = None
+    reason: str | None = None  # why nothing was measured
     loss: float | None = None  # mean cross-entropy of the first batch before any training, nats per sample
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
-    samples: tuple[float, ...] = ()
-    references: tuple[float, ...] = ()
-    disturbed: tuple[bool, ...] = ()
-    sampled_seconds: float = 0.0  # of all samples together
+    samples: tuple[float, ...] = ()  # seconds per batch, each a mean over calls_per_sample calls, in time order
+    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
+    disturbed: tuple[bool, ...] = ()  # whether the speed probe next to the sample was too slow
+    sampled_seconds: float = 0.0  # all samples together
     warmup_seconds: float = 0.0
     peak_memory_bytes: int | None = None
-    figures: BenchFigures | None = None
+    statistics: SeriesStatistics | None = None
+
+    @property
+    def group(self) -> tuple[str, int, Phase]:
+        """What series of different batch sizes share: engine, thread count and phase."""
+        return self.backend, self.threads, self.phase
 
 
 @dataclass(frozen=True)
 class BenchAdvice:
-    """The smallest batch size within 5 % of the best throughput of one engine, thread count and phase; perhaps within
-    5 %, for what the intervals of the medians say."""
+    """The smallest batch size within 5 % of the peak throughput of an engine, thread count and phase.
+
+    Within 5 % means that the intervals of the medians do not rule it out.
+    """
 
     backend: str
     threads: int
@@ -130,17 +187,17 @@ class BenchAdvice:
     last_batch_size: int
     configured_batch_size: int | None
     configured_steps_per_epoch: int | None
-    command: str | None  # trains with it
+    command: str | None  # trains with this batch size
 
     @property
     def is_close(self) -> bool:
         """Whether the medians themselves are within 5 %."""
-        return self.samples_per_second >= CLOSE_ENOUGH * self.best_samples_per_second
+        return self.samples_per_second >= CLOSE_TO_PEAK * self.best_samples_per_second
 
 
 @dataclass(frozen=True)
 class BenchTiming:
-    """Where the wall time went: wall = startup + measured + warm-up + harness."""
+    """Where the wall time went: wall = start-up + measured + warm-up + harness."""
 
     wall_seconds: float
     startup_seconds: float
@@ -149,29 +206,35 @@ class BenchTiming:
 
     @property
     def harness_seconds(self) -> float:
+        """The time that was spent neither on start-up nor on the measured work."""
         return self.wall_seconds - self.startup_seconds - self.measured_seconds - self.warmup_seconds
 
     @property
     def unmeasured_share(self) -> float:
-        """Warm-up and harness as a share of the time after the start-up."""
+        """Warm-up and harness as a fraction of the time after start-up."""
         return (self.warmup_seconds + self.harness_seconds) / (self.wall_seconds - self.startup_seconds)
 
 
 @dataclass(frozen=True)
 class BatchBenchRecord:
-    """A whole benchmark."""
+    """The result of one benchmark."""
 
     experiment: str
     dataset: str
     model: str
     n_parameters: int | None
     settings: BenchSettings
-    subjects: tuple[BenchSubject, ...]
+    engines: tuple[BenchEngine, ...]
     series: tuple[BenchSeries, ...]
     advice: tuple[BenchAdvice, ...]
     warnings: tuple[str, ...]
     timing: BenchTiming
     environment: Mapping[str, Any]
-    busy_cores: float | None  # cores that other programs kept busy meanwhile; None where the system does not say
+    busy_cores: float | None  # cores kept busy by other processes; None where the system does not tell
     created: str  # UTC, ISO 8601
     schema_version: int = BATCH_BENCH_SCHEMA_VERSION
+
+    @property
+    def has_several_thread_counts(self) -> bool:
+        """Whether sentences about an engine must tell its thread count."""
+        return len({engine.threads for engine in self.engines}) > 1

@@ -1,0 +1,147 @@
+"""Compare variants of an experiment over several seeds, and report what was controlled between runs.
+
+`run` runs a matrix of variants and seeds, or takes existing runs, and prints which differences are significant;
+`run_receipt` prints the comparability report of existing runs. Nothing heavy is imported before they are called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlcli.errors import UsageError, unknown_name
+from mlcli.experiment.threads import set_thread_environment
+from mlcli.rendering.plots import require_matplotlib
+
+EXECUTORS = ("local", "ray")
+FORMATS = ("table", "json", "csv", "markdown", "html")
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """The request for a comparison."""
+
+    inputs: Sequence[str] = ()  # one YAML file, or references to existing runs; none: the default configuration
+
+    # The matrix, for a YAML file.
+    backends: Sequence[str] = ()  # none: those that the file names
+    seeds: str = "3"  # a number of seeds, or a comma-separated list of seeds
+    vary: Sequence[str] = ()  # each `key.path=value,value`
+    settings: Sequence[str] = ()  # each `key.path=value`
+
+    # How the cells of the matrix run.
+    executor: str = "local"
+    address: str | None = None  # of the Ray cluster
+    jobs: int = 1
+    gpus: bool = False  # each cell gets one CUDA device, and all devices are used at a time
+    device: str | None = None
+    threads: int | None = None  # of each cell
+    fail_fast: bool = False
+    retry_failed: bool = False
+    dry_run: bool = False
+    runs_directory: Path | None = None  # None: MLCLI_RUNS_DIR, else runs
+    data_directory: Path | None = None
+    offline: bool = False
+
+    # What is compared and reported.
+    reference: str | None = None  # the start of the label of the baseline variant; None: the first variant
+    allow_different_data: bool = False
+    columns: str | None = None
+    sort: str | None = None
+    only_changed: bool = False
+    output_format: str = "table"
+    output: Path | None = None
+    save_plots: Path | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    fail_if_worse: str | None = None  # a reference to a run
+    quiet: bool = False
+
+    @property
+    def config_path(self) -> Path | None:
+        """The configuration file among the inputs; None if there is none.
+
+        UsageError for a file together with other inputs.
+        """
+        files = [text for text in self.inputs if text.endswith((".yaml", ".yml")) or os.path.isfile(text)]
+        if files and len(self.inputs) > 1:
+            raise UsageError(f"{files[0]}: expected one configuration file or existing runs, not both")
+        return Path(files[0]) if files else None
+
+
+def run(request: CompareRequest) -> None:
+    """Run or find the runs of a request, compare them, and report.
+
+    UsageError if there is nothing to compare; ThresholdError for a variant below a threshold or worse than the given
+    run; PartialFailureError if runs did not finish.
+    """
+    _check(request)
+    set_thread_environment(1)  # of this process, which computes little
+    # These load numpy, which must not happen before.
+    from mlcli.compare import comparison, execution, matrix, report, tables, variants
+    from mlcli.runs.find import default_runs_directory
+
+    options = tables.checked_options(request.columns, request.sort, only_changed=request.only_changed)
+    runs_directory = request.runs_directory or default_runs_directory()
+    cost = None
+    if request.inputs and request.config_path is None:
+        results = variants.find_results(request.inputs, runs_directory)
+        if len(results) < 2 and request.fail_if_worse is None:
+            raise UsageError(_NOTHING_TO_COMPARE)
+    else:
+        request = execution.with_threads(request)
+        cells = matrix.plan_matrix(request, runs_directory)
+        if request.dry_run:
+            planned = execution.plan_cells(cells, request, runs_directory)
+            report.print_planned(planned, request.output_format)
+            return
+        results, cost = execution.run_cells(cells, request, runs_directory)
+    found = comparison.compare_results(
+        results, reference=request.reference, allow_different_data=request.allow_different_data, cost=cost
+    )
+    report.report_comparison(found, request, options)
+    comparison.check_thresholds(found, request, runs_directory)
+
+
+_NOTHING_TO_COMPARE = "nothing to compare: name a configuration file or two or more runs"
+
+
+def _check(request: CompareRequest) -> None:
+    """UsageError for what can be refused without reading anything."""
+    if not request.inputs and len(request.backends) < 2 and not request.vary:
+        raise UsageError(_NOTHING_TO_COMPARE)
+    for flag, kind, name, known in (
+        ("--format", "format", request.output_format, FORMATS),
+        ("--executor", "executor", request.executor, EXECUTORS),
+    ):
+        if name not in known:
+            raise UsageError(f"{flag}: {unknown_name(kind, name, known)}")
+    if request.save_plots is not None or request.output_format == "html":
+        require_matplotlib()
+
+
+@dataclass(frozen=True)
+class ReceiptRequest:
+    """The request for a comparability report of finished runs."""
+
+    runs: Sequence[str]  # references: directories, ids, unique prefixes, or last
+    runs_directory: Path | None = None
+    output_format: str = "table"
+
+
+def run_receipt(request: ReceiptRequest) -> None:
+    """Print the comparability report of finished runs.
+
+    UsageError for fewer than two runs, and for one that is missing or unfinished; DataError for one with altered files.
+    """
+    from mlcli.compare import report
+    from mlcli.compare.receipt import comparability_report, facts_of
+    from mlcli.experiment.stored_run import open_run
+    from mlcli.rendering.console import checked_format
+    from mlcli.runs.find import default_runs_directory, find_run
+
+    checked_format(request.output_format)
+    directory = request.runs_directory or default_runs_directory()
+    receipt = comparability_report([facts_of(open_run(find_run(run, directory))) for run in request.runs])
+    report.print_receipt(receipt, request.output_format)

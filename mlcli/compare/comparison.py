@@ -1,135 +1,245 @@
-"""Runs to a comparison: data checked, variants grouped, every two judged, and a receipt of what was held equal."""
+"""Compare variants: check their data, judge every two of them, and report what was controlled."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlcli.compare.pairs import Shortfall, compare_pairs, mean_figures, worse_than
-from mlcli.compare.receipt import comparability_report, facts_of
-from mlcli.compare.records import Comparison, MatrixCost, Receipt, ReceiptRow, Variant
-from mlcli.compare.variants import GatheredRun, check_same_data, gather_runs, grouped, measure
-from mlcli.errors import UsageError, unknown_name
-from mlcli.experiment.stored_run import StoredRun, open_run
+import numpy as np
+
+from mlcli.compare import CompareRequest
+from mlcli.compare.receipt import comparability_report
+from mlcli.compare.records import (
+    MEASUREMENTS,
+    Comparison,
+    MatrixCost,
+    MeasuredRun,
+    Pair,
+    Receipt,
+    ReceiptRow,
+    RunResult,
+    Variant,
+)
+from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
+from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
+from mlcli.compare.statistics.times import TimeRatio, time_ratio
+from mlcli.compare.statistics.verdicts import ALPHA, accuracy_verdicts, holm, time_verdicts
+from mlcli.compare.variants import check_same_data, measure, variants_of
+from mlcli.errors import PartialFailureError, ThresholdError, UsageError, unknown_name
+from mlcli.experiment.stored_run import open_run
+from mlcli.experiment.thresholds import missed_thresholds
 from mlcli.runs.find import find_run
 
-
-def compare_runs(
-    references: Sequence[str],
-    runs_directory: Path,
-    *,
-    reference: str | None = None,
-    allow_different_data: bool = False,
-) -> Comparison:
-    """Compare runs that are there: see `gather_runs` for what a reference to runs can be."""
-    return compare_gathered(
-        gather_runs(references, runs_directory), reference=reference, allow_different_data=allow_different_data
-    )
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
-def compare_gathered(
-    runs: Sequence[GatheredRun],
+def compare_results(
+    results: Sequence[RunResult],
     *,
     reference: str | None = None,
     allow_different_data: bool = False,
     cost: MatrixCost | None = None,
 ) -> Comparison:
-    """Compare runs; every variant with a finished run is judged, the others keep their reasons.
+    """Compare every two variants that have finished runs; the other variants keep the reasons of their failures.
 
-    reference: the label of the variant that the others are held against, or the start of one; the first where None.
-    UsageError where data or splits differ, unless that is allowed.
+    reference: the label, or the start of one, of the variant that the others are compared with; None: the first.
+    UsageError if data or splits differ, unless that is allowed.
     """
     if not allow_different_data:
-        check_same_data(run.run for run in runs if run.run)
-    variants, stored, notes = grouped(runs)
+        check_same_data(result.run for result in results if result.run)
+    variants, notes = variants_of(results)
     variants = _reference_first(variants, reference)
-    first = runs[0].config
     ran = [variant.label for variant in variants if variant.runs]
+    first = results[0].config
     return Comparison(
         name=first.name or first.dataset.name,
-        dataset=", ".join(dict.fromkeys(run.config.dataset.name for run in runs)),
+        dataset=", ".join(dict.fromkeys(result.config.dataset.name for result in results)),
         variants=tuple(variants),
-        means={variant.label: mean_figures(variant) for variant in variants},
+        means={variant.label: mean_measurements(variant) for variant in variants},
         reference=ran[0] if ran else None,
         pairs=compare_pairs(variants),
         notes=tuple(notes + _notes(variants)),
-        receipt=_receipt(variants, stored),
+        receipt=_receipt(variants),
         cost=cost,
     )
 
 
 def _reference_first(variants: Sequence[Variant], reference: str | None) -> list[Variant]:
-    """The reference, then the others in their order; those without runs last."""
+    """Return the reference, then the others in their order; those without runs last."""
     chosen = _named(variants, reference) if reference else None
     return sorted(variants, key=lambda variant: (not variant.runs, variant is not chosen))
 
 
 def _named(variants: Sequence[Variant], reference: str) -> Variant:
     labels = [variant.label for variant in variants if variant.runs]
-    fits = [variant for variant in variants if variant.runs and variant.label.startswith(reference)]
-    exact = [variant for variant in fits if variant.label == reference]
-    if len(exact or fits) != 1:
-        problem = unknown_name("variant", reference, labels) if not fits else f"{reference!r} fits several variants"
-        raise UsageError(f"--reference: {problem}")
-    return (exact or fits)[0]
+    matches = [variant for variant in variants if variant.runs and variant.label.startswith(reference)]
+    exact = [variant for variant in matches if variant.label == reference]
+    if len(exact or matches) != 1:
+        problem = f"{reference!r} matches several variants: {', '.join(variant.label for variant in matches)}"
+        raise UsageError(f"--reference: {problem if matches else unknown_name('variant', reference, labels)}")
+    return (exact or matches)[0]
 
 
 def _notes(variants: Sequence[Variant]) -> list[str]:
-    """What the runs have to log, each once, with the number of runs that say it; numbers in it do not count."""
+    """Return each note of the runs once, with the number of runs that have it; notes may differ in numbers."""
     texts: dict[str, list[str]] = {}
     for variant in variants:
         for run in variant.runs:
-            for note in run.notes:
+            for note in run.facts.record.notes:
                 texts.setdefault(re.sub(r"[\d.]+", "#", note), []).append(note)
     notes = [f"{found[0]} ({len(found)} runs)" if len(found) > 1 else found[0] for found in texts.values()]
     ran = [variant for variant in variants if variant.runs]
     if any(variant.seeds != ran[0].seeds for variant in ran):
-        notes.append(
-            "the variants have different seeds: only seeds that two have in common are held against each other"
-        )
+        notes.append("the variants have different seeds: only the seeds that two variants share are compared")
     return notes
 
 
-def _receipt(variants: Sequence[Variant], stored: Mapping[str, Sequence[StoredRun]]) -> Receipt | None:
-    """A column a variant. What differs by seed is taken over the seeds that all variants have, where there are any."""
+def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
+    """Return the mean of each measurement over the seeds; None if a run lacks it, and without runs."""
+    means: dict[str, MeanInterval | None] = {}
+    for name in MEASUREMENTS:
+        values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
+        means[name] = mean_interval(values) if values and len(values) == len(variant.runs) else None
+    return means
+
+
+def compare_pairs(variants: Sequence[Variant]) -> tuple[Pair, ...]:
+    """Compare every two variants that have runs; the earlier one is the reference.
+
+    The verdicts are corrected for the number of pairs.
+    """
+    ran = [variant for variant in variants if variant.runs]
+    pairs = [_pair(later, earlier) for earlier, later in combinations(ran, 2)]
+    of_accuracy = iter(accuracy_verdicts([pair.accuracy for pair in pairs if pair.accuracy]))
+    of_time = iter(time_verdicts([pair.time for pair in pairs if pair.time]))
+    return tuple(
+        replace(
+            pair,
+            accuracy_verdict=next(of_accuracy) if pair.accuracy else None,
+            time_verdict=next(of_time) if pair.time else None,
+        )
+        for pair in pairs
+    )
+
+
+def _pair(variant: Variant, reference: Variant) -> Pair:
+    """Return the measured differences of two variants, without verdicts."""
+    seeds = tuple(seed for seed in reference.seeds if seed in variant.seeds)
+    accuracy, p_value = _accuracy(variant, reference, seeds)
+    return Pair(variant.label, reference.label, seeds, accuracy, None, _time(variant, reference, seeds), None, p_value)
+
+
+def _accuracy(
+    variant: Variant, reference: Variant, seeds: Sequence[int]
+) -> tuple[AccuracyDifference | None, float | None]:
+    digests = {run.test_digest for run in (*variant.runs, *reference.runs) if run.seed in seeds}
+    if len(digests) != 1:  # no common seed, or not the same test samples
+        return None, None
+    first, second = _correct_by_seed(variant, seeds), _correct_by_seed(reference, seeds)
+    p_value = mcnemar_p(first[0], second[0]) if len(seeds) == 1 else None
+    return accuracy_difference(first, second), p_value
+
+
+def _correct_by_seed(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """Return on which test samples the variant was right, bool (n_seeds, n_test)."""
+    by_seed = {run.seed: run.correct for run in variant.runs}
+    return np.stack([by_seed[seed] for seed in seeds])
+
+
+def _time(variant: Variant, reference: Variant, seeds: Sequence[int]) -> TimeRatio | None:
+    times = [_fit_seconds(variant), _fit_seconds(reference)]
+    rounds = [seed for seed in seeds if all(by_seed.get(seed) for by_seed in times)]
+    return time_ratio(*[[by_seed[seed] for seed in rounds] for by_seed in times]) if rounds else None
+
+
+def _fit_seconds(variant: Variant) -> Mapping[int, float]:
+    return {run.seed: seconds for run in variant.runs if (seconds := run.measurements.get("fit_seconds"))}
+
+
+def _receipt(variants: Sequence[Variant]) -> Receipt | None:
+    """Return a comparability report with a column per variant, over the seeds that all variants share, if any."""
     ran = [variant for variant in variants if variant.runs]
     if len(ran) < 2:
         return None
     common = set.intersection(*(set(variant.seeds) for variant in ran))
-    chosen = [
-        (variant.label, run)
-        for variant in ran
-        for run in stored[variant.label]
-        if not common or run.record.seed in common
-    ]
-    whole = comparability_report([facts_of(run) for _, run in chosen])
+    chosen = [(variant.label, run) for variant in ran for run in variant.runs if not common or run.seed in common]
+    by_run = comparability_report([run.facts for _, run in chosen])
     labels = [label for label, _ in chosen]
-    rows = [ReceiptRow(row.part, row.what, _by_variant(labels, row.values)) for row in whole.rows]
+    rows = [ReceiptRow(row.part, row.what, _by_variant(labels, row.values)) for row in by_run.rows]
     return Receipt(tuple(variant.label for variant in ran), tuple(rows))
 
 
 def _by_variant(labels: Sequence[str], values: Sequence[str | None]) -> tuple[str | None, ...]:
-    """The values of each variant's runs as one."""
-    by_label: dict[str, list[str | None]] = {}
+    """Join the different values of each variant's runs."""
+    by_label: dict[str, dict[str | None, None]] = {}
     for label, value in zip(labels, values, strict=True):
-        by_label.setdefault(label, []).append(value)
-    return tuple(_joined(list(dict.fromkeys(found))) for found in by_label.values())
+        by_label.setdefault(label, {})[value] = None
+    return tuple(
+        next(iter(found)) if len(found) == 1 else ", ".join("none" if value is None else value for value in found)
+        for found in by_label.values()
+    )
 
 
-def _joined(values: Sequence[str | None]) -> str | None:
-    if len(values) == 1:
-        return values[0]
-    return ", ".join("none" if value is None else value for value in values)
+def check_thresholds(comparison: Comparison, request: CompareRequest, runs_directory: Path) -> None:
+    """ThresholdError for a variant below a threshold or worse than a run; PartialFailureError for unfinished runs."""
+    missed = []
+    for variant in comparison.variants:
+        mean = comparison.means[variant.label]["accuracy"]
+        if mean:
+            texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
+            missed += [f"--fail-under: {text}" for text in texts]
+    if request.fail_if_worse is not None:
+        missed += [
+            f"--fail-if-worse: {found.variant} is {-100 * found.difference:.2f} percentage points less accurate than "
+            f"{request.fail_if_worse} (p = {found.corrected_p:.2g})"
+            for found in shortfalls(comparison, request.fail_if_worse, runs_directory)
+        ]
+    if missed:
+        raise ThresholdError("\n".join(missed))
+    n_failed = sum(len(variant.failures) for variant in comparison.variants)
+    if n_failed:
+        n_runs = n_failed + sum(len(variant.runs) for variant in comparison.variants)
+        raise PartialFailureError(f"{n_failed} of {n_runs} runs did not finish; the table shows the reasons")
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A variant that is significantly less accurate than a given run. difference: a fraction, variant minus run."""
+
+    variant: str
+    difference: float
+    corrected_p: float
 
 
 def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> list[Shortfall]:
-    """The variants that are significantly less accurate than one given run, scored on the same samples.
+    """Return the variants that are significantly less accurate than one trained model, corrected for their number.
 
-    UsageError for a run that is not there or was scored on other samples.
+    A variant with one run is judged by McNemar's exact test, one with several runs over its seeds and the test samples.
+    UsageError if the run does not exist or was scored on other samples.
     """
     run = measure(open_run(find_run(reference, runs_directory)))
-    for variant in comparison.variants:
+    variants = [variant for variant in comparison.variants if variant.runs]
+    for variant in variants:
         if any(other.test_digest != run.test_digest for other in variant.runs):
             raise UsageError(f"--fail-if-worse {reference}: {variant.label} was scored on other test samples")
-    return worse_than(comparison.variants, run)
+    judged = [_against_run(variant, run) for variant in variants]
+    corrected = holm([p_value for _, p_value in judged])
+    return [
+        Shortfall(variant.label, difference, p_value)
+        for variant, (difference, _), p_value in zip(variants, judged, corrected, strict=True)
+        if difference < 0 and p_value < ALPHA
+    ]
+
+
+def _against_run(variant: Variant, run: MeasuredRun) -> tuple[float, float]:
+    """Return the mean difference in accuracy and its p value."""
+    correct = _correct_by_seed(variant, variant.seeds)
+    difference = accuracy_difference(correct, np.broadcast_to(run.correct, correct.shape))
+    if difference.p_value is None:
+        return difference.mean, mcnemar_p(correct[0], run.correct)
+    return difference.mean, difference.p_value

@@ -1,187 +1,200 @@
-"""A comparison in words: a verdict for a cell of the table, and the closing sentences."""
+"""The wording of a comparison: the verdict of a table cell, and the closing sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from mlcli.compare.records import Comparison, MatrixCost, Pair, Variant
-from mlcli.compare.statistics.verdicts import Verdict
+from mlcli.compare.records import Comparison, MatrixCost, Pair, PlannedCell, Variant
 
-_ACCURACY_WORDS = {"higher": "better", "lower": "worse", "tie": "tie", "too few": "too few"}
-_TIME_WORDS = {"higher": "slower", "lower": "faster", "tie": "tie", "too few": "too few"}
+if TYPE_CHECKING:
+    from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.times import TimeRatio
+    from mlcli.compare.statistics.verdicts import Verdict
+
+_MOST_SEEDS_SHOWN = 99
 METHOD = (
-    "accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; "
-    "Hillis 2007); times: paired by round, t test on log ratios; verdicts corrected for all pairs (Holm 1979); "
-    "tie: the 95 % interval lies within 1 point, or 5 % of the time; too few (+2): about 2 more seeds would tell"
+    "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
+    "2007). Fit time: paired by seed, t test on log ratios. ± and [ ]: 95 % confidence intervals. Verdicts: corrected "
+    "for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or within 5 % of the time. "
+    "Inconclusive: neither a difference nor a tie is established."
 )
 
 
-def accuracy_word(pair: Pair | None) -> str | None:
-    """better, worse, tie, or too few with the number of seeds that would do; None where nothing was compared."""
-    return _word(pair.accuracy_verdict, _ACCURACY_WORDS, pair) if pair and pair.accuracy_verdict else None
+def accuracy_verdict_text(pair: Pair | None) -> str | None:
+    """Return better, worse, tie or inconclusive, with the number of seeds needed; None if nothing was compared."""
+    return _verdict_text(pair.accuracy_verdict, "better", "worse", len(pair.seeds)) if pair else None
 
 
-def time_word(pair: Pair | None) -> str | None:
-    """faster, slower, tie, or too few with the number of seeds that would do; None where nothing was compared."""
-    return _word(pair.time_verdict, _TIME_WORDS, pair) if pair and pair.time_verdict else None
+def time_verdict_text(pair: Pair | None) -> str | None:
+    """Return slower, faster, tie or inconclusive, with the number of seeds needed; None if nothing was compared."""
+    return _verdict_text(pair.time_verdict, "slower", "faster", len(pair.seeds)) if pair else None
 
 
-def _word(verdict: Verdict, words: dict[str, str], pair: Pair) -> str:
-    word = words[verdict.word]
-    if verdict.n_needed is None:
-        return word
-    more = verdict.n_needed - len(pair.seeds)
-    return f"{word} (+{more})" if more < 100 else f"{word} (>+99)"
+def _verdict_text(verdict: Verdict | None, higher: str, lower: str, n_seeds: int) -> str | None:
+    if verdict is None:
+        return None
+    if verdict.word == "inconclusive" and verdict.n_needed is not None:
+        return f"inconclusive ({_seeds_needed(verdict.n_needed - n_seeds)})"
+    return {"higher": higher, "lower": lower}.get(verdict.word, verdict.word)
+
+
+def _seeds_needed(n_more: int) -> str:
+    if n_more > _MOST_SEEDS_SHOWN:
+        return f"more than {_MOST_SEEDS_SHOWN} more seeds needed"
+    return f"about {n_more} more seed{'s' if n_more > 1 else ''} needed"
 
 
 def points(pair: Pair | None) -> str | None:
-    """The difference in accuracy in points with its interval, e.g. `+0.85 [+0.31, +1.39]`."""
-    found = pair.accuracy if pair else None
-    if found is None:
-        return None
-    if found.low is None or found.high is None:
-        return f"{100 * found.mean:+.2f}"
-    return f"{100 * found.mean:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    """Return the difference in accuracy in percentage points, e.g. `+0.85 [+0.31, +1.39]`."""
+    return _with_interval([100 * value for value in _values(pair.accuracy)], "+.2f") if pair and pair.accuracy else None
 
 
 def ratio(pair: Pair | None) -> str | None:
-    """The ratio of the fit times with its interval, e.g. `4.31x [4.02, 4.62]`."""
-    found = pair.time if pair else None
-    if found is None:
-        return None
-    if found.low is None or found.high is None:
-        return f"{found.mean:.3g}x"
-    return f"{found.mean:.3g}x [{found.low:.3g}, {found.high:.3g}]"
+    """Return the ratio of the fit times, e.g. `4.31x [4.02, 4.62]`."""
+    return _with_interval(_values(pair.time), ".3g", "x") if pair and pair.time else None
+
+
+def _values(found: AccuracyDifference | TimeRatio) -> list[float]:
+    """Return the mean and, with several seeds, the ends of its interval."""
+    return [value for value in (found.mean, found.low, found.high) if value is not None]
+
+
+def _with_interval(values: Sequence[float], form: str, unit: str = "") -> str:
+    mean, *ends = values
+    interval = f" [{min(ends):{form}}, {max(ends):{form}}]" if ends else ""
+    return f"{mean:{form}}{unit}{interval}"
 
 
 def conclusions(comparison: Comparison) -> list[str]:
-    """The closing sentences: who wins in accuracy and in time, or that it is a tie, or what is missing to tell."""
+    """Return the closing sentences: the best variant in accuracy and in fit time, a tie, or what is inconclusive."""
     ran = [variant for variant in comparison.variants if variant.runs]
     if len(ran) < 2:
-        return ["one variant alone: there is nothing to compare it with"] if ran else ["no run has finished"]
-    sentences = [_accuracy_sentence(comparison, ran), _time_sentence(comparison, ran)]
-    return [sentence for sentence in sentences if sentence]
+        return ["only one variant: nothing to compare it with"] if ran else ["no run has finished"]
+    accuracy, time = (_sentence(comparison, ran, topic) for topic in (_ACCURACY, _FIT_TIME))
+    sentences = [
+        accuracy or "accuracy: no overall verdict; not all variants have the same test samples and a common seed"
+    ]
+    if time:
+        is_contended = comparison.cost is not None and comparison.cost.contended
+        sentences.append(f"{time} (contended: cells ran in parallel)" if is_contended else time)
+    return sentences
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """The leader, the runner-up, and what can be said of the leader and each other variant."""
+class _Topic:
+    """A measurement by which variants are ranked, and the wording of its sentence."""
 
-    leader: str
-    others: list[tuple[str, Verdict, Pair]]  # the runner-up first
-
-    def with_word(self, *words: str) -> list[tuple[str, Verdict, Pair]]:
-        return [other for other in self.others if other[1].word in words]
-
-
-def _standing(
-    comparison: Comparison,
-    ran: Sequence[Variant],
-    rank: Callable[[Variant], float | None],
-    verdict_of: Callable[[Pair], Verdict | None],
-) -> _Standing | None:
-    """None where two of the variants cannot be compared in this."""
-    ranked = [(value, number, variant) for number, variant in enumerate(ran) if (value := rank(variant)) is not None]
-    if len(ranked) < len(ran):
-        return None
-    leader, *others = [variant.label for _, _, variant in sorted(ranked, key=lambda entry: entry[:2])]
-    judged = []
-    for other in others:
-        pair = comparison.pair(leader, other) or comparison.pair(other, leader)
-        verdict = verdict_of(pair) if pair else None
-        if pair is None or verdict is None:
-            return None
-        judged.append((other, verdict, pair))
-    return _Standing(leader, judged)
+    name: str
+    measurement: str
+    is_higher_better: bool
+    verdict: Callable[[Pair], Verdict | None]
+    best: str
+    behind: str
+    distance: Callable[[Pair, str], str]  # of a pair, one of which is the leader
+    tied: Callable[[Comparison], str]  # all variants are a tie
+    too_many_seeds: str  # no number of seeds would suffice
 
 
-def _accuracy_sentence(comparison: Comparison, ran: Sequence[Variant]) -> str:
-    def rank(variant: Variant) -> float | None:
-        mean = comparison.means[variant.label]["accuracy"]
-        return -mean.mean if mean else None
-
-    standing = _standing(comparison, ran, rank, lambda pair: pair.accuracy_verdict)
-    if standing is None:
-        return "accuracy: not all variants were scored on the same samples with the same seeds, so no verdict on all"
-    leader = standing.leader
-    if len(standing.with_word("higher", "lower")) == len(standing.others):
-        other, _, pair = standing.others[0]
-        return f"{leader} is the most accurate: {_ahead(pair, leader)} points above {other}, the next"
-    if len(standing.with_word("tie")) == len(standing.others):
-        return _tie_sentence(comparison, ran)
-    unclear = standing.with_word("too few")
-    if not unclear:
-        tied = _listed([leader, *(name for name, _, _ in standing.with_word("tie"))])
-        return f"the most accurate are {tied}, a tie among them; the others are behind"
-    return (
-        f"accuracy: {leader} has the highest mean, but cannot be set apart from "
-        f"{_listed([name for name, _, _ in unclear])}; {_missing(unclear, 'accuracy')}"
-    )
+def _distance_in_points(pair: Pair, leader: str) -> str:
+    assert pair.accuracy is not None
+    factor = 100 if pair.variant == leader else -100
+    points_ahead = _with_interval([factor * value for value in _values(pair.accuracy)], ".2f")
+    return f"{points_ahead} percentage points above"
 
 
-def _ahead(pair: Pair, leader: str) -> str:
-    found = pair.accuracy
-    assert found is not None
-    sign = 1 if pair.variant == leader else -1
-    ends = [100 * sign * end for end in (found.low, found.high) if end is not None]
-    interval = f" [{min(ends):.2f}, {max(ends):.2f}]" if ends else ""
-    return f"{100 * sign * found.mean:.2f}{interval}"
+def _relative_speed(pair: Pair, leader: str) -> str:
+    assert pair.time is not None
+    exponent = -1 if pair.variant == leader else 1
+    return f"{_with_interval([value**exponent for value in _values(pair.time)], '.3g')} times as fast as"
 
 
-def _tie_sentence(comparison: Comparison, ran: Sequence[Variant]) -> str:
-    names = _listed([variant.label for variant in ran])
+def _tied_in_accuracy(comparison: Comparison) -> str:
     if all(pair.accuracy and pair.accuracy.n_differing == 0 for pair in comparison.pairs):
-        return f"a tie in accuracy: {names} are right on the same test samples"
-    return f"a tie in accuracy: no variant is more than 1 point from the highest mean ({names})"
+        return "right on the same test samples"
+    return "within 1 percentage point of the highest mean"
 
 
-def _missing(unclear: Sequence[tuple[str, Verdict, Pair]], what: str) -> str:
-    n_seeds = min(len(pair.seeds) for _, _, pair in unclear)
-    if n_seeds < 2:
-        p_values = [pair.mcnemar_p for _, _, pair in unclear if pair.mcnemar_p is not None]
-        of_these = f" (of these trained models alone: McNemar p = {min(p_values):.2g})" if what == "accuracy" else ""
-        return f"one seed says nothing of others, run at least 2 more{of_these}"
-    needed = [verdict.n_needed for _, verdict, _ in unclear]
-    if None in needed:
-        return "more seeds alone would not tell: the test samples are too few"
-    most = max(number for number in needed if number is not None)
-    more = most - n_seeds
-    return f"about {more} more seed{'s' if more > 1 else ''} ({most} in all) would tell"
+_ACCURACY = _Topic(
+    name="accuracy",
+    measurement="accuracy",
+    is_higher_better=True,
+    verdict=lambda pair: pair.accuracy_verdict,
+    best="the most accurate",
+    behind="less accurate",
+    distance=_distance_in_points,
+    tied=_tied_in_accuracy,
+    too_many_seeds="more seeds would not suffice, because the test samples are too few",
+)
+_FIT_TIME = _Topic(
+    name="fit time",
+    measurement="fit_seconds",
+    is_higher_better=False,
+    verdict=lambda pair: pair.time_verdict,
+    best="the fastest",
+    behind="slower",
+    distance=_relative_speed,
+    tied=lambda comparison: "within 5 % of each other",
+    too_many_seeds="more seeds would not suffice, because the times vary too much",
+)
 
 
-def _time_sentence(comparison: Comparison, ran: Sequence[Variant]) -> str | None:
-    def rank(variant: Variant) -> float | None:
-        mean = comparison.means[variant.label]["fit_seconds"]
-        return mean.mean if mean else None
+class _Other(NamedTuple):
+    """A variant other than the leader, and its comparison with the leader."""
 
-    standing = _standing(comparison, ran, rank, lambda pair: pair.time_verdict)
-    if standing is None:
+    label: str
+    pair: Pair
+    verdict: Verdict
+
+
+def _sentence(comparison: Comparison, ran: Sequence[Variant], topic: _Topic) -> str | None:
+    """Return the conclusion about a topic; None if two of the variants cannot be compared."""
+    leader, others = _ranked(comparison, ran, topic)
+    if len(others) < len(ran) - 1:
         return None
-    side_by_side = " (cells ran side by side: contended)" if comparison.cost and comparison.cost.contended else ""
-    leader = standing.leader
-    if len(standing.with_word("higher", "lower")) == len(standing.others):
-        other, _, pair = standing.others[0]
-        return f"{leader} fits fastest: {_times_as_fast(pair, leader)} times as fast as {other}, the next{side_by_side}"
-    if len(standing.with_word("tie")) == len(standing.others):
-        return f"a tie in fit time: {_listed([variant.label for variant in ran])} are within 5 %{side_by_side}"
-    unclear = standing.with_word("too few")
-    if not unclear:
-        tied = _listed([leader, *(name for name, _, _ in standing.with_word("tie"))])
-        return f"the fastest to fit are {tied}, a tie among them; the others are slower{side_by_side}"
-    return (
-        f"fit time: {leader} has the lowest mean, but cannot be set apart from "
-        f"{_listed([name for name, _, _ in unclear])}; {_missing(unclear, 'time')}{side_by_side}"
-    )
+    tied = [other.label for other in others if other.verdict.word == "tie"]
+    unclear = [other for other in others if other.verdict.word == "inconclusive"]
+    if unclear:
+        mean = "highest" if topic.is_higher_better else "lowest"
+        names = _listed([other.label for other in unclear])
+        text = f"{leader} has the {mean} mean, but is not significantly different from {names}; "
+        text += _missing(unclear, topic)
+    elif not tied:
+        text = f"{leader} is {topic.best}, {topic.distance(others[0].pair, leader)} {others[0].label}, the next"
+    elif len(tied) < len(others):
+        text = f"a tie; {_listed([leader, *tied])} are {topic.best}, the others are {topic.behind}"
+    else:
+        text = f"a tie; {_listed([leader, *tied])} are {topic.tied(comparison)}"
+    return f"{topic.name}: {text}"
 
 
-def _times_as_fast(pair: Pair, leader: str) -> str:
-    found = pair.time
-    assert found is not None
-    sign = -1 if pair.variant == leader else 1
-    ends = [end**sign for end in (found.low, found.high) if end is not None]
-    interval = f" [{min(ends):.3g}, {max(ends):.3g}]" if ends else ""
-    return f"{found.mean**sign:.3g}{interval}"
+def _ranked(comparison: Comparison, ran: Sequence[Variant], topic: _Topic) -> tuple[str, list[_Other]]:
+    """Return the variant with the best mean, and those that can be compared with it, the best first."""
+    means = {variant.label: comparison.means[variant.label][topic.measurement] for variant in ran}
+    values = {label: found.mean for label, found in means.items() if found}
+    leader, *labels = sorted(values, key=lambda label: values[label], reverse=topic.is_higher_better) or [""]
+    others = []
+    for label in labels:
+        pair = comparison.pair(leader, label) or comparison.pair(label, leader)
+        verdict = topic.verdict(pair) if pair else None
+        if pair and verdict:
+            others.append(_Other(label, pair, verdict))
+    return leader, others
+
+
+def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:
+    """Return what is missing for a conclusion."""
+    n_seeds = min(len(other.pair.seeds) for other in unclear)
+    if n_seeds < 2:
+        p_values = [other.pair.mcnemar_p for other in unclear if other.pair.mcnemar_p is not None]
+        of_models = f" (McNemar test of these trained models alone: p = {min(p_values):.2g})" if p_values else ""
+        return f"one seed is not enough, run at least 2 more{of_models if topic is _ACCURACY else ''}"
+    needed = [other.verdict.n_needed for other in unclear]
+    known = [number for number in needed if number is not None]
+    if len(known) < len(needed):
+        return topic.too_many_seeds
+    return f"{_seeds_needed(max(known) - n_seeds)} ({max(known):,} in all)"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -189,13 +202,28 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def cost_sentence(cost: MatrixCost) -> str:
-    """What the matrix took, e.g. `9 cells: 4 reused, 5 run in 31.2 s (cells 22.0 s, starting processes 9.1 s, ...)`."""
+    """Return what the matrix cost, e.g. `9 cells: 4 reused, 5 run in 31.2 s (their runs 22.0 s, ...)`."""
     counts = [f"{cost.n_reused} reused"] if cost.n_reused else []
     counts += [f"{cost.n_failed} failed"] if cost.n_failed else []
     if not cost.n_run:
         return f"{cost.n_cells} cells: {', '.join(counts) or 'none run'}"
     rest = cost.wall_seconds - cost.cells_seconds - cost.starting_seconds
-    parts = [f"their own times {cost.cells_seconds:.1f} s", f"starting processes {cost.starting_seconds:.1f} s"]
+    parts = [f"their runs {cost.cells_seconds:.1f} s", f"starting processes {cost.starting_seconds:.1f} s"]
     parts += [] if cost.contended or cost.n_failed else [f"the rest {max(rest, 0):.2f} s"]
     counts.append(f"{cost.n_run} run in {cost.wall_seconds:.1f} s ({', '.join(parts)})")
     return f"{cost.n_cells} cells: {', '.join(counts)}"
+
+
+def planned_sentence(cells: Sequence[PlannedCell]) -> str:
+    """Return how many cells would run, and how long that would take."""
+    n_to_run = sum(cell.state == "to run" for cell in cells)
+    seconds, n_unknown = planned_seconds(cells)
+    unknown = f"; {n_unknown} of them without an estimate, because no similar run has finished" if n_unknown else ""
+    about = f", about {seconds:,.0f} s plus the start of their processes" if n_unknown < n_to_run else ""
+    return f"{len(cells)} cells, {n_to_run} to run{about}{unknown}"
+
+
+def planned_seconds(cells: Sequence[PlannedCell]) -> tuple[float, int]:
+    """Return the estimate for the cells that have one, and the number of those that have none."""
+    to_run = [cell.seconds for cell in cells if cell.state == "to run"]
+    return sum(seconds for seconds in to_run if seconds is not None), to_run.count(None)

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that needs nothing else: tables, pictures, receipt, environment."""
+"""A comparison as one self-contained HTML file: conclusions, tables, plots, comparability report and runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESULTS, _TEXTS = "", "text"
 
 
 def comparison_html(comparison: Comparison, options: TableOptions) -> str:
-    """The whole document."""
+    """Return the HTML document."""
     title = escape(title_of(comparison))
     parts = [f"<h1>{title}</h1>"]
     parts += [f"<p><strong>{escape(sentence)}</strong></p>" for sentence in conclusions(comparison)]
@@ -43,7 +43,8 @@ def comparison_html(comparison: Comparison, options: TableOptions) -> str:
     parts.append(f'<p class="aside">{escape(METHOD)}</p>')
     if comparison.cost:
         parts.append(f'<p class="aside">{escape(cost_sentence(comparison.cost))}</p>')
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{meta}<title>{title}</title><style>{_STYLE}</style>"
     body = "\n".join(parts)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
@@ -70,14 +71,14 @@ def _runs_table(comparison: Comparison) -> TextTable:
             "variant": variant.label,
             "seed": str(run.seed),
             "run": run.run_id,
-            "accuracy": f"{run.figures['accuracy']:.4f}",
-            "fit (s)": f"{run.figures['fit_seconds'] or 0:.4g}",
+            "accuracy": f"{run.measurements['accuracy']:.4f}",
+            "fit (s)": f"{run.measurements['fit_seconds'] or 0:.4g}",
             "reused": "yes" if run.is_reused else "",
         }
         for variant in comparison.variants
         for run in variant.runs
     ]
-    return TextTable("every run", tuple(rows))
+    return TextTable("runs", tuple(rows))
 
 
 def _image(name: str, figure: Figure) -> str:

@@ -2,58 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
 from mlcli.config.overrides import OTHER_VARIABLES, PREFIX
 from mlcli.errors import UsageError
 
-_GRACE_SECONDS = 10.0  # for a cell that is told to stop, to write down how far it came
+_GRACE_SECONDS = 10.0  # for a cell that was told to stop, to write its checkpoint
 
 
 class LocalProcesses:
     """An executor that starts `python -m mlcli train` for each cell, from any thread."""
 
-    def __init__(self, runs_directory: Path, data_directory: Path | None, *, offline: bool) -> None:
-        self._command = train_command(runs_directory, data_directory, offline=offline)
+    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
+        self.n_slots = request.jobs
+        self._command = train_command(runs_directory, request.data_directory, offline=request.offline)
+        self._has_gpus = request.gpus  # each cell gets one; otherwise every cell sees every device
+        self._free_gpus: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for gpu in visible_gpus() if request.gpus else ():
+            self._free_gpus.put(gpu)
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._is_stopping = False
         self._guard = threading.Lock()
 
-    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None, stopped: Path | None) -> int | None:
+    def run(self, folder: Path, lock: int | None, stopped: Path | None) -> int | None:
         """See Executor."""
-        what = ["--resume", str(stopped)] if stopped else [str(folder / EXPERIMENT)]
-        with (folder / RESULT).open("wb") as result, (folder / LOG).open("wb") as log:
-            process = self._started(what, (result, log), environment, lock)
-            if process is None:
-                return None
+        arguments = ["--resume", str(stopped)] if stopped else [str(folder / EXPERIMENT)]
+        with self._gpu() as variables, (folder / RESULT).open("wb") as result, (folder / LOG).open("wb") as log:
+            with self._guard:
+                if self._is_stopping:
+                    return None
+                process = subprocess.Popen(
+                    [*self._command, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=result,
+                    stderr=log,
+                    env={**cell_environment(), **variables},
+                    pass_fds=() if lock is None else (lock,),
+                )
+                self._processes.add(process)
             code = process.wait()
         with self._guard:
             self._processes.discard(process)
         return code
 
-    def _started(
-        self, what: list[str], streams: tuple[IO[bytes], IO[bytes]], environment: Mapping[str, str], lock: int | None
-    ) -> subprocess.Popen[bytes] | None:
-        with self._guard:
-            if self._is_stopping:
-                return None
-            process = subprocess.Popen(
-                [*self._command, *what],
-                stdin=subprocess.DEVNULL,
-                stdout=streams[0],
-                stderr=streams[1],
-                env={**own_environment(), **environment},
-                pass_fds=() if lock is None else (lock,),
-            )
-            self._processes.add(process)
-        return process
+    @contextlib.contextmanager
+    def _gpu(self) -> Iterator[dict[str, str]]:
+        """Reserve a GPU, and yield the environment variable that selects it."""
+        if not self._has_gpus:
+            yield {}
+            return
+        gpu = self._free_gpus.get()
+        try:
+            yield {"CUDA_VISIBLE_DEVICES": gpu}
+        finally:
+            self._free_gpus.put(gpu)
 
     def stop(self) -> None:
         """See Executor."""
@@ -70,21 +81,21 @@ class LocalProcesses:
 
 
 def train_command(runs_directory: Path, data_directory: Path | None, *, offline: bool) -> list[str]:
-    """The command that runs a cell, but for what is run, which comes last."""
+    """Return the command that trains a cell; its configuration, or the run to resume, is still to be added."""
     command = [sys.executable, "-m", "mlcli", "train", "--runs-dir", str(runs_directory), "--format", "json"]
     command += ["--data-dir", str(data_directory)] if data_directory else []
     return command + (["--offline"] if offline else [])
 
 
-def own_environment() -> dict[str, str]:
-    """The environment without settings of experiments: what a cell is, its file says."""
+def cell_environment() -> dict[str, str]:
+    """Return the environment without the variables that change an experiment: its file alone defines a cell."""
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name in OTHER_VARIABLES}
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Found without loading a framework: those of CUDA_VISIBLE_DEVICES, else all that the driver names.
+    """Return the devices of CUDA_VISIBLE_DEVICES, else all that the driver lists. Loads no framework.
 
-    UsageError where there are none.
+    UsageError if there are none.
     """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
@@ -92,5 +103,5 @@ def visible_gpus() -> tuple[str, ...]:
     else:
         devices = tuple(str(number) for number, _ in enumerate(sorted(Path("/proc/driver/nvidia/gpus").glob("*"))))
     if not devices:
-        raise UsageError("--gpus: there is no CUDA device here; leave the flag away to run on the CPU")
+        raise UsageError("--gpus: no CUDA device found; omit the flag to run on the CPU")
     return devices

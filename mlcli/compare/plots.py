@@ -1,4 +1,4 @@
-"""The pictures of a comparison: learning curves, accuracy against time, differences, and who is right where."""
+"""The plots of a comparison: learning curves, accuracy against time, differences, and agreement on test samples."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-_LINES = ("-", "--", ":", "-.")  # curves that lie upon one another can still be told apart
+_LINES = ("-", "--", ":", "-.")  # distinguishes curves that overlap
 
 
 def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
-    """The figures by file name, without those that the runs have nothing for."""
+    """Return the figures by file name, without those for which the runs have no data."""
     ran = [variant for variant in comparison.variants if variant.runs]
     is_iterative = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
     figures = {}
@@ -36,7 +36,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
 
 
 def save_comparison_plots(comparison: Comparison, directory: Path) -> list[Path]:
-    """Draw every figure into a directory as PNG; returns the files."""
+    """Write every figure to a PNG file in the directory, and return the files."""
     figures = comparison_figures(comparison)
     return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
 
@@ -46,7 +46,7 @@ def _color(ran: Sequence[Variant], variant: Variant) -> str:
 
 
 def _watched(variants: Sequence[Variant]) -> str:
-    """The split whose accuracy all runs know epoch by epoch."""
+    """Return the split whose accuracy all runs have for every epoch."""
     rows = [record for variant in variants for run in variant.runs for record in run.history]
     return "validation" if all(record.validation_accuracy is not None for record in rows) else "train"
 
@@ -66,12 +66,12 @@ def _learning_curves(ran: Sequence[Variant], variants: Sequence[Variant]) -> Fig
         axes.set_ylabel(f"{'training' if watched == 'train' else watched} {label}")
         plain_axes(axes)
     figure.axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle(f"learning curves: mean over seeds, and their range\n{_means_of(watched)}", x=0.01, ha="left")
+    figure.suptitle(f"Learning curves: mean and range over seeds\n{_data_of(watched)}", x=0.01, ha="left")
     return figure
 
 
-def _means_of(watched: str) -> str:
-    return "on validation data" if watched == "validation" else "on training data, while it was trained"
+def _data_of(watched: str) -> str:
+    return "on validation data" if watched == "validation" else "on training data (running mean during the epoch)"
 
 
 def _values_of(name: str) -> Callable[[EpochRecord], float]:
@@ -83,7 +83,7 @@ def _values_of(name: str) -> Callable[[EpochRecord], float]:
 
 
 def _by_epoch(variant: Variant, value: Callable[[EpochRecord], float]) -> NDArray[np.float64]:
-    """(n_seeds, n_epochs), as far as all seeds went."""
+    """Return the values, float64 (n_seeds, n_epochs), up to the last epoch that all seeds have."""
     n_epochs = min(len(run.history) for run in variant.runs)
     return np.array([[value(record) for record in run.history[:n_epochs]] for run in variant.runs])
 
@@ -96,7 +96,7 @@ def _band(axes: Axes, variant: Variant, value: Callable[[EpochRecord], float], c
 
 
 def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
-    """Seconds of training on a logarithmic axis, because engines may differ tenfold."""
+    """Draw accuracy against seconds of training, logarithmic because engines may differ tenfold."""
     figure = new_figure(7, 4.5)
     axes = figure.subplots()
     watched = _watched(variants)
@@ -104,8 +104,8 @@ def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) 
         color = _color(ran, variant)
         seconds = np.cumsum(_by_epoch(variant, _values_of("seconds")), axis=1)
         accuracies = _by_epoch(variant, _values_of(f"{watched}_accuracy"))
-        for own_seconds, own_accuracies in zip(seconds, accuracies, strict=True):
-            axes.plot(own_seconds, own_accuracies, color=color, alpha=0.25, linewidth=1)
+        for run_seconds, run_accuracies in zip(seconds, accuracies, strict=True):
+            axes.plot(run_seconds, run_accuracies, color=color, alpha=0.25, linewidth=1)
         axes.plot(
             seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=plot_text(variant.label)
         )
@@ -114,12 +114,12 @@ def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) 
     axes.set_ylabel("training accuracy" if watched == "train" else "validation accuracy")
     axes.legend(frameon=False, fontsize=9)
     plain_axes(axes)
-    figure.suptitle(f"time to accuracy: mean over seeds, and each seed\n{_means_of(watched)}", x=0.01, ha="left")
+    figure.suptitle(f"Accuracy against time: mean over seeds, and each seed\n{_data_of(watched)}", x=0.01, ha="left")
     return figure
 
 
 def _differences(comparison: Comparison) -> Figure:
-    """A forest plot: one row a variant, differences from the reference with their 95 % intervals."""
+    """Draw a row per variant: its differences from the reference, with confidence intervals if there are any."""
     pairs = [pair for pair in comparison.pairs if pair.reference == comparison.reference]
     figure = new_figure(10, 1.8 + 0.4 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -131,11 +131,13 @@ def _differences(comparison: Comparison) -> Figure:
     right.set_xscale("log")
     left.set_yticks(range(len(pairs)), [plot_text(pair.variant) for pair in reversed(pairs)])
     left.set_ylim(-0.6, len(pairs) - 0.4)
-    left.set_xlabel(f"accuracy minus that of {plot_text(comparison.reference or '')} (points)")
-    right.set_xlabel(f"fit time over that of {plot_text(comparison.reference or '')}")
+    left.set_xlabel(f"accuracy relative to {plot_text(comparison.reference or '')} (percentage points)")
+    right.set_xlabel(f"fit time relative to {plot_text(comparison.reference or '')}")
     for axes in (left, right):
         plain_axes(axes)
-    figure.suptitle("differences from the reference, with 95 % intervals", x=0.01, ha="left")
+    has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
+    intervals = " with 95 % confidence intervals" if has_intervals else " (one seed: no intervals)"
+    figure.suptitle(f"Differences from the reference{intervals}", x=0.01, ha="left")
     return figure
 
 
@@ -158,15 +160,15 @@ def _draw_interval(axes: Axes, row: int, middle: float, low: float, high: float)
 
 
 def _agreement(ran: Sequence[Variant]) -> Figure:
-    """How many test samples all, none, or one variant alone gets right, and on how many every two disagree."""
+    """Draw how many test samples none, one or some of the variants get right, and how often every two disagree."""
     figure = new_figure(10, 1.9 + 0.42 * (len(ran) + 3))
     bars, matrix = figure.subplots(1, 2)
     correct = np.array([_majority(variant.runs) for variant in ran])
     n_right = correct.sum(axis=0)
     n_samples = correct.shape[1]
     counts = {"none right": int((n_right == 0).sum())}
-    for variant, own in zip(ran, correct, strict=True):
-        counts[f"only {plot_text(variant.label)} right"] = int((own & (n_right == 1)).sum())
+    for variant, is_right in zip(ran, correct, strict=True):
+        counts[f"only {plot_text(variant.label)} right"] = int((is_right & (n_right == 1)).sum())
     counts["some right"] = int(((n_right > 1) & (n_right < len(ran))).sum())
     bars.barh(list(counts), list(counts.values()), color=[GREY, *(_color(ran, v) for v in ran), "#cccccc"])
     for row, count in enumerate(counts.values()):
@@ -175,18 +177,18 @@ def _agreement(ran: Sequence[Variant]) -> Figure:
     bars.set_xlabel(f"test samples of {n_samples:,}; all are right on {int((n_right == len(ran)).sum()):,}")
     plain_axes(bars)
     _draw_disagreement(matrix, ran, correct)
-    figure.suptitle("agreement: which test samples a variant gets right with most seeds", x=0.01, ha="left")
+    figure.suptitle("Agreement: test samples that a variant gets right with most seeds", x=0.01, ha="left")
     return figure
 
 
 def _majority(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
-    """Right with more than half of the seeds; bool (n_test,)."""
+    """Return on which test samples more than half of the runs are right, bool (n_test,)."""
     return np.asarray(np.mean([run.correct for run in runs], axis=0) > 0.5)
 
 
 def _draw_disagreement(axes: Axes, ran: Sequence[Variant], correct: NDArray[np.bool_]) -> None:
     labels = [plot_text(variant.label) for variant in ran]
-    counts = np.array([[int((own != other).sum()) for other in correct] for own in correct])
+    counts = np.array([[int((row != column).sum()) for column in correct] for row in correct])
     axes.imshow(counts, cmap="Blues", vmax=max(1, 2 * counts.max()))
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9)
@@ -194,4 +196,4 @@ def _draw_disagreement(axes: Axes, ran: Sequence[Variant], correct: NDArray[np.b
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title("samples on which one of the two is wrong", fontsize=10)
+    axes.set_title("disagreements (test samples)", fontsize=10)

@@ -1,35 +1,36 @@
 """Cells as tasks of an existing Ray cluster.
 
-Every node needs mlcli. A task trains in a folder of its own, with the node's own data directory unless one is given,
-and hands its run directory back. Ray decides where a task runs and when; nothing is retried, because a cell that
-fails has a reason that a repeat would hide.
+Every node needs mlcli. A task trains in a temporary folder, with the data directory of its node unless one is given,
+and returns its run directory. Ray decides when and where a task runs. Nothing is retried, because that would hide why a
+cell failed.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import socket
 import subprocess
 import tarfile
 import tempfile
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
-from mlcli.compare.local_executor import own_environment, train_command
+from mlcli.compare.local_executor import cell_environment, train_command
 from mlcli.errors import MlcliError, UsageError
 
-_ANSWER_SECONDS = 10.0  # within which a cluster that is there accepts a connection
+_CONNECT_SECONDS = 10.0  # within which a running cluster accepts a connection
 
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """What a node is told: everything, since it shares no files with the compare."""
+    """What a node receives to train a cell; it shares no files with the machine that runs compare."""
 
     experiment: str
     data_directory: Path | None
@@ -38,7 +39,7 @@ class TaskRequest:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a node hands back. run: the run directory as a tar file; None where there is none."""
+    """What a node returns. run: the run directory as a tar file; None if the run left none."""
 
     exit_code: int
     result: bytes
@@ -49,38 +50,29 @@ class TaskResult:
 class RayTasks:
     """An executor that runs each cell as a task of a Ray cluster, from any thread."""
 
-    def __init__(
-        self,
-        runs_directory: Path,
-        data_directory: Path | None,
-        *,
-        offline: bool,
-        address: str | None,
-        n_cpus: int,
-        n_gpus: int,
-    ) -> None:
-        """Connect; UsageError where Ray is not installed, MlcliError where there is no cluster or it is too small."""
+    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
+        """Connect to the cluster; UsageError without Ray, MlcliError for a cluster that is missing or too small."""
         if find_spec("ray") is None:
             raise UsageError("--executor ray needs Ray, which is not installed\npip install 'mlcli[ray]'")
         import ray
 
-        _check_reachable(address)
+        _check_reachable(request.address)
         self._ray: Any = ray
         self._runs_directory = runs_directory
-        self._data_directory = data_directory
-        self._offline = offline
+        self._request = request
         self._is_stopping = False
         self._tasks: set[Any] = set()
         self._guard = threading.Lock()
         try:
-            ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
+            ray.init(address=request.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _no_cluster(address, str(error).splitlines()[0]) from error
+            raise _no_cluster(request.address, str(error).splitlines()[0]) from error
+        n_cpus, n_gpus = request.threads or 1, int(request.gpus)
         self.n_slots = self._checked_slots(n_cpus, n_gpus)
         self._task = ray.remote(max_retries=0, num_cpus=n_cpus, num_gpus=n_gpus)(train_here)
 
     def _checked_slots(self, n_cpus: int, n_gpus: int) -> int:
-        """How many cells the cluster can hold at once; MlcliError where that is none, instead of waiting for ever."""
+        """Return how many cells fit on the cluster at a time; MlcliError if none does, since it would wait forever."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         slots = sum(
             min([int(node.get("CPU", 0) // n_cpus), *([int(node.get("GPU", 0) // n_gpus)] if n_gpus else [])])
@@ -89,14 +81,15 @@ class RayTasks:
         if slots == 0:
             largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
             raise MlcliError(
-                f"--executor ray: a cell takes {n_cpus} CPUs and {n_gpus} GPUs, and no node of the cluster has them "
-                f"(the largest has {largest} CPUs)\nask for less with --threads"
+                f"--executor ray: a cell needs {n_cpus} CPUs and {n_gpus} GPUs, but no node of the cluster has them "
+                f"(the largest has {largest} CPUs)\nreduce the CPUs of a cell with --threads"
             )
         return slots
 
-    def run(self, folder: Path, environment: Mapping[str, str], lock: int | None, stopped: Path | None) -> int | None:
-        """See Executor. A task that was killed left nothing on its node, so every cell begins anew."""
-        request = TaskRequest((folder / EXPERIMENT).read_text(encoding="utf-8"), self._data_directory, self._offline)
+    def run(self, folder: Path, lock: int | None, stopped: Path | None) -> int | None:
+        """See Executor. A stopped task leaves no checkpoint on its node, so every cell starts from the beginning."""
+        experiment = (folder / EXPERIMENT).read_text(encoding="utf-8")
+        request = TaskRequest(experiment, self._request.data_directory, self._request.offline)
         with self._guard:
             if self._is_stopping:
                 return None
@@ -126,25 +119,25 @@ class RayTasks:
 
 
 def _check_reachable(address: str | None) -> None:
-    """MlcliError where nothing answers at the address; Ray itself would try for minutes."""
+    """MlcliError if the address does not answer; Ray itself would retry for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise _no_cluster(address, error.strerror or str(error)) from error
 
 
 def _no_cluster(address: str | None, reason: str) -> MlcliError:
     return MlcliError(
-        f"--executor ray: no Ray cluster at {address or 'the usual address'}: {reason}\n"
-        "ray start --head starts one on this machine; --address names another"
+        f"--executor ray: no Ray cluster at {address or 'the default address'}: {reason}\n"
+        "start one on this machine with `ray start --head`, or name another with --address"
     )
 
 
 def train_here(request: TaskRequest) -> TaskResult:
-    """Train a cell on this node, in a folder that is removed afterwards."""
+    """Train a cell on this node, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mlcli-cell-") as name:
         folder = Path(name)
         experiment = folder / EXPERIMENT
@@ -155,11 +148,10 @@ def train_here(request: TaskRequest) -> TaskResult:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            env=own_environment(),
+            env=cell_environment(),
         )
-        runs = list((folder / "runs").iterdir()) if (folder / "runs").is_dir() else []
-        packed = _packed(runs[0]) if runs else None
-        return TaskResult(process.returncode, process.stdout, process.stderr, packed)
+        run = next((folder / "runs").iterdir(), None) if (folder / "runs").is_dir() else None
+        return TaskResult(process.returncode, process.stdout, process.stderr, _packed(run) if run else None)
 
 
 def _packed(directory: Path) -> bytes:
@@ -170,7 +162,7 @@ def _packed(directory: Path) -> bytes:
 
 
 def _unpack(data: bytes, runs_directory: Path) -> None:
-    """Put a run directory among the others, whole or not at all."""
+    """Add a run directory to the others, complete or not at all."""
     runs_directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".arriving-", dir=runs_directory) as name:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:

@@ -1,27 +1,30 @@
-"""The nouns of a comparison: runs grouped into variants, variants held against each other, what it all took."""
+"""The records of a comparison: measured runs, variants, pairs of variants, and the cost of running them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mlcli.compare.statistics.accuracy import AccuracyDifference
-from mlcli.compare.statistics.intervals import MeanInterval
-from mlcli.compare.statistics.times import TimeRatio
-from mlcli.compare.statistics.verdicts import Verdict
-from mlcli.records import EpochRecord
+from mlcli.records import EpochRecord, Preprocessing, RunRecord
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COMPARISON_SCHEMA_VERSION = 1
+    from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.intervals import MeanInterval
+    from mlcli.compare.statistics.times import TimeRatio
+    from mlcli.compare.statistics.verdicts import Verdict
+    from mlcli.config.schema import ExperimentConfig
+
+# Version 2: a verdict reads "inconclusive" where version 1 had "too few".
+COMPARISON_SCHEMA_VERSION = 2
 
 ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 
-# What is measured of a run, by name. Shares, nats per sample, seconds, samples a second, bytes and counts.
-FIGURES = (
+# The measurements of a run. Accuracy is a fraction, loss nats per sample, memory bytes, and times are seconds.
+MEASUREMENTS = (
     "accuracy",
     "loss",
     "fit_seconds",
@@ -36,18 +39,43 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class MeasuredRun:
-    """A finished run: its figures by the names in FIGURES, and on which test samples it was right."""
+class RunFacts:
+    """The files of a finished run from which a comparability report is made."""
 
-    run_id: str
+    record: RunRecord
+    config: ExperimentConfig
+    preprocessing: Preprocessing
+    environment: Mapping[str, Any]  # the content of environment.json
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A finished run with its measurements, and whether it was right on each test sample."""
+
+    facts: RunFacts
     directory: str
-    seed: int
-    figures: Mapping[str, float | None]
+    measurements: Mapping[str, float | None]  # by the names in MEASUREMENTS
     correct: NDArray[np.bool_]  # (n_test,)
-    test_digest: str  # of the content and labels of the test samples; runs that share it can be paired sample by sample
+    test_digest: str  # sha256 of the data and the test labels; runs with equal digests are paired sample by sample
     history: tuple[EpochRecord, ...] = ()
-    notes: tuple[str, ...] = ()
     is_reused: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.facts.record.run_id
+
+    @property
+    def seed(self) -> int:
+        return self.facts.record.seed
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that takes part in a comparison: measured, or with the reason why it did not finish."""
+
+    config: ExperimentConfig
+    run: MeasuredRun | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +88,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared: the runs of one configuration with different seeds.
+    """The runs of one configuration with different seeds.
 
-    settings: what tells it from the other variants, by dotted key. runs: at most one a seed, in order of seeds.
+    settings: what distinguishes it from the other variants, by dotted key. runs: at most one per seed, sorted by seed.
     """
 
     label: str
@@ -77,11 +105,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Pair:
-    """A variant held against another one, the reference, over the seeds that both have.
+    """A variant compared with another one, its reference, over the seeds that both have.
 
-    accuracy: variant minus reference; None where they have no seed in common or were not scored on the same samples.
-    time: fit seconds, variant over reference; None where they have no seed in common. mcnemar_p: with one seed in
-    common, of the two models being equally right.
+    accuracy: variant minus reference; None without common seeds or without common test samples.
+    time: fit seconds, variant divided by reference; None without common seeds.
+    mcnemar_p: with one common seed, the p value of McNemar's test of the two trained models.
     """
 
     variant: str
@@ -96,10 +124,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class MatrixCost:
-    """What the cells of a matrix took in this call. contended: cells ran side by side, so their times mean little.
+    """What the cells of a matrix cost in this call. contended: cells ran in parallel, so their timings interfere.
 
-    cells_seconds: the cells' own times; starting_seconds: from the start of their processes to the start of their
-    clocks, and from the end of these to the end of the processes.
+    cells_seconds: the total seconds that the runs report; starting_seconds: the rest of the lifetime of their
+    processes, before and after that.
     """
 
     n_cells: int
@@ -114,7 +142,7 @@ class MatrixCost:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell before it runs. seconds: what it will take, by runs that are there; None where none tells."""
+    """A cell before it runs. seconds: an estimate from finished runs; None without a similar one."""
 
     label: str
     seed: int
@@ -125,7 +153,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class ReceiptRow:
-    """One thing that two runs may have in common. values: one a run, in words; None where a run has no such thing."""
+    """One property of the compared runs: a value per run, None for a run that has no such property."""
 
     part: ReceiptPart
     what: str
@@ -138,9 +166,9 @@ class ReceiptRow:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was held equal between runs, and what differed."""
+    """A comparability report: what was controlled, that is equal in all runs, and what differed."""
 
-    run_ids: tuple[str, ...]
+    run_ids: tuple[str, ...]  # the labels of variants in a comparison
     rows: tuple[ReceiptRow, ...]
 
     @property
@@ -150,18 +178,18 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants, the reference first where it was chosen, and every two of them held against each other."""
+    """Variants, the reference first if one was chosen, and the comparison of every two of them."""
 
     name: str
     dataset: str
     variants: tuple[Variant, ...]
-    means: Mapping[str, Mapping[str, MeanInterval | None]]  # by label and figure
-    reference: str | None  # the label; None where no variant has a finished run
+    means: Mapping[str, Mapping[str, MeanInterval | None]]  # by label and measurement
+    reference: str | None  # the label; None if no variant has a finished run
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
-    receipt: Receipt | None = None  # a column a variant; None with fewer than two of them
-    cost: MatrixCost | None = None  # None where the runs were there already
+    receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
+    cost: MatrixCost | None = None  # None for a comparison of existing runs
 
     def pair(self, variant: str, reference: str) -> Pair | None:
-        """The comparison of these two, in this direction, or None."""
+        """Return the comparison of these two in this direction, or None."""
         return next((pair for pair in self.pairs if (pair.variant, pair.reference) == (variant, reference)), None)

@@ -1,82 +1,139 @@
-"""A comparison on stdout: tables with the receipt and the closing sentences, JSON, CSV, Markdown."""
+"""The output of a comparison and of a comparability report: tables, JSON, CSV, Markdown, HTML and plots."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 
+from mlcli.compare import CompareRequest
 from mlcli.compare.conclusions import (
     METHOD,
-    accuracy_word,
+    accuracy_verdict_text,
     conclusions,
     cost_sentence,
-    time_word,
+    planned_seconds,
+    planned_sentence,
+    time_verdict_text,
 )
-from mlcli.compare.receipt_report import receipt_document
-from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, FIGURES, Comparison, Pair, PlannedCell, Variant
+from mlcli.compare.records import (
+    COMPARISON_SCHEMA_VERSION,
+    MEASUREMENTS,
+    Comparison,
+    Pair,
+    PlannedCell,
+    Receipt,
+    Variant,
+)
 from mlcli.compare.tables import TableOptions, TextTable, comparison_tables, receipt_tables
-from mlcli.rendering.console import OutputFormat, escape, message_console, result_console, stdout_into, write_text
-from mlcli.rendering.tables import markdown_cell, print_csv
+from mlcli.rendering.console import (
+    OutputFormat,
+    escape,
+    message_console,
+    print_notes,
+    result_console,
+    stdout_into,
+    write_text,
+)
+from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
 from mlcli.text import to_json
 
+if TYPE_CHECKING:
+    from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.intervals import MeanInterval
+    from mlcli.compare.statistics.times import TimeRatio
+
+_RECEIPT_SCHEMA_VERSION = 1
 _VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
 _LONGEST_NAME = 24
-_LEFT = ("", "in common", "reason", "values")
+_TEXT_COLUMNS = ("", "equal in all runs", "reason", "values")
+
+
+def report_comparison(comparison: Comparison, request: CompareRequest, options: TableOptions) -> None:
+    """Print the notes and the comparison, the latter to a file if asked for, and save the plots.
+
+    MlcliError for a file that cannot be written; no part of it is left then.
+    """
+    if not request.quiet:
+        print_notes(comparison.notes)
+    with stdout_into(request.output):
+        print_comparison(comparison, request.output_format, options)
+    if request.save_plots is not None:
+        from mlcli.compare.plots import save_comparison_plots
+
+        paths = save_comparison_plots(comparison, request.save_plots)
+        if not request.quiet:
+            print_notes([f"saved {len(paths)} plots to {request.save_plots}"])
 
 
 def print_comparison(comparison: Comparison, output_format: str, options: TableOptions) -> None:
-    """Print to stdout; with CSV the receipt and the closing sentences go to stderr, for rows have no place for them."""
+    """Print to stdout. With CSV, which holds only rows, the receipt and the conclusions go to stderr."""
+    if output_format == "html":
+        from mlcli.compare.html import comparison_html
+
+        write_text(comparison_html(comparison, options))
+        return
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json(comparison_document(comparison)))
         case OutputFormat.CSV:
-            print_csv([_flat_row(comparison, variant) for variant in comparison.variants])
-            _print_receipt(message_console(), comparison)
+            print_csv([_csv_row(comparison, variant) for variant in comparison.variants])
+            _print_tables(message_console(), _receipt_tables(comparison))
             _print_closing(message_console(), comparison)
         case OutputFormat.MARKDOWN:
             write_text(_markdown(comparison, options))
         case OutputFormat.TABLE:
             console = result_console()
-            for table in comparison_tables(comparison, options):
-                _print_table(console, table)
-            _print_receipt(console, comparison)
+            _print_tables(console, [*comparison_tables(comparison, options), *_receipt_tables(comparison)])
             _print_closing(console, comparison)
 
 
-def _print_receipt(console: Console, comparison: Comparison) -> None:
-    for table in receipt_tables(comparison.receipt) if comparison.receipt else []:
+def _receipt_tables(comparison: Comparison) -> list[TextTable]:
+    return receipt_tables(comparison.receipt) if comparison.receipt else []
+
+
+def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
+    for table in tables:
         if table.rows:
             _print_table(console, table)
 
 
 def _print_table(console: Console, table: TextTable) -> None:
+    headers = list(table.rows[0])
+    widths = [_longest_word(header, table) for header in headers]
+    is_wide_enough = sum(widths) + 2 * len(widths) <= console.width
     shown = Table(
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-        show_header=any(table.rows[0]) and "in common" not in table.rows[0],
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=any(headers) and len(headers) != 2
     )
-    for number, header in enumerate(table.rows[0]):
-        is_name = number < table.n_names
-        is_text = is_name or header in _LEFT or table.title == "what differed"
-        justify: JustifyMethod = "left" if is_text else "right"
-        longest = max(len(row[header] or "") for row in table.rows)
-        # Names stay whole; the other columns of a table too wide for the terminal are folded.
+    for number, (header, width) in enumerate(zip(headers, widths, strict=True)):
         shown.add_column(
-            escape(header), justify=justify, overflow="fold", min_width=min(longest, _LONGEST_NAME) if is_name else None
+            escape(header),
+            justify="left" if _is_text(table, number) else "right",
+            overflow="fold",
+            min_width=width if number < table.n_names or is_wide_enough else None,
         )
     for row in table.rows:
         shown.add_row(*(_styled(value or "") for value in row.values()))
     console.print(escape(table.title), style="bold")
     console.print(shown)
     console.print()
+
+
+def _is_text(table: TextTable, number: int) -> bool:
+    """Return whether a column is aligned to the left."""
+    header = list(table.rows[0])[number]
+    return number < table.n_names or header in _TEXT_COLUMNS or table.title == "differences"
+
+
+def _longest_word(header: str, table: TextTable) -> int:
+    """Return the width that a column needs in order not to break words, if they are not very long."""
+    words = [word for text in (header, *(row[header] or "" for row in table.rows)) for word in text.split()]
+    return min(max(map(len, words), default=0), _LONGEST_NAME)
 
 
 def _styled(text: str) -> str:
@@ -94,8 +151,7 @@ def _print_closing(console: Console, comparison: Comparison) -> None:
 
 
 def _markdown(comparison: Comparison, options: TableOptions) -> str:
-    tables = [*comparison_tables(comparison, options), *(_receipt(comparison))]
-    parts = [f"**{table.title}**\n\n{_markdown_table(table)}" for table in tables if table.rows]
+    parts = _markdown_tables([*comparison_tables(comparison, options), *_receipt_tables(comparison)])
     parts.append("".join(f"- {sentence}\n" for sentence in conclusions(comparison)))
     if comparison.notes:
         parts.append("".join(f"- note: {note}\n" for note in comparison.notes))
@@ -104,20 +160,20 @@ def _markdown(comparison: Comparison, options: TableOptions) -> str:
     return "\n".join(parts)
 
 
-def _receipt(comparison: Comparison) -> list[TextTable]:
-    return receipt_tables(comparison.receipt) if comparison.receipt else []
+def _markdown_tables(tables: Sequence[TextTable]) -> list[str]:
+    return [f"**{table.title}**\n\n{_markdown_table(table)}" for table in tables if table.rows]
 
 
 def _markdown_table(table: TextTable) -> str:
     headers = list(table.rows[0])
     lines = [[markdown_cell(header) for header in headers]]
-    lines += [["---", *["---:" if header not in _LEFT else "---" for header in headers[1:]]]]
+    lines += [["---" if _is_text(table, number) else "---:" for number in range(len(headers))]]
     lines += [[markdown_cell(value or "") for value in row.values()] for row in table.rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """Everything that was measured and concluded, as plain values."""
+    """Return everything that was measured and concluded, as plain values."""
     return {
         "schema_version": COMPARISON_SCHEMA_VERSION,
         "name": comparison.name,
@@ -128,7 +184,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "conclusions": conclusions(comparison),
         "method": METHOD,
         "notes": list(comparison.notes),
-        "receipt": receipt_document(comparison.receipt) if comparison.receipt else None,
+        "receipt": _receipt_document(comparison.receipt) if comparison.receipt else None,
         "cost": asdict(comparison.cost) if comparison.cost else None,
     }
 
@@ -141,13 +197,8 @@ def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any
         "n": len(variant.runs),
         "means": {name: asdict(found) if found else None for name, found in means.items()},
         "runs": [
-            {
-                "run_id": run.run_id,
-                "directory": run.directory,
-                "seed": run.seed,
-                "is_reused": run.is_reused,
-                **run.figures,
-            }
+            {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
+            | dict(run.measurements)
             for run in variant.runs
         ],
         "failures": [asdict(failure) for failure in variant.failures],
@@ -155,88 +206,78 @@ def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any
 
 
 def _pair_document(pair: Pair) -> dict[str, Any]:
-    document = asdict(pair)
-    return document | {"accuracy_is": accuracy_word(pair), "time_is": time_word(pair)}
+    return asdict(pair) | {"accuracy_is": accuracy_verdict_text(pair), "time_is": time_verdict_text(pair)}
 
 
-def _flat_row(comparison: Comparison, variant: Variant) -> dict[str, object]:
-    """One variant as a row of plain values, the same columns in every comparison but for the settings."""
+def _csv_row(comparison: Comparison, variant: Variant) -> dict[str, object]:
+    """Return a variant as plain values, with the same columns in every comparison except for the settings."""
     pair = comparison.pair(variant.label, comparison.reference or "")
     row: dict[str, object] = {"variant": variant.label, **variant.settings}
     row |= {"n": len(variant.runs), "n_failed": len(variant.failures)}
-    for name in FIGURES:
-        found = comparison.means[variant.label][name]
-        row[name] = found.mean if found else None
-        if name in ("accuracy", "loss"):
-            row |= {f"{name}_low": found.low if found else None, f"{name}_high": found.high if found else None}
-    accuracy, time = (pair.accuracy, pair.time) if pair else (None, None)
-    row |= {
-        "reference": comparison.reference,
-        "accuracy_difference": accuracy.mean if accuracy else None,
-        "accuracy_difference_low": accuracy.low if accuracy else None,
-        "accuracy_difference_high": accuracy.high if accuracy else None,
-        "accuracy_is": accuracy_word(pair),
-        "time_ratio": time.mean if time else None,
-        "time_ratio_low": time.low if time else None,
-        "time_ratio_high": time.high if time else None,
-        "time_is": time_word(pair),
-    }
+    for name in MEASUREMENTS:
+        columns = _interval_columns(name, comparison.means[variant.label][name])
+        row |= columns if name in ("accuracy", "loss") else {name: columns[name]}
+    row |= {"reference": comparison.reference}
+    row |= _interval_columns("accuracy_difference", pair.accuracy if pair else None)
+    row |= {"accuracy_is": accuracy_verdict_text(pair)}
+    row |= _interval_columns("time_ratio", pair.time if pair else None)
+    row |= {"time_is": time_verdict_text(pair)}
     return row | {"reason": variant.failures[0].reason if variant.failures else None}
 
 
+def _interval_columns(
+    name: str, found: MeanInterval | AccuracyDifference | TimeRatio | None
+) -> dict[str, float | None]:
+    values = (found.mean, found.low, found.high) if found else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
 def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
-    """The plan of a matrix and an estimate of the time, to stdout."""
+    """Print the cells of a matrix before they run, and an estimate of the time, to stdout."""
     rows = [asdict(cell) for cell in cells]
-    seconds, n_unknown = planned_seconds(cells)
+    if output_format == "json":
+        seconds, n_unknown = planned_seconds(cells)
+        document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
+        sys.stdout.write(to_json(document | {"n_without_estimate": n_unknown}))
+    elif output_format in ("csv", "markdown"):
+        print_rows("", rows, output_format)
+    else:
+        print_table("planned cells; nothing was run", rows)
+        result_console().print(planned_sentence(cells), style="bold", markup=False)
+
+
+def print_receipt(receipt: Receipt, output_format: str) -> None:
+    """Print a comparability report to stdout; JSON and CSV have digests in full, table and Markdown shortened."""
+    names = [f"run {number}" for number, _ in enumerate(receipt.run_ids, 1)]
+    run_lines = [f"{name}: {run_id}" for name, run_id in zip(names, receipt.run_ids, strict=True)]
+    tables = receipt_tables(receipt, names)
+    nothing = [] if receipt.different else ["no differences"]
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
-            sys.stdout.write(to_json(document | {"n_without_estimate": n_unknown}))
+            sys.stdout.write(to_json({"schema_version": _RECEIPT_SCHEMA_VERSION, **_receipt_document(receipt)}))
         case OutputFormat.CSV:
-            print_csv(rows)
-        case output:
-            table = TextTable("the plan; nothing was run", tuple(_planned_row(cell) for cell in cells))
-            if output is OutputFormat.MARKDOWN:
-                write_text(_markdown_table(table))
-            else:
-                _print_table(result_console(), table)
-                result_console().print(planned_sentence(cells), style="bold", markup=False)
+            print_csv(_receipt_rows(receipt))
+        case OutputFormat.MARKDOWN:
+            lines = "".join(f"- {line}\n" for line in [*nothing, *run_lines])
+            write_text("\n".join([*_markdown_tables(tables), lines]))
+        case OutputFormat.TABLE:
+            console = result_console()
+            _print_tables(console, tables)
+            for line in [*nothing, *run_lines]:
+                console.print(escape(line))
 
 
-def _planned_row(cell: PlannedCell) -> dict[str, str | None]:
-    seconds = None if cell.state != "to run" else "?" if cell.seconds is None else f"{cell.seconds:.1f}"
-    return {
-        "variant": cell.label,
-        "seed": str(cell.seed),
-        "state": cell.state,
-        "seconds": seconds,
-        "reason": cell.reason,
-    }
+def _receipt_document(receipt: Receipt) -> dict[str, object]:
+    rows = [
+        {"part": row.part, "what": row.what, "is_equal": row.is_equal, "values": list(row.values)}
+        for row in receipt.rows
+    ]
+    return {"runs": list(receipt.run_ids), "rows": rows}
 
 
-def planned_seconds(cells: Sequence[PlannedCell]) -> tuple[float, int]:
-    """The estimate for the cells that have one, and the number of those that have none."""
-    to_run = [cell.seconds for cell in cells if cell.state == "to run"]
-    return sum(seconds for seconds in to_run if seconds is not None), to_run.count(None)
-
-
-def planned_sentence(cells: Sequence[PlannedCell]) -> str:
-    """How many cells would run, and how long that would take."""
-    n_to_run = sum(cell.state == "to run" for cell in cells)
-    seconds, n_unknown = planned_seconds(cells)
-    unknown = f"; {n_unknown} of them unlike any finished run, so without an estimate" if n_unknown else ""
-    about = f", about {seconds:,.0f} s and the start of their processes" if n_unknown < n_to_run else ""
-    return f"{len(cells)} cells, {n_to_run} to run{about}{unknown}"
-
-
-def write_comparison(
-    comparison: Comparison, output_format: str, options: TableOptions, output: Path | None = None
-) -> None:
-    """Write to a file, whole or not at all, or to stdout; MlcliError for a file that cannot be written."""
-    with stdout_into(output):
-        if output_format == "html":
-            from mlcli.compare.html import comparison_html
-
-            write_text(comparison_html(comparison, options))
-        else:
-            print_comparison(comparison, output_format, options)
+def _receipt_rows(receipt: Receipt) -> list[Row]:
+    return [
+        {"part": row.part, "what": row.what, "is_equal": row.is_equal}
+        | {f"run_{number}": value for number, value in enumerate(row.values, 1)}
+        for row in receipt.rows
+    ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-from mlcli.config.layers import Key, Layer, merged
-from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, key_path, shown
+from mlcli.config.layers import Layer, merged
+from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, shown
 from mlcli.config.overrides import command_line_layer, environment_layer
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import validated
@@ -27,6 +28,32 @@ MAX_CHAIN = 8
 _NOT_BY_BACKEND = ("backend", "backends", "extends")
 
 
+@dataclass(frozen=True)
+class ConfigLayers:
+    """The layers below the command line, read once: a YAML file with the files that it extends, and the environment."""
+
+    written: Layer | None  # None if a file could not be read
+    environment: Layer
+    issues: tuple[ConfigIssue, ...]
+
+    def backends(self) -> tuple[str, ...]:
+        """Return the engines that the file is for, in its order: those under `backends`, or the one that would run.
+
+        The environment is not considered. ConfigError if there are issues.
+        """
+        if self.written is None or self.issues:
+            raise config_error(list(self.issues))
+        return tuple(_entries(self.written)) or (_chosen(self.written),)
+
+
+def read_layers(path: Path | None, environ: Mapping[str, str] | None = None) -> ConfigLayers:
+    """Read a YAML file, None for the defaults, and the environment, os.environ if None."""
+    issues: list[ConfigIssue] = []
+    written = _read_files(path, issues) if path is not None else Layer()
+    environment = environment_layer(os.environ if environ is None else environ, issues)
+    return ConfigLayers(written, environment, tuple(issues))
+
+
 def load_experiment(
     path: Path | None,
     *,
@@ -34,28 +61,30 @@ def load_experiment(
     settings: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> ExperimentConfig:
-    """Return the experiment of a file, the environment and the command line, resolved for one engine.
+    """Read and resolve the experiment of a file, the environment and the command line.
 
-    path: the YAML file; None for the defaults.
+    See read_layers for path and environ, and resolved_experiment for the rest.
+    """
+    return resolved_experiment(read_layers(path, environ), flags=flags, settings=settings)
+
+
+def resolved_experiment(
+    layers: ConfigLayers, *, flags: Mapping[str, object] | None = None, settings: Sequence[str] = ()
+) -> ExperimentConfig:
+    """Return the experiment of these layers and the command line, resolved for one engine.
+
     flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
     settings: `key.path=value` texts, as after `--set`; they win over flags.
-    environ: os.environ if None.
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
     of its `backends`, else the default. The result names it in `backend`, and its `backends` is empty. ConfigError
     with every issue at once, each `location: key.path: message`.
     """
-    issues: list[ConfigIssue] = []
-    try:
-        written: Layer | None = _Composition(issues).read(path) if path else Layer()
-    except UnreadableError as error:
-        issues.append(error.issue)
-        written = None
-    environment = environment_layer(os.environ if environ is None else environ, issues)
+    issues = list(layers.issues)
     command_line = command_line_layer(flags or {}, settings, issues)
-    if written is None:
+    if layers.written is None:
         raise config_error(issues)
-    return _resolved(written, environment, command_line, issues)
+    return _resolved(layers.written, layers.environment, command_line, issues)
 
 
 def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
@@ -72,15 +101,17 @@ def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
 
 
 def named_backends(path: Path) -> tuple[str, ...]:
-    """Return the engines that a file is for, in its order: those under `backends`, or the one that would run."""
-    issues: list[ConfigIssue] = []
+    """Return the engines that a file is for; see ConfigLayers.backends."""
+    return read_layers(path, {}).backends()
+
+
+def _read_files(path: Path, issues: list[ConfigIssue]) -> Layer | None:
+    """Return the settings of a file and of those that it extends; None, with the reason in `issues`, if unreadable."""
     try:
-        written = _Composition(issues).read(path)
+        return _Composition(issues).read(path)
     except UnreadableError as error:
         issues.append(error.issue)
-    if issues:
-        raise config_error(issues)
-    return tuple(_entries(written)) or (_chosen(written),)
+        return None
 
 
 class _Composition:
@@ -171,21 +202,16 @@ def _issues_of_backends(whole: Layer) -> list[ConfigIssue]:
     backends = whole.values.get("backends", {})
     if not isinstance(backends, dict):
         message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
-        return [_issue(whole, ("backends",), message)]
+        return [whole.issue(("backends",), message)]
     issues = []
     for name, values in backends.items():
         if name not in BACKENDS:
             message = unknown_name("backend", str(name)[:60], list(BACKENDS))
-            issues.append(_issue(whole, ("backends", name), message, of_key=True))
+            issues.append(whole.issue(("backends", name), message, of_key=True))
         elif not isinstance(values, dict):
-            issues.append(_issue(whole, ("backends", name), f"must be a mapping of settings, got {shown(values)}"))
+            issues.append(whole.issue(("backends", name), f"must be a mapping of settings, got {shown(values)}"))
         for key in _NOT_BY_BACKEND:
             if isinstance(values, dict) and key in values:
                 message = "cannot differ by engine; write it at the top level"
-                issues.append(_issue(whole, ("backends", name, key), message, of_key=True))
+                issues.append(whole.issue(("backends", name, key), message, of_key=True))
     return issues
-
-
-def _issue(layer: Layer, path: tuple[Key, ...], message: str, *, of_key: bool = False) -> ConfigIssue:
-    where, full = layer.find(path)
-    return ConfigIssue(where.key if of_key else where.value, key_path(full), message)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlcli.config.messages import SourceLocation
+from mlcli.config.messages import ConfigIssue, SourceLocation, key_path
 from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE
 
 Key = str | int
@@ -60,6 +60,11 @@ class Layer:
             if below[: len(path)] == path
         }
         return Layer(self.values["backends"][backend], written)
+
+    def issue(self, path: Sequence[Key], message: str, *, of_key: bool = False) -> ConfigIssue:
+        """Return an issue of the value under a path, or of its key, with the location and the full path of either."""
+        where, full = self.find(path)
+        return ConfigIssue(where.key if of_key else where.value, key_path(full), message)
 
     def find(self, path: Sequence[Key]) -> tuple[Written, list[Key]]:
         """Return where the value under a path was written (the nearest value around it, if missing), and its full path.

@@ -34,7 +34,15 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
-from mlcli.registry import BACKENDS, DATASETS, DEFAULT_BACKEND, DEFAULT_DATASET, alternatives
+from mlcli.registry import (
+    BACKENDS,
+    DATASETS,
+    DEFAULT_BACKEND,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_DATASET,
+    DEFAULT_EPOCHS,
+    alternatives,
+)
 
 if TYPE_CHECKING:
     BackendName = str
@@ -241,10 +249,10 @@ class TrainingConfig(Section):
     """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
 
     epochs: PositiveInt | None = Field(
-        None, description="epochs of training; null: 10 for iterative training, none for a single fit"
+        None, description=f"epochs of training; null: {DEFAULT_EPOCHS} for iterative training, none for a single fit"
     )
     batch_size: PositiveInt | None = Field(
-        None, description="samples per step; null: 128 for iterative training, none for a single fit"
+        None, description=f"samples per step; null: {DEFAULT_BATCH_SIZE} for iterative training, none for a single fit"
     )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mlcli.config.layers import Key, Layer
-from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mean, key_path, shown
+from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mean, shown
 from mlcli.config.schema import ExperimentConfig, Section
 from mlcli.config.values import plain_scalar
 from mlcli.errors import unknown_name
@@ -86,8 +86,7 @@ def _issue(layer: Layer, details: ErrorDetails) -> ConfigIssue:
     path = (loc[0], *loc[2:]) if is_chosen else loc  # pydantic puts the name of the choice behind such a key
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, "name")
-    where, full = layer.find(path)
-    return ConfigIssue(where.key if of_key else where.value, key_path(full), _message(details, _owner(loc)))
+    return layer.issue(path, _message(details, _owner(loc)), of_key=of_key)
 
 
 def _owner(loc: Sequence[Key]) -> type[Section]:

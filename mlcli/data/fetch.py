@@ -145,9 +145,9 @@ class _Transfer(threading.Thread):
 
     def run(self) -> None:
         headers = {"User-Agent": f"mlcli/{__version__}", "Accept-Encoding": "identity"}
-        request = urllib.request.Request(self._url, headers=headers)
         opener = urllib.request.build_opener(_HttpRedirects)
         try:
+            request = urllib.request.Request(self._url, headers=headers)
             with opener.open(request, timeout=self._timeout_seconds) as response:
                 self._receive(response)
         except (TransferError, DataError) as error:

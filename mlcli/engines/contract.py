@@ -143,10 +143,6 @@ class Bench(Protocol):
     device: str  # the device that computes the batches: cpu, cuda:0, mps
     block_seconds: Mapping[str, float]  # shortest sensible duration of a call, for "forward" and "train"
 
-    def tile(self, n_samples: int) -> None:
-        """Repeat the stored samples until there are at least n_samples."""
-        ...
-
     def batches(self, starts: Sequence[int], batch_size: int) -> Any:
         """Return one batch of batch_size consecutive samples per start, in the form that the next two methods take."""
         ...

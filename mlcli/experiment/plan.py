@@ -10,10 +10,14 @@ from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import DEFAULT_BACKEND, backend_info, dataset_info, trains_iteratively
-
-DEFAULT_EPOCHS = 10
-DEFAULT_BATCH_SIZE = 128
+from mlcli.registry import (
+    DEFAULT_BACKEND,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EPOCHS,
+    backend_info,
+    dataset_info,
+    trains_iteratively,
+)
 
 
 @dataclass(frozen=True)

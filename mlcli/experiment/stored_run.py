@@ -146,20 +146,29 @@ class StoredRun:
         return []
 
 
-def open_run(directory: RunDirectory) -> StoredRun:
+def open_run(directory: RunDirectory, record: RunRecord | None = None) -> StoredRun:
     """Return a finished run with all its files verified against their checksums.
 
+    record: that of the run, if it was read already.
     UsageError for a run that did not finish, with the reason; DataError, naming the file, for files that are missing
     or altered.
     """
     name = first_line(directory.run_id)
-    if not directory.has_record():
-        raise UsageError(f"run {name} is unfinished: it is still running, or was stopped before it wrote its record")
-    record = directory.read_record()
+    if record is None:
+        if not directory.has_record():
+            raise UsageError(
+                f"run {name} is unfinished: it is still running, or was stopped before it wrote its record"
+            )
+        record = directory.read_record()
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly finished runs can be used")
-    _check_complete(name, record)
+    return open_finished_run(directory, record)
+
+
+def open_finished_run(directory: RunDirectory, record: RunRecord) -> StoredRun:
+    """Return a run whose record was read and says finished; DataError, with the file, if one is missing or altered."""
+    _check_complete(first_line(directory.run_id), record)
     files = VerifiedFiles(directory.path)
     return StoredRun(record, files.config(), files)
 

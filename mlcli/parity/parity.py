@@ -21,8 +21,8 @@ from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
+from mlcli.experiment.initial_weights import drawn_weights
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.parity.records import ParityPair, ParityReport, ParityStep
 from mlcli.records import Dataset
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives, backend_info
@@ -202,17 +202,13 @@ def _build_engines(
     reasons: dict[str, str] = {}
     for backend, plan in plans.items():
         try:
-            engine = build_engine(backend, engine_spec(plan, dataset, threads), _initial_weights(plan))
+            engine = build_engine(backend, engine_spec(plan, dataset, threads), drawn_weights(plan))
             engine.place(x, y)
         except UsageError as error:
             reasons[backend] = str(error)
         else:
             engines[backend] = engine
     return engines, reasons
-
-
-def _initial_weights(plan: Plan) -> Weights | None:
-    return as_precision(initial_weights(plan.network, plan.config.seed), "float64") if plan.network else None
 
 
 def _take_steps(engines: Mapping[str, Engine], course: _Course) -> Iterator[dict[Pair, ParityStep]]:

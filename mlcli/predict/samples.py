@@ -129,7 +129,8 @@ def _as_native(x: NDArray[Any]) -> NDArray[Any]:
     if x.dtype.kind == "b":
         return x.astype(np.uint8)
     is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
-    return x.astype(np.float32 if is_small else np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # _check_values reports what these warnings are about
+        return x.astype(np.float32 if is_small else np.float64, copy=False)
 
 
 def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:

@@ -58,19 +58,17 @@ def run(request: TrainRequest) -> None:
     every = parse_checkpoint_every(request.checkpoint_every)
     runs_directory = request.runs_dir or default_runs_directory()
     found = None
-    if request.resume is None:
-        experiment = load_experiment(request.config, flags=request.flags, settings=request.settings)
-        n_threads = configure_threads(experiment)
-    else:
+    if request.resume is not None:
         check_resume_request(request)
         found = open_resumable(request.resume, runs_directory)
-        experiment = found.config
-        n_threads = configure_threads(experiment, found.threads)
-    plan = make_plan(experiment)
+        config, threads = found.config, found.threads
+    else:
+        config, threads = load_experiment(request.config, flags=request.flags, settings=request.settings), None
+    n_threads = configure_threads(config, threads)
+    plan = make_plan(config)
     if request.print_config or request.dry_run:
         _show(request, plan, runs_directory, n_threads)
         return
-
     from mlcli.train.progress import training_progress
     from mlcli.train.trainer import RunPaths, resume, train
 

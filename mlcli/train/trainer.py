@@ -34,23 +34,12 @@ _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or
 
 
 class TrainingObserver(Protocol):
-    """Receives every stage, epoch and note of a run as it happens."""
+    """Receives a run as it happens: stages ("loading fashion"), slow steps (a download), epochs and notes."""
 
-    def on_stage(self, text: str) -> None:
-        """A stage begins, e.g. "loading fashion"."""
-        ...
-
-    def on_slow_step(self, text: str) -> None:
-        """A slow step begins, e.g. a download."""
-        ...
-
-    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
-        """An epoch and its validation have ended."""
-        ...
-
-    def on_note(self, text: str) -> None:
-        """The reader of the result must know this."""
-        ...
+    def on_stage(self, text: str) -> None: ...
+    def on_slow_step(self, text: str) -> None: ...
+    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None: ...
+    def on_note(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -115,25 +104,27 @@ def resume(
         lock.release()
 
 
+@dataclass
 class _Trainer:
-    def __init__(
-        self, plan: Plan, paths: RunPaths, threads: int, observer: TrainingObserver, every: CheckpointEvery
-    ) -> None:
-        self._plan = plan
-        self._config = plan.config
-        self._paths = paths
-        self._threads = threads
-        self._observer = observer
-        self._every = every
-        self._progress = RunProgress(plan, threads)
-        self._checkpoint: Checkpoint | None = None  # of the run that is resumed
-        self._loop: EpochLoop | None = None
+    """One run. checkpoint: that of a run that is resumed; loop: set as soon as epochs are trained."""
+
+    plan: Plan
+    paths: RunPaths
+    threads: int
+    observer: TrainingObserver
+    every: CheckpointEvery
+    checkpoint: Checkpoint | None = None
+    loop: EpochLoop | None = None
+
+    def __post_init__(self) -> None:
+        self.config = self.plan.config
+        self.progress = RunProgress(self.plan, self.threads)
 
     def start(self, if_needed: bool) -> TrainResult:
         with self._recorded_if_interrupted(self._new_directory):
             dataset = self._load()
             if if_needed:
-                found = find_finished(self._paths.runs_directory, self._progress.digests["experiment"])
+                found = find_finished(self.paths.runs_directory, self.progress.digests["experiment"])
                 if found:
                     return TrainResult(found[1], found[0].path, is_reused=True)
             engine = self._build(dataset)
@@ -149,14 +140,14 @@ class _Trainer:
         with self._recorded_if_interrupted(lambda: directory):
             self._restore_progress(directory, folder)
             dataset = self._load()
-            if self._checkpoint:
-                check_same_experiment(self._checkpoint, self._progress.digests, directory)
+            if self.checkpoint:
+                check_same_experiment(self.checkpoint, self.progress.digests, directory)
             engine = self._build(dataset)
-        where = f"the checkpoint {self._checkpoint.description}" if self._checkpoint else "the beginning"
+        where = f"the checkpoint {self.checkpoint.description}" if self.checkpoint else "the beginning"
         self._note(f"resumed from {where}")
         folder.clear_damage()
         directory.reopen()
-        directory.rewrite_history(self._progress.position.history)
+        directory.rewrite_history(self.progress.position.history)
         return self._complete(engine, dataset, directory)
 
     @contextlib.contextmanager
@@ -173,69 +164,69 @@ class _Trainer:
 
     def _restore_progress(self, directory: RunDirectory, folder: CheckpointFolder) -> None:
         found = folder.find()
-        self._checkpoint = found.checkpoint
+        self.checkpoint = found.checkpoint
         for issue in found.issues:
             self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
         if found.checkpoint:
-            self._progress.restore(found.checkpoint)
+            self.progress.restore(found.checkpoint)
             for difference in differences(directory):
                 self._note(difference)
 
     def _load(self) -> Dataset:
         if is_busy():
             self._note(f"timings of this run are unreliable (load average {machine_load():.1f})")
-        self._observer.on_stage(f"loading {self._config.dataset.name}")
-        with self._progress.watch.part("load"):
+        self.observer.on_stage(f"loading {self.config.dataset.name}")
+        with self.progress.watch.part("load"):
             dataset = load_dataset(
-                self._config.dataset,
-                data_dir=self._paths.data_directory,
-                offline=self._paths.offline,
-                log=self._observer.on_slow_step,
+                self.config.dataset,
+                data_dir=self.paths.data_directory,
+                offline=self.paths.offline,
+                log=self.observer.on_slow_step,
             )
         for note in dataset.notes:
             self._note(note)
-        n_samples, batch_size = len(dataset.train), self._config.training.batch_size
+        n_samples, batch_size = len(dataset.train), self.config.training.batch_size
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
-        self._progress.digests |= experiment_digests(self._config, dataset)
+        self.progress.digests |= experiment_digests(self.config, dataset)
         return dataset
 
     def _note(self, text: str) -> None:
-        if self._progress.add_note(text):
-            self._observer.on_note(text)
+        if self.progress.add_note(text):
+            self.observer.on_note(text)
 
     def _build(self, dataset: Dataset) -> Engine:
-        self._observer.on_stage(f"building {self._config.model.name} on {self._plan.backend}")
-        with self._progress.watch.part("build"), translated_memory_errors(_TOO_LARGE):
-            spec = engine_spec(self._plan, dataset, self._threads)
-            if self._checkpoint:  # on the device that the run used
-                spec = replace(spec, runtime=replace(spec.runtime, device=self._checkpoint.run.device))
-            engine = build_engine(self._plan.backend, spec, self._weights())
-            if self._checkpoint:
-                restore_state(engine, self._checkpoint.engine)
+        self.observer.on_stage(f"building {self.config.model.name} on {self.plan.backend}")
+        with self.progress.watch.part("build"), translated_memory_errors(_TOO_LARGE):
+            spec = engine_spec(self.plan, dataset, self.threads)
+            if self.checkpoint:  # on the device that the run used
+                spec = replace(spec, runtime=replace(spec.runtime, device=self.checkpoint.run.device))
+            engine = build_engine(self.plan.backend, spec, self._weights())
+            if self.checkpoint:
+                restore_state(engine, self.checkpoint.engine)
             engine.place(dataset.train.x, dataset.train.y)
-        self._progress.device = engine.device
+        self.progress.device = engine.device
         return engine
 
     def _weights(self) -> Weights | None:
-        if self._checkpoint:
-            return self._checkpoint.weights
-        weights, note = initial_weights(self._plan, self._paths.runs_directory)
+        if self.checkpoint:
+            return self.checkpoint.weights
+        weights, note = initial_weights(self.plan, self.paths.runs_directory)
         if note:
             self._note(note)
         if weights is not None:
-            self._progress.digests["initial_weights"] = weights_digest(weights)
+            self.progress.digests["initial_weights"] = weights_digest(weights)
         return weights
 
     def _new_directory(self) -> RunDirectory:
-        directory = RunDirectory.create(self._config, self._paths.runs_directory, self._paths.out)
-        directory.write_config(self._config)
+        directory = RunDirectory.create(self.config, self.paths.runs_directory, self.paths.out)
+        directory.write_config(self.config)
         return directory
 
     def _complete(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> TrainResult:
         """Train, score and save; a run that ends early is recorded with the reason."""
         try:
-            with translated_memory_errors(batch_advice(self._config.training.batch_size)):
+            with translated_memory_errors(batch_advice(self.config.training.batch_size)):
                 self._describe(engine, dataset, directory)
                 self._fit(engine, dataset, directory)
                 weights = self._final_weights(engine)
@@ -251,25 +242,25 @@ class _Trainer:
     def _describe(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         if not directory.read_environment():
             directory.write_environment(
-                describe_environment(device=engine.device, threads=self._threads, fingerprint=dataset.fingerprint)
+                describe_environment(device=engine.device, threads=self.threads, fingerprint=dataset.fingerprint)
             )
         directory.write_preprocessing(preprocessing_of(dataset))
 
     def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        self._observer.on_stage(f"training {self._config.model.name}")
-        if self._plan.is_iterative:
+        self.observer.on_stage(f"training {self.config.model.name}")
+        if self.plan.is_iterative:
             note = self._train_epochs(engine, dataset, directory)
         else:
-            record, note = single_fit(engine, dataset, self._progress)
+            record, note = single_fit(engine, dataset, self.progress)
             self._add_to_history(record, directory)
         if note:
             self._note(note)
 
     def _train_epochs(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> str | None:
         folder = CheckpointFolder(directory.path)
-        self._loop = loop = EpochLoop(engine, dataset, self._progress, folder, self._every)
-        if self._checkpoint:
-            loop.restore(self._checkpoint)
+        self.loop = loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
+        if self.checkpoint:
+            loop.restore(self.checkpoint)
         # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
         with signals.deferred():
             for record in loop.run():
@@ -278,21 +269,21 @@ class _Trainer:
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
         directory.append_history(record)
-        self._observer.on_epoch(record, self._config.training.epochs or 1)
+        self.observer.on_epoch(record, self.config.training.epochs or 1)
 
     def _final_weights(self, engine: Engine) -> Weights | None:
         """The weights after training; None for an estimator. DivergedError for values that are not finite."""
-        if self._plan.network is None:
+        if self.plan.network is None:
             return None
         weights = engine.weights()
-        check_finite(weights, self._loop.position.step if self._loop else 1)
+        check_finite(weights, self.loop.position.step if self.loop else 1)
         return weights
 
     def _evaluate(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        self._observer.on_stage("scoring the test split")
-        with self._progress.watch.part("evaluate"):
+        self.observer.on_stage("scoring the test split")
+        with self.progress.watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
-            self._progress.test = score(scores, dataset.test.y)
+            self.progress.test = score(scores, dataset.test.y)
         arrays = {"labels": scores.labels, "logits": scores.logits, "probabilities": scores.probabilities}
         stored = {name: array for name, array in arrays.items() if array is not None}
         directory.write_predictions({"y": dataset.test.y, **stored})
@@ -301,13 +292,13 @@ class _Trainer:
         """Write the model, the log and the record, which is returned."""
         if weights is not None:
             directory.write_weights(weights)
-            self._progress.digests["weights"] = weights_digest(weights)
+            self.progress.digests["weights"] = weights_digest(weights)
         else:
             data = engine.estimator_bytes()
             if data is not None:
-                self._progress.digests["estimator"] = directory.write_estimator(data)
-        directory.write_log(self._progress.log_lines())
-        record = self._progress.record(directory.run_id, "finished")
+                self.progress.digests["estimator"] = directory.write_estimator(data)
+        directory.write_log(self.progress.log_lines())
+        record = self.progress.record(directory.run_id, "finished")
         directory.finish(record)
         return record
 
@@ -320,8 +311,8 @@ class _Trainer:
             status = "interrupted"
         reason = str(error) or type(error).__name__
         with contextlib.suppress(MlcliError):
-            if self._loop and status == "interrupted":
-                self._loop.keep_end()
-            directory.write_log([*self._progress.log_lines(), f"{status}: {reason}"])
-            directory.finish(self._progress.record(directory.run_id, status, reason))
-        add_resume_hint(error, directory, self._paths.data_directory, offline=self._paths.offline)
+            if self.loop and status == "interrupted":
+                self.loop.keep_end()
+            directory.write_log([*self.progress.log_lines(), f"{status}: {reason}"])
+            directory.finish(self.progress.record(directory.run_id, status, reason))
+        add_resume_hint(error, directory, self.paths.data_directory, offline=self.paths.offline)

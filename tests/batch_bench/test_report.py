@@ -10,59 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.batch_bench.plot import save_batch_bench_plots
-from mlcli.batch_bench.records import (
-    PHASES,
-    BatchBenchRecord,
-    BenchAdvice,
-    BenchFigures,
-    BenchSeries,
-    BenchSettings,
-    BenchSubject,
-    BenchTiming,
-)
-from mlcli.batch_bench.report import print_batch_bench
-from mlcli.batch_bench.table import seconds_text
-from mlcli.rendering.console import stdout_into
-
-FIGURES = BenchFigures(
-    median_seconds=0.0125, median_interval=(0.0120, 0.0130), first_quartile_seconds=0.0122,
-    third_quartile_seconds=0.0127, p95_seconds=0.0150, seconds_per_sample=1.25e-5, samples_per_second=80000.0,
-    speedup=12.3, flops=3.2e10, share_of_peak=0.21, n_samples=6, n_disturbed=0, slowdown=1.05,
-    median_of_all_seconds=0.0130,
-)  # fmt: skip
-MEASURED = BenchSeries(
-    "torch", 2, "train", 1000, 60, 1000, "measured", loss=2.3026, first_call_seconds=0.9, calls_per_sample=3,
-    samples=(*(0.0125,) * 6, 0.0225, 0.0225), references=(*(26e-6,) * 6, 50e-6, 50e-6),
-    disturbed=(*(False,) * 6, True, True), sampled_seconds=0.2, warmup_seconds=0.01, peak_memory_bytes=600 * 2**20,
-    figures=FIGURES,
-)  # fmt: skip
-TOO_LARGE = BenchSeries("torch", 2, "train", 7000, 9, 4000, "out of memory", reason="out of memory: 9 GiB asked for")
-NO_STEP = BenchSeries("sklearn", 2, "train", 1000, 60, 1000, "not applicable", reason="fitted in one call")
-LINE = "mlcli train --batch-size 1000"
-RECORD = BatchBenchRecord(
-    experiment="mnist_mlp",
-    dataset="mnist",
-    model="mlp",
-    n_parameters=203_530,
-    settings=BenchSettings(("torch",), (2,), PHASES, (1000, 7000), 0.25, 2.0, None, "float32", False, False, False),
-    subjects=(
-        BenchSubject("torch", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", (), 26e-6),
-        BenchSubject("sklearn", 2, "cpu", 60000, 3.0, 1e-7, {1000: (0.0133, 0.0140)}, "spin", ()),
-    ),
-    series=(MEASURED, TOO_LARGE, NO_STEP),
-    advice=(
-        BenchAdvice("torch", 2, "train", 1000, 80000.0, 6000, 82000.0, 60, 1000, 128, 469, LINE),
-    ),
-    warnings=("a warning",),
-    timing=BenchTiming(wall_seconds=30.0, startup_seconds=10.0, measured_seconds=18.0, warmup_seconds=1.0),
-    environment={"cores": 2},
-    busy_cores=0.1,
-    created="2026-01-01T00:00:00+00:00",
-)  # fmt: skip
+from mlcli.batch_bench.report import print_batch_bench, seconds_text
 
 
-def printed(capsys: pytest.CaptureFixture[str], output_format: str, record: BatchBenchRecord = RECORD) -> str:
+def printed(capsys, output_format, record):
     print_batch_bench(record, output_format)
     return capsys.readouterr().out
 
@@ -71,12 +22,12 @@ def printed(capsys: pytest.CaptureFixture[str], output_format: str, record: Batc
     ("seconds", "text"),
     [(1.234e-6, "1.23 µs"), (12.34e-6, "12.3 µs"), (0.0009996, "1.00 ms"), (0.1234, "123 ms"), (12.34, "12.3 s")],
 )
-def test_times_have_three_digits_and_the_unit_that_suits_them(seconds, text):
+def test_times_have_three_digits_and_a_suitable_unit(seconds, text):
     assert seconds_text(seconds) == text
 
 
-def test_the_table_shows_every_figure_of_a_size(capsys):
-    lines = printed(capsys, "table").splitlines()
+def test_the_table_shows_all_statistics_of_a_size(record, capsys):
+    lines = printed(capsys, "table", record).splitlines()
     row = next(line for line in lines if "│ 1,000 │" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells == [
@@ -85,53 +36,48 @@ def test_the_table_shows_every_figure_of_a_size(capsys):
     ]  # fmt: skip
 
 
-def test_a_size_without_memory_and_a_phase_without_steps_say_so(capsys):
-    text = printed(capsys, "table")
+def test_a_size_without_memory_and_a_phase_without_steps_are_reported(record, capsys):
+    text = printed(capsys, "table", record)
     row = next(line for line in text.splitlines() if "│ 7,000 │" in line)
     assert "9, last 4,000" in row
     assert "out of memory" in row
     assert "7,000: out of memory: 9 GiB asked for" in text
-    assert "sklearn, training: mnist mlp, cpu, 2 threads, float32, batches ready on the device: not applicable" in text
-
-
-def test_the_closing_sentences_say_which_size_to_take_and_what_it_costs(capsys):
-    text = printed(capsys, "table")
     assert (
-        "torch, training: take batches of 1,000 (80,000 samples/s), the smallest within 5 % of the best throughput "
-        "(82,000 with 6,000); an epoch is then 60 steps, against 469 with batches of 128\n"
+        "sklearn, training: mnist mlp, cpu, 2 threads, float32, batches already on the device: not applicable" in text
+    )
+
+
+def test_the_closing_sentences_tell_which_size_to_use_and_what_it_costs(record, capsys):
+    text = printed(capsys, "table", record)
+    assert (
+        "torch, training: use batch size 1,000 (80,000 samples/s, within 5 % of peak throughput, 82,000 at 6,000); "
+        "60 steps per epoch instead of 469 with batch size 128\n"
         "  mlcli train --batch-size 1000\n"
     ) in text
-    assert "the fastest matrix product reached 150 GFLOP/s (up to 1,000 x 1,000" in text
-    assert "measured for 18.0 s of 20.0 s, after 10.0 s to start (10% warm-up and overhead)" in text
+    assert "measured for 18.0 s of 20.0 s, after 10.0 s of start-up (10% warm-up and overhead)" in text
+    assert "±: half-width of the 95 % CI of the median" in text
 
 
-def test_the_table_says_of_how_many_samples_its_figures_are(capsys):
-    text = printed(capsys, "table")
-    assert "torch: figures are of undisturbed samples, 6 of 8; next to these" in text
-    assert "at most 10 % longer than the fastest in this run (26.0 µs, " in text
+def test_each_engine_has_a_line_on_its_samples_and_its_peak(record, capsys):
+    assert (
+        "torch: 6 of 8 samples undisturbed (speed probe within 10 % of its best, 26.0 µs); "
+        "peak 150 GFLOP/s (matrix products up to 1,000 x 1,000)\n"
+    ) in printed(capsys, "table", record)
 
 
-def test_a_size_that_only_may_be_within_five_percent_is_called_so(capsys):
-    advice = replace(RECORD.advice[0], samples_per_second=77000.0)
-    assert "with 6,000), for all that these medians can tell; an epoch" in printed(
-        capsys, "table", replace(RECORD, advice=(advice,))
-    )
-    assert "can tell" not in printed(capsys, "table")
-
-
-def test_threads_are_named_where_there_are_several(capsys):
-    record = replace(RECORD, subjects=(*RECORD.subjects, replace(RECORD.subjects[0], threads=1)))
-    assert "torch with 2 threads, training: take batches" in printed(capsys, "table", record)
+def test_threads_are_named_if_there_are_several_counts(record, capsys):
+    several = replace(record, engines=(*record.engines, replace(record.engines[0], threads=1)))
+    assert "torch with 2 threads, training: use batch size" in printed(capsys, "table", several)
 
 
 @pytest.mark.parametrize(
     ("width", "shown", "left_out"), [(100, "first", "p95"), (60, "samples/s", "IQR"), (20, "samples/s", "IQR")]
 )
-def test_a_narrow_terminal_gets_the_columns_that_tell_most_and_no_figure_is_cut(
-    capsys, monkeypatch, width, shown, left_out
+def test_a_narrow_terminal_gets_the_most_important_columns_and_no_number_is_cut(
+    record, capsys, monkeypatch, width, shown, left_out
 ):
     monkeypatch.setenv("COLUMNS", str(width))
-    text = printed(capsys, "table")
+    text = printed(capsys, "table", record)
     header = [line for line in text.splitlines() if line.startswith("│")][0:2]
     assert any(shown in line for line in header)
     assert not any(left_out in line for line in header)
@@ -139,12 +85,12 @@ def test_a_narrow_terminal_gets_the_columns_that_tell_most_and_no_figure_is_cut(
     assert "…" not in text
     for cell in ("9, last 4,000", "out of memory", "12.5 ms", "80,000"):
         assert f" {cell} │" in text
-    sentence = next(line for line in text.splitlines() if "take batches" in line)
-    assert sentence.endswith("against 469 with batches of 128")  # whole, as a line to paste must be
+    sentence = next(line for line in text.splitlines() if "use batch size" in line)
+    assert sentence.endswith("instead of 469 with batch size 128")
 
 
-def test_json_holds_raw_samples_and_what_is_derived(capsys):
-    document = json.loads(printed(capsys, "json"))
+def test_json_holds_raw_samples_and_what_is_derived(record, capsys):
+    document = json.loads(printed(capsys, "json", record))
     first = document["series"][0]
     assert first["samples"] == [0.0125] * 6 + [0.0225] * 2
     assert first["references"] == [26e-6] * 6 + [50e-6] * 2
@@ -154,13 +100,15 @@ def test_json_holds_raw_samples_and_what_is_derived(capsys):
     assert document["subjects"][0]["matrix_products"] == [{"n": 1000, "seconds": [0.0133, 0.0140]}]
     assert document["subjects"][0]["peak_flops"] == pytest.approx(2e9 / 0.0133)
     assert document["timing"]["harness_seconds"] == pytest.approx(1.0)
-    assert document["advice"][0]["sentence"].startswith("torch, training: take batches of 1,000")
+    assert document["advice"][0]["sentence"].startswith("torch, training: use batch size 1,000")
     assert document["warnings"] == ["a warning"]
     assert document["series"][1]["figures"] is None
+    assert document["settings"]["tile"] is False
+    assert document["subjects"][0]["fastest_reference_seconds"] == 26e-6
 
 
-def test_csv_has_a_row_a_series_in_plain_units(capsys):
-    rows = list(csv.DictReader(io.StringIO(printed(capsys, "csv"))))
+def test_csv_has_a_row_per_series_in_plain_units(record, capsys):
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "csv", record))))
     assert [row["status"] for row in rows] == ["measured", "out of memory", "not applicable"]
     assert float(rows[0]["median_seconds"]) == 0.0125
     assert float(rows[0]["median_high_seconds"]) == 0.013
@@ -168,29 +116,12 @@ def test_csv_has_a_row_a_series_in_plain_units(capsys):
     assert (rows[0]["n_samples_taken"], rows[0]["n_samples_disturbed"]) == ("8", "2")
     assert float(rows[0]["median_of_all_seconds"]) == 0.013
     assert rows[1]["median_seconds"] == ""
-    assert rows[2]["reason"] == "fitted in one call"
+    assert rows[2]["reason"] == "a single fit"
 
 
-def test_markdown_has_a_table_a_series_and_the_line_as_code(capsys):
-    lines = printed(capsys, "markdown").splitlines()
+def test_markdown_has_a_table_per_series_and_the_command_as_code(record, capsys):
+    lines = printed(capsys, "markdown", record).splitlines()
     assert lines[0].startswith("**torch, training")
     assert lines[2].startswith("| batch size | steps per epoch | loss | time per batch |")
     assert lines[4].startswith("| 1,000 | 60 | 2.303 | 12.5 ms |")
     assert "    mlcli train --batch-size 1000" in lines
-
-
-def test_a_picture_for_each_phase_that_was_measured(tmp_path):
-    (path,) = save_batch_bench_plots(RECORD, tmp_path / "plots")
-    assert path.name == "batch_bench_training.png"
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_result_goes_to_a_file_whole_or_not_at_all(tmp_path):
-    target = tmp_path / "new" / "bench.csv"
-    with stdout_into(target):
-        print("a,b")
-    assert target.read_text() == "a,b\n"
-    with pytest.raises(ZeroDivisionError), stdout_into(target):
-        print("half", 1 / 0)
-    assert target.read_text() == "a,b\n"
-    assert [path.name for path in target.parent.iterdir()] == ["bench.csv"]

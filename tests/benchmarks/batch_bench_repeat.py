@@ -1,12 +1,12 @@
-"""`mlcli batch-bench` against itself: how far runs one after the other agree.
+"""`mlcli batch-bench` against itself: how closely two consecutive runs agree.
 
-    python tests/benchmarks/batch_bench_repeat.py [--pairs 1] [--data-dir DIR] [--keep DIR] [-- FLAGS OF batch-bench]
+    python tests/benchmarks/batch_bench_repeat.py [--pairs 1] [--data-dir DIR] [--keep DIR] [-- OPTIONS OF batch-bench]
     python tests/benchmarks/batch_bench_repeat.py --read FIRST.json SECOND.json
 
-Prints a row a figure: the medians of both runs and the larger over the smaller, as they are reported, then the same
-of what might be reported instead: the median of all samples, disturbed ones included, their first decile and the least
-of them. Below it the advice of both runs, the times they took, and how fast the machine was at its best in each: where
-that differs, so will everything. The figure to reach is 10 % and the same or a neighbouring size. Nothing is asserted.
+Prints a row per series: the reported medians of both runs and their ratio (larger over smaller), then the ratios of
+alternatives: the median of all samples, disturbed ones included, their first decile and their minimum. Below it the
+advice of both runs, the times they took, and the fastest speed probe of each: if that differs, everything does. The
+target is 10 % and the same or a neighbouring size. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
-
-from mlcli.batch_bench.statistics import median, quantile
 
 Document = dict[str, Any]
 _ESTIMATORS: dict[str, Callable[[Document], float]] = {
     "reported": lambda series: series["figures"]["median_seconds"],
     "all": lambda series: median(series["samples"]),
-    "decile": lambda series: quantile(series["samples"], 0.1),
+    "decile": lambda series: quantiles(series["samples"], n=10, method="inclusive")[0],
     "least": lambda series: min(series["samples"]),
 }
 
@@ -37,7 +36,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--keep", type=Path, help="a directory for the documents of all runs")
     parser.add_argument("--read", type=Path, nargs=2, metavar="FILE", help="two documents instead of two runs")
-    parser.add_argument("flags", nargs="*", help="of batch-bench; default: --backend torch --dataset mnist")
+    parser.add_argument("flags", nargs="*", help="options of batch-bench; default: --backend torch --dataset mnist")
     options = parser.parse_args()
     if options.read:
         compare(*(json.loads(path.read_text()) for path in options.read))
@@ -102,7 +101,7 @@ def print_run(document: Document) -> None:
     print(
         f"{timing['wall_seconds']:.1f} s, of which {timing['startup_seconds']:.1f} s to start; "
         f"{timing['unmeasured_share']:.1%} of the rest warm-up and overhead; {n_disturbed:,} of {n_samples:,} samples "
-        f"disturbed; others kept {document['busy_cores']:.2f} cores busy; fastest reference {fastest}; threads "
+        f"disturbed; others kept {document['busy_cores']:.2f} cores busy; fastest speed probe {fastest}; threads "
         f"{_words(one['waiting'] for one in document['subjects'])}"
     )
 

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/batch_bench_timer.py --data-dir DIR [--threads 2] [--seconds 0.15] [--rounds 12]
 
-The timer runs two things: the very model and step that mlcli measures, in the same mode, which says whether mlcli
-measures right; and the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward and
-torch.optim.Adam(fused=True).step, which says whether it measures the right thing. All rotate through the same samples
-and take turns, so that whatever else the machine does meets all. Prints a row a phase and size: the medians of all
+The timer runs two things: the very model and step that mlcli measures, in the same mode, which shows whether mlcli
+measures correctly; and the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward
+and torch.optim.Adam(fused=True).step, which shows whether it measures the right thing. All rotate through the same
+samples and take turns, so that other load affects all alike. Prints a row per phase and size: the medians of all
 samples, and the medians over rounds of the ratios within a round.
 """
 
@@ -15,9 +15,9 @@ import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
-from mlcli.batch_bench.statistics import median
 from mlcli.experiment.threads import set_thread_environment
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of each visit")
+    parser.add_argument("--seconds", type=float, default=0.15, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES)
     options = parser.parse_args()
@@ -55,12 +55,12 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
     from torch.utils.benchmark import Timer
 
     from mlcli.batch_bench.measurement import MeasuredEngine
-    from mlcli.batch_bench.messages import Visit
+    from mlcli.batch_bench.records import MeasurementRequest
 
-    data_directory = str(options.data_dir) if options.data_dir else None
+    data_directory = options.data_dir
     plain = HandWritten(data_directory)
     same = SameStep(data_directory, options.threads, plain)
-    ours = MeasuredEngine(same.placed)
+    ours = MeasuredEngine(same.prepared)
     gc.disable()
     for size in options.sizes:
         for phase in ("forward", "train"):
@@ -71,7 +71,8 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
                     timer.timeit(1)
             rounds = []
             for _ in range(options.rounds):
-                samples = [list(ours.visit(Visit(phase, size, options.seconds, None, warmup_seconds=0.1)).samples)]
+                request = MeasurementRequest(phase, size, options.seconds, None, warmup_seconds=0.1)
+                samples = [list(ours.measure(request).samples)]
                 with torch.inference_mode(phase == "forward"):
                     samples += [timer.blocked_autorange(min_run_time=options.seconds).times for timer in timers]
                 rounds.append(samples)
@@ -88,13 +89,13 @@ def experiment():
 class SameStep:
     """The engine's own model and training step, called by the timer."""
 
-    def __init__(self, data_directory: str | None, threads: int, plain: HandWritten) -> None:
-        from mlcli.batch_bench.messages import SubjectSpec
-        from mlcli.batch_bench.placement import place
+    def __init__(self, data_directory: Path | None, threads: int, plain: HandWritten) -> None:
+        from mlcli.batch_bench.measurement import prepare
+        from mlcli.batch_bench.records import WorkerSpec
+        from mlcli.experiment.plan import make_plan
 
-        config = experiment().model_dump_json()
-        self.placed = place(SubjectSpec(config, None, threads, None, False, False, data_directory, False))
-        self.engine = self.placed.score.func.__self__
+        self.prepared = prepare(WorkerSpec(make_plan(experiment()), None, threads, data_directory=data_directory))
+        self.engine = self.prepared.engine
         self.batches = plain.batches
 
     def forward(self, size: int) -> Callable[[], None]:
@@ -120,14 +121,14 @@ class SameStep:
 class HandWritten:
     """The same model and samples in plain torch."""
 
-    def __init__(self, data_directory: str | None) -> None:
+    def __init__(self, data_directory: Path | None) -> None:
         import torch
         from torch import nn
 
         from mlcli.config.schema import DatasetConfig
         from mlcli.data.load import load_dataset
 
-        dataset = load_dataset(DatasetConfig(name="mnist"), data_dir=Path(data_directory) if data_directory else None)
+        dataset = load_dataset(DatasetConfig(name="mnist"), data_dir=data_directory)
         self.x = torch.tensor(dataset.train.x).float() / 255
         self.y = torch.tensor(dataset.train.y)
         self.model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))

@@ -1,4 +1,4 @@
-"""`mlcli compare` as a shell sees it: cells in processes of their own, reuse, failures, gates, signals."""
+"""`mlcli compare` in a shell: cells in separate processes, reuse, failures, thresholds, signals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _mlcli(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 def matrix(tmp_path_factory):
     """A folder with a matrix of two learning rates and two seeds, and the first call that ran it.
 
-    The environment asks for another learning rate, which must not reach a cell that says its own.
+    The environment sets another learning rate, which must not reach a cell with its own.
     """
     folder = tmp_path_factory.mktemp("matrix")
     (folder / "digits.yaml").write_text(DIGITS)
@@ -92,7 +92,7 @@ def test_a_second_call_reuses_everything_and_imports_no_framework(matrix):
         f"sys.argv = ['mlcli', 'compare', 'digits.yaml', *{VARY}, '--format', 'json', '--quiet']\n"
         "try:\n    main()\n"
         "finally:\n"
-        "    heavy = {'torch', 'keras', 'sklearn', 'torchvision', 'scipy', 'pandas', 'matplotlib'}\n"
+        "    heavy = {'torch', 'keras', 'sklearn', 'torchvision', 'scipy.stats', 'pandas', 'matplotlib'}\n"
         "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     before = _runs(folder)
@@ -127,7 +127,7 @@ def test_other_settings_are_another_experiment(matrix):
 def test_finished_runs_are_compared_by_glob(matrix):
     folder, first = matrix
     found = _mlcli(folder, "small_*", "*small_sklearn*", "--format", "json", "--quiet")
-    assert found.returncode == 2  # the first fits nothing
+    assert found.returncode == 2  # the first matches nothing
     found = _mlcli(folder, "*small_sklearn*", "--reference", "lr=0.01", "--format", "json", "--quiet")
     assert json.loads(found.stdout)["pairs"] == json.loads(first.stdout)["pairs"]
 
@@ -137,14 +137,13 @@ def test_finished_runs_are_compared_by_glob(matrix):
     [
         (("--fail-under", "accuracy=0.2"), 7, "of lr=0.0001 is below 0.2"),
         (("--fail-under", "accuracy=0.01"), 0, ""),
-        (("--fail-if-worse", "good"), 7, "lr=0.0001 is .* points less accurate"),
+        (("--fail-if-worse", "good"), 7, "lr=0.0001 is .* percentage points less accurate"),
         (("--fail-if-worse", "bad"), 0, ""),
-        (("--fail-if-worse", "last", "--metric", "speed"), 2, "unknown metric"),
         (("--columns", "nothing"), 2, "unknown column"),
         (("--format", "pdf"), 2, "unknown format"),
     ],
 )
-def test_gates_and_their_exit_codes(matrix, arguments, code, message, monkeypatch, capsys):
+def test_thresholds_and_their_exit_codes(matrix, arguments, code, message, monkeypatch, capsys):
     """In this process, through the same error boundary."""
     folder, first = matrix
     by_label = {variant["label"]: variant["runs"] for variant in json.loads(first.stdout)["variants"]}
@@ -175,15 +174,15 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_until_it_is_tried_again(tmp_
     assert [(variant["label"], variant["n"]) for variant in document["variants"]] == [
         ("n_neighbors=3", 1), ("n_neighbors=5000", 0),
     ]  # fmt: skip
-    assert "failed before" in document["variants"][1]["failures"][0]["reason"]
+    assert "failed in an earlier call" in document["variants"][1]["failures"][0]["reason"]
     assert (document["cost"]["n_run"], document["cost"]["n_failed"]) == (1, 1)
 
     again = json.loads(_mlcli(tmp_path, *call, "--retry-failed").stdout)
     assert (again["cost"]["n_run"], again["cost"]["n_reused"]) == (1, 1)
-    assert "failed before" not in again["variants"][1]["failures"][0]["reason"]
+    assert "failed in an earlier call" not in again["variants"][1]["failures"][0]["reason"]
 
 
-def test_a_compare_that_is_told_to_stop_stops_its_cell(tmp_path):
+def test_an_interrupted_compare_interrupts_its_cell(tmp_path):
     (tmp_path / "digits.yaml").write_text(DIGITS)
     process = start_mlcli(
         "compare", "digits.yaml", "--set", "training.epochs=100000", cwd=tmp_path, stdout=subprocess.DEVNULL
@@ -199,7 +198,7 @@ def test_a_compare_that_is_told_to_stop_stops_its_cell(tmp_path):
     assert not psutil.pid_exists(cells[0].pid)
 
 
-def test_cells_side_by_side_share_the_cores_and_are_marked(tmp_path):
+def test_parallel_cells_share_the_cores_and_are_marked(tmp_path):
     (tmp_path / "digits.yaml").write_text(DIGITS)
     process = _mlcli(tmp_path, "digits.yaml", "--seeds", "2", "--jobs", "2", "--format", "json")
     assert process.returncode == 0, process.stderr
@@ -212,4 +211,28 @@ def test_cells_side_by_side_share_the_cores_and_are_marked(tmp_path):
 def test_a_configuration_and_runs_together_are_refused(tmp_path):
     process = _mlcli(tmp_path, "digits.yaml", "last")
     assert process.returncode == 2
-    assert "one configuration, or runs" in process.stderr
+    assert "one configuration file or existing runs, not both" in process.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("-b", "sklearn"), ("--set", "dataset=iris"), ("last",), ("last", "last")])
+def test_a_call_without_anything_to_compare_is_refused(matrix, arguments):
+    folder, _ = matrix
+    before = _runs(folder)
+    process = _mlcli(folder, *arguments)
+    assert process.returncode == 2
+    assert "nothing to compare: name a configuration file or two or more runs" in process.stderr
+    assert _runs(folder) == before
+
+
+def test_one_run_is_compared_with_the_run_of_fail_if_worse(matrix):
+    folder, first = matrix
+    good, bad = (variant["runs"][0]["run_id"] for variant in json.loads(first.stdout)["variants"])
+    assert _mlcli(folder, bad, "--fail-if-worse", good, "--quiet").returncode == 7
+    assert _mlcli(folder, good, "--fail-if-worse", bad, "--quiet").returncode == 0
+
+
+def test_one_variant_with_several_seeds_runs(tmp_path):
+    (tmp_path / "knn.yaml").write_text(NEIGHBOURS)
+    process = _mlcli(tmp_path, "knn.yaml", "--seeds", "2", "--format", "json")
+    assert process.returncode == 0, process.stderr
+    assert [variant["n"] for variant in json.loads(process.stdout)["variants"]] == [2]

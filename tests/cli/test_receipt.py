@@ -1,17 +1,17 @@
-"""`mlcli receipt` as a shell sees it."""
+"""`mlcli receipt` in a shell."""
 
 from __future__ import annotations
 
 import json
 
 
-def test_two_runs_side_by_side_without_any_framework(cli, stored_runs):
+def test_two_runs_are_reported_without_any_framework(cli, stored_runs):
     arguments = ("receipt", "20260101T000000Z_iris", "20260101T000000Z_forest", "--runs-dir", stored_runs)
     process = cli(*arguments, "--format", "json", PYTHONPROFILEIMPORTTIME="1")
     assert process.returncode == 0, process.stderr
     imported = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
     assert "mlcli.compare.receipt" in imported
-    assert not imported & {"torch", "sklearn", "keras", "skops"}
+    assert not imported & {"torch", "sklearn", "keras", "skops", "scipy"}
     rows = {row["what"]: row for row in json.loads(process.stdout)["rows"]}
     assert rows["dataset fingerprint"]["is_equal"]
     assert rows["split"]["is_equal"]
@@ -21,7 +21,7 @@ def test_two_runs_side_by_side_without_any_framework(cli, stored_runs):
     assert not rows["model"]["is_equal"]
 
 
-def test_a_single_run_and_one_that_is_not_there_are_refused(cli, stored_runs):
+def test_a_single_run_and_a_missing_run_are_refused(cli, stored_runs):
     single = cli("receipt", "20260101T000000Z_iris", "--runs-dir", stored_runs)
     assert (single.returncode, single.stdout) == (2, "")
     assert "two runs or more" in single.stderr
@@ -30,7 +30,7 @@ def test_a_single_run_and_one_that_is_not_there_are_refused(cli, stored_runs):
     assert "no run 'nowhere'" in missing.stderr
 
 
-def test_an_altered_run_is_not_vouched_for(cli, stored_runs, digits_copy):
+def test_an_altered_run_is_refused(cli, stored_runs, digits_copy):
     config = digits_copy / "config.yaml"
     config.write_text(config.read_text().replace("lr: 0.001", "lr: 0.002"))
     process = cli("receipt", digits_copy, "20260101T000000Z_iris", "--runs-dir", stored_runs)

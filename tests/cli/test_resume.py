@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -29,9 +28,9 @@ def test_a_stopped_run_prints_the_command_that_resumes_it(number, code, tmp_path
     assert last.startswith("       to resume after epoch ")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["status"] == "interrupted"
     n_before = len((tmp_path / "run" / "history.csv").read_text().splitlines()) - 1
-    words = shlex.split(last.partition(": ")[2])
-    assert words[:3] == ["mlcli", "train", "--resume"]
-    again = start_mlcli(*words[1:], cwd=tmp_path)
+    command = shlex.split(last.partition(": ")[2])
+    assert command[:3] == ["mlcli", "train", "--resume"]
+    again = start_mlcli(*command[1:], cwd=tmp_path)
     while not (line := again.stderr.readline()).startswith("epoch "):
         assert line
     assert line.startswith(f"epoch {n_before + 1}/")
@@ -82,7 +81,7 @@ def test_a_wrong_interval_is_refused_with_the_possible_ones(cli):
 WIDE = ("--set", "model.hidden=[1024]", "--checkpoint-every", "1epoch")
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -120,7 +119,7 @@ def test_a_later_limit_keeps_the_existing_checkpoints(tmp_path):
     assert {name: data for name, data in files(tmp_path / "run").items() if name.endswith(".safetensors")} == before
 
 
-def _can_mount() -> bool:
+def _can_mount():
     command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 

@@ -20,14 +20,15 @@ def runs(stored_runs, tmp_path):
     return tmp_path / "runs"
 
 
-def test_evaluate_reports_on_stdout_and_draws(cli, runs, iris_run, tmp_path):
+def test_evaluate_reports_on_stdout_and_writes_plots(cli, runs, iris_run, tmp_path):
     done = cli("evaluate", "last", "--format", "json", "--save-plots", "plots", "--fail-under", "accuracy=0.5")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"]["accuracy"] == iris_run.record.metrics["test"].accuracy
     assert (tmp_path / "plots" / "mistakes.png").is_file()
+    assert "wrote 2 plots to plots" in done.stderr
 
 
-def test_a_threshold_that_is_missed_exits_with_7_after_the_report(cli, runs):
+def test_a_missed_threshold_exits_with_7_after_the_report(cli, runs):
     done = cli("evaluate", "last", "--fail-under", "accuracy=1", "--fail-under", "macro_f1=0.1")
     assert done.returncode == 7
     assert "accuracy reported by the run" in done.stdout
@@ -61,7 +62,7 @@ def test_a_flipped_byte_exits_with_3_and_names_the_file(cli, runs):
         (["runs", "list", "--sort", "size"], 2, "unknown key"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(cli, runs, arguments, code, words):
+def test_impossible_requests_are_refused_in_a_few_lines(cli, runs, arguments, code, words):
     done = cli(*arguments)
     assert done.returncode == code
     assert words in done.stderr
@@ -70,8 +71,8 @@ def test_what_cannot_be_done_is_said_in_a_line(cli, runs, arguments, code, words
     assert done.stdout == ""
 
 
-def test_a_dataset_that_is_not_there_exits_with_3(cli, tmp_path, digits_copy):
-    """The run claims to be of MNIST, whose files nobody has."""
+def test_a_missing_dataset_exits_with_3(cli, tmp_path, digits_copy):
+    """The run claims to use MNIST, whose files are not available."""
     config = digits_copy / "config.yaml"
     config.write_text(config.read_text().replace("name: digits\n  test", "name: mnist\n  test"))
     from mlcli.runs.directory import RunDirectory
@@ -132,5 +133,13 @@ def test_evaluating_a_torch_run_loads_torch_and_little_else(digits_copy):
     loaded = loaded_by(["mlcli", "evaluate", str(digits_copy), "-f", "json"], digits_copy.parent)
     assert "torch" in loaded
     assert not loaded & {
-        "sklearn", "pandas", "scipy", "keras", "matplotlib", "torchvision", "torch._dynamo", "torch._inductor", "sympy",
-    }  # fmt: skip
+        "sklearn",
+        "pandas",
+        "scipy",
+        "keras",
+        "matplotlib",
+        "torchvision",
+        "torch._dynamo",
+        "torch._inductor",
+        "sympy",
+    }

@@ -31,7 +31,7 @@ def test_a_run_puts_its_result_on_stdout_and_its_progress_on_stderr(cli, tmp_pat
     assert directory.name in process.stdout
 
 
-def test_a_narrow_pipe_never_cuts_the_table(cli, tmp_path):
+def test_a_piped_table_is_never_truncated(cli, tmp_path):
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     process = cli(*IRIS, "--runs-dir", deep)
     assert "…" not in process.stdout
@@ -65,7 +65,7 @@ def test_the_same_command_twice_gives_the_same_numbers(cli):
     assert first["run_id"] != second["run_id"]
 
 
-def test_if_needed_reports_the_run_that_is_there(cli, tmp_path):
+def test_if_needed_reports_an_existing_run(cli, tmp_path):
     first = json.loads(cli(*IRIS, "--format", "json").stdout)
     again = json.loads(cli(*IRIS, "--format", "json", "--if-needed").stdout)
     assert again["is_reused"]
@@ -112,7 +112,7 @@ BAD = {
     "unknown key": (("--set", "training.epoch=3"), "did you mean 'epochs'"),
     "negative learning rate": (("--lr", "-1"), "lr"),
     "no epochs": (("--epochs", "0"), "epochs"),
-    "words for numbers": (("--epochs", "five"), "--epochs"),
+    "text for a number": (("--epochs", "five"), "--epochs"),
     "a flag that does not exist": (("--epocs", "5"), "--epochs"),
     "rmsprop in scikit-learn": (("--backend", "sklearn", "--optimizer", "rmsprop"), "sgd, adam"),
     "cnn in scikit-learn": (("--backend", "sklearn", "--model", "cnn"), "torch or keras"),
@@ -139,7 +139,7 @@ def test_an_unknown_estimator_is_refused_with_the_nearest_name(cli):
     assert "did you mean 'RandomForestClassifier'" in process.stderr
 
 
-def test_cuda_without_cuda_is_refused_with_what_there_is(cli):
+def test_cuda_on_a_machine_without_it_is_refused_with_the_possible_devices(cli):
     import torch
 
     if torch.cuda.is_available():
@@ -174,7 +174,7 @@ def test_a_runs_directory_that_cannot_be_written_is_one_clear_message(cli, tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-def test_a_full_disk_under_stdout_is_no_traceback(tmp_path):
+def test_a_full_disk_for_stdout_is_no_traceback(tmp_path):
     with open("/dev/full", "w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "mlcli", *IRIS],
@@ -189,7 +189,7 @@ def test_a_full_disk_under_stdout_is_no_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_and_says_so(number, code, tmp_path):
+def test_a_signal_ends_the_run_which_is_recorded_as_interrupted(number, code, tmp_path):
     process = start_mlcli(*QUICK[:-1], 100000, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/history.csv")) and time.monotonic() < deadline:

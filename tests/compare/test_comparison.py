@@ -1,4 +1,4 @@
-"""Runs that are there, found, grouped into variants and compared."""
+"""Existing runs: found, grouped into variants and compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcli.compare.comparison import compare_runs, shortfalls
+from mlcli.compare.comparison import compare_results, shortfalls
+from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import make_plan
@@ -45,15 +46,18 @@ def own_runs(runs, tmp_path) -> Path:
     return tmp_path / "runs"
 
 
+def compare_runs(references, runs_directory, **options):
+    return compare_results(find_results(references, runs_directory), **options)
+
+
 def _by_label(comparison):
     return {variant.label: variant for variant in comparison.variants}
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_variant(runs):
     comparison = compare_runs(["*"], runs)
-    assert {label: variant.seeds for label, variant in _by_label(comparison).items()} == {
-        "lr=0.003": (0, 1, 2), "lr=0.0001": (0, 1, 2),
-    }  # fmt: skip
+    seeds = {label: variant.seeds for label, variant in _by_label(comparison).items()}
+    assert seeds == {"lr=0.003": (0, 1, 2), "lr=0.0001": (0, 1, 2)}
 
 
 def test_a_clear_difference_is_called_one_in_both_directions(runs):
@@ -64,25 +68,25 @@ def test_a_clear_difference_is_called_one_in_both_directions(runs):
         assert pair.accuracy_verdict.word == word
 
 
-def test_the_figures_are_those_of_the_records(runs):
+def test_the_measurements_are_those_of_the_records(runs):
     comparison = compare_runs(["*"], runs)
     for variant in comparison.variants:
         records = [RunDirectory(runs / run.run_id).read_record() for run in variant.runs]
         accuracies = [record.metrics["test"].accuracy for record in records]
         assert comparison.means[variant.label]["accuracy"].mean == pytest.approx(np.mean(accuracies))
         assert [run.correct.mean() for run in variant.runs] == pytest.approx(accuracies)
-        timing = records[0].timing
-        assert variant.runs[0].figures["fit_seconds"] == timing.first_epoch_seconds + timing.remaining_epochs_seconds
-        assert variant.runs[0].figures["steady_epoch_seconds"] == pytest.approx(timing.remaining_epochs_seconds / 3)
+        timing, measured = records[0].timing, variant.runs[0].measurements
+        assert measured["fit_seconds"] == timing.first_epoch_seconds + timing.remaining_epochs_seconds
+        assert measured["steady_epoch_seconds"] == pytest.approx(timing.remaining_epochs_seconds / 3)
 
 
-def test_the_receipt_has_a_column_a_variant_and_takes_seeds_for_equal(runs):
+def test_the_receipt_has_a_column_per_variant_over_the_common_seeds(runs):
     receipt = compare_runs(["*"], runs).receipt
     assert set(receipt.run_ids) == {"lr=0.003", "lr=0.0001"}
     assert [row.what for row in receipt.different] == ["optimizer"]
-    held = {row.what: row.values[0] for row in receipt.rows if row.is_equal}
-    assert held["seed"] == "0, 1, 2"
-    assert len(held["initial weights"].split(", ")) == 3
+    controlled = {row.what: row.values[0] for row in receipt.rows if row.is_equal}
+    assert controlled["seed"] == "0, 1, 2"
+    assert len(controlled["initial weights"].split(", ")) == 3
 
 
 def test_a_run_can_be_named_by_path_id_prefix_or_glob_and_counts_once(runs, monkeypatch):
@@ -93,8 +97,8 @@ def test_a_run_can_be_named_by_path_id_prefix_or_glob_and_counts_once(runs, monk
     assert sum(len(variant.runs) for variant in found.variants) == len({*names[:4], names[-1]})
 
 
-def test_a_glob_that_fits_nothing_is_refused(runs):
-    with pytest.raises(UsageError, match="fits no run"):
+def test_a_glob_without_a_match_is_refused(runs):
+    with pytest.raises(UsageError, match="no run in .* matches"):
         compare_runs(["nothing*"], runs)
 
 
@@ -137,7 +141,7 @@ def test_a_flipped_byte_in_the_predictions_is_noticed(own_runs):
         compare_runs(["*"], own_runs)
 
 
-def test_of_two_runs_with_the_same_seed_the_newest_counts_and_a_note_says_so(own_runs):
+def test_of_two_runs_with_the_same_seed_the_newest_is_used_and_a_note_says_so(own_runs):
     run_id = _train(own_runs, 0, "optimizer.lr=0.003")
     comparison = compare_runs(["*"], own_runs)
     variant = _by_label(comparison)["lr=0.003"]
@@ -146,7 +150,7 @@ def test_of_two_runs_with_the_same_seed_the_newest_counts_and_a_note_says_so(own
     assert any("several runs with seed 0" in note for note in comparison.notes)
 
 
-def test_an_unknown_reference_is_refused_with_what_there_is(runs):
+def test_an_unknown_reference_is_refused_with_the_known_ones(runs):
     with pytest.raises(UsageError, match=r"--reference.*lr=0.003"):
         compare_runs(["*"], runs, reference="keras")
 
@@ -168,8 +172,8 @@ def test_a_single_run_is_judged_against_another_by_mcnemar(runs):
     assert shortfalls(compare_runs([good], runs), good, runs) == []
 
 
-def test_one_seed_each_is_too_few(runs):
+def test_one_seed_each_is_inconclusive(runs):
     comparison = compare_runs(["*_s0_*"], runs)
     (pair,) = comparison.pairs
-    assert pair.accuracy_verdict.word == pair.time_verdict.word == "too few"
+    assert pair.accuracy_verdict.word == pair.time_verdict.word == "inconclusive"
     assert pair.mcnemar_p < 0.001

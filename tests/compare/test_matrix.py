@@ -1,10 +1,14 @@
-"""A matrix as it is planned: which cells, in which order, and what is refused."""
+"""The cells of a matrix, their order, and what is refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mlcli.compare.matrix import MatrixRequest, plan_matrix
+from mlcli.compare import CompareRequest
+from mlcli.compare.matrix import plan_matrix
+from mlcli.config.experiment import read_layers
 from mlcli.errors import ConfigError, UsageError
 
 
@@ -15,8 +19,8 @@ def config(tmp_path):
     return path
 
 
-def _cells(path, **request):
-    return plan_matrix(MatrixRequest(path, **request))
+def _cells(path, runs_directory=Path("runs"), **request):
+    return plan_matrix(CompareRequest(inputs=[str(path)], **request), runs_directory)
 
 
 def test_rounds_are_interleaved_and_seeds_start_with_that_of_the_file(config):
@@ -36,11 +40,11 @@ def test_vary_is_a_product_and_commas_within_brackets_belong_to_the_value(config
     assert cells[1].label == "hidden=[8,4] lr=0.001" or cells[1].label == "lr=0.001 hidden=[8,4]"
 
 
-def test_the_run_that_a_cell_starts_from_is_settled_when_it_is_planned(tmp_path, stored_runs):
+def test_the_initial_weights_of_a_cell_are_pinned_when_it_is_planned(tmp_path, stored_runs):
     path = tmp_path / "iris.yaml"
     path.write_text("dataset: iris\nmodel: logistic\nbackends:\n  sklearn:\n  torch:\n")
     settings = ["init_from.run=20260101T000000Z_iris"]
-    cells = _cells(path, seeds="1", settings=settings, runs_directory=stored_runs)
+    cells = _cells(path, stored_runs, seeds="1", settings=settings)
     (digest,) = {cell.config.init_from.weights for cell in cells}
     assert len(digest) == 64
     assert all(cell.refusal is None and cell.digest for cell in cells)
@@ -62,36 +66,55 @@ def test_the_digest_of_a_cell_is_that_of_the_run_it_becomes(config, tmp_path):
     assert cell.digest == experiment_digests(plan.config, load_dataset(plan.config.dataset))["experiment"]
 
 
-def test_what_one_engine_cannot_do_is_kept_with_the_reason(config):
+def test_a_variant_that_its_engine_does_not_support_is_kept_with_the_reason(config):
     cells = _cells(config, seeds="1", vary=["optimizer=adam,rmsprop"])
     refused = [cell for cell in cells if cell.refusal]
     assert [cell.label for cell in refused] == ["sklearn optimizer=rmsprop"]
     assert "rmsprop cannot train mlp on scikit-learn" in refused[0].refusal
 
 
-def test_a_matrix_of_which_nothing_can_run_is_refused(config):
+def test_a_matrix_without_any_supported_variant_is_refused(config):
     with pytest.raises(UsageError, match="cannot train"):
         _cells(config, backends=["sklearn"], vary=["optimizer=adamw,rmsprop"])
 
 
 @pytest.mark.parametrize("vary", ["optimizer.lrr=1,2", "optimizer.lr=0.1,-1"])
-def test_a_fault_in_one_value_stops_before_anything_runs(config, vary):
+def test_an_invalid_value_is_refused_before_anything_runs(config, vary):
     with pytest.raises(ConfigError, match="optimizer"):
         _cells(config, vary=[vary])
 
 
 @pytest.mark.parametrize("vary", ["optimizer.lr", "optimizer.lr=", "optimizer.lr=1,,2", "optimizer.lr=1,1", "seed=1,2"])
-def test_a_vary_that_says_nothing_is_refused(config, vary):
+def test_invalid_vary_options_are_refused(config, vary):
     with pytest.raises(UsageError, match=r"--vary .*optimizer.lr=0.001,0.0003"):
         _cells(config, vary=[vary])
 
 
-def test_two_ways_to_write_one_value_are_no_two_variants(config):
+def test_two_spellings_of_one_value_are_refused(config):
     with pytest.raises(UsageError, match="the same experiment"):
         _cells(config, vary=["optimizer.lr=0.001,1e-3"])
 
 
-@pytest.mark.parametrize("seeds", ["0", "-1", "x", "1,1", "1,-2", "1.5", ""])
-def test_seeds_that_are_none_are_refused(config, seeds):
+@pytest.mark.parametrize("seeds", ["0", "-1", "x", "1,1", "1,-2", "1.5", "", "0,4294967296"])
+def test_invalid_seeds_are_refused(config, seeds):
     with pytest.raises(UsageError, match="--seeds"):
         _cells(config, seeds=seeds)
+
+
+def test_seeds_of_the_options_win_over_those_in_the_file(tmp_path):
+    path = tmp_path / "iris.yaml"
+    path.write_text("dataset: iris\nmodel: logistic\nseed: 4\nbackends:\n  torch: {seed: 7}\n  sklearn:\n")
+    cells = _cells(path, seeds="2")
+    assert [(cell.label, cell.seed) for cell in cells] == [("torch", 7), ("sklearn", 7), ("torch", 8), ("sklearn", 8)]
+    assert [cell.seed for cell in _cells(path, seeds="2", settings=["seed=20"])] == [20, 20, 21, 21]
+    assert [cell.seed for cell in _cells(path, seeds="5,0", settings=["seed=20"])] == [5, 5, 0, 0]
+
+
+def test_the_configuration_is_read_once(config, monkeypatch):
+    def read_and_remove(path):
+        layers = read_layers(path)
+        path.unlink()
+        return layers
+
+    monkeypatch.setattr("mlcli.compare.matrix.read_layers", read_and_remove)
+    assert len(_cells(config, seeds="3", vary=["optimizer.lr=0.1,0.01"])) == 12

@@ -1,4 +1,4 @@
-"""A matrix on a Ray cluster of two workers, started here: the same table as on this machine, timings apart."""
+"""Cells on a small local Ray cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'mlcli[ray]'")
+from mlcli.compare import CompareRequest
+from mlcli.compare.ray_executor import RayTasks
+from mlcli.errors import MlcliError
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'mlcli[ray]'")
 
 NEIGHBOURS = """
 dataset: iris
@@ -21,7 +25,7 @@ model:
   name: estimator
   estimator: KNeighborsClassifier
 """
-VARY = "model.parameters={n_neighbors: 3},{n_neighbors: 5000},{n_neighbors: 60}"
+VARY = "model.parameters={n_neighbors: 3},{n_neighbors: 5000}"  # the second fails
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def cluster(tmp_path_factory):
 
 def _compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "knn.yaml").write_text(NEIGHBOURS)
-    command = [sys.executable, "-m", "mlcli", "compare", "knn.yaml", "--vary", VARY, "--seeds", "2", *arguments]
+    command = [sys.executable, "-m", "mlcli", "compare", "knn.yaml", "--vary", VARY, "--seeds", "1", *arguments]
     return subprocess.run(
         [*command, "--format", "json"], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300,
         check=False, stdin=subprocess.DEVNULL,
@@ -66,26 +70,33 @@ def _without_times(document: dict) -> list:
     ]
 
 
-def test_the_table_is_that_of_the_local_executor(cluster, tmp_path):
+def test_results_and_failures_are_those_of_the_local_executor(cluster, tmp_path):
     folders = [tmp_path / "ray", tmp_path / "local"]
     for folder in folders:
         folder.mkdir()
-    there = _compare(folders[0], "--executor", "ray", "--address", cluster)
-    here = _compare(folders[1], "--threads", "1")
-    assert there.returncode == here.returncode == 6, there.stderr
-    documents = [json.loads(process.stdout) for process in (there, here)]
+    on_ray = _compare(folders[0], "--executor", "ray", "--address", cluster)
+    local = _compare(folders[1], "--threads", "1")
+    assert on_ray.returncode == local.returncode == 6, on_ray.stderr
+    documents = [json.loads(process.stdout) for process in (on_ray, local)]
     assert _without_times(documents[0]) == _without_times(documents[1])
-    assert documents[0]["pairs"][0]["accuracy"] == documents[1]["pairs"][0]["accuracy"]
-    assert len(list((folders[0] / "runs").glob("*/metrics.json"))) == 6
+    assert [len(variant["runs"]) for variant in documents[0]["variants"]] == [1, 0]
+    assert len(list((folders[0] / "runs").glob("*/metrics.json"))) == 2
 
 
-def test_a_cell_that_no_node_can_hold_is_refused_instead_of_waited_for(cluster, tmp_path):
-    process = _compare(tmp_path, "--executor", "ray", "--address", cluster, "--threads", "64")
-    assert process.returncode == 1
-    assert "a cell takes 64 CPUs" in process.stderr
+def _connect(tmp_path, address, n_cpus):
+    return RayTasks(CompareRequest(executor="ray", address=address, threads=n_cpus), tmp_path)
 
 
-def test_no_cluster_is_said_so(tmp_path):
-    process = _compare(tmp_path, "--executor", "ray", "--address", "127.0.0.1:1")
-    assert process.returncode == 1
-    assert "no Ray cluster at 127.0.0.1:1" in process.stderr
+def test_cells_that_fit_no_node_are_refused(cluster, tmp_path):
+    try:
+        assert _connect(tmp_path, cluster, n_cpus=1).n_slots == 2
+        ray.shutdown()
+        with pytest.raises(MlcliError, match="a cell needs 64 CPUs and 0 GPUs.*the largest has 2 CPUs"):
+            _connect(tmp_path, cluster, n_cpus=64)
+    finally:
+        ray.shutdown()
+
+
+def test_a_missing_cluster_is_refused(tmp_path):
+    with pytest.raises(MlcliError, match="no Ray cluster at 127.0.0.1:1"):
+        _connect(tmp_path, "127.0.0.1:1", n_cpus=1)

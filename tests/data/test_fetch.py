@@ -109,7 +109,7 @@ def stalling(server, first):
 
 
 def dripping(server, first):
-    """Send a little, then a byte now and then, for ten seconds: no single wait is long."""
+    """Send a little, then a byte every 50 ms for ten seconds, so that no single wait is long."""
 
     def answer(request):
         request.wfile.write(first)

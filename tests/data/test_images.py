@@ -244,7 +244,7 @@ def test_verify_reports_altered_files_and_whether_the_dataset_is_usable(tiny_sou
     raw.write_bytes(bytes(raw.stat().st_size))
     report = source.verify(tiny_data_dir)
     assert altered(report) == [raw]
-    assert report.usable  # the prepared arrays are whole
+    assert report.usable  # the prepared arrays are intact
     prepared = tiny_data_dir / "prepared" / "tiny" / "test_images.npy"
     prepared.write_bytes(prepared.read_bytes()[:-1] + b"?")
     report = source.verify(tiny_data_dir)

@@ -39,7 +39,7 @@ def test_samples_keep_their_labels_through_the_splits():
 
 
 def test_digests_are_the_same_on_every_machine():
-    # Values of the first release: a change here means that earlier runs were made on other data or other splits.
+    # Values of the first release: a change means that earlier runs used other data or other splits.
     iris, digits = load("iris"), load("digits", validation=0.1)
     assert iris.fingerprint[:16] == "d9ccb164c9e0a8cf"
     assert digits.fingerprint[:16] == "619547cd0164d565"

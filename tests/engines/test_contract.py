@@ -377,14 +377,13 @@ def test_a_benchmark_predicts_without_changing_anything(case, digits):
 
 
 @parametrize({name: case for name, case in STEPPING.items() if "dropout" not in name})
-def test_a_benchmark_repeats_tiled_samples(case, digits):
+def test_a_training_step_of_a_benchmark_averages_over_its_batch(case, digits):
     """A step on a batch with each sample twice equals a step on each sample once."""
     x, y = digits[0][:40], digits[1][:40]
     weights = []
     for n_copies in (1, 2):
         engine, _ = make(case)
-        bench = engine.bench(x, y)
-        bench.tile(40 * n_copies)
+        bench = engine.bench(np.concatenate([x] * n_copies), np.concatenate([y] * n_copies))
         bench.train(bench.batches([0], 40 * n_copies), case.optimizer.lr)
         weights.append(engine.weights())
     for name, array in weights[0].items():

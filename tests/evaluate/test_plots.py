@@ -5,23 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from mlcli.evaluate import EvaluateRequest
-from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.plots import draw_learning_curves, draw_mistakes, save_evaluation_plots
 from mlcli.records import EpochRecord
-
-
-@pytest.fixture
-def digits(digits_run):
-    return evaluate(digits_run, EvaluateRequest(n_misclassified=3, threads=1))
-
-
-@pytest.fixture
-def iris(iris_run):
-    return evaluate(iris_run, EvaluateRequest(n_misclassified=3, threads=1))
 
 
 def test_plots_of_an_image_run(digits_run, digits, tmp_path):

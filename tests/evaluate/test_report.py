@@ -9,19 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from mlcli.evaluate import EvaluateRequest
-from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.report import print_evaluation
-
-
-@pytest.fixture
-def digits(digits_run):
-    return evaluate(digits_run, EvaluateRequest(n_misclassified=3, threads=1))
-
-
-@pytest.fixture
-def iris(iris_run):
-    return evaluate(iris_run, EvaluateRequest(n_misclassified=3, threads=1))
 
 
 def printed(capsys, evaluation, output_format):

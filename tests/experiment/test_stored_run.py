@@ -132,13 +132,13 @@ def test_the_dataset_of_the_run_is_recognised(digits_run):
     assert not any("not the data" in note for note in dataset.notes)
 
 
-@pytest.mark.parametrize(("part", "words"), [("dataset", "not the data of the run"), ("split", "the split differs")])
-def test_other_data_are_noticed(digits_run, part, words):
+@pytest.mark.parametrize(("part", "note"), [("dataset", "not the data of the run"), ("split", "the split differs")])
+def test_other_data_are_noticed(digits_run, part, note):
     other = replace(digits_run.record, digests={**digits_run.record.digests, part: "0" * 64})
     run = replace(digits_run, record=other)
     dataset = run.load_dataset()
     assert not run.is_trained_on(dataset)
-    assert any(words in note for note in dataset.notes)
+    assert any(note in text for text in dataset.notes)
 
 
 def test_the_scaling_is_that_of_the_run_whatever_the_data_are(iris_run):

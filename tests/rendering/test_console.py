@@ -13,7 +13,7 @@ import pytest
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.plots import save_evaluation_plots
-from mlcli.rendering.console import print_notes
+from mlcli.rendering.console import print_notes, stdout_into
 from mlcli.rendering.tables import print_fields, print_rows
 from mlcli.runs.report import print_one_run
 from mlcli.text import first_line, printable, to_json
@@ -91,3 +91,14 @@ def test_the_first_line_of_an_error():
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line("") == ""
     assert len(first_line("x" * 1000)) == 200
+
+
+def test_a_result_is_written_to_a_file_completely_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / "bench.csv"
+    with stdout_into(target):
+        print("a,b")
+    assert target.read_text() == "a,b\n"
+    with pytest.raises(ZeroDivisionError), stdout_into(target):
+        print("half", 1 / 0)
+    assert target.read_text() == "a,b\n"
+    assert [path.name for path in target.parent.iterdir()] == ["bench.csv"]

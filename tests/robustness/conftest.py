@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcli.batch_bench.messages import SubjectSpec
-from mlcli.batch_bench.placement import place
-from mlcli.batch_bench.source import BenchSource
-from mlcli.compare.comparison import compare_runs
+from mlcli.batch_bench import BatchBenchRequest
+from mlcli.batch_bench.measurement import prepare
+from mlcli.batch_bench.records import WorkerSpec
+from mlcli.batch_bench.source import plans_of
+from mlcli.compare.comparison import compare_results
 from mlcli.compare.receipt import comparability_report, facts_of
-from mlcli.compare.receipt_report import print_receipt
-from mlcli.compare.report import print_comparison
+from mlcli.compare.report import print_comparison, print_receipt
 from mlcli.compare.tables import TableOptions
+from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.convert import ConvertRequest
 from mlcli.convert.conversion import convert
@@ -75,7 +76,7 @@ def converts(run, scratch, formats):
 
 def compares(run, scratch, formats):
     others = [str(run.parent / SOURCE), str(run)]
-    comparison = compare_runs(others, run.parent, allow_different_data=True)
+    comparison = compare_results(find_results(others, run.parent), allow_different_data=True)
     for output_format in formats:
         print_comparison(comparison, output_format, TableOptions())
 
@@ -92,10 +93,9 @@ def starts_from_it(run, scratch, formats):
 
 
 def benches(run, scratch, formats):
-    flags = {"--dataset": ("dataset.name", None)}
-    plans, path = BenchSource(str(run), None, flags, [], None, None, None).plans(run.parent)
+    plans, path = plans_of(BatchBenchRequest(str(run), runs_dir=run.parent))
     for plan in plans.values():
-        place(SubjectSpec(plan.config.model_dump_json(), str(path), 1, None, False, False, None, True))
+        prepare(WorkerSpec(plan, path, 1, offline=True))
 
 
 # By what a person would call it; all but the first two open the run and verify its files.

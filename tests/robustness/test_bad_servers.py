@@ -1,4 +1,4 @@
-"""A dataset from a server that misbehaves: one clear refusal, nothing left behind, and a good server mends it."""
+"""Downloads from faulty servers: one clear error, no files left behind, and the next download works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUICK = fetch.Pace(window_seconds=1.5)
 
 
 def status(code, *headers, body=b""):
-    """The same answer whatever is asked for."""
+    """Return the same answer for every path."""
 
     def make(server, whole):
         def answer(request):
@@ -29,7 +29,7 @@ def status(code, *headers, body=b""):
 
 
 def raw(text):
-    """Bytes in place of an answer."""
+    """Send bytes instead of an HTTP response."""
     return lambda server, whole: lambda request: request.wfile.write(text)
 
 
@@ -98,7 +98,7 @@ def test_one_error_says_what_the_server_did(
         monkeypatch.setattr(fetch, "Pace", lambda: QUICK)
     for name, body in tiny_bodies.items():
         server.offer(f"/{name}", body)
-    *_, name = tiny_bodies  # the last of the four, so that three are there already
+    *_, name = tiny_bodies  # the last of four, so that the others are fetched first
     server.answers[f"/{name}"] = make_answer(server, tiny_bodies[name])
     source, data_dir = tiny_source(server.url), tmp_path / "data"
     with pytest.raises(DataError) as caught:

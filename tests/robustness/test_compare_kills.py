@@ -1,15 +1,15 @@
-"""A matrix that is killed without warning, the compare itself or one of its cells, loses and repeats nothing."""
+"""Killing or interrupting compare or one of its cells loses and repeats nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +18,7 @@ N_KILLS = 2
 N_SEEDS = 3
 
 
-def _command(runs_directory: Path) -> list[str]:
+def _command(runs_directory):
     options = ["--backends", "sklearn", "--seeds", str(N_SEEDS)]
     options += ["--set", "dataset=iris", "--set", "model=logistic", "--runs-dir", str(runs_directory)]
     config = runs_directory.parent / "iris.yaml"
@@ -26,12 +26,12 @@ def _command(runs_directory: Path) -> list[str]:
     return [sys.executable, "-m", "mlcli", "compare", str(config), *options, "--format", "json", "--quiet"]
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
-def _kill_at_random(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
-    """Wait a while, then kill the compare or the cell that it runs; False where it was over before."""
+def _kill_at_random(process, rng):
+    """Wait, then kill the comparison or the run it has started; return False if it ended before."""
     cell = _first_cell(process)
     time.sleep(rng.uniform(0, 1.5))
     if cell is None or process.poll() is not None:
@@ -47,7 +47,7 @@ def _kill_at_random(process: subprocess.Popen[bytes], rng: random.Random) -> boo
     return True
 
 
-def _first_cell(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+def _first_cell(process):
     while process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(process.pid).children():
@@ -56,13 +56,13 @@ def _first_cell(process: subprocess.Popen[bytes]) -> psutil.Process | None:
     return None
 
 
-def _result(command: list[str]) -> dict:
+def _result(command):
     process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
 
 
-def _without_times(document: dict) -> list:
+def _without_times(document):
     return [
         [
             variant["label"],
@@ -72,7 +72,7 @@ def _without_times(document: dict) -> list:
     ]
 
 
-def _finished_experiments(runs_directory: Path) -> Counter[str]:
+def _finished_experiments(runs_directory):
     records = [json.loads(path.read_text()) for path in runs_directory.glob("*/metrics.json")]
     return Counter(record["digests"]["experiment"] for record in records if record["status"] == "finished")
 
@@ -96,6 +96,24 @@ def test_nothing_is_lost_or_repeated(tmp_path, seed):
     counts = _finished_experiments(runs)
     assert len(counts) == N_SEEDS
     assert set(counts.values()) == {1}
-    quiet = tmp_path / "undisturbed" / "runs"
+    quiet = tmp_path / "uninterrupted" / "runs"
     quiet.mkdir(parents=True)
     assert _without_times(final) == _without_times(_result(_command(quiet)))
+
+
+def test_a_cell_interrupted_by_sighup_runs_again_in_the_next_call(tmp_path):
+    """Its process exits with 129, like one whose terminal was closed."""
+    (tmp_path / "digits.yaml").write_text("dataset: digits\nmodel:\n  hidden: [16]\ntraining:\n  epochs: 100000\n")
+    options = ["digits.yaml", "-b", "sklearn", "--seeds", "1", "--format", "json"]
+    command = [sys.executable, "-m", "mlcli", "compare", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    cell = _first_cell(process)
+    while process.poll() is None and not list((tmp_path / "runs").glob("*/history.csv")):
+        time.sleep(0.05)
+    cell.send_signal(signal.SIGHUP)
+    document = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 6
+    (failure,) = document["variants"][0]["failures"]
+    assert failure["reason"] == "interrupted by SIGHUP; the next call runs it again"
+    plan = subprocess.run([*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert [planned["state"] for planned in json.loads(plan.stdout)["cells"]] == ["to run"]

@@ -1,4 +1,4 @@
-"""Every file of a dataset, damaged in every way: noticed, and made whole again or refused; never read as it is."""
+"""Every file of a dataset, damaged in every way, is repaired or refused, and never read as it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def damage(path, manner):
 
 
 def contents(data_dir):
-    """Every file below, but for the lock, which may come at any time."""
+    """Return the content of every file except the lock, which may appear at any time."""
     return {
         str(path.relative_to(data_dir)): path.read_bytes()
         for path in data_dir.rglob("*")
@@ -38,7 +38,7 @@ def read(source, data_dir, *, offline):
 
 
 def refuse_offline(source, data_dir):
-    """The message of the refusal, which changes nothing on the disk."""
+    """Read offline, expect an error that changes no file, and return its message."""
     before = contents(data_dir)
     with pytest.raises(DataError) as caught:
         read(source, data_dir, offline=True)
@@ -60,8 +60,8 @@ def source(server, tiny_source, tiny_bodies):
 
 
 @pytest.fixture
-def whole(source, tiny_data_dir):
-    """The content of a whole data directory; at the end it must be that again."""
+def intact(source, tiny_data_dir):
+    """The content of an intact data directory; after the test it must be the same again."""
     read(source, tiny_data_dir, offline=True)
     before = contents(tiny_data_dir)
     assert len(before) == len(RAW) + len(PREPARED)
@@ -94,7 +94,7 @@ def test_a_damaged_raw_file_is_refused_offline_and_fetched_again_online(
 
 @pytest.mark.parametrize("manner", DAMAGES)
 @pytest.mark.parametrize("name", PREPARED)
-def test_a_damaged_prepared_file_is_rebuilt_without_a_network(server, whole, source, tiny_data_dir, name, manner):
+def test_a_damaged_prepared_file_is_rebuilt_without_a_network(server, intact, source, tiny_data_dir, name, manner):
     fingerprint = read(source, tiny_data_dir, offline=True)
     damage(prepared_folder(tiny_data_dir) / name, manner)
     assert read(source, tiny_data_dir, offline=True) == fingerprint
@@ -106,7 +106,7 @@ def test_a_damaged_prepared_file_is_rebuilt_without_a_network(server, whole, sou
 @pytest.mark.parametrize("raw_name", RAW)
 def test_a_damaged_prepared_and_a_damaged_raw_file_together(
     server,
-    whole,
+    intact,
     source,
     tiny_data_dir,
     raw_name,
@@ -121,8 +121,8 @@ def test_a_damaged_prepared_and_a_damaged_raw_file_together(
 
 
 @pytest.mark.parametrize("manner", DAMAGES)
-def test_all_files_damaged(server, whole, source, tiny_data_dir, manner):
-    for name in whole:
+def test_all_files_damaged(server, intact, source, tiny_data_dir, manner):
+    for name in intact:
         damage(tiny_data_dir / name, manner)
     refuse_offline(source, tiny_data_dir)
     read(source, tiny_data_dir, offline=False)

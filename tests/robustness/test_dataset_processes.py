@@ -1,4 +1,4 @@
-"""Real processes on one data directory: started together, damaged files, signals while the server stalls."""
+"""Processes that share a data directory: simultaneous starts, damaged files, signals during a download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlcli.data.images import mnist
 from mlcli.registry import dataset_info
 from tests.fixtures.processes import start as start_process
 
-# One more row in the table of datasets.
+# Adds a row to the table of datasets.
 WITH_TINY = """
 import json, sys, types
 from mlcli.data.images import ImageSource
@@ -76,7 +76,7 @@ def offer_all(server, bodies):
 def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny_bodies, tmp_path):
     def slowly(body):
         def answer(request):
-            time.sleep(0.3)  # so that the others arrive meanwhile
+            time.sleep(0.3)  # so that the other processes start meanwhile
             request.send_response(200)
             request.end_headers()
             request.wfile.write(body)
@@ -94,7 +94,7 @@ def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny
     assert [outcome["samples"] for outcome in loaded] == [60] * 4
     messages = [stderr for _, stderr in answers[:4]] + ["\n".join(outcome["messages"]) for outcome in loaded]
     assert sum("preparing tiny" in message for message in messages) == 1
-    assert sum(outcome["torch"] for outcome in loaded) <= 1  # where the one that prepared is among these
+    assert sum(outcome["torch"] for outcome in loaded) <= 1  # 1 if one of these did the preparing
     n_fetched = [json.loads(stdout)["rows"][0]["fetched_files"] for stdout, _ in answers[:4]]
     assert sum(n_fetched) == (0 if any(outcome["torch"] for outcome in loaded) else 4)
     assert not [path.name for path in (tmp_path / "data").rglob(".*") if path.suffix != ".lock"]
@@ -119,7 +119,7 @@ def stall_after_half(server, name, body):
 
 
 def parts(tmp_path, name):
-    """The file of a transfer that has begun and not ended."""
+    """Return the file of a transfer in progress."""
     return list(tmp_path.glob(f"data/FashionMNIST/raw/.incoming-*/{name}"))
 
 
@@ -143,7 +143,7 @@ def test_a_signal_ends_a_download_and_the_next_start_works(
     wait_for(lambda: parts(tmp_path, second), process)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == code, stderr  # a transfer that was given up would be 3
+    assert process.returncode == code, stderr  # an abandoned transfer would be 3
     assert stdout == ""
     assert "Traceback" not in stderr
     raw = tmp_path / "data" / "FashionMNIST" / "raw"

@@ -118,7 +118,7 @@ def large_predictions(path):
     [
         (("evaluate", "victim"), "weights.safetensors", pickle.dumps(Harm()), "not a safetensors file"),
         (("receipt", "victim", GOOD), "environment.json", b'{"a": ' + b"[" * 10**5, "nested more than 16 levels"),
-        (("evaluate", "victim"), "config.yaml", b"extends: ../../secret\n", "it extends another file"),
+        (("evaluate", "victim"), "config.yaml", b"extends: ../../secret\n", "extends: unknown key"),
         (("batch-bench", "victim", "--sizes", "1"), "weights.safetensors", pickle.dumps(Harm()), "safetensors"),
     ],
 )  # fmt: skip

@@ -1,7 +1,6 @@
-"""Real processes, really killed: no checkpoint is ever damaged, and the end has the bits of the undisturbed run.
+"""Real processes are killed: no checkpoint is ever damaged, and the resumed run is bit-identical.
 
-After every kill the newest checkpoint must be whole, twenty times in all. MLCLI_SOAK_KILLS in the environment asks for
-more.
+After every kill the newest checkpoint must be intact, twenty times in all; MLCLI_SOAK_KILLS sets another number.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,27 +31,29 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def command(backend: str, path: Path, n_epochs: int, *more: str) -> list[str]:
+def command(backend, path, n_epochs, *more):
     settings = SETTINGS | ({} if backend == "sklearn" else {"model.dropout": "0.2"})
-    words = ["train", "--backend", backend, "--dataset", "digits", "--epochs", str(n_epochs), "--out", str(path)]
-    return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")), *more]
+    arguments = ["train", "--backend", backend, "--dataset", "digits", "--epochs", str(n_epochs), "--out", str(path)]
+    for key, value in settings.items():
+        arguments += ["--set", f"{key}={value}"]
+    return [*arguments, *more]
 
 
 def mlcli(arguments):
     return start_mlcli(*arguments, "--quiet", stdout=subprocess.DEVNULL)
 
 
-def checkpoints(path: Path) -> set[str]:
+def checkpoints(path):
     return {file.name for file in (path / "checkpoint").glob("*.safetensors")}
 
 
-def kill_at_random(process: subprocess.Popen[str], path: Path, rng: random.Random) -> int:
-    """Kill a while after the process has made a checkpoint of its own; the step of the one that is found then."""
+def kill_at_random(process, path, rng):
+    """Kill a process shortly after it has written its first checkpoint; return the step of the newest checkpoint."""
     before = checkpoints(path)
     while process.poll() is None and checkpoints(path) <= before:
         time.sleep(0.005)
     time.sleep(rng.uniform(0, 0.2))
-    assert process.poll() is None, f"it was over before it could be killed: {process.communicate()}"
+    assert process.poll() is None, f"it ended before it could be killed: {process.communicate()}"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     found = CheckpointFolder(path).find()
@@ -62,18 +62,18 @@ def kill_at_random(process: subprocess.Popen[str], path: Path, rng: random.Rando
     return found.checkpoint.position.step
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def finish(process):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
 
 
-def history(path: Path) -> list[dict[str, str]]:
+def history(path):
     with (path / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: value for name, value in row.items() if "second" not in name} for row in rows]
 
 
-def assert_same_run(left: Path, right: Path) -> None:
+def assert_same_run(left, right):
     weights = [load_file(path / "weights.safetensors") for path in (left, right)]
     for name, array in weights[1].items():
         np.testing.assert_array_equal(weights[0][name], array)
@@ -85,18 +85,18 @@ def assert_same_run(left: Path, right: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
-def test_killed_five_times_it_ends_with_the_bits_of_the_undisturbed_run(backend, tmp_path):
-    rng, run, undisturbed = random.Random(backend), tmp_path / "run", tmp_path / "undisturbed"
+def test_a_run_killed_five_times_ends_bit_identical_to_an_uninterrupted_run(backend, tmp_path):
+    rng, run, uninterrupted = random.Random(backend), tmp_path / "run", tmp_path / "uninterrupted"
     process = mlcli(command(backend, run, N_EPOCHS, *EVERY_STEP))
     for n_left in reversed(range(N_KILLS_EACH)):
         kill_at_random(process, run, rng)
         process = mlcli(["train", "--resume", str(run), *(EVERY_STEP if n_left else ())])
     finish(process)
-    finish(mlcli(command(backend, undisturbed, N_EPOCHS)))
-    assert_same_run(run, undisturbed)
+    finish(mlcli(command(backend, uninterrupted, N_EPOCHS)))
+    assert_same_run(run, uninterrupted)
 
 
-def test_no_kill_while_most_of_the_time_goes_into_writing_leaves_a_damaged_checkpoint(tmp_path):
+def test_kills_while_checkpoints_are_written_never_damage_one(tmp_path):
     rng, run, last_step = random.Random(0), tmp_path / "run", 0
     process = mlcli(command("sklearn", run, 100_000, "--set", "model.hidden=[1024]", *EVERY_STEP))
     for _ in range(N_KILLS):
@@ -108,7 +108,7 @@ def test_no_kill_while_most_of_the_time_goes_into_writing_leaves_a_damaged_check
     process.communicate()
 
 
-def test_the_second_process_that_would_resume_a_run_is_refused_and_told_the_first(tmp_path):
+def test_a_second_process_that_resumes_the_same_run_is_refused(tmp_path):
     run = tmp_path / "run"
     first = mlcli(command("sklearn", run, 100_000, "--checkpoint-every", "1epoch"))
     while first.poll() is None and not checkpoints(run):
@@ -122,7 +122,7 @@ def test_the_second_process_that_would_resume_a_run_is_refused_and_told_the_firs
     first.communicate()
 
 
-def test_fifty_processes_that_start_together_have_fifty_directories(tmp_path):
+def test_fifty_processes_that_start_at_once_have_fifty_directories(tmp_path):
     start = tmp_path / "start"
     code = (
         "import pathlib, sys, time\n"

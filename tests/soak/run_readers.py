@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcli.compare.receipt import RunFacts, comparability_report, facts_of
+from mlcli.compare.receipt import comparability_report, facts_of
+from mlcli.compare.records import RunFacts
 from mlcli.config.experiment import load_experiment
 from mlcli.data.load import load_dataset
 from mlcli.engines.registry import build_engine

@@ -41,13 +41,10 @@ def test_a_single_fit_is_no_epoch_and_a_loss_that_does_not_exist_is_omitted():
 
 def test_a_terminal_gets_a_table_that_grows():
     text = printed(BarProgress, [FIRST, SECOND], force_terminal=True, color_system=None)
-    rows = [line.split() for line in text.splitlines()]
-    assert any(
-        row[-9:] == ["epoch", "loss", "accuracy", "val.", "loss", "val.", "acc.", "seconds", "samples/s"]
-        for row in rows
-    )
-    assert any(row[-8:] == ["1", "0.5000", "0.8000", "0.6000", "0.7000", "2.00", "1,234", "best"] for row in rows)
-    assert any(row[-7:] == ["2", "0.4000", "0.9000", "0.7000", "0.7000", "1.00", "2,468"] for row in rows)
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert any(row.endswith("epoch loss accuracy val. loss val. acc. seconds samples/s") for row in rows)
+    assert any(row.endswith("1 0.5000 0.8000 0.6000 0.7000 2.00 1,234 best") for row in rows)
+    assert any(row.endswith("2 0.4000 0.9000 0.7000 0.7000 1.00 2,468") for row in rows)
 
 
 def test_quiet_progress_prints_notes_only():

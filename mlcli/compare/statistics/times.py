@@ -1,9 +1,9 @@
-"""Whether two variants differ in time: paired by round, on ratios.
+"""Whether two variants differ in time: paired by seed, on ratios.
 
-In a round every variant runs once, one after another, so that a machine that slows down slows all. What is compared
-is the logarithm of the ratio of the two times of a round, by Student's paired t test; the interval, put back, is
-one of the geometric mean of the ratios (Fleming and Wallace, Communications of the ACM 29, 1986, on why ratios are
-averaged so).
+Cells run in rounds: every variant once with one seed, then every variant with the next, so that a machine that slows
+down slows all variants. Compared is the logarithm of the ratio of the two times of a seed, by Student's paired t test.
+Transformed back, its interval is one of the geometric mean of the ratios (for averaging ratios this way see Fleming and
+Wallace, Communications of the ACM 29, 1986).
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
-from mlcli.compare.statistics.intervals import critical_t, smallest_enough, two_sided_p, variance
+from mlcli.compare.statistics.intervals import critical_t, smallest_sufficient, two_sided_p
 
 
 @dataclass(frozen=True)
 class TimeRatio:
-    """The time of one variant over that of another: geometric mean over rounds.
+    """The time of one variant divided by that of another: geometric mean over seeds.
 
-    low and high: the 95 % interval; None with one round, as is p_value, of a ratio of 1.
-    log_deviation: standard deviation of the logarithms of the ratios.
+    low and high: the 95 % confidence interval. p_value: of the hypothesis that the ratio is 1. All three are None with
+    one seed. log_deviation: standard deviation of the logarithms of the ratios.
     """
 
     mean: float
@@ -31,30 +32,31 @@ class TimeRatio:
     log_deviation: float
 
     def rounds_needed(self, margin: float, confidence: float) -> int | None:
-        """With how many rounds the same measurements would tell: different, or within the margin. None: with none.
+        """Return how many rounds would show a difference, or a tie within the margin, if the deviation stayed the same.
 
-        margin: 0.05 takes ratios between 1/1.05 and 1.05 for equal.
+        margin: 0.05 counts ratios between 1/1.05 and 1.05 as equal. confidence: see AccuracyDifference.seeds_needed.
+        None if 10,000 rounds would not suffice, and with one round.
         """
         if self.n_rounds < 2 or self.log_deviation == 0:
             return None
-        distance = abs(math.log(self.mean))
-        room = max(distance, math.log1p(margin) - distance)
+        log_ratio = abs(math.log(self.mean))
+        distance = max(log_ratio, math.log1p(margin) - log_ratio)
 
-        def is_enough(n_rounds: int) -> bool:
-            return two_sided_p(room / self.log_deviation * math.sqrt(n_rounds), n_rounds - 1) < 1 - confidence
+        def is_sufficient(n_rounds: int) -> bool:
+            return two_sided_p(distance / self.log_deviation * math.sqrt(n_rounds), n_rounds - 1) < 1 - confidence
 
-        return smallest_enough(is_enough, self.n_rounds)
+        return smallest_sufficient(is_sufficient, self.n_rounds)
 
 
 def time_ratio(seconds: Sequence[float], reference: Sequence[float]) -> TimeRatio:
-    """`seconds` over `reference`, the two times of each round, all above 0; one round at least."""
+    """Return `seconds` divided by `reference`, the two times of each round; all above 0, at least one round."""
     logs = [math.log(time / other) for time, other in zip(seconds, reference, strict=True)]
     n = len(logs)
-    mean = math.fsum(logs) / n
+    mean = fmean(logs)
     if n < 2:
         return TimeRatio(math.exp(mean), None, None, None, n, 0.0)
-    deviation = math.sqrt(variance(logs))
+    deviation = stdev(logs)
     error = deviation / math.sqrt(n)
-    half = critical_t(n - 1) * error
+    half_width = critical_t(n - 1) * error
     p_value = two_sided_p(mean / error, n - 1) if error else float(mean == 0)
-    return TimeRatio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), p_value, n, deviation)
+    return TimeRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), p_value, n, deviation)

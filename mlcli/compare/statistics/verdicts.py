@@ -1,8 +1,8 @@
-"""From intervals and p values to a word.
+"""Verdicts from intervals and p values.
 
-Different: the corrected p value is below 0.05. A tie is more than no difference found: the whole interval lies so
-close to none that what is left does not matter (equivalence within a margin; Schuirmann, Journal of Pharmacokinetics
-and Biopharmaceutics 15, 1987). Everything else has too few measurements, and says how many would do.
+"higher" or "lower": the corrected p value is below 0.05. "tie": the whole confidence interval lies within a margin of
+no difference (equivalence test of Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
+"inconclusive": neither could be shown; the verdict then estimates how many measurements would suffice.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.times import TimeRatio
 
 ALPHA = 0.05
-ACCURACY_MARGIN = 0.01  # one point
+ACCURACY_MARGIN = 0.01  # one percentage point
 TIME_MARGIN = 0.05  # five per cent
 
-Word = Literal["higher", "lower", "tie", "too few"]
+Word = Literal["higher", "lower", "tie", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of a difference. corrected_p: for all pairs compared; None where nothing was tested.
+    """The conclusion about a difference.
 
-    n_needed: for "too few", the number of seeds or rounds that would tell, were they like those seen; None where no
-    number of them would, because the test samples are too few, or where one alone says nothing of the others.
+    corrected_p: the p value, corrected for the number of pairs; None if nothing was tested.
+    n_needed: for "inconclusive", the estimated number of seeds or rounds for a conclusion; None if no number of them
+    would suffice, or if there is only one.
     """
 
     word: Word
@@ -37,7 +38,7 @@ class Verdict:
 
 
 def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
-    """A verdict on each of the differences that are compared at once."""
+    """Return a verdict on each difference, corrected for their number."""
     confidence = 1 - ALPHA / max(1, len(differences))
     return [
         _verdict(
@@ -51,7 +52,7 @@ def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict
 
 
 def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
-    """A verdict on each of the ratios that are compared at once; "higher" is slower."""
+    """Return a verdict on each ratio, corrected for their number; "higher" is slower."""
     confidence = 1 - ALPHA / max(1, len(ratios))
     return [
         _verdict(
@@ -78,14 +79,14 @@ def _verdict(corrected: float | None, *, sign: float, is_within: bool, n_needed:
         return Verdict("higher" if sign > 0 else "lower", corrected)
     if is_within:
         return Verdict("tie", corrected)
-    return Verdict("too few", corrected, n_needed())
+    return Verdict("inconclusive", corrected, n_needed())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in the order given.
+    """Return the p values corrected for their number, in the order given.
 
-    Calling different what stays below 0.05 is wrong about any pair that is equal with probability 0.05 at most,
-    whatever the dependence between the tests (Holm, Scandinavian Journal of Statistics 6, 1979).
+    Rejecting what stays below 0.05 keeps the probability of any false rejection at 0.05 or less, whatever the
+    dependence between the tests (Holm, Scandinavian Journal of Statistics 6, 1979).
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected = [0.0] * len(p_values)

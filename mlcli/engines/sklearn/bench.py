@@ -48,11 +48,6 @@ class ArrayBench:
         self._x, self._y = x if include_transfer else work.prepare(x), y
         self.block_seconds = work.block_seconds
 
-    def tile(self, n_samples: int) -> None:
-        if n_samples > len(self._x):
-            tiled = np.resize(self._x, (n_samples, *self._x.shape[1:]))
-            self._x, self._y = tiled, np.resize(self._y, n_samples)
-
     def batches(self, starts: Sequence[int], batch_size: int) -> Batches:
         """Return a view if the batches are adjacent; else, where the samples start over, a copy."""
         first, end = starts[0], starts[-1] + batch_size

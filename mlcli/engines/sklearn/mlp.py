@@ -48,6 +48,10 @@ class _RecordingMlp(MLPClassifier):
         return activations
 
 
+# In both optimizers, learning_rates is an iterator over those of the next steps; state_arrays names attributes that are
+# lists of arrays; state_values holds pairs of a name in a checkpoint and an attribute.
+
+
 class _ScheduledSgd(SGDOptimizer):
     """SGD with one learning rate per step.
 
@@ -55,6 +59,8 @@ class _ScheduledSgd(SGDOptimizer):
     changes, so that the textbook formula holds: `v = momentum * v + g; w -= lr * v`.
     """
 
+    state_arrays = ("velocities",)
+    state_values = (("learning_rate", "learning_rate"),)
     learning_rates: Any
     learning_rate: float
     velocities: list[NDArray[np.floating]]
@@ -76,6 +82,8 @@ class _ScheduledAdam(AdamOptimizer):
     to adding it to sqrt(v_hat).
     """
 
+    state_arrays = ("ms", "vs")
+    state_values = (("step", "t"),)
     learning_rates: Any
     paper_epsilon: float
 
@@ -93,7 +101,7 @@ class MlpEngine(SklearnEngine):
         super().__init__(spec)
         if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
             raise UsageError("scikit-learn's MLPClassifier needs a model mlp and a batch size")
-        _check_supported(spec)
+        _check_supported(spec.model, spec.n_classes)
         self._network = spec.network
         self._batch_size = spec.batch_size
         self._optimizer_config = spec.optimizer
@@ -195,37 +203,30 @@ class MlpEngine(SklearnEngine):
             intercepts[...] = weights[name]
 
     def state(self) -> EngineState:
+        optimizer = self._optimizer
         arrays = {
-            f"{slot}.{index}": np.ascontiguousarray(array)
-            for slot in _slots(self._optimizer)
-            for index, array in enumerate(getattr(self._optimizer, slot))
+            f"{name}.{index}": np.ascontiguousarray(array)
+            for name in optimizer.state_arrays
+            for index, array in enumerate(getattr(optimizer, name))
         }
-        if isinstance(self._optimizer, _ScheduledAdam):
-            return EngineState(arrays=arrays, values={"step": self._optimizer.t})
-        return EngineState(arrays=arrays, values={"learning_rate": float(self._optimizer.learning_rate)})
+        return EngineState(arrays, {name: getattr(optimizer, attribute) for name, attribute in optimizer.state_values})
 
     def load_state(self, state: EngineState) -> None:
-        for slot in _slots(self._optimizer):
-            n_arrays = len(getattr(self._optimizer, slot))
-            setattr(self._optimizer, slot, [state.arrays[f"{slot}.{index}"].copy() for index in range(n_arrays)])
-        if isinstance(self._optimizer, _ScheduledAdam):
-            self._optimizer.t = state.values["step"]
-        else:
-            self._optimizer.learning_rate = state.values["learning_rate"]
+        optimizer = self._optimizer
+        for name in optimizer.state_arrays:
+            n_arrays = len(getattr(optimizer, name))
+            setattr(optimizer, name, [state.arrays[f"{name}.{index}"].copy() for index in range(n_arrays)])
+        for name, attribute in optimizer.state_values:
+            setattr(optimizer, attribute, state.values[name])
 
 
-def _slots(optimizer: _ScheduledSgd | _ScheduledAdam) -> tuple[str, ...]:
-    return ("ms", "vs") if isinstance(optimizer, _ScheduledAdam) else ("velocities",)
-
-
-def _check_supported(spec: EngineSpec) -> None:
-    model = spec.model
-    if spec.n_classes < 3:
+def _check_supported(model: MlpModel, n_classes: int) -> None:
+    if n_classes < 3:
         raise UsageError(
             "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different model; "
             "use --backend torch or keras"
         )
-    if isinstance(model, MlpModel) and (model.dropout or model.activation not in _ACTIVATIONS):
+    if model.dropout or model.activation not in _ACTIVATIONS:
         raise UsageError(
             f"scikit-learn's MLPClassifier has no dropout and only the activations {', '.join(_ACTIVATIONS)}; "
             "use --backend torch or keras"

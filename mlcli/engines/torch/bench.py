@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,12 +45,6 @@ class TorchBench:
         self._x, self._y = (x, y) if include_transfer else work.prepare((x, y))
         self.device = str(self._device)
         self.block_seconds = work.block_seconds
-
-    def tile(self, n_samples: int) -> None:
-        n_copies = math.ceil(n_samples / len(self._x))
-        if n_copies > 1:
-            tiled = self._x.repeat(n_copies, *[1] * (self._x.ndim - 1))
-            self._x, self._y = tiled, self._y.repeat(n_copies)
 
     def batches(self, starts: Sequence[int], batch_size: int) -> list[Batch]:
         return [(self._x[start : start + batch_size], self._y[start : start + batch_size]) for start in starts]

@@ -1,4 +1,4 @@
-"""The accuracy verdict: right about simulated runs as often as promised, and right about cases known by hand."""
+"""The accuracy verdict on simulated runs, as often right as promised, and on cases that were calculated by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _words(rng, simulate, n_seeds, n_samples, accuracies, **options):
     return [accuracy_verdicts([difference])[0].word for difference in differences]
 
 
-def _share(words, *wanted):
+def _fraction(words, *wanted):
     return sum(word in wanted for word in words) / len(words)
 
 
@@ -28,17 +28,17 @@ def _share(words, *wanted):
 def test_one_configuration_under_two_names_is_rarely_called_different(simulate, n_seeds, n_samples, accuracy):
     rng = np.random.default_rng(1)
     words = _words(rng, simulate, n_seeds, n_samples, (accuracy, accuracy), same_config=True)
-    assert _share(words, "higher", "lower") <= 0.05
+    assert _fraction(words, "higher", "lower") <= 0.05
 
 
 def test_variants_that_err_on_other_samples_but_equally_often_are_rarely_called_different(simulate):
     words = _words(np.random.default_rng(2), simulate, 5, 2_000, (0.88, 0.88), same_config=False)
-    assert _share(words, "higher", "lower") <= 0.05
+    assert _fraction(words, "higher", "lower") <= 0.05
 
 
 def test_a_true_difference_of_one_point_is_found(simulate):
     words = _words(np.random.default_rng(3), simulate, 5, 10_000, (0.89, 0.88), same_config=False)
-    assert _share(words, "higher") >= 0.9
+    assert _fraction(words, "higher") >= 0.9
 
 
 def test_six_equal_variants_are_rarely_called_different_in_any_pair(simulate):
@@ -51,13 +51,13 @@ def test_six_equal_variants_are_rarely_called_different_in_any_pair(simulate):
     assert n_wrong / n_repeats <= 0.05
 
 
-def test_the_interval_holds_the_true_difference_at_least_as_often_as_it_says(simulate):
+def test_the_interval_covers_the_true_difference_at_least_95_times_in_100(simulate):
     rng = np.random.default_rng(5)
     differences = [
         accuracy_difference(*simulate(rng, 4, 1_000, (0.9, 0.85), same_config=False)) for _ in range(N_REPEATS)
     ]
-    n_held = sum(difference.low <= 0.05 <= difference.high for difference in differences)
-    assert n_held / N_REPEATS >= 0.95
+    n_covered = sum(difference.low <= 0.05 <= difference.high for difference in differences)
+    assert n_covered / N_REPEATS >= 0.95
 
 
 def test_the_variance_is_that_of_two_crossed_factors():
@@ -81,26 +81,26 @@ def test_runs_that_agree_on_every_sample_are_a_tie():
     assert accuracy_verdicts([difference])[0].word == "tie"
 
 
-def test_four_samples_of_thirty_are_no_proof():
+def test_four_samples_of_thirty_are_inconclusive():
     """A solver without randomness gives the same answers with every seed; McNemar's exact p for 4 to 0 is 0.125."""
     reference = np.ones((5, 30), dtype=bool)
     worse = reference.copy()
     worse[:, :4] = False
     verdict = accuracy_verdicts([accuracy_difference(worse, reference)])[0]
-    assert verdict.word == "too few"
+    assert verdict.word == "inconclusive"
     assert verdict.corrected_p > 0.1
-    assert verdict.n_needed is None  # more seeds would bring the same answers
+    assert verdict.n_needed is None  # more seeds would give the same answers
 
 
-def test_ten_samples_of_thirty_are():
+def test_ten_samples_of_thirty_are_a_difference():
     reference = np.ones((5, 30), dtype=bool)
     worse = reference.copy()
     worse[:, :10] = False
     assert accuracy_verdicts([accuracy_difference(worse, reference)])[0].word == "lower"
 
 
-def test_with_the_number_of_seeds_it_asks_for_the_same_measurements_tell():
-    """Seeds vary by half a point around a difference of 0.3: two of them say nothing, repeated often enough they do."""
+def test_the_number_of_seeds_needed_gives_a_verdict_on_the_same_measurements():
+    """Seeds vary by half a point around a difference of 0.3: two of them are inconclusive, enough of them are not."""
     rng = np.random.default_rng(8)
     reference = rng.random((2, 4_000)) < 0.9
     better = reference.copy()
@@ -108,18 +108,18 @@ def test_with_the_number_of_seeds_it_asks_for_the_same_measurements_tell():
         row[np.flatnonzero(~row)[:n]] = True
     difference = accuracy_difference(better, reference)
     verdict = accuracy_verdicts([difference])[0]
-    assert verdict.word == "too few"
+    assert verdict.word == "inconclusive"
     n = verdict.n_needed
     assert n is not None
     assert n > 2
     again = accuracy_difference(*(np.concatenate([runs] * math.ceil(n / 2)) for runs in (better, reference)))
-    assert accuracy_verdicts([again])[0].word != "too few"
+    assert accuracy_verdicts([again])[0].word != "inconclusive"
 
 
-def test_one_seed_says_nothing_of_others():
+def test_one_seed_is_inconclusive():
     correct = np.random.default_rng(9).random((1, 1_000)) < 0.9
     verdict = accuracy_verdicts([accuracy_difference(correct, ~correct)])[0]
-    assert (verdict.word, verdict.corrected_p) == ("too few", None)
+    assert (verdict.word, verdict.corrected_p) == ("inconclusive", None)
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (4, 0), (10, 3), (200, 260), (3, 3)])
@@ -133,11 +133,11 @@ def test_mcnemar_is_the_exact_binomial_test(only_first, only_second):
     assert mcnemar_p(first, second) == pytest.approx(expected, rel=1e-9)
 
 
-def test_what_is_different_alone_is_not_among_twenty():
+def test_a_difference_among_two_variants_is_inconclusive_among_twenty_pairs():
     reference = np.ones((5, 100), dtype=bool)
     worse = reference.copy()
     worse[:, :7] = False
     difference = accuracy_difference(worse, reference)
     assert 0.01 < difference.p_value < 0.05
     assert accuracy_verdicts([difference])[0].word == "lower"
-    assert accuracy_verdicts([difference] * 20)[0].word == "too few"
+    assert accuracy_verdicts([difference] * 20)[0].word == "inconclusive"

@@ -17,22 +17,22 @@ def test_the_interval_is_that_of_the_paired_t_test_on_logarithms():
     assert (found.low, found.high) == pytest.approx((np.exp(interval.low), np.exp(interval.high)))
 
 
-def test_a_machine_that_slows_down_for_both_hides_nothing():
+def test_a_machine_that_slows_down_for_both_variants_hides_no_difference():
     """Rounds that take up to ten times as long, and a variant that takes a tenth longer in each."""
     drift = np.array([1.0, 2.0, 5.0, 10.0])
     ratio = time_ratio((1.1 * drift * [1.001, 0.999, 1.0, 1.002]).tolist(), drift.tolist())
     assert time_verdicts([ratio])[0].word == "higher"
 
 
-def test_times_that_vary_as_much_as_they_differ_are_too_few_and_say_how_many_would_do():
+def test_times_that_vary_as_much_as_they_differ_are_inconclusive_and_say_how_many_rounds_are_needed():
     first, second = [1.0, 1.3, 0.9], [1.1, 1.05, 1.12]
     verdict = time_verdicts([time_ratio(first, second)])[0]
-    assert verdict.word == "too few"
+    assert verdict.word == "inconclusive"
     n = verdict.n_needed
     assert n is not None
     assert n > 3
     repeats = -(-n // 3)
-    assert time_verdicts([time_ratio(first * repeats, second * repeats)])[0].word != "too few"
+    assert time_verdicts([time_ratio(first * repeats, second * repeats)])[0].word != "inconclusive"
 
 
 def test_times_within_five_per_cent_are_a_tie():
@@ -40,17 +40,17 @@ def test_times_within_five_per_cent_are_a_tie():
     assert verdict.word == "tie"
 
 
-def test_one_round_is_too_few():
+def test_one_round_is_inconclusive():
     verdict = time_verdicts([time_ratio([1.0], [9.0])])[0]
-    assert (verdict.word, verdict.corrected_p) == ("too few", None)
+    assert (verdict.word, verdict.corrected_p) == ("inconclusive", None)
 
 
 def test_equal_times_do_not_differ():
     assert time_verdicts([time_ratio([2.0, 3.0], [2.0, 3.0])])[0].word == "tie"
 
 
-def test_what_is_different_alone_is_not_among_twenty():
+def test_a_difference_among_two_variants_is_inconclusive_among_twenty_pairs():
     ratio = time_ratio([1.2, 1.3, 1.1, 1.25], [1.0, 1.0, 1.05, 1.0])
     assert 0.01 < ratio.p_value < 0.05
     assert time_verdicts([ratio])[0].word == "higher"
-    assert time_verdicts([ratio] * 20)[0].word == "too few"
+    assert time_verdicts([ratio] * 20)[0].word == "inconclusive"

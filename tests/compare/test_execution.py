@@ -1,4 +1,4 @@
-"""A cell of a matrix that was stopped goes on from its checkpoint when the comparison is called again."""
+"""Threads of parallel cells; and interrupted cells, which the next call resumes from their checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mlcli.compare import CompareRequest
+from mlcli.compare.execution import with_threads
 from mlcli.config.experiment import load_experiment
+from mlcli.errors import UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.runs.directory import RunDirectory
 from mlcli.train.checkpointing import CheckpointEvery
@@ -20,8 +23,33 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "digits_mlp.yaml"
 SETTINGS = ["training.epochs=6"]
 
 
+@pytest.mark.parametrize(
+    ("request_", "threads"),
+    [
+        (CompareRequest(), None),
+        (CompareRequest(jobs=2), 3),
+        (CompareRequest(jobs=9), 1),
+        (CompareRequest(jobs=2, threads=5), 5),
+        (CompareRequest(executor="ray"), 1),
+    ],
+)
+def test_parallel_cells_share_the_cores_unless_threads_are_given(request_, threads, monkeypatch):
+    monkeypatch.setattr("mlcli.compare.execution.available_cores", lambda: 6)
+    assert with_threads(request_).threads == threads
+
+
+def test_gpus_decide_how_many_cells_run_in_parallel(monkeypatch):
+    monkeypatch.setattr("mlcli.compare.execution.available_cores", lambda: 6)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    prepared = with_threads(CompareRequest(gpus=True))
+    assert (prepared.jobs, prepared.threads) == (2, 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(UsageError, match="no CUDA device"):
+        with_threads(CompareRequest(gpus=True))
+
+
 class Stopped(BaseException):
-    """What a signal would raise."""
+    """Raised as a signal would be."""
 
 
 class Observer(QuietProgress):
@@ -31,7 +59,7 @@ class Observer(QuietProgress):
 
 
 def stop_a_run(runs: Path, seed: int = 0, **options) -> Path:
-    """A run of the cell with this seed, stopped when its fourth epoch was told."""
+    """Return a run of the cell with this seed, interrupted after its fourth epoch."""
     config = load_experiment(CONFIG, flags={"backend": "sklearn", "seed": seed}, settings=SETTINGS)
     before = set(runs.iterdir()) if runs.is_dir() else set()
     with pytest.raises(Stopped):
@@ -41,9 +69,9 @@ def stop_a_run(runs: Path, seed: int = 0, **options) -> Path:
 
 
 def compare(runs: Path) -> dict:
-    words = ["compare", str(CONFIG), "--backends", "sklearn", "--seeds", "2", "--set", *SETTINGS]
+    arguments = ["compare", str(CONFIG), "--backends", "sklearn", "--seeds", "2", "--set", *SETTINGS]
     process = subprocess.run(
-        [sys.executable, "-m", "mlcli", *words, "--runs-dir", str(runs), "--format", "json", "--quiet"],
+        [sys.executable, "-m", "mlcli", *arguments, "--runs-dir", str(runs), "--format", "json", "--quiet"],
         capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
@@ -58,7 +86,7 @@ def runs_in(runs: Path) -> list[Path]:
     return sorted(path for path in runs.iterdir() if (path / "config.yaml").is_file())
 
 
-def test_the_cell_goes_on_in_its_own_directory_and_the_result_is_the_same(tmp_path):
+def test_an_interrupted_cell_is_resumed_in_its_directory_with_the_same_result(tmp_path):
     stopped = stop_a_run(tmp_path / "runs")
     document = compare(tmp_path / "runs")
     assert len(runs_in(tmp_path / "runs")) == 2
@@ -68,7 +96,7 @@ def test_the_cell_goes_on_in_its_own_directory_and_the_result_is_the_same(tmp_pa
     assert scores(document) == scores(compare(tmp_path / "undisturbed"))
 
 
-def test_a_run_that_ended_by_itself_or_lost_its_checkpoints_is_left_alone(tmp_path):
+def test_a_run_that_failed_or_has_no_checkpoint_is_not_resumed(tmp_path):
     failed, bare = stop_a_run(tmp_path / "runs"), stop_a_run(tmp_path / "runs", seed=1)
     metrics = failed / "metrics.json"
     metrics.write_text(metrics.read_text().replace('"interrupted"', '"failed"'))

@@ -1,0 +1,195 @@
+"""The benchmark: workers started, the schedule run, statistics and advice derived."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mlcli.batch_bench.advice import advise, warnings_about
+from mlcli.batch_bench.machine import BackgroundLoad, current_busy_cores
+from mlcli.batch_bench.progress import BenchProgress
+from mlcli.batch_bench.records import BatchBenchRecord, BenchEngine, BenchSeries, BenchTiming, WorkerSpec
+from mlcli.batch_bench.schedule import Schedule, ScheduledEngine, fitting_sizes
+from mlcli.batch_bench.source import BenchTask
+from mlcli.batch_bench.statistics import epoch_steps, series_of, with_speedups
+from mlcli.batch_bench.worker import Worker
+from mlcli.engines.contract import EngineRuntime
+from mlcli.engines.registry import check_runtime
+from mlcli.errors import UsageError
+from mlcli.experiment.environment import describe_environment
+from mlcli.experiment.plan import Plan
+from mlcli.experiment.threads import available_cores, is_busy, thread_environment
+from mlcli.registry import backend_info
+from mlcli.runs.directory import utc_now
+
+# If others have kept this many cores busy for a minute, idle threads sleep: spinning, they would take turns with the
+# other processes. Sleeping slows small batches much, so a moment of load must not decide it.
+_BUSY_CORES = 0.75
+
+
+@dataclass(frozen=True)
+class _Started:
+    """An engine with its plan and its worker."""
+
+    plan: Plan
+    worker: Worker
+    engine: BenchEngine
+    fingerprint: str
+
+
+def run_benchmark(task: BenchTask, progress: BenchProgress) -> BatchBenchRecord:
+    """Measure every engine, thread count, phase and batch size of a task.
+
+    Raises UsageError, before anything is measured, for what an engine cannot do and for sizes that the data cannot
+    fill, and the errors of errors.py if the data or an engine cannot be loaded.
+    """
+    _check(task)
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        started = _start_workers(task, progress, stack)
+        startup_seconds = time.perf_counter() - begin
+        load = BackgroundLoad([one.worker.cpu_seconds for one in started])
+        schedule = Schedule([_scheduled(task, one) for one in started], task.settings, progress)
+        n_samples = min(one.engine.n_samples for one in started)
+        schedule.run(_sizes(task, n_samples), n_samples)
+        busy_cores = load.busy_cores()
+        wall_seconds = time.perf_counter() - begin
+    warmup_seconds = sum(one.warmup_seconds for one in schedule.measurements)
+    timing = BenchTiming(wall_seconds, startup_seconds, schedule.measured_seconds, warmup_seconds)
+    return _record(task, started, schedule, timing, busy_cores)
+
+
+def _check(task: BenchTask) -> None:
+    for backend, plan in task.plans.items():
+        check_runtime(backend, _runtime(task, plan, threads=1))
+        n_at_most = min(plan.info.n_train or math.inf, plan.config.dataset.limit or math.inf)
+        if math.isfinite(n_at_most):
+            _sizes(task, int(n_at_most))
+    if task.settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
+        raise UsageError(f"--phase train: {_why_not_trained(next(iter(task.plans.values())))}; use --phase forward")
+
+
+def _sizes(task: BenchTask, n_samples: int) -> tuple[int, ...] | None:
+    if task.settings.sizes is None:
+        return None
+    return fitting_sizes(task.settings.sizes, n_samples, is_default=task.request.sizes is None)
+
+
+def _runtime(task: BenchTask, plan: Plan, threads: int) -> EngineRuntime:
+    precision = task.settings.precision
+    return EngineRuntime(
+        device=plan.config.runtime.device,
+        threads=threads,
+        precision=plan.config.runtime.precision,
+        matmul_precision=precision if precision in ("tf32", "bf16") else None,
+        compiled=task.settings.compiled,
+    )
+
+
+def _why_not_trained(plan: Plan) -> str:
+    title, model = backend_info(plan.backend).title, plan.config.model.name
+    return f"{title} fits {model} in a single fit, so it has no training step"
+
+
+def _start_workers(task: BenchTask, progress: BenchProgress, stack: ExitStack) -> list[_Started]:
+    """Start all workers, then wait until each is ready."""
+    must_sleep = is_busy() and current_busy_cores() >= _BUSY_CORES
+    workers = []
+    for backend, plan in task.plans.items():
+        for threads in task.settings.threads:
+            progress.on_stage(f"starting {backend}, threads: {threads}")
+            environment = thread_environment(threads, sleep=threads > 1 and must_sleep)
+            workers.append(stack.enter_context(Worker(_spec(task, plan, threads), environment)))
+    return [_wait_for(worker) for worker in workers]
+
+
+def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
+    return WorkerSpec(
+        plan=plan,
+        run=task.run.resolve() if task.run else None,
+        threads=threads,
+        matmul_precision=_runtime(task, plan, threads).matmul_precision,
+        compiled=task.settings.compiled,
+        include_transfer=task.settings.include_transfer,
+        data_directory=task.request.data_dir,
+        offline=task.request.offline,
+    )
+
+
+def _wait_for(worker: Worker) -> _Started:
+    hello = worker.hello()
+    policy = worker.environment.get("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", ""))
+    waiting: Literal["spin", "sleep"] = "sleep" if policy.lower() == "passive" else "spin"
+    engine = BenchEngine(
+        backend=worker.spec.plan.backend,
+        threads=worker.spec.threads,
+        device=hello.device,
+        n_samples=hello.n_samples,
+        startup_seconds=time.perf_counter() - worker.started,
+        clock_resolution_seconds=time.get_clock_info("perf_counter").resolution,
+        waiting=waiting,
+        notes=hello.notes,
+    )
+    return _Started(worker.spec.plan, worker, engine, hello.fingerprint)
+
+
+def _scheduled(task: BenchTask, started: _Started) -> ScheduledEngine:
+    phases = tuple(phase for phase in task.settings.phases if phase == "forward" or started.plan.is_iterative)
+    return ScheduledEngine(started.worker, f"{started.engine.backend}, threads: {started.engine.threads},", phases)
+
+
+def _record(
+    task: BenchTask, started: Sequence[_Started], schedule: Schedule, timing: BenchTiming, busy_cores: float
+) -> BatchBenchRecord:
+    plan, settings = started[0].plan, task.settings
+    engines = tuple(
+        replace(one.engine, matrix_products=products, fastest_probe_seconds=fastest)
+        for one, products, fastest in zip(started, schedule.products, schedule.fastest_probes, strict=True)
+    )
+    series = _series(task, started, schedule, engines)
+    n_samples = min(engine.n_samples for engine in engines)
+    return BatchBenchRecord(
+        experiment=plan.config.name or "",
+        dataset=plan.config.dataset.name,
+        model=plan.config.model.name,
+        n_parameters=plan.network.n_parameters if plan.network else None,
+        settings=settings,
+        engines=engines,
+        series=series,
+        advice=advise(series, n_samples, plan.config.training.batch_size, task.train_command),
+        warnings=warnings_about(
+            series, engines, max_seconds=settings.max_seconds, n_cores=available_cores(), busy_cores=busy_cores
+        ),
+        timing=timing,
+        environment=describe_environment(
+            device=engines[0].device, threads=engines[0].threads, fingerprint=started[0].fingerprint
+        ),
+        busy_cores=busy_cores,
+        created=utc_now().isoformat(timespec="seconds"),
+    )
+
+
+def _series(
+    task: BenchTask, started: Sequence[_Started], schedule: Schedule, engines: Sequence[BenchEngine]
+) -> tuple[BenchSeries, ...]:
+    n_samples = min(engine.n_samples for engine in engines)
+    ordered = sorted(schedule.measurements, key=lambda one: (one.engine, one.phase, one.batch_size))
+    series = [series_of(one, engines[one.engine], n_samples, started[one.engine].plan.network) for one in ordered]
+    if "train" in task.settings.phases:
+        sizes = sorted({one.batch_size for one in ordered})
+        series += [
+            _not_applicable(one, size, n_samples) for one in started if not one.plan.is_iterative for size in sizes
+        ]
+    return with_speedups(series)
+
+
+def _not_applicable(started: _Started, size: int, n_samples: int) -> BenchSeries:
+    """Return the row for the training step that an engine with a single fit does not have."""
+    steps, last = epoch_steps(n_samples, size)
+    engine, reason = started.engine, _why_not_trained(started.plan)
+    return BenchSeries(engine.backend, engine.threads, "train", size, steps, last, "not applicable", reason=reason)

@@ -1,0 +1,95 @@
+"""The machine: memory of this process, a limit before the kernel kills a process, and load by other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def start_memory_watch() -> bool:
+    """Reset the peak of resident memory; return whether the system can do that (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the peak of resident memory since the watch began; None where the system does not tell."""
+    return _status_bytes("VmHWM")
+
+
+def limit_to_available_memory() -> None:
+    """Make allocations beyond the memory that is free now fail (Linux), so that they become a row of the table.
+
+    Otherwise the kernel grants them, and kills a process of its choice when they are used.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    import psutil
+
+    in_use = _status_bytes("VmData")
+    if in_use is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = in_use + min(psutil.virtual_memory().available, _container_memory_left())
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _status_bytes(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _container_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes that the limit of a container leaves; a huge number without a limit."""
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return sys.maxsize
+    return sys.maxsize if limit == "max" else max(0, int(limit) - used)
+
+
+class BackgroundLoad:
+    """Processor time of the whole machine since its creation, without this process and those that are measured."""
+
+    def __init__(self, cpu_seconds: Sequence[Callable[[], float]] = ()) -> None:
+        """cpu_seconds: for each measured process a function that returns its processor time so far."""
+        self._cpu_seconds = cpu_seconds
+        self._started = time.perf_counter()
+        self._before = self._others()
+
+    def busy_cores(self) -> float:
+        """Return the average number of cores that other processes kept busy."""
+        seconds = time.perf_counter() - self._started
+        return max(0.0, (self._others() - self._before) / seconds) if seconds else 0.0
+
+    def _others(self) -> float:
+        import psutil
+
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
+        # Guest time is counted in user time too.
+        guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        this = os.times()
+        measured = sum(seconds() for seconds in self._cpu_seconds)
+        return sum(times) - guest - idle - this.user - this.system - measured
+
+
+def current_busy_cores(seconds: float = 1.0) -> float:
+    """Return how many cores other processes keep busy now. seconds: duration of the observation."""
+    load = BackgroundLoad()
+    time.sleep(seconds)
+    return load.busy_cores()

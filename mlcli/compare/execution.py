@@ -1,0 +1,174 @@
+"""Run the cells of a matrix that have no finished run yet, in parallel if asked for, and show progress."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from mlcli.compare import CompareRequest
+from mlcli.compare.cells import CellOutcome, CellRunner, CellStore, Executor, FinishedRun
+from mlcli.compare.local_executor import LocalProcesses, visible_gpus
+from mlcli.compare.matrix import Cell
+from mlcli.compare.ray_executor import RayTasks
+from mlcli.compare.records import MatrixCost, PlannedCell, RunResult
+from mlcli.compare.variants import measure
+from mlcli.experiment.threads import available_cores
+from mlcli.records import RunRecord
+from mlcli.rendering.console import escape, message_console
+
+_EXECUTORS: dict[str, Callable[[CompareRequest, Path], Executor]] = {"local": LocalProcesses, "ray": RayTasks}
+
+
+def with_threads(request: CompareRequest) -> CompareRequest:
+    """Return the request with the number of parallel cells and the threads of each, as its options determine them.
+
+    Parallel cells share the cores, and a task of Ray takes one core by default. threads stays None for cells that run
+    one after another: their configuration decides.
+    """
+    n_jobs = len(visible_gpus()) if request.gpus and request.executor == "local" else request.jobs
+    threads = request.threads
+    if threads is None and request.executor == "ray":
+        threads = 1
+    elif threads is None and n_jobs > 1:
+        threads = max(1, available_cores() // n_jobs)
+    return replace(request, jobs=n_jobs, threads=threads)
+
+
+def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: Path) -> list[PlannedCell]:
+    """Return what would be done with each cell, and how long it would take."""
+    store = CellStore(runs_directory)
+    records = store.records()
+    return [_planned(cell, store.known_outcome(cell, retry_failed=request.retry_failed), records) for cell in cells]
+
+
+def _planned(cell: Cell, known: CellOutcome | None, records: Sequence[RunRecord]) -> PlannedCell:
+    if known is None:
+        return PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records))
+    state: Literal["finished", "failed", "cannot run"] = "finished"
+    if known.reason:
+        state = "cannot run" if cell.refusal else "failed"
+    return PlannedCell(cell.label, cell.seed, state, 0.0, known.reason)
+
+
+def _estimated_seconds(cell: Cell, records: Sequence[RunRecord]) -> float | None:
+    """Return the median over the runs with the same engine, dataset and model, scaled to the epochs of the cell."""
+    config = cell.config
+    wanted = (config.backend, config.dataset.name, config.model.name)
+    seconds = []
+    for record in records:
+        timing = record.timing
+        if timing and (record.backend, record.dataset, record.model) == wanted:
+            training = timing.first_epoch_seconds + timing.remaining_epochs_seconds + timing.validate_seconds
+            ratio = (config.training.epochs or 1) / (record.epochs or 1)
+            seconds.append(timing.total_seconds + training * (ratio - 1))
+    return median(seconds) if seconds else None
+
+
+def run_cells(
+    cells: Sequence[Cell], request: CompareRequest, runs_directory: Path
+) -> tuple[list[RunResult], MatrixCost]:
+    """Run the cells that need to run, in their order; return the result of every cell, and what they cost.
+
+    The result of a failed cell has the reason. DataError if a file of a finished run is missing or altered.
+    """
+    executor = _EXECUTORS[request.executor](request, runs_directory)
+    store = CellStore(runs_directory)
+    start = time.perf_counter()
+    known = [store.known_outcome(cell, retry_failed=request.retry_failed) for cell in cells]
+    to_run = [cell for cell, outcome in zip(cells, known, strict=True) if outcome is None]
+    progress = _Progress(known, quiet=request.quiet)
+    pool = _CellPool(CellRunner(store, executor), progress, fail_fast=request.fail_fast)
+    ran = iter(pool.run(to_run, executor.n_slots))
+    outcomes = [outcome or next(ran) for outcome in known]
+    wall_seconds = time.perf_counter() - start
+    runs = [None if outcome.reason else store.finished_run(cell) for cell, outcome in zip(cells, outcomes, strict=True)]
+    results = [
+        RunResult(cell.config, measure(run.open(), is_reused=before is not None) if run else None, outcome.reason)
+        for cell, run, outcome, before in zip(cells, runs, outcomes, known, strict=True)
+    ]
+    return results, _cost(outcomes, runs, wall_seconds, contended=executor.n_slots > 1)
+
+
+class _CellPool:
+    """Runs cells in parallel threads, each of which waits for a process."""
+
+    def __init__(self, runner: CellRunner, progress: _Progress, *, fail_fast: bool) -> None:
+        self._runner = runner
+        self._progress = progress
+        self._fail_fast = fail_fast
+        self._must_stop = False
+
+    def run(self, cells: Sequence[Cell], n_threads: int) -> list[CellOutcome]:
+        """Return the outcomes of the cells, which start in their order. An exception stops all processes first."""
+        pool = ThreadPoolExecutor(max_workers=n_threads)
+        try:
+            futures = [pool.submit(self._run_cell, cell) for cell in cells]
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            self._must_stop = True
+            self._runner.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        pool.shutdown()
+        return [future.result() for future in futures]
+
+    def _run_cell(self, cell: Cell) -> CellOutcome:
+        if self._must_stop:
+            return CellOutcome("not run: an earlier cell failed (--fail-fast)")
+        outcome = self._runner.run(cell)
+        if outcome.reason and self._fail_fast:
+            self._must_stop = True
+        self._progress.show(cell, outcome)
+        return outcome
+
+
+class _Progress:
+    """Prints a line on stderr for each cell that ends; nothing if quiet. Cells may end in several threads at once."""
+
+    def __init__(self, known: Sequence[CellOutcome | None], *, quiet: bool) -> None:
+        self._console = message_console()
+        self._is_quiet = quiet
+        self._n_cells = len(known)
+        self._n_ended = sum(outcome is not None for outcome in known)
+        self._lock = threading.Lock()
+        n_finished = sum(outcome is not None and outcome.reason is None for outcome in known)
+        if n_finished and not quiet:
+            self._console.print(f"{n_finished} of {self._n_cells} cells already finished, reused", markup=False)
+
+    def show(self, cell: Cell, outcome: CellOutcome) -> None:
+        with self._lock:
+            self._n_ended += 1
+            if self._is_quiet:
+                return
+            parts = [f"[{self._n_ended}/{self._n_cells}]", cell.label, f"seed {cell.seed}"]
+            parts += [f"accuracy {outcome.accuracy:.4f}"] if outcome.accuracy is not None else []
+            parts += [f"{outcome.wall_seconds:.1f} s"] if outcome.wall_seconds is not None else []
+            reason = f"  [red]{escape(outcome.reason)}[/red]" if outcome.reason else ""
+            self._console.print(escape("  ".join(parts)) + reason)
+
+
+def _cost(
+    outcomes: Sequence[CellOutcome], runs: Sequence[FinishedRun | None], wall_seconds: float, *, contended: bool
+) -> MatrixCost:
+    lifetimes, own_seconds = [], []
+    for outcome, run in zip(outcomes, runs, strict=True):
+        if run and outcome.wall_seconds is not None:
+            lifetimes.append(outcome.wall_seconds)
+            own_seconds.append(run.record.timing.total_seconds if run.record.timing else 0.0)
+    return MatrixCost(
+        n_cells=len(outcomes),
+        n_run=sum(outcome.wall_seconds is not None for outcome in outcomes),
+        n_reused=sum(outcome.reason is None and outcome.wall_seconds is None for outcome in outcomes),
+        n_failed=sum(outcome.reason is not None for outcome in outcomes),
+        wall_seconds=wall_seconds,
+        cells_seconds=sum(own_seconds),
+        starting_seconds=sum(lifetimes) - sum(own_seconds),
+        contended=contended,
+    )

@@ -1,0 +1,27 @@
+"""The HTML report."""
+
+from __future__ import annotations
+
+from mlcli.compare import CompareRequest
+from mlcli.compare.report import report_comparison
+from mlcli.compare.tables import TableOptions
+
+STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
+TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
+THREE = {
+    "a": ([20, 22, 19, 21, 20], STEADY),
+    "b": ([90, 95, 92, 93, 91], TWICE),
+    "c": ([20, 21, 19, 21, 20], [1.0, 1.0, 1.0, 1.01, 1.0]),
+}
+
+
+def test_html_stands_alone(comparison_of, tmp_path):
+    path = tmp_path / "new" / "report.html"
+    comparison = comparison_of({("<b>" if label == "a" else label): runs for label, runs in THREE.items()})
+    report_comparison(comparison, CompareRequest(output_format="html", output=path), TableOptions())
+    text = path.read_text()
+    assert "<b>" not in text
+    assert "&lt;b&gt;" in text
+    assert text.count("data:image/png;base64,") == 4
+    assert "http" not in text
+    assert "<script" not in text
