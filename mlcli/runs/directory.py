@@ -21,10 +21,7 @@ from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.models.weights_file import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
-from mlcli.runs.history import history_bytes, parsed_history
-from mlcli.runs.predictions import predictions_bytes
-from mlcli.runs.preprocessing import preprocessing_document
-from mlcli.runs.record import record_from
+from mlcli.runs.formats import history_bytes, parsed_history, predictions_bytes, preprocessing_document, record_from
 from mlcli.text import escaped, first_line, to_json
 from mlcli.untrusted import parse_json, read_inside
 

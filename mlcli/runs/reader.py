@@ -23,9 +23,7 @@ from mlcli.runs.directory import (
     PREPROCESSING,
     WEIGHTS,
 )
-from mlcli.runs.history import parsed_history
-from mlcli.runs.predictions import parsed_predictions
-from mlcli.runs.preprocessing import preprocessing_from
+from mlcli.runs.formats import parsed_history, parsed_predictions, preprocessing_from
 from mlcli.text import escaped, first_line
 from mlcli.untrusted import leads_outside, open_inside, parse_json, read_inside
 

@@ -1,0 +1,252 @@
+"""The formats of the files of a run: history (CSV), record and preprocessing (JSON), predictions (.npz archive).
+
+Every number is read back exactly. Whatever is read is checked: ValueError for content of any other kind.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from mlcli.config.values import MOST_THREADS
+from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling
+from mlcli.untrusted import malformed_as_value_error, sized_array_header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes:
+    """Return one row per record as CSV, after the header if asked for."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
+    if with_header:
+        writer.writeheader()
+    writer.writerows(map(asdict, records))
+    return text.getvalue().encode()
+
+
+def parsed_history(data: bytes) -> list[EpochRecord]:
+    """Return the records of a history with line ends of either kind."""
+    try:
+        return [_epoch(row) for row in csv.DictReader(io.StringIO(data.decode(), newline=""))]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a row is incomplete: {error}") from error
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _epoch(row: Mapping[str, str]) -> EpochRecord:
+    epoch = int(row["epoch"])
+    if not 0 <= epoch < 2**63:
+        raise ValueError("epoch: a number that needs more than 64 bits")
+    return EpochRecord(
+        epoch=epoch,
+        learning_rate=_number(row["learning_rate"]),
+        train_loss=_number(row["train_loss"]),
+        train_accuracy=_number(row["train_accuracy"]),
+        validation_loss=_number(row["validation_loss"]),
+        validation_accuracy=_number(row["validation_accuracy"]),
+        seconds=float(row["seconds"]),
+        samples_per_second=float(row["samples_per_second"]),
+        is_best={"True": True, "False": False}[row["is_best"]],
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def typed(kind: type[T], document: dict[str, Any]) -> T:
+    """Return a dataclass made of what `parse_json` returned, every field of its type; other keys are ignored.
+
+    ValueError names the first field that has another type.
+    """
+    from pydantic import ValidationError
+
+    from mlcli.config.messages import key_path
+
+    try:
+        record: T = _adapter(cast("Any", kind)).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{key_path(first['loc'])}: {first['msg'].lower()}") from None
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+_MAX_SECONDS = 1e9  # thirty years
+_MAX_CHARACTERS = 300
+_TEXTS = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
+_COUNTS = ("seed", "epochs", "best_epoch", "samples_per_second", "n_parameters", "peak_memory_bytes")
+
+
+def record_from(document: dict[str, Any]) -> RunRecord:
+    """Return the record of a run in a document, with every field of its type and within its bounds."""
+    record = typed(RunRecord, document)
+    for name in _TEXTS:
+        _check_text(name, getattr(record, name))
+    for part, digest in record.digests.items():
+        _check_text("a digest", part + digest)
+    for split, metrics in record.metrics.items():
+        _check_range(f"metrics.{split}.accuracy", metrics.accuracy, 0, 1)
+        _check_range(f"metrics.{split}.n_samples", metrics.n_samples, 1)
+    for name, seconds in (asdict(record.timing) if record.timing else {}).items():
+        _check_range(f"timing.{name}", seconds, 0, _MAX_SECONDS)
+    _check_range("threads", record.threads, 0, MOST_THREADS)
+    for name in _COUNTS:
+        _check_range(name, getattr(record, name), 0)
+    return record
+
+
+def _check_text(name: str, text: str) -> None:
+    if "\n" in text or len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"{name}: expected one line of at most {_MAX_CHARACTERS} characters")
+
+
+def _check_range(name: str, value: float | None, least: float, most: float = math.inf) -> None:
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{name}: {value} is not between {least:g} and {most:g}")
+
+
+_PREPROCESSING_VERSION = 1
+_N_AXES = {"image": 3, "table": 1}
+_MAX_VALUES = 2**31  # in a sample
+_MAX_SCALING = 1e18  # engines scale in float32, whose largest number is 3e38
+
+
+@dataclass(frozen=True)
+class _StoredScaling:
+    kind: Literal["none", "unit", "standard"]
+    shift: float | tuple[float, ...] | None
+    scale: float | tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class _StoredPreprocessing:
+    kind: DatasetKind
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    value_range: tuple[float, float] | None
+    scaling: _StoredScaling
+
+
+def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return plain values for JSON. Python writes a float64 with as many digits as it takes to read it back."""
+    import numpy as np
+
+    document = {"schema_version": _PREPROCESSING_VERSION} | asdict(preprocessing)
+    scaling = document["scaling"].items()
+    document["scaling"] = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in scaling}
+    return document
+
+
+def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
+    """Return the preprocessing in a document whose parts fit together."""
+    if document.get("schema_version") != _PREPROCESSING_VERSION:
+        raise ValueError(f"schema_version {document.get('schema_version')}, expected {_PREPROCESSING_VERSION}")
+    found = typed(_StoredPreprocessing, document)
+    _check_shape(found)
+    _check_names("class_names", found.class_names)
+    _check_names("feature_names", found.feature_names)
+    _check_scaling(found, "shift", 0.0)
+    _check_scaling(found, "scale", 1 / _MAX_SCALING)
+    return Preprocessing(**vars(found) | {"scaling": _scaling(found.scaling)})
+
+
+def _check_shape(found: _StoredPreprocessing) -> None:
+    shape = found.input_shape
+    if min(shape, default=0) < 1 or math.prod(shape) > _MAX_VALUES or len(shape) != _N_AXES[found.kind]:
+        raise ValueError(f"input_shape: {list(shape)[:4]} is not the shape of a sample of kind {found.kind}")
+    if not found.class_names or (found.kind == "table" and len(found.feature_names) != shape[0]):
+        raise ValueError(f"{len(found.class_names)} class_names and {len(found.feature_names)} feature_names")
+
+
+def _check_names(key: str, names: tuple[str, ...]) -> None:
+    """Names are printed, and written into generated code as comments, so each must be one line."""
+    if len(set(names)) != len(names) or any("\n" in name for name in names):
+        raise ValueError(f"{key}: expected distinct names of one line each")
+
+
+def _check_scaling(found: _StoredPreprocessing, key: Literal["shift", "scale"], least: float) -> None:
+    value: float | tuple[float, ...] | None = getattr(found.scaling, key)
+    if isinstance(value, tuple) and (found.kind != "table" or len(value) != found.input_shape[0]):
+        raise ValueError(f"scaling.{key}: {len(value)} numbers, expected one, or one per feature")
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+    if any(not least <= abs(number) <= _MAX_SCALING for number in numbers):
+        raise ValueError(f"scaling.{key}: a number whose size is not between {least:g} and {_MAX_SCALING:g}")
+
+
+def _scaling(found: _StoredScaling) -> Scaling:
+    import numpy as np
+
+    return Scaling(
+        kind=found.kind,
+        shift=None if found.shift is None else np.array(found.shift, dtype=np.float64),
+        scale=np.array(found.scale, dtype=np.float64) if isinstance(found.scale, tuple) else found.scale,
+    )
+
+
+def predictions_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of an archive of arrays, uncompressed."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def parsed_predictions(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return y and labels int64 (n,), and logits and probabilities float (n, classes) if stored; n is at least 1.
+
+    A run stores its arrays uncompressed and in C order. Other members of the archive are ignored.
+    """
+    with malformed_as_value_error("not an archive of arrays"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: f"{name}.npy" for name in ("y", "labels", "logits", "probabilities")}
+        present = archive.namelist()
+        arrays = {name: _array(archive, member) for name, member in members.items() if member in present}
+    _check_predictions(arrays)
+    return arrays
+
+
+def _array(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    import numpy as np
+
+    if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{member} is compressed, but a run stores it uncompressed")
+    data = archive.read(member)
+    stream = io.BytesIO(data)
+    header = sized_array_header(stream, len(data))
+    if header.is_fortran or header.dtype.kind not in "if":
+        raise ValueError(f"an array of {header.dtype}, expected numbers in C order")
+    return np.frombuffer(memoryview(data)[stream.tell() :], header.dtype).reshape(header.shape)
+
+
+def _check_predictions(arrays: Mapping[str, NDArray[Any]]) -> None:
+    import numpy as np
+
+    for name in ("y", "labels"):
+        if name not in arrays or arrays[name].dtype != np.int64 or arrays[name].ndim != 1:
+            raise ValueError(f"{name} is missing, or not int64 (n,)")
+    n_samples = len(arrays["y"])
+    for name, array in arrays.items():
+        if name in ("logits", "probabilities") and (array.dtype.kind != "f" or array.ndim != 2):
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, expected floats (n, classes)")
+        if len(array) != n_samples or n_samples == 0:
+            raise ValueError(f"{name} has {len(array):,} samples, and y has {n_samples:,}")
