@@ -13,19 +13,18 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.records import EngineState, EpochRecord, Metrics
+from mlcli.runs.formats import typed
 from mlcli.text import first_line
 from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pydantic import TypeAdapter
 
 FOLDER = "checkpoint"
 _NEWEST = "newest"
@@ -100,19 +99,15 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     import numpy as np
     from safetensors.numpy import save
 
+    engine, best_weights = checkpoint.engine, checkpoint.best_weights
     document = _Document(
-        _SCHEMA_VERSION,
-        checkpoint.position,
-        checkpoint.run,
-        dict(checkpoint.engine.values),
-        checkpoint.best_weights is not None,
+        _SCHEMA_VERSION, checkpoint.position, checkpoint.run, dict(engine.values), best_weights is not None
     )
     arrays: dict[str, NDArray[Any]] = {
         _DOCUMENT: np.frombuffer(json.dumps(asdict(document), allow_nan=False).encode(), dtype=np.uint8),
         _LOSSES: checkpoint.batch_losses,
     }
-    groups = (checkpoint.weights, checkpoint.best_weights or {}, checkpoint.engine.arrays)
-    for group, members in zip(_GROUPS, groups, strict=True):
+    for group, members in zip(_GROUPS, (checkpoint.weights, best_weights or {}, engine.arrays), strict=True):
         arrays |= {f"{group}/{name}": array for name, array in members.items()}
     # In C order, because safetensors 0.8.0 silently corrupts other arrays.
     data: bytes = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
@@ -127,7 +122,7 @@ def checkpoint_from(data: bytes) -> Checkpoint:
 
     try:
         arrays = {name: np.array(array) for name, array in load(data).items()}
-        document = _document_type().validate_python(parse_json(arrays[_DOCUMENT].tobytes()))
+        document = typed(_Document, parse_json(arrays[_DOCUMENT].tobytes()))
         losses = arrays[_LOSSES]
     except (SafetensorError, KeyError, MemoryError) as error:
         raise ValueError(f"not a checkpoint: {type(error).__name__}: {first_line(error)}") from error
@@ -136,21 +131,9 @@ def checkpoint_from(data: bytes) -> Checkpoint:
     if losses.dtype != np.float64 or losses.ndim != 1:
         raise ValueError(f"batch losses are {losses.dtype} {losses.shape}")
     weights, best_weights, engine = (_members(arrays, group) for group in _GROUPS)
-    return Checkpoint(
-        position=document.position,
-        batch_losses=losses,
-        weights=weights,
-        engine=EngineState(engine, document.engine_values),
-        best_weights=best_weights if document.has_best_weights else None,
-        run=document.run,
-    )
-
-
-@cache
-def _document_type() -> TypeAdapter[_Document]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Document)
+    best = best_weights if document.has_best_weights else None
+    state = EngineState(engine, document.engine_values)
+    return Checkpoint(document.position, losses, weights, state, best, document.run)
 
 
 def _members(arrays: Mapping[str, NDArray[Any]], group: str) -> dict[str, NDArray[Any]]:
@@ -174,9 +157,9 @@ class CheckpointFolder:
         self.path = run_path / FOLDER
 
     def write(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint and delete all older ones except the last; return its file.
+        """Write a checkpoint, delete all older ones but the last, and return its file.
 
-        MlcliError if it cannot be written; no older one is deleted then.
+        MlcliError if it cannot be written; all older ones are kept then.
         """
         data = checkpoint_bytes(checkpoint)
         with disk_errors(self.path):
@@ -199,8 +182,10 @@ class CheckpointFolder:
         for path in reversed(files):
             try:
                 return FoundCheckpoint(_verified(path), path, tuple(issues))
-            except (OSError, ValueError) as error:
-                issues.append(f"{path} {_reason(error)}")
+            except OSError as error:
+                issues.append(f"{path} cannot be read: {error.strerror}")
+            except ValueError as error:
+                issues.append(f"{path} {first_line(error)}")
         return FoundCheckpoint(None, None, tuple(issues))
 
     def clear_damage(self) -> None:
@@ -225,13 +210,15 @@ class CheckpointFolder:
 
     def _missing(self, files: list[Path]) -> list[str]:
         """Return an issue if the checkpoint written last is no longer in the folder."""
-        try:
+        with contextlib.suppress(OSError, ValueError):
             name = read_inside(self.path, _NEWEST, _MAX_NAME_BYTES).decode("ascii")
-        except (OSError, ValueError):
-            return []
-        if not _NAME.fullmatch(name) or name in [file.name for file in files]:
-            return []
-        return [f"{self.path / name} is missing"]
+            if _NAME.fullmatch(name) and self.path / name not in files:
+                return [f"{self.path / name} is missing"]
+        return []
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split("_")[0])
 
 
 def _verified(path: Path) -> Checkpoint:
@@ -239,11 +226,3 @@ def _verified(path: Path) -> Checkpoint:
     if hashlib.sha256(data).hexdigest() not in path.name:
         raise ValueError("was altered or is incomplete")
     return checkpoint_from(data)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else first_line(error)
-
-
-def _number(path: Path) -> int:
-    return int(path.name.split("_")[0])

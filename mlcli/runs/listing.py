@@ -61,8 +61,8 @@ def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
 def _sorted(runs: list[ListedRun], key: str) -> list[ListedRun]:
     known = [run for run in runs if _sort_value(run.record, key) is not None]
     unknown = [run for run in runs if _sort_value(run.record, key) is None]
-    is_descending = key in ("created", "accuracy")
-    return sorted(known, key=lambda run: _sort_value(run.record, key), reverse=is_descending) + unknown
+    known.sort(key=lambda run: _sort_value(run.record, key), reverse=key in ("created", "accuracy"))
+    return known + unknown
 
 
 def _sort_value(record: RunRecord, key: str) -> Any:
@@ -77,17 +77,11 @@ def _references(ids: list[str]) -> dict[str, str]:
     """Return for each id the shortest prefix that no other id has, with at least its time, which ends at `_`."""
     ordered = sorted(ids)
     references = {}
-    for index, run_id in enumerate(ordered):
-        neighbours = ordered[max(0, index - 1) : index] + ordered[index + 1 : index + 2]
-        n_shared = max((_n_shared(run_id, other) for other in neighbours), default=0)
-        references[run_id] = run_id[: max(len(run_id.partition("_")[0]), n_shared + 1)]
+    for before, run_id, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
+        prefixes = (run_id[:length] for length in range(len(run_id.partition("_")[0]), len(run_id)))
+        unique = (text for text in prefixes if not before.startswith(text) and not after.startswith(text))
+        references[run_id] = next(unique, run_id)
     return references
-
-
-def _n_shared(first: str, second: str) -> int:
-    """Return the length of the longest common prefix."""
-    pairs = zip(first, second, strict=False)
-    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def describe_run(directory: RunDirectory) -> RunRecord:

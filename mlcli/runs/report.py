@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mlcli.records import EpochRecord, RunRecord, Timing
-from mlcli.rendering.console import OutputFormat, checked_format, print_notes
+from mlcli.rendering.console import OutputFormat
 from mlcli.rendering.tables import (
     Row,
     print_csv,
@@ -18,60 +18,51 @@ from mlcli.rendering.tables import (
     print_rows,
     print_table,
 )
-from mlcli.runs import RunQuery
-from mlcli.runs.find import default_runs_directory, find_run
-from mlcli.runs.listing import ListedRun, describe_run, list_runs
+from mlcli.runs.listing import ListedRun
 from mlcli.text import to_json
 
 _Fields = list[tuple[str, str]]
-
-
-def report_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
-    """Print the runs that a query finds, and notes on the others; see `mlcli.runs.run_list`."""
-    checked_format(output_format)
-    directory = runs_directory or default_runs_directory()
-    found = list_runs(directory, query)
-    print_run_list(found.runs, f"Runs in {directory}", output_format)
-    print_notes(found.notes(directory))
-
-
-def report_run(run: str, runs_directory: Path | None, output_format: str) -> None:
-    """Print the run that a reference names; see `mlcli.runs.run_show`."""
-    checked_format(output_format)
-    directory = find_run(run, runs_directory or default_runs_directory())
-    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
+_SPLITS = ("test", "validation", "train")
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
     """Print a finished run to stdout, as `train` does."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "is_reused": is_reused}))
-        case OutputFormat.CSV:
-            print_csv([_flat_row(record, directory)])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(record), _sections(record, directory, is_reused))
-        case OutputFormat.TABLE:
-            print_fields(_title(record), _sections(record, directory, is_reused))
+    sections = _sections(record, directory)
+    if is_reused:
+        sections[-1].append(("reused", "an identical run had finished before"))
+    document = {"directory": str(directory), "is_reused": is_reused}
+    _print_record(record, document, _flat_row(record, directory), sections, output_format)
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
     """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
+    status = [("status", record.status), ("started", record.created)]
+    if record.error:
+        status.append(("reason", record.error))
+    sections = [status, *_sections(record, directory), [("note", note) for note in record.notes]]
+    document = {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+    _print_record(record, document, _full_row(record, directory), sections, output_format)
+    if history and output_format == OutputFormat.MARKDOWN:
+        sys.stdout.write("\n")
+        print_markdown(_history_rows(history))
+    elif history and output_format == OutputFormat.TABLE:
+        print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+
+
+def _print_record(
+    record: RunRecord, more: Mapping[str, object], row: Row, sections: Sequence[_Fields], output_format: str
+) -> None:
+    """Print a record to stdout. more: what the JSON document contains besides the record."""
+    title = f"{record.name} on {record.backend}, seed {record.seed}"
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            epochs = [asdict(epoch) for epoch in history]
-            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "history": epochs}))
+            sys.stdout.write(to_json({**asdict(record), **more}))
         case OutputFormat.CSV:
-            print_csv([_full_row(record, directory)])
+            print_csv([row])
         case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(record), _all_sections(record, directory))
-            if history:
-                sys.stdout.write("\n")
-                print_markdown(_history_rows(history))
+            print_markdown_fields(title, sections)
         case OutputFormat.TABLE:
-            print_fields(_title(record), _all_sections(record, directory))
-            if history:
-                print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+            print_fields(title, sections)
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:
@@ -94,7 +85,7 @@ _MACHINE = ("samples_per_second", "n_parameters", "device", "threads", "peak_mem
 def _flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
     """The record as one row of plain values, with the same columns for every run."""
     row: dict[str, object] = {name: getattr(record, name) for name in _IDENTITY}
-    for split in ("test", "validation", "train"):
+    for split in _SPLITS:
         metrics = record.metrics.get(split)
         row[f"{split}_accuracy"] = metrics.accuracy if metrics else None
         row[f"{split}_loss"] = metrics.loss if metrics else None
@@ -111,43 +102,21 @@ def _short_row(run: ListedRun) -> Row:
     record, test = run.record, run.record.metrics.get("test")
     return {
         "run": run.reference,
-        "name": record.name,
-        "status": record.status,
-        "backend": record.backend,
-        "dataset": record.dataset,
-        "model": record.model,
+        **{name: getattr(record, name) for name in ("name", "status", "backend", "dataset", "model")},
         "accuracy": f"{test.accuracy:.4f}" if test else None,
         "loss": f"{test.loss:.4f}" if test and test.loss is not None else None,
         "seconds": f"{record.timing.total_seconds:,.1f}" if record.timing else None,
     }
 
 
-def _title(record: RunRecord) -> str:
-    return f"{record.name} on {record.backend}, seed {record.seed}"
-
-
-def _sections(record: RunRecord, directory: Path, is_reused: bool = False) -> list[_Fields]:
+def _sections(record: RunRecord, directory: Path) -> list[_Fields]:
     """Scores, times, machine, and where the run is stored."""
-    closing = [("run directory", str(directory))]
-    if is_reused:
-        closing.append(("reused", "an identical run had finished before"))
-    return [_scores(record), _times(record), _machine(record), closing]
-
-
-def _all_sections(record: RunRecord, directory: Path) -> list[_Fields]:
-    status = [("status", record.status), ("started", record.created)]
-    if record.error:
-        status.append(("reason", record.error))
-    notes = [("note", note) for note in record.notes]
-    return [status, *_sections(record, directory), *([notes] if notes else [])]
+    return [_scores(record), _times(record), _machine(record), [("run directory", str(directory))]]
 
 
 def _scores(record: RunRecord) -> _Fields:
     fields: _Fields = []
-    for split in ("test", "validation", "train"):
-        metrics = record.metrics.get(split)
-        if metrics is None:
-            continue
+    for split, metrics in [(split, record.metrics[split]) for split in _SPLITS if split in record.metrics]:
         n_correct = round(metrics.accuracy * metrics.n_samples)
         detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
         fields.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
@@ -162,15 +131,16 @@ def _times(record: RunRecord) -> _Fields:
     timing = record.timing
     if timing is None:
         return []
-    is_single_fit = record.epochs is None
-    fields = [("load", timing.load_seconds), ("build", timing.build_seconds)]
-    fields.append(("fit" if is_single_fit else "first epoch", timing.first_epoch_seconds))
-    if record.epochs is not None:
-        fields.append((f"remaining epochs ({max(record.epochs - 1, 0)})", timing.remaining_epochs_seconds))
+    seconds = {"load": timing.load_seconds, "build": timing.build_seconds}
+    if record.epochs is None:
+        seconds["fit"] = timing.first_epoch_seconds
+    else:
+        seconds["first epoch"] = timing.first_epoch_seconds
+        seconds[f"remaining epochs ({max(record.epochs - 1, 0)})"] = timing.remaining_epochs_seconds
     if timing.validate_seconds:
-        fields.append(("score train and validation" if is_single_fit else "validate", timing.validate_seconds))
-    fields += [("evaluate", timing.evaluate_seconds), ("total", timing.total_seconds)]
-    return [(label, f"{seconds:.3f} s") for label, seconds in fields]
+        seconds["score train and validation" if record.epochs is None else "validate"] = timing.validate_seconds
+    seconds |= {"evaluate": timing.evaluate_seconds, "total": timing.total_seconds}
+    return [(label, f"{value:.3f} s") for label, value in seconds.items()]
 
 
 def _machine(record: RunRecord) -> _Fields:
