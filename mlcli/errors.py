@@ -1,14 +1,5 @@
 """The errors that mlcli raises, and the exit code of each.
 
-MlcliError                 1  something failed
-├── UsageError             2  invalid options, arguments or settings
-│   └── ConfigError        2  one or more issues in a configuration
-├── DataError              3  data that is missing, truncated or altered
-├── DivergedError          4  the loss became NaN or infinite
-├── OutOfMemoryError       5  the device or the host ran out of memory
-├── PartialFailureError    6  some runs of a matrix failed
-└── ThresholdError         7  a threshold was missed
-
 Every message is one to three lines, ready to be printed: what failed, where, and what to do next. Any other exception
 that leaves a command is a bug in mlcli.
 """

@@ -46,21 +46,9 @@ MIN_EXPANDED_BYTES = 256 * MEBIBYTE  # what every archive may expand to, however
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the two that numpy and skops write
 
 _CHUNK_BYTES = 2**16
-# What numpy and zipfile raise for malformed content.
-_MALFORMED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    TokenError,
-    SyntaxError,
-    EOFError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    RecursionError,
-    RuntimeError,
-    OSError,
-)
+# What zipfile and numpy raise for malformed content.
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, OSError)
+_HEADER_ERRORS = (TokenError, SyntaxError, KeyError, TypeError)
 
 
 def leads_outside(path: Path, directory: Path) -> bool:
@@ -116,7 +104,7 @@ def malformed_as_value_error(what: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(first_line(error)) from error
-    except _MALFORMED as error:
+    except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
         raise ValueError(f"{what}: {first_line(error) or type(error).__name__}") from error
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from mlcli.batch_bench.advice import advise, warnings_about
@@ -25,7 +26,6 @@ from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.threads import available_cores, is_busy, thread_environment
 from mlcli.registry import backend_info
-from mlcli.runs.directory import utc_now
 
 # If others have kept this many cores busy for a minute, idle threads sleep: spinning, they would take turns with the
 # other processes. Sleeping slows small batches much, so a moment of load must not decide it.
@@ -170,7 +170,7 @@ def _record(
             device=engines[0].device, threads=engines[0].threads, fingerprint=started[0].fingerprint
         ),
         busy_cores=busy_cores,
-        created=utc_now().isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

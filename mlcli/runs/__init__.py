@@ -49,8 +49,7 @@ class RunQuery:
 def run_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
     """Print the runs of a directory to stdout, and notes on those that are not listed to stderr."""
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.runs.find import default_runs_directory
-    from mlcli.runs.listing import list_runs
+    from mlcli.runs.find import default_runs_directory, list_runs
     from mlcli.runs.report import print_run_list
 
     checked_format(output_format)
@@ -63,8 +62,7 @@ def run_list(query: RunQuery, runs_directory: Path | None, output_format: str) -
 def run_show(run: str, runs_directory: Path | None, output_format: str) -> None:
     """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory, find_run
-    from mlcli.runs.listing import describe_run
+    from mlcli.runs.find import default_runs_directory, describe_run, find_run
     from mlcli.runs.report import print_one_run
 
     checked_format(output_format)

@@ -41,11 +41,6 @@ LOG = "log.txt"
 MANIFEST = "manifest.json"
 
 
-def utc_now() -> datetime:
-    """Return the present time in UTC."""
-    return datetime.now(UTC)
-
-
 class RunDirectory:
     """One run on disk: `runs/<utc>_<name>_<backend>_s<seed>_<random>/`.
 
@@ -71,7 +66,7 @@ class RunDirectory:
 
         UsageError if `out` exists, MlcliError if the directory cannot be created.
         """
-        now = utc_now()  # milliseconds, so that runs started within a second sort by age
+        now = datetime.now(UTC)  # milliseconds, so that runs started within a second sort by age
         stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
         name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
         path = out if out is not None else runs_directory / name
@@ -196,9 +191,7 @@ class RunDirectory:
 
     def _digest(self, name: str) -> str:
         """The sha256 of a file; read again only if it grew by rows, or was written by an earlier process."""
-        known = self._digests.get(name)
-        return known or hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+        return self._digests.get(name) or hashlib.sha256((self.path / name).read_bytes()).hexdigest()
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
-        place = escaped(str(self.path / name))
-        return DataError(f"{place}: this version cannot read it: {first_line(error)}")
+        return DataError(f"{escaped(str(self.path / name))}: this version cannot read it: {first_line(error)}")

@@ -1,15 +1,23 @@
-"""Find runs in a directory: all of them, the one that a reference names, or a finished one of an experiment."""
+"""Find runs: the one that a reference names, a finished one of an experiment, or all that a query admits.
+
+This module imports no framework and no numpy.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import RunRecord
+from mlcli.runs import RunQuery
 from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
+from mlcli.runs.reader import read_config
 from mlcli.text import first_line, printable
 
 _N_SHOWN = 5  # ids in a message
@@ -97,3 +105,114 @@ def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:
 def _shown(ids: list[str]) -> str:
     more = f" and {len(ids) - _N_SHOWN} more" if len(ids) > _N_SHOWN else ""
     return ", ".join(map(printable, ids[:_N_SHOWN])) + more
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run, whatever its status."""
+
+    record: RunRecord
+    directory: Path
+    reference: str  # the shortest prefix of its id that no other run in its directory has
+
+
+@dataclass(frozen=True)
+class RunList:
+    """The runs that a listing found."""
+
+    runs: tuple[ListedRun, ...]
+    n_matching: int  # without the limit
+    issues: tuple[str, ...] = ()  # why a run could not be read, one line each
+
+    def notes(self, runs_directory: Path) -> list[str]:
+        """Return what the list does not show."""
+        notes = [f"not listed: {issue}" for issue in self.issues]
+        if not self.n_matching:
+            notes.append(f"no matching run in {runs_directory}")
+        elif len(self.runs) < self.n_matching:
+            notes.append(f"{len(self.runs)} of {self.n_matching} runs; --limit 0 lists all")
+        return notes
+
+
+def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
+    """Return the runs in a directory that a query admits, in its order; those without a value for the key come last."""
+    directories = list(find_runs(runs_directory))
+    references = _references([directory.run_id for directory in directories])
+    runs, issues = [], []
+    for directory in directories:
+        try:
+            record = describe_run(directory)
+        except MlcliError as error:
+            issues.append(str(error).splitlines()[0])
+            continue
+        if query.admits(record):
+            runs.append(ListedRun(record, directory.path, references[directory.run_id]))
+    return RunList(tuple(_sorted(runs, query.sort)[: query.limit]), len(runs), tuple(issues))
+
+
+def _sorted(runs: list[ListedRun], key: str) -> list[ListedRun]:
+    known = [run for run in runs if _sort_value(run.record, key) is not None]
+    unknown = [run for run in runs if _sort_value(run.record, key) is None]
+    known.sort(key=lambda run: _sort_value(run.record, key), reverse=key in ("created", "accuracy"))
+    return known + unknown
+
+
+def _sort_value(record: RunRecord, key: str) -> Any:
+    if key in ("accuracy", "loss"):
+        return getattr(record.metrics.get("test"), key, None)
+    if key == "time":
+        return record.timing.total_seconds if record.timing else None
+    return getattr(record, key)
+
+
+def _references(ids: list[str]) -> dict[str, str]:
+    """Return for each id the shortest prefix that no other id has, with at least its time, which ends at `_`."""
+    ordered = sorted(ids)
+    references = {}
+    for before, run_id, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
+        prefixes = (run_id[:length] for length in range(len(run_id.partition("_")[0]), len(run_id)))
+        unique = (text for text in prefixes if not before.startswith(text) and not after.startswith(text))
+        references[run_id] = next(unique, run_id)
+    return references
+
+
+def describe_run(directory: RunDirectory) -> RunRecord:
+    """Return the record of a run; for an unfinished one, what its configuration, history and environment tell.
+
+    MlcliError if those cannot be read.
+    """
+    if directory.has_record():
+        return directory.read_record()
+    config = read_config(directory.path)
+    history, environment = directory.read_history(), directory.read_environment()
+    device, threads = environment.get("device"), environment.get("threads")
+    return RunRecord(
+        run_id=directory.run_id,
+        name=config.name or "",
+        status="unfinished",
+        backend=config.backend or "",
+        dataset=config.dataset.name,
+        model=config.model.name,
+        seed=config.seed,
+        metrics={},
+        timing=None,
+        epochs=len(history) if config.training.epochs else None,
+        best_epoch=next((record.epoch for record in reversed(history) if record.is_best), None),
+        samples_per_second=None,
+        n_parameters=None,
+        device=device if isinstance(device, str) else config.runtime.device,
+        threads=threads if isinstance(threads, int) else config.runtime.threads or 0,
+        peak_memory_bytes=None,
+        notes=(),
+        digests={},
+        mlcli_version=str(environment.get("mlcli", "")),
+        created=_modified(directory.config_path),
+    )
+
+
+def _modified(path: Path) -> str:
+    """The time of the last change in UTC, ISO 8601; empty for a time outside of the calendar."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
+    except (OSError, ValueError, OverflowError):
+        return ""

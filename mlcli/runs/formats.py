@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from pydantic import TypeAdapter, ValidationError
+
+from mlcli.config.messages import key_path
 from mlcli.config.values import MOST_THREADS
 from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+_OPTIONAL = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes:
@@ -51,19 +55,11 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
         raise ValueError("epoch: a number that needs more than 64 bits")
     return EpochRecord(
         epoch=epoch,
-        learning_rate=_number(row["learning_rate"]),
-        train_loss=_number(row["train_loss"]),
-        train_accuracy=_number(row["train_accuracy"]),
-        validation_loss=_number(row["validation_loss"]),
-        validation_accuracy=_number(row["validation_accuracy"]),
+        **{name: float(row[name]) if row[name] else None for name in _OPTIONAL},
         seconds=float(row["seconds"]),
         samples_per_second=float(row["samples_per_second"]),
         is_best={"True": True, "False": False}[row["is_best"]],
     )
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def typed(kind: type[T], document: dict[str, Any]) -> T:
@@ -71,10 +67,6 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
 
     ValueError names the first field that has another type.
     """
-    from pydantic import ValidationError
-
-    from mlcli.config.messages import key_path
-
     try:
         record: T = _adapter(cast("Any", kind)).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
@@ -84,9 +76,7 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
 
 
 @cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
-
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

@@ -8,14 +8,12 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from mlcli.errors import MlcliError
 from mlcli.files import disk_errors
 from mlcli.untrusted import parse_json, read_inside
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 # Hidden, so that neither is listed in the manifest of the run. The second name is that of earlier versions.
 _LOCK, _OWNER = ".lock", ".holder.json"
@@ -32,8 +30,6 @@ class RunLock:
     @classmethod
     def acquire(cls, path: Path) -> RunLock:
         """Lock a run directory; MlcliError, naming the process, if another one has locked it."""
-        from filelock import FileLock, Timeout
-
         lock = FileLock(path / _LOCK, timeout=0)
         with disk_errors(path / _LOCK):
             try:

@@ -18,7 +18,7 @@ from mlcli.rendering.tables import (
     print_rows,
     print_table,
 )
-from mlcli.runs.listing import ListedRun
+from mlcli.runs.find import ListedRun
 from mlcli.text import to_json
 
 _Fields = list[tuple[str, str]]

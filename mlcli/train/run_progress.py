@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from mlcli import __version__
 from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
 from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
-from mlcli.runs.directory import utc_now
 from mlcli.timing import Stopwatch
 
 _PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evaluate")
@@ -22,7 +22,7 @@ class RunProgress:
     plan: Plan
     threads: int
     watch: Stopwatch = field(default_factory=Stopwatch)
-    created: str = field(default_factory=lambda: utc_now().isoformat(timespec="milliseconds"))
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     device: str = ""
     position: Position = field(default_factory=Position)  # history, metrics, best epoch; as of the last whole epoch
     test: Metrics | None = None

@@ -34,8 +34,7 @@ from mlcli.predict import PredictRequest
 from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
 from mlcli.runs import RunQuery
-from mlcli.runs.find import find_run
-from mlcli.runs.listing import describe_run, list_runs
+from mlcli.runs.find import describe_run, find_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 SOURCE = "20260101T000000Z_iris"

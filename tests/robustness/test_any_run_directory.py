@@ -28,8 +28,7 @@ from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.overfitting import overfitting
 from mlcli.rendering.console import print_notes
 from mlcli.runs import SORT_KEYS, RunQuery
-from mlcli.runs.find import find_run
-from mlcli.runs.listing import describe_run, list_runs
+from mlcli.runs.find import describe_run, find_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 QUICK = settings(

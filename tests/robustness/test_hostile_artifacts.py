@@ -14,8 +14,7 @@ from dataclasses import replace
 import pytest
 
 from mlcli.runs import RunQuery
-from mlcli.runs.find import find_run
-from mlcli.runs.listing import list_runs
+from mlcli.runs.find import find_run, list_runs
 
 GOOD = "20260101T000000Z_iris"
 LISTED = (

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from mlcli.runs.listing import ListedRun
+from mlcli.runs.find import ListedRun
 from mlcli.runs.report import print_one_run, print_run_list
 
 

@@ -24,8 +24,7 @@ from mlcli.records import Dataset
 from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.checkpoint import CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_finished, find_run
-from mlcli.runs.listing import describe_run, list_runs
+from mlcli.runs.find import describe_run, find_finished, find_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.epochs import EpochLoop
