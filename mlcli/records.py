@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-METRICS_SCHEMA_VERSION = 1
-
 DatasetKind = Literal["image", "table"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
@@ -97,14 +95,11 @@ class StepResults:
     n_correct: int
 
     @classmethod
-    def from_batches(
-        cls, batch_losses: NDArray[np.float64], n_samples: int, batch_size: int, n_correct: int
-    ) -> StepResults:
+    def from_batches(cls, losses: NDArray[np.float64], n_samples: int, batch_size: int, n_correct: int) -> StepResults:
         """Return the results of steps over n_samples in batches of batch_size, of which the last may be shorter."""
         import numpy as np
 
-        batch_sizes = np.minimum(batch_size, n_samples - np.arange(0, n_samples, batch_size))
-        return cls(batch_losses, batch_sizes, n_correct)
+        return cls(losses, np.minimum(batch_size, n_samples - np.arange(0, n_samples, batch_size)), n_correct)
 
     @classmethod
     def from_samples(cls, losses: NDArray[np.float64], batch_size: int, n_correct: int) -> StepResults:
@@ -206,4 +201,4 @@ class RunRecord:
     mlcli_version: str
     created: str  # UTC, ISO 8601
     error: str | None = None
-    schema_version: int = METRICS_SCHEMA_VERSION
+    schema_version: int = 1

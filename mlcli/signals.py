@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 from mlcli.errors import ExitCode
 
@@ -42,9 +41,11 @@ class _Signals:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.first is not None:
-            if now - self.first_seconds > _ECHO_SECONDS:
-                _end_at_once(number)
-            return
+            if now - self.first_seconds <= _ECHO_SECONDS:
+                return
+            if sys.stderr is not None and sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+            os._exit(128 + number)
         self.first, self.first_seconds = number, now
         if not self.n_deferring and not self.n_shielding:
             raise Interrupted(number)
@@ -99,9 +100,3 @@ def check() -> None:
     """Raise Interrupted if a signal has arrived."""
     if _signals.first is not None:
         raise Interrupted(_signals.first)
-
-
-def _end_at_once(number: int) -> NoReturn:
-    if sys.stderr is not None and sys.stderr.isatty():
-        os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
-    os._exit(128 + number)

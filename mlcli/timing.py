@@ -16,14 +16,13 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self._before_seconds = 0.0
-        self._seconds: dict[str, float] = {}
+        self.seconds_by_part: dict[str, float] = {}
 
     def add_earlier(self, total_seconds: float, seconds_by_part: Mapping[str, float]) -> None:
         """Add time that was spent before this stopwatch was created, as by the process whose run is resumed."""
-        self._before_seconds += total_seconds
+        self._started -= total_seconds
         for name, seconds in seconds_by_part.items():
-            self._seconds[name] = self.seconds(name) + seconds
+            self.seconds_by_part[name] = self.seconds(name) + seconds
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -32,21 +31,16 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._seconds[name] = self.seconds(name) + time.perf_counter() - started
+            self.seconds_by_part[name] = self.seconds(name) + time.perf_counter() - started
 
     def seconds(self, name: str) -> float:
         """Return the seconds of a part so far; 0 for an unknown part."""
-        return self._seconds.get(name, 0.0)
+        return self.seconds_by_part.get(name, 0.0)
 
     @property
     def total_seconds(self) -> float:
         """Seconds since the stopwatch was created, plus those added."""
-        return self._before_seconds + time.perf_counter() - self._started
-
-    @property
-    def seconds_by_part(self) -> dict[str, float]:
-        """Seconds of every part so far."""
-        return dict(self._seconds)
+        return time.perf_counter() - self._started
 
 
 def timed_calls(call: Callable[[], T], *, n_calls: int, max_seconds: float) -> tuple[T, list[float]]:

@@ -35,14 +35,13 @@ from mlcli.text import first_line, printable
 if TYPE_CHECKING:
     import numpy as np
 
-MEBIBYTE = 2**20
-
+_MEBIBYTE = 2**20
 # By suffix, many times the size of any real file. Files of other kinds (arrays, weights) have no limit of their own.
-MAX_BYTES = {".yaml": MEBIBYTE, ".json": 8 * MEBIBYTE, ".csv": 64 * MEBIBYTE, ".txt": 64 * MEBIBYTE}
+MAX_BYTES = {".yaml": _MEBIBYTE, ".json": 8 * _MEBIBYTE, ".csv": 64 * _MEBIBYTE, ".txt": 64 * _MEBIBYTE}
 MAX_JSON_DEPTH = 16
 MAX_JSON_DIGITS = 20
 MAX_EXPANSION = 20  # arrays of numbers rarely compress to a tenth of their size
-MIN_EXPANDED_BYTES = 256 * MEBIBYTE  # what every archive may expand to, however small it is
+MIN_EXPANDED_BYTES = 256 * _MEBIBYTE  # what every archive may expand to, however small it is
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the two that numpy and skops write
 
 _CHUNK_BYTES = 2**16
@@ -115,7 +114,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     """
     try:
         document = json.loads(
-            data.decode("utf-8"), parse_int=_bounded_int, parse_float=_finite_float, parse_constant=_refuse_constant
+            data.decode("utf-8"), parse_int=_bounded_int, parse_float=_finite_float, parse_constant=_finite_float
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
@@ -149,12 +148,8 @@ def _bounded_int(digits: str) -> int:
 def _finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"{_shown(digits)} is too large")
+        raise ValueError(f"{_shown(digits)} is not a finite 64-bit number")
     return number
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _shown(digits: str) -> str:

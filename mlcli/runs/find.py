@@ -44,10 +44,8 @@ def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
 
 def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
     """Return the newest finished run of exactly this experiment, or None."""
-    for directory, record in _finished_runs(runs_directory):
-        if record.digests.get("experiment") == experiment_digest:
-            return directory, record
-    return None
+    found = _finished_runs(runs_directory)
+    return next((run for run in found if run[1].digests.get("experiment") == experiment_digest), None)
 
 
 def _finished_runs(runs_directory: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
@@ -73,26 +71,20 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
             raise UsageError(f"no finished run in {runs_directory}\n{_ADVICE}")
         return newest[0]
     path = Path(reference)
-    if _is_run(path):
+    # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
+    if os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS):
         return RunDirectory(path.resolve())
     if os.path.isdir(path):
         raise UsageError(f"{path}: not a run directory, it has no {CONFIG}")
     runs = list(find_runs(runs_directory))
     matches = [run for run in runs if run.run_id.startswith(reference)]
-    exact = [run for run in matches if run.run_id == reference]
-    if len(exact or matches) == 1:
-        return (exact or matches)[0]
+    for run in matches:
+        if len(matches) == 1 or run.run_id == reference:
+            return run
     ids = [run.run_id for run in matches or runs]
-    raise UsageError(_ambiguous(reference, ids) if matches else _not_found(reference, runs_directory, ids))
-
-
-def _is_run(path: Path) -> bool:
-    # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
-    return os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS)
-
-
-def _ambiguous(reference: str, ids: list[str]) -> str:
-    return f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id"
+    if not matches:
+        raise UsageError(_not_found(reference, runs_directory, ids))
+    raise UsageError(f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id")
 
 
 def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:

@@ -10,10 +10,10 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # it is costly to make
 _OPTIONAL = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -68,16 +69,11 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
     ValueError names the first field that has another type.
     """
     try:
-        record: T = _adapter(cast("Any", kind)).validate_json(json.dumps(document), strict=True)
+        record: T = _adapter(kind).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{key_path(first['loc'])}: {first['msg'].lower()}") from None
     return record
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 _MAX_SECONDS = 1e9  # thirty years

@@ -13,16 +13,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import ConfigError, DataError, OutOfMemoryError
 from mlcli.models.weights_file import parsed_weights
 from mlcli.records import EpochRecord, Preprocessing
-from mlcli.runs.directory import (
-    CONFIG,
-    ENVIRONMENT,
-    ESTIMATOR,
-    HISTORY,
-    MANIFEST,
-    PREDICTIONS,
-    PREPROCESSING,
-    WEIGHTS,
-)
+from mlcli.runs.directory import CONFIG, ENVIRONMENT, ESTIMATOR, HISTORY, MANIFEST, PREDICTIONS, PREPROCESSING, WEIGHTS
 from mlcli.runs.formats import parsed_history, parsed_predictions, preprocessing_from
 from mlcli.text import escaped, first_line
 from mlcli.untrusted import leads_outside, open_inside, parse_json, read_inside

@@ -50,7 +50,7 @@ class RunProgress:
         watch = self.watch
         return RunSoFar(
             created=self.created,
-            seconds=watch.seconds_by_part,
+            seconds=dict(watch.seconds_by_part),
             total_seconds=watch.total_seconds,
             notes=tuple(self.notes),
             digests=dict(self.digests),

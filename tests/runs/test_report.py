@@ -14,10 +14,7 @@ from mlcli.runs.report import print_one_run, print_run_list
 
 @pytest.fixture
 def runs(digits_run, iris_run):
-    return [
-        ListedRun(digits_run.record, digits_run.path, "ref-d"),
-        ListedRun(iris_run.record, iris_run.path, "ref-i"),
-    ]
+    return [ListedRun(digits_run.record, digits_run.path, "ref-d"), ListedRun(iris_run.record, iris_run.path, "ref-i")]
 
 
 def test_the_list_as_a_table(runs, capsys):
