@@ -74,7 +74,7 @@ class PartialFailureError(MlcliError):
 
 
 class ThresholdError(MlcliError):
-    """Raised when a result misses a threshold, as of --fail-under. Exit code 7."""
+    """Raised when a result misses a threshold, such as that of --fail-under. Exit code 7."""
 
     exit_code = ExitCode.THRESHOLD_MISSED
 

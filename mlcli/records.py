@@ -133,7 +133,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What an engine needs besides its weights to resume bit by bit."""
+    """What an engine needs besides its weights so that the resumed training is bit-identical."""
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values

@@ -1,6 +1,6 @@
 """One policy for every file that a stranger may have written: run directories, samples, stored estimators.
 
-- Only regular files are opened: a pipe or a device could block the reader for ever, or act on being opened.
+- Only regular files are opened: a pipe or a device could block the reader forever, or act on being opened.
 - Inside a directory, neither a link nor `..` in a name leads outside of it.
 - A file is read whole only if its size is known and no larger than files of its kind can be.
 - Nothing is executed: pickles and arrays of Python objects are never loaded.
@@ -140,25 +140,23 @@ def _bounded(value: Any, depth: int) -> Any:
 
 
 def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_JSON_DIGITS or not -(2**63) <= int(digits) < 2**63:
-        raise ValueError(f"{_shown(digits)} needs more than 64 bits")
+    if len(digits) > MAX_JSON_DIGITS:  # Python refuses to convert thousands of digits
+        raise ValueError(f"a number of {len(digits):,} digits needs more than 64 bits")
+    if not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"{digits} needs more than 64 bits")
     return int(digits)
 
 
 def _finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"{_shown(digits)} is not a finite 64-bit number")
+        raise ValueError(f"{first_line(digits, MAX_JSON_DIGITS)} is not a finite 64-bit number")
     return number
-
-
-def _shown(digits: str) -> str:
-    return digits if len(digits) <= MAX_JSON_DIGITS else f"a number of {len(digits):,} digits"
 
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What a stored array announces of itself."""
+    """What the header of a stored array announces."""
 
     shape: tuple[int, ...]
     is_fortran: bool

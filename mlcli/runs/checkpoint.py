@@ -1,4 +1,4 @@
-"""The state of a run in the middle of training: what resuming it bit by bit needs, as safetensors files in a folder.
+"""The state of a run in the middle of training, as safetensors files: a run that is resumed from one is bit-identical.
 
 A file holds arrays, and a JSON document with the rest as one more array of bytes. Nothing in it is executed. The name
 of a file is its number and its sha256: `checkpoint/00000012_<sha256>.safetensors`.

@@ -72,7 +72,7 @@ class RunDirectory:
         path = out if out is not None else runs_directory / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(exist_ok=False)
+            path.mkdir()
         except FileExistsError as error:
             if out is not None and path.is_dir():
                 raise UsageError(f"--out {out}: already exists; name a directory that does not exist") from error
@@ -144,13 +144,13 @@ class RunDirectory:
         self._write(METRICS, to_json(asdict(record)).encode())
 
     def reopen(self) -> None:
-        """Make an ended run an unfinished one again, and remove what a killed process left half written."""
+        """Make an ended run an unfinished one again, and delete the temporary files of killed processes."""
         sweep_parts(self.path)
         self._delete(METRICS)
         self._delete(MANIFEST)
 
     def has_record(self) -> bool:
-        """Return whether the run has ended, in any way that it could still record."""
+        """Return whether the run has ended and recorded how."""
         return os.path.isfile(self.path / METRICS)
 
     def read_record(self) -> RunRecord:

@@ -42,7 +42,7 @@ class VerifiedFiles:
 
     def config(self) -> ExperimentConfig:
         """Return the resolved configuration."""
-        return _config_from(self._bytes(CONFIG), self._place(CONFIG))
+        return _config_from(self._bytes(CONFIG), self._location(CONFIG))
 
     def environment(self) -> dict[str, Any]:
         """Return versions, machine, device and commit, as plain JSON values."""
@@ -115,13 +115,13 @@ class VerifiedFiles:
 
     def _bytes(self, name: str, max_bytes: int | None = None) -> bytes:
         if name not in self._digests:
-            raise DataError(f"{self._place(name)}: the run has no such file")
+            raise DataError(f"{self._location(name)}: the run has no such file")
         try:
             return read_inside(self.path, name, max_bytes)
         except (OSError, ValueError) as error:
             raise self._failure(name, f"cannot be read: {_reason(error)}") from error
         except MemoryError as error:
-            raise OutOfMemoryError(f"{self._place(name)}: out of memory while reading it") from error
+            raise OutOfMemoryError(f"{self._location(name)}: out of memory while reading it") from error
 
     def _parsed(self, name: str, parse: Callable[[bytes], T], max_bytes: int | None = None) -> T:
         data = self._bytes(name, max_bytes)
@@ -131,9 +131,9 @@ class VerifiedFiles:
             raise self._failure(name, f"has content that this version cannot read: {_reason(error)}") from error
 
     def _failure(self, name: str, reason: str) -> DataError:
-        return DataError(f"{self._place(name)} {reason}\n{_REMEDY}")
+        return DataError(f"{self._location(name)} {reason}\n{_REMEDY}")
 
-    def _place(self, name: str) -> str:
+    def _location(self, name: str) -> str:
         return escaped(str(self.path / name))
 
 
@@ -146,19 +146,19 @@ def read_config(directory: Path) -> ExperimentConfig:
 
     DataError if it is missing, cannot be read, or extends another file, as no resolved configuration does.
     """
-    place = escaped(str(directory / CONFIG))
+    location = escaped(str(directory / CONFIG))
     try:
         data = read_inside(directory, CONFIG)
     except FileNotFoundError as error:
-        raise DataError(f"{place} is missing, so the run has no configuration") from error
+        raise DataError(f"{location} is missing, so the run has no configuration") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{place}: not the configuration of a run: {_reason(error)}") from error
-    return _config_from(data, place)
+        raise DataError(f"{location}: not the configuration of a run: {_reason(error)}") from error
+    return _config_from(data, location)
 
 
-def _config_from(data: bytes, place: str) -> ExperimentConfig:
+def _config_from(data: bytes, location: str) -> ExperimentConfig:
     try:
-        return parse_experiment(data, place)
+        return parse_experiment(data, location)
     except ConfigError as error:
         more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
         raise DataError(f"{error.issues[0]}{more}\nthis is not the configuration of a run") from error
