@@ -5,7 +5,6 @@ urllib and not a download library: pooch and requests limit neither the size nor
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO
 
@@ -152,10 +152,10 @@ class _Transfer(threading.Thread):
                 self._receive(response)
         except (TransferError, DataError) as error:
             self.error = error
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, HTTPException) as error:
             self.error = TransferError(_reason(error))
 
-    def _receive(self, response: http.client.HTTPResponse) -> None:
+    def _receive(self, response: HTTPResponse) -> None:
         announced = response.headers.get("Content-Length", str(self._n_bytes)).strip()
         if announced != str(self._n_bytes):
             raise TransferError(f"announces {escaped(announced, 20)} bytes instead of {self._n_bytes}")
@@ -178,13 +178,7 @@ class _HttpRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https only; urllib alone would follow one to ftp as well."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme not in _SCHEMES:
             raise TransferError(f"redirects to {newurl[:100]!r}, an address that is not http or https")

@@ -78,12 +78,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             manifest = json.loads(file.read(_MAX_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise PreparedError(f"{MANIFEST} cannot be read: {error}") from error
-    is_manifest = isinstance(manifest, dict) and isinstance(files := manifest.get("files"), dict)
-    if not is_manifest or not all(isinstance(entry, dict) for entry in files.values()):
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise PreparedError(f"{MANIFEST} is not a manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise PreparedError("was made by another version of mlcli")
-    return manifest
+    return dict(manifest)
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -79,22 +79,18 @@ class Source(Protocol):
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples; download them first if necessary."""
-        ...
 
     def presence(self, data_dir: Path) -> Presence:
         """Return whether the dataset is on this machine, without opening its data files."""
-        ...
 
     def fetch(self, data_dir: Path, mirror: str | None, *, offline: bool, log: Log) -> FetchReport:
         """Download or copy missing and altered files into data_dir, then prepare the dataset.
 
         mirror: a folder or a base URL; None for the mirrors of the source.
         """
-        ...
 
     def verify(self, data_dir: Path) -> VerifyReport:
         """Verify the checksum of every file; changes nothing."""
-        ...
 
 
 def dataset_source(name: str) -> Source:
@@ -122,18 +118,14 @@ def check_file(file: RawFile, path: Path) -> FileCheck:
         n_bytes = path.stat().st_size
         if n_bytes != file.n_bytes:
             return FileCheck(path, "altered", f"has {n_bytes} bytes instead of {file.n_bytes}")
-        digest = _md5(path)
+        with path.open("rb") as stream:
+            # usedforsecurity: the publisher's checksum must work even if a system policy forbids MD5.
+            digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         return FileCheck(path, "altered", f"cannot be read: {error.strerror or error}")
     if digest != file.md5:
         return FileCheck(path, "altered", f"has md5 {digest} instead of {file.md5}")
     return FileCheck(path, "ok", f"md5 {digest}")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        # usedforsecurity: the publisher's checksum must work even if a system policy forbids MD5.
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def content_sha256(array: NDArray[Any]) -> str:

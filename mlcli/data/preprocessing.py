@@ -1,31 +1,40 @@
-"""Split a dataset into training, validation and test samples: a pure function of the labels and the configuration."""
+"""What happens between a source and training: split, limit, and fit the scaling on the training samples.
+
+The splits are a pure function of the labels and the configuration.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mlcli.errors import UsageError
-from mlcli.records import Split
+from mlcli.records import Dataset, DatasetInfo, Scaling, Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlcli.config.schema import DatasetConfig
     from mlcli.data.source import SourceData
-    from mlcli.records import DatasetInfo
+    from mlcli.registry import DatasetRow
 
 DEFAULT_TEST_FRACTION = 0.2
 # Separate the random streams that use the same split seed.
 _TEST_STREAM, _VALIDATION_STREAM = 0x7E, 0x7A
+_CHUNK = 1024  # images converted to float64 at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """The samples of one split: positions, int64 (n,), in the training or test array of the source."""
+    """The samples of one split: positions, int64 (n,), in the training or test array of the source.
+
+    Splits with the same samples share one object.
+    """
 
     array: Literal["train", "test"]
     indices: NDArray[np.int64]
@@ -48,6 +57,23 @@ class SplitPlan:
                 sha256.update(f"{name} {part.array} {len(part.indices)}\n".encode())
                 sha256.update(part.indices.astype("<i8").tobytes())
         return sha256.hexdigest()
+
+
+def preprocess(data: SourceData, row: DatasetRow, config: DatasetConfig) -> Dataset:
+    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples."""
+    plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
+    samples = functools.cache(functools.partial(_samples, data))
+    train = samples(plan.train)
+    return Dataset(
+        info=row.info,
+        train=train,
+        validation=samples(plan.validation) if plan.validation else None,
+        test=samples(plan.test),
+        scaling=fit_scaling(config.scaling, row.info, row.maximum, train.x),
+        fingerprint=data.fingerprint,
+        split_digest=plan.digest(),
+        notes=plan.notes,
+    )
 
 
 def plan_splits(config: DatasetConfig, info: DatasetInfo, y: NDArray[np.int64], n_test: int) -> SplitPlan:
@@ -126,22 +152,55 @@ def stratified_split(
     return generator.permutation(np.flatnonzero(~is_picked)), np.flatnonzero(is_picked)
 
 
-def samples_of(data: SourceData, part: Part) -> Split:
-    """Return the samples of one split."""
-    source = data.test if part.array == "test" and data.test is not None else data.train
-    return take(source, part.indices)
+def _samples(data: SourceData, part: Part) -> Split:
+    return take(data.test if part.array == "test" and data.test is not None else data.train, part.indices)
 
 
 def take(source: Split, indices: NDArray[np.int64]) -> Split:
     """Return the samples at `indices`; a view if these are the first n in order, so that no mapped file is copied."""
     n_samples = len(indices)
     if not np.array_equal(indices, np.arange(n_samples)):
-        return Split(_gathered(source.x, indices), _gathered(source.y, indices))
+        # np.take is many times faster here than indexing a four-dimensional array.
+        return Split(np.take(source.x, indices, axis=0), np.take(source.y, indices))
     if n_samples == len(source):
         return source
     return Split(source.x[:n_samples], source.y[:n_samples])
 
 
-def _gathered(array: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
-    # take is many times faster here than indexing a four-dimensional array.
-    return np.take(array, indices, axis=0)
+def fit_scaling(
+    kind: Literal["auto", "none", "unit", "standard"], info: DatasetInfo, maximum: float | None, x: NDArray[Any]
+) -> Scaling:
+    """Return the scaling fitted on the training samples x (n, *input_shape).
+
+    unit: to [0, 1], by `maximum` if it is known (images), else by the minimum and maximum of each feature in x.
+    standard: to mean 0 and deviation 1 (population deviation, float64), per feature for tables, over all pixels for
+    images. auto: unit for images, standard for tables. A feature that is constant in x is divided by 1.
+    """
+    if kind == "auto":
+        kind = "unit" if info.kind == "image" else "standard"
+    if kind == "none":
+        return Scaling("none")
+    if kind == "unit" and maximum is not None:
+        return Scaling("unit", scale=maximum)
+    if kind == "standard" and info.kind == "image":
+        return _standard_pixels(x)
+    values = x.astype(np.float64)
+    if kind == "unit":
+        shift, scale = values.min(axis=0), np.ptp(values, axis=0)
+    else:
+        shift, scale = values.mean(axis=0), values.std(axis=0)
+    return Scaling(kind, shift, np.where(scale == 0, 1.0, scale))
+
+
+def _standard_pixels(x: NDArray[Any]) -> Scaling:
+    """Return the scaling by one mean and one deviation over all pixels.
+
+    The sums of bytes and of their squares are integers below 2**53, so they are exact in any order.
+    """
+    total, squares = 0, 0
+    for start in range(0, len(x), _CHUNK):
+        values = x[start : start + _CHUNK].astype(np.float64).ravel()
+        total += int(values.sum())
+        squares += int(values @ values)
+    variance = (x.size * squares - total * total) / (x.size * x.size)
+    return Scaling("standard", shift=np.array(total / x.size), scale=math.sqrt(variance) or 1.0)
