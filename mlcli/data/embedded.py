@@ -13,18 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData, VerifyReport, fingerprint
 from mlcli.errors import DataError
-from mlcli.records import Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+from mlcli.records import DatasetInfo, Split
 
 
 @dataclass(frozen=True)

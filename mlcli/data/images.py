@@ -18,10 +18,10 @@ from mlcli.data.directory import prepared_roots, writable_prepared_root
 from mlcli.data.prepared import MANIFEST, PreparedError, decode_raw, is_complete, open_prepared, write_prepared
 from mlcli.data.source import FetchReport, FileCheck, Log, Presence, RawFile, SourceData, VerifyReport, check_file
 from mlcli.errors import DataError, UsageError
+from mlcli.records import DatasetInfo
 
 if TYPE_CHECKING:
     from mlcli.data.fetch import Mirror
-    from mlcli.records import DatasetInfo
 
 _LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 

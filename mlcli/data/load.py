@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mlcli.config.schema import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.source import dataset_source
+from mlcli.data.source import Log, dataset_source
 from mlcli.records import Dataset, Preprocessing
 from mlcli.registry import dataset_row
-
-if TYPE_CHECKING:
-    from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import Log
 
 
 def load_dataset(

@@ -18,19 +18,15 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.directory import staging_folder, writing
 from mlcli.data.source import SourceData, content_sha256, fingerprint
 from mlcli.errors import DataError
-from mlcli.records import Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+from mlcli.records import DatasetInfo, Split
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -9,19 +9,16 @@ import functools
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mlcli.config.schema import DatasetConfig
+from mlcli.data.source import SourceData
 from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import SourceData
-    from mlcli.registry import DatasetRow
+from mlcli.registry import DatasetRow
 
 DEFAULT_TEST_FRACTION = 0.2
 # Separate the random streams that use the same split seed.

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from mlcli.records import Split
 from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from mlcli.records import Split
 
 Log = Callable[[str], None]  # receives one line of progress
 PresenceState = Literal["embedded", "prepared", "raw only", "incomplete", "absent"]

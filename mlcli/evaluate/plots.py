@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.evaluate.records import EvaluationResult
-from mlcli.metrics.mistakes import Mistake, confident_mistakes
+from mlcli.evaluate.evaluate import EvaluationResult
 from mlcli.metrics.overfitting import Overfitting, overfitting
+from mlcli.metrics.scores import Mistake, confident_mistakes
 from mlcli.records import EpochRecord, Preprocessing, Split
 from mlcli.rendering.plots import BLUE, GREY, ORANGE, PALETTE, RED, new_figure, plain_axes, plot_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 _N_COLUMNS = 5
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from mlcli.evaluate.records import EVALUATION_SCHEMA_VERSION, Evaluation
+from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.rendering.console import OutputFormat, escape, result_console
 from mlcli.rendering.tables import (
     Fields,

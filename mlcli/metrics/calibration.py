@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.metrics.scores import check_scores
+from mlcli.metrics.scores import check_scores, confidence
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 N_BINS = 15
 
@@ -33,13 +30,6 @@ class Calibration:
 
     error: float
     bins: tuple[CalibrationBin, ...]
-
-
-def confidence(scores: Scores) -> NDArray[np.float32] | None:
-    """Return the probability of each sample's predicted class, float32 (n,); None without probabilities."""
-    if scores.probabilities is None:
-        return None
-    return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
 
 
 def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> Calibration | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlcli.metrics.mistakes import confident_mistakes
+from mlcli.metrics.scores import confident_mistakes
 from mlcli.records import Scores
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]], dtype=np.float32)
