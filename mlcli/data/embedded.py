@@ -6,7 +6,7 @@ loaders are used instead.
 
 from __future__ import annotations
 
-import gzip
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,12 +71,18 @@ def digits(info: DatasetInfo) -> EmbeddedSource:
 
 
 def _read_table(file_name: str, n_header_lines: int, loader: str) -> NDArray[np.float64]:
+    """Return the numbers of a comma-separated file, plain or gzipped; DataError if it is damaged."""
     path = _package_folder() / file_name
-    if path.is_file():
-        return _parsed(path, n_header_lines)
-    import sklearn.datasets
+    if not path.is_file():
+        import sklearn.datasets
 
-    return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True))
+        return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an empty file is only warned about
+            return np.loadtxt(path, delimiter=",", skiprows=n_header_lines, ndmin=2, encoding="ascii")
+    except (OSError, EOFError, ValueError, UserWarning, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}\n{_REMEDY}") from error
 
 
 _REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"
@@ -88,16 +94,3 @@ def _package_folder() -> Path:
     if found is None or found.origin is None:
         raise DataError("iris and digits need scikit-learn, which is not installed\npip install scikit-learn")
     return Path(found.origin).parent / "datasets" / "data"
-
-
-def _parsed(path: Path, n_header_lines: int) -> NDArray[np.float64]:
-    """Return the numbers of a comma-separated file, plain or gzipped; DataError if it is damaged."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii")
-        lines = text.splitlines()[n_header_lines:]
-        if not lines:
-            raise ValueError("it is empty")
-        return np.loadtxt(lines, delimiter=",", ndmin=2)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}\n{_REMEDY}") from error

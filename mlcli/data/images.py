@@ -12,16 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlcli.data.directory import prepared_roots, writable_prepared_root
 from mlcli.data.prepared import MANIFEST, PreparedError, decode_raw, is_complete, open_prepared, write_prepared
-from mlcli.data.source import FetchReport, FileCheck, Log, Presence, RawFile, SourceData, VerifyReport, check_file
+from mlcli.data.source import (
+    FetchReport,
+    FileCheck,
+    Log,
+    Mirror,
+    Presence,
+    RawFile,
+    SourceData,
+    VerifyReport,
+    check_file,
+)
 from mlcli.errors import DataError, UsageError
 from mlcli.records import DatasetInfo
-
-if TYPE_CHECKING:
-    from mlcli.data.fetch import Mirror
 
 _LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 
@@ -139,9 +145,8 @@ class ImageSource:
         if not wanted:
             return 0
         if offline and any(isinstance(mirror, str) for mirror in mirrors):
-            raise self._unavailable(
-                data_dir, "network access is disabled (--offline or MLCLI_OFFLINE)", checks[wanted[0]]
-            )
+            reason = "network access is disabled (--offline or MLCLI_OFFLINE)"
+            raise self._unavailable(data_dir, reason, checks[wanted[0]])
         for file in wanted:
             if checks[file].state == "altered":
                 log(f"{folder / file.name} {checks[file].detail}; fetching it again")

@@ -20,6 +20,9 @@ from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split
 from mlcli.registry import DatasetRow
 
+Indices = NDArray[np.int64]
+Labels = NDArray[np.int64]
+
 DEFAULT_TEST_FRACTION = 0.2
 # Separate the random streams that use the same split seed.
 _TEST_STREAM, _VALIDATION_STREAM = 0x7E, 0x7A
@@ -34,7 +37,7 @@ class Part:
     """
 
     array: Literal["train", "test"]
-    indices: NDArray[np.int64]
+    indices: Indices
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def preprocess(data: SourceData, row: DatasetRow, config: DatasetConfig) -> Data
     )
 
 
-def plan_splits(config: DatasetConfig, info: DatasetInfo, y: NDArray[np.int64], n_test: int) -> SplitPlan:
+def plan_splits(config: DatasetConfig, info: DatasetInfo, y: Labels, n_test: int) -> SplitPlan:
     """Split off the test samples, then the validation samples, then apply the limit to the training samples.
 
     y: the labels of the source's training array; n_test: the size of its test array, 0 if it has none. After a
@@ -97,9 +100,7 @@ def plan_splits(config: DatasetConfig, info: DatasetInfo, y: NDArray[np.int64], 
     return SplitPlan(train_part, validation, test, tuple(notes))
 
 
-def _test_part(
-    config: DatasetConfig, y: NDArray[np.int64], n_test: int
-) -> tuple[NDArray[np.int64], Part | None, list[str]]:
+def _test_part(config: DatasetConfig, y: Labels, n_test: int) -> tuple[Indices, Part | None, list[str]]:
     """Return the positions left for training, the test split (None: same as the training split), and the notes."""
     everything = np.arange(len(y), dtype=np.int64)
     if config.test == "train":
@@ -107,32 +108,28 @@ def _test_part(
     if config.test == "auto" and n_test:
         return everything, Part("test", np.arange(n_test, dtype=np.int64)), []
     fraction = DEFAULT_TEST_FRACTION if config.test == "auto" else config.test
-    rest, picked = stratified_split(y, _count("test", fraction, len(y)), config.split_seed, _TEST_STREAM)
+    rest, picked = _pick("test", fraction, y, config.split_seed, _TEST_STREAM)
     note = f"the test split is taken from the training data; the {n_test} test samples of the dataset are not used"
     return rest, Part("train", picked), [note] if n_test else []
 
 
-def _validation_part(
-    config: DatasetConfig, y: NDArray[np.int64], train: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Part | None]:
+def _validation_part(config: DatasetConfig, y: Labels, train: Indices) -> tuple[Indices, Part | None]:
     if config.validation is None or config.validation == "test":
         return train, None
-    n_picked = _count("validation", config.validation, len(train))
-    rest, picked = stratified_split(y[train], n_picked, config.split_seed, _VALIDATION_STREAM)
+    rest, picked = _pick("validation", config.validation, y[train], config.split_seed, _VALIDATION_STREAM)
     return train[rest], Part("train", np.sort(train[picked]))
 
 
-def _count(name: str, fraction: float, n_samples: int) -> int:
-    n_picked = round(fraction * n_samples)
-    if not 0 < n_picked < n_samples:
+def _pick(name: str, fraction: float, y: Labels, seed: int, stream: int) -> tuple[Indices, Indices]:
+    """Return the rest and the picked fraction of a stratified split, neither of which is empty."""
+    n_picked = round(fraction * len(y))
+    if not 0 < n_picked < len(y):
         problem = "selects none" if n_picked == 0 else "leaves none for training"
-        raise UsageError(f"dataset.{name}: {fraction:g} of {n_samples} samples {problem}; choose another fraction")
-    return n_picked
+        raise UsageError(f"dataset.{name}: {fraction:g} of {len(y)} samples {problem}; choose another fraction")
+    return stratified_split(y, n_picked, seed, stream)
 
 
-def stratified_split(
-    y: NDArray[np.int64], n_picked: int, seed: int, stream: int = 0
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stratified_split(y: Labels, n_picked: int, seed: int, stream: int = 0) -> tuple[Indices, Indices]:
     """Pick n_picked positions in y at random with the class proportions of y; return (rest, picked).
 
     Each class gets its quota of n_picked rounded down; the remaining places go to the classes with the largest
@@ -153,7 +150,7 @@ def _samples(data: SourceData, part: Part) -> Split:
     return take(data.test if part.array == "test" and data.test is not None else data.train, part.indices)
 
 
-def take(source: Split, indices: NDArray[np.int64]) -> Split:
+def take(source: Split, indices: Indices) -> Split:
     """Return the samples at `indices`; a view if these are the first n in order, so that no mapped file is copied."""
     n_samples = len(indices)
     if not np.array_equal(indices, np.arange(n_samples)):

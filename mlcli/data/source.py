@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Log = Callable[[str], None]  # receives one line of progress
+Mirror = str | Path  # a base URL to which file names are appended, or a folder
 PresenceState = Literal["embedded", "prepared", "raw only", "incomplete", "absent"]
 FileState = Literal["ok", "missing", "altered"]
 

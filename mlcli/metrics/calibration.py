@@ -48,14 +48,9 @@ def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> C
     counts = np.bincount(index, minlength=n_bins)
     confidence_sums = np.bincount(index, weights=confidences, minlength=n_bins)
     hit_sums = np.bincount(index, weights=scores.labels == y, minlength=n_bins)
+    columns = (edges[:-1], edges[1:], counts, confidence_sums, hit_sums)
     bins = tuple(
-        CalibrationBin(
-            lower=float(edges[i]),
-            upper=float(edges[i + 1]),
-            n_samples=int(counts[i]),
-            confidence=float(confidence_sums[i] / counts[i]) if counts[i] else None,
-            accuracy=float(hit_sums[i] / counts[i]) if counts[i] else None,
-        )
-        for i in range(n_bins)
+        CalibrationBin(lower, upper, n, confidence=total / n if n else None, accuracy=hits / n if n else None)
+        for lower, upper, n, total, hits in zip(*(column.tolist() for column in columns), strict=True)
     )
     return Calibration(error=float(np.abs(hit_sums - confidence_sums).sum() / len(y)), bins=bins)

@@ -87,13 +87,8 @@ def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mi
     if probabilities is not None:
         wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
     return tuple(
-        Mistake(
-            index=int(index),
-            true=int(y[index]),
-            predicted=int(scores.labels[index]),
-            probability=None if probabilities is None else float(probabilities[index]),
-        )
-        for index in wrong[:n]
+        Mistake(i, int(y[i]), int(scores.labels[i]), None if probabilities is None else float(probabilities[i]))
+        for i in wrong[:n].tolist()
     )
 
 
