@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from mlcli.errors import DataError, UsageError
 
 _YES = ("1", "true", "yes", "on")
@@ -24,18 +26,12 @@ def data_directory(flag: Path | None) -> Path:
     """
     chosen = flag or os.environ.get("MLCLI_DATA_DIR")
     try:
-        path = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else _platform_cache()
+        path = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else user_cache_path("mlcli", appauthor=False)
     except RuntimeError as error:  # ~name of an unknown user
         raise DataError(f"data directory {chosen} cannot be resolved: {error}") from error
     if os.path.lexists(path) and not os.path.isdir(path):
         raise DataError(f"data directory {path} is not a folder\nchoose a folder with --data-dir or MLCLI_DATA_DIR")
     return path
-
-
-def _platform_cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("mlcli", appauthor=False)
 
 
 def offline_requested(flag: bool) -> bool:
@@ -52,7 +48,7 @@ def fallback_root(data_dir: Path) -> Path:
     Data directories are often shared by several users and mounted read-only.
     """
     key = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
-    return _platform_cache() / "for-read-only" / key
+    return user_cache_path("mlcli", appauthor=False) / "for-read-only" / key
 
 
 def prepared_roots(data_dir: Path) -> tuple[Path, Path]:

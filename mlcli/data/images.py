@@ -57,9 +57,9 @@ class ImageSource:
 
     def presence(self, data_dir: Path) -> Presence:
         """Return prepared, raw only, incomplete (a file is missing or has the wrong size) or absent."""
-        for root in prepared_roots(data_dir):
-            if is_complete(root / self.info.name):
-                return Presence("prepared", root / self.info.name)
+        for folder in self._prepared_folders(data_dir):
+            if is_complete(folder):
+                return Presence("prepared", folder)
         raw = self._raw_folder(data_dir)
         sizes = [_size(raw / file.name) for file in self.files]
         if all(size == file.n_bytes for size, file in zip(sizes, self.files, strict=True)):
@@ -78,11 +78,8 @@ class ImageSource:
     def verify(self, data_dir: Path) -> VerifyReport:
         """Verify the raw files by size and md5, and the prepared arrays by sha256."""
         raw = tuple(check_file(file, self._raw_folder(data_dir) / file.name) for file in self.files)
-        prepared = tuple(
-            self._check_prepared(root / self.info.name)
-            for root in prepared_roots(data_dir)
-            if os.path.exists(root / self.info.name)
-        )
+        folders = filter(os.path.exists, self._prepared_folders(data_dir))
+        prepared = tuple(self._check_prepared(folder) for folder in folders)
         usable = all(check.state == "ok" for check in raw) or any(check.state == "ok" for check in prepared)
         return VerifyReport(self.info.name, raw + prepared, usable)
 
@@ -100,9 +97,11 @@ class ImageSource:
     def _raw_folder(self, data_dir: Path) -> Path:
         return data_dir / self.class_name / "raw"
 
+    def _prepared_folders(self, data_dir: Path) -> list[Path]:
+        return [root / self.info.name for root in prepared_roots(data_dir)]
+
     def _open_prepared(self, data_dir: Path, log: Log) -> SourceData | None:
-        for root in prepared_roots(data_dir):
-            folder = root / self.info.name
+        for folder in self._prepared_folders(data_dir):
             if not os.path.exists(folder / MANIFEST):
                 continue
             try:
@@ -159,9 +158,8 @@ class ImageSource:
         return len(wanted)
 
     def _unavailable(self, data_dir: Path, reason: str, check: FileCheck) -> DataError:
-        state = "is missing" if check.state == "missing" else check.detail
         return DataError(
-            f"{self.info.name}: {check.path} {state}\n"
+            f"{self.info.name}: {check.path} {check.detail}\n"
             f"{reason}\n"
             "fetch it from a copy or another mirror: "
             f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {shlex.quote(str(data_dir))}"

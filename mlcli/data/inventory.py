@@ -93,6 +93,5 @@ def _problems(report: VerifyReport, *, is_named: bool) -> list[str]:
     """Return one line per problem. A missing file is a problem only if the dataset cannot be loaded without it."""
     if report.is_absent:
         return [f"{report.name} is not downloaded"] if is_named else []
-    altered = [f"{check.path} {check.detail}" for check in report.checks if check.state == "altered"]
-    missing = [f"{check.path} is missing" for check in report.checks if check.state == "missing"]
-    return altered if report.usable else altered + missing
+    states = ("altered",) if report.usable else ("altered", "missing")
+    return [f"{check.path} {check.detail}" for state in states for check in report.checks if check.state == state]

@@ -87,16 +87,15 @@ def plan_splits(config: DatasetConfig, info: DatasetInfo, y: Labels, n_test: int
     train, validation = _validation_part(config, y, train)
     if config.limit is not None and config.limit > len(train):
         notes.append(f"limit {config.limit} exceeds the {len(train)} training samples; all are used")
-    train_part = Part("train", train[: config.limit])
+    train = train[: config.limit]
+    train_part = Part("train", train)
     test = test or train_part
     if config.validation == "test":
         validation = test
         notes.append("validation uses the test split, so choices based on validation scores have seen the test set")
-    n_classes = np.count_nonzero(np.bincount(y[train_part.indices]))
+    n_classes = np.count_nonzero(np.bincount(y[train]))
     if n_classes < info.n_classes:
-        notes.append(
-            f"the {len(train_part.indices)} training samples contain only {n_classes} of {info.n_classes} classes"
-        )
+        notes.append(f"the {len(train)} training samples contain only {n_classes} of {info.n_classes} classes")
     return SplitPlan(train_part, validation, test, tuple(notes))
 
 

@@ -57,7 +57,7 @@ class FileCheck:
 
     path: Path
     state: FileState
-    detail: str
+    detail: str  # follows the path in a sentence, e.g. "is missing"
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,7 @@ class Source(Protocol):
         """Return whether the dataset is on this machine, without opening its data files."""
 
     def fetch(self, data_dir: Path, mirror: str | None, *, offline: bool, log: Log) -> FetchReport:
-        """Download or copy missing and altered files into data_dir, then prepare the dataset.
-
-        mirror: a folder or a base URL; None for the mirrors of the source.
-        """
+        """Fetch missing and altered files from a folder or base URL (None: the source's mirrors), and prepare them."""
 
     def verify(self, data_dir: Path) -> VerifyReport:
         """Verify the checksum of every file; changes nothing."""
@@ -112,7 +109,7 @@ def check_file(file: RawFile, path: Path) -> FileCheck:
     """Verify size and checksum of the file at `path`; a file of the wrong size is not read."""
     try:
         if not path.exists():
-            return FileCheck(path, "missing", "does not exist")
+            return FileCheck(path, "missing", "is missing")
         if not path.is_file():
             return FileCheck(path, "altered", "is not a file")
         n_bytes = path.stat().st_size

@@ -12,7 +12,6 @@ from rich.table import Table
 from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.rendering import tables
 from mlcli.rendering.console import OutputFormat, escape, result_console
-from mlcli.rendering.tables import Fields, Row
 from mlcli.text import to_json
 
 
@@ -36,7 +35,7 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
     return {"schema_version": EVALUATION_SCHEMA_VERSION, **document}
 
 
-def _flat_row(evaluation: Evaluation) -> Row:
+def _flat_row(evaluation: Evaluation) -> tables.Row:
     metrics, time = evaluation.metrics, evaluation.time
     return {
         "run_id": evaluation.run_id,
@@ -68,13 +67,10 @@ def _print_tables(evaluation: Evaluation) -> None:
 
 def _print_markdown(evaluation: Evaluation) -> None:
     tables.print_markdown_fields(_title(evaluation), _sections(evaluation))
-    sys.stdout.write("\n")
-    tables.print_markdown(_class_rows(evaluation))
-    sys.stdout.write("\n")
-    tables.print_markdown(_confusion_rows(evaluation))
-    if evaluation.mistakes:
-        sys.stdout.write("\n")
-        tables.print_markdown(_mistake_rows(evaluation))
+    for rows in (_class_rows(evaluation), _confusion_rows(evaluation), _mistake_rows(evaluation)):
+        if rows:
+            sys.stdout.write("\n")
+            tables.print_markdown(rows)
 
 
 def _title(evaluation: Evaluation) -> str:
@@ -82,7 +78,7 @@ def _title(evaluation: Evaluation) -> str:
     return f"Evaluation on the {evaluation.split} split of {evaluation.dataset} with {evaluation.backend}{trained}"
 
 
-def _sections(evaluation: Evaluation) -> list[Fields]:
+def _sections(evaluation: Evaluation) -> list[tables.Fields]:
     time = evaluation.time
     return [
         _score_fields(evaluation),
@@ -96,7 +92,7 @@ def _sections(evaluation: Evaluation) -> list[Fields]:
     ]
 
 
-def _score_fields(evaluation: Evaluation) -> Fields:
+def _score_fields(evaluation: Evaluation) -> tables.Fields:
     metrics, reported, macro = evaluation.metrics, evaluation.reported, evaluation.macro
     n_correct = metrics.n_samples - evaluation.n_mistakes
     fields = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
@@ -113,7 +109,7 @@ def _score_fields(evaluation: Evaluation) -> Fields:
     return fields
 
 
-def _class_rows(evaluation: Evaluation) -> list[Row]:
+def _class_rows(evaluation: Evaluation) -> list[tables.Row]:
     return [
         {
             "class": scores.name,
@@ -143,7 +139,7 @@ def _print_confusion(evaluation: Evaluation) -> None:
     result_console().print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
 
 
-def _confusion_rows(evaluation: Evaluation) -> list[Row]:
+def _confusion_rows(evaluation: Evaluation) -> list[tables.Row]:
     names = [scores.name for scores in evaluation.classes]
     return [
         {"true \\ predicted": name, **dict(zip(names, row, strict=True))}
@@ -151,9 +147,9 @@ def _confusion_rows(evaluation: Evaluation) -> list[Row]:
     ]
 
 
-def _mistake_rows(evaluation: Evaluation) -> list[Row]:
+def _mistake_rows(evaluation: Evaluation) -> list[tables.Row]:
     names = [scores.name for scores in evaluation.classes]
-    rows: list[Row] = []
+    rows: list[tables.Row] = []
     for mistake in evaluation.mistakes:
         row = {"index": str(mistake.index), "true": names[mistake.true], "predicted": names[mistake.predicted]}
         if mistake.probability is not None:

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from mlcli.metrics.scores import check_scores, confidence
 from mlcli.records import Scores
 
-N_BINS = 15
-
 
 @dataclass(frozen=True)
 class CalibrationBin:
@@ -32,7 +30,7 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
-def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> Calibration | None:
+def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = 15) -> Calibration | None:
     """Return the expected calibration error over bins of equal width; None without probabilities.
 
     ECE = sum over bins of n_bin / n * |accuracy of the bin - mean confidence of the bin|
