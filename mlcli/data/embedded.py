@@ -6,6 +6,7 @@ loaders are used instead.
 
 from __future__ import annotations
 
+import math
 import warnings
 import zlib
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData,
 from mlcli.errors import DataError
 from mlcli.records import DatasetInfo, Split
 
+_REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"
+
 
 @dataclass(frozen=True)
 class EmbeddedSource:
@@ -33,7 +36,7 @@ class EmbeddedSource:
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples in the order of the file; the arguments are ignored."""
         table = self.read_table()
-        n_features = int(np.prod(self.info.input_shape))
+        n_features = math.prod(self.info.input_shape)
         if table.shape != (self.info.n_train, n_features + 1) or not np.isfinite(table).all():
             raise DataError(f"{self.info.name}: unexpected content in {_package_folder()}\n{_REMEDY}")
         x = table[:, :-1].reshape(-1, *self.info.input_shape).astype(self.dtype)
@@ -83,9 +86,6 @@ def _read_table(file_name: str, n_header_lines: int, loader: str) -> NDArray[np.
             return np.loadtxt(path, delimiter=",", skiprows=n_header_lines, ndmin=2, encoding="ascii")
     except (OSError, EOFError, ValueError, UserWarning, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}\n{_REMEDY}") from error
-
-
-_REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"
 
 
 def _package_folder() -> Path:

@@ -69,10 +69,10 @@ def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocess
 
 def _draw_scatter(result: EvaluationResult) -> Figure:
     samples, labels, preprocessing = result.samples, result.scores.labels, result.preprocessing
-    features = _most_separating_features(samples)
+    first, second = _most_separating_features(samples)
     figure = new_figure(7.5, 5.5)
     axes = figure.subplots()
-    x, y = samples.x[:, features[0]], samples.x[:, features[1]]
+    x, y = samples.x[:, first], samples.x[:, second]
     for label, name in enumerate(preprocessing.class_names):
         is_class = samples.y == label
         color = _color(label)
@@ -82,15 +82,15 @@ def _draw_scatter(result: EvaluationResult) -> Figure:
     axes.scatter(x[is_wrong], y[is_wrong], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
     ring = "misclassified (ring: predicted class)"
     axes.scatter([], [], s=130, facecolor="none", edgecolor=GREY, linewidth=1.8, label=ring)
-    axes.set_xlabel(plot_text(preprocessing.feature_names[features[0]]))
-    axes.set_ylabel(plot_text(preprocessing.feature_names[features[1]]))
+    axes.set_xlabel(plot_text(preprocessing.feature_names[first]))
+    axes.set_ylabel(plot_text(preprocessing.feature_names[second]))
     plain_axes(axes)
     axes.legend(framealpha=0.9, edgecolor="none", fontsize=9, loc="best")
     _set_title(figure, result, f"{is_wrong.sum()} of {len(samples)} samples misclassified")
     return figure
 
 
-def _most_separating_features(samples: Split) -> list[int]:
+def _most_separating_features(samples: Split) -> tuple[int, int]:
     """Return the two features with the largest ratio of variance between classes to variance within classes."""
     x = samples.x.astype(np.float64)
     labels = np.unique(samples.y)
@@ -98,7 +98,7 @@ def _most_separating_features(samples: Split) -> list[int]:
     within = np.mean([x[samples.y == label].var(axis=0) for label in labels], axis=0)
     ratios = means.var(axis=0) / np.where(within == 0, 1.0, within)
     best = np.argsort(-ratios, kind="stable")
-    return [int(best[0]), int(best[min(1, len(best) - 1)])]
+    return int(best[0]), int(best[min(1, len(best) - 1)])
 
 
 def _color(label: int) -> str:
