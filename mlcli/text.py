@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -57,3 +57,9 @@ def _plain(value: Any) -> Any:
 def comma_separated(text: str) -> list[str]:
     """Return the parts of `a,b,c` without surrounding blanks, each once; empty parts are dropped."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def listed(texts: Sequence[str], n_shown: int) -> str:
+    """Return the first texts with the number of the others: "a, b and 3 more"."""
+    more = f" and {len(texts) - n_shown} more" if len(texts) > n_shown else ""
+    return ", ".join(texts[:n_shown]) + more

@@ -24,10 +24,8 @@ def print_prediction(prediction: Prediction, output_format: str) -> None:
         case OutputFormat.JSON:
             sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **asdict(prediction)}))
         case OutputFormat.CSV:
-            row = asdict(prediction)
-            counts = {f"n_{name}": n for name, n in row.pop("counts").items()}
-            del row["notes"]
-            print_csv([row | counts])
+            row = {key: value for key, value in asdict(prediction).items() if key not in ("counts", "notes")}
+            print_csv([row | {f"n_{name}": n for name, n in prediction.counts.items()}])
         case OutputFormat.MARKDOWN:
             print_markdown_fields(title, _sections(prediction))
         case OutputFormat.TABLE:
@@ -41,23 +39,16 @@ def _sections(prediction: Prediction) -> list[Fields]:
         ("read, predict and write", f"{prediction.total_seconds:.3f} s"),
         ("samples/s", f"{prediction.n_samples / prediction.total_seconds:,.0f}"),
     ]
-    context = [
-        ("device", prediction.device),
-        ("threads", str(prediction.threads)),
-        ("run", prediction.run_id),
-        ("output", prediction.output),
-    ]
-    return [counts, times, context]
+    context = [("device", prediction.device), ("threads", str(prediction.threads))]
+    return [counts, times, [*context, ("run", prediction.run_id), ("output", prediction.output)]]
 
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[OnBatch]:
     """Show a progress bar if stderr is a terminal; yield the function to call after every batch."""
     console = message_console()
-    if quiet or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda n_done, n_samples: None
-        return
     columns = (TextColumn("predicting"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    is_hidden = quiet or not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
         task = progress.add_task("", total=None)
         yield lambda n_done, n_samples: progress.update(task, completed=n_done, total=n_samples)

@@ -23,14 +23,14 @@ Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
 
-def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
+def print_rows(title: str, rows: Sequence[Row], output_format: str) -> None:
     """Print rows with the same keys to stdout: a table with a title, one JSON document, CSV or Markdown.
 
-    JSON is `{"schema_version": ..., "rows": [...]}`. Values are printed unchanged; None is an empty cell.
+    JSON is `{"schema_version": 1, "rows": [...]}`. Values are printed unchanged; None is an empty cell.
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": schema_version, "rows": list(rows)}))
+            sys.stdout.write(to_json({"schema_version": 1, "rows": list(rows)}))
         case OutputFormat.CSV:
             print_csv(rows)
         case OutputFormat.MARKDOWN:
