@@ -43,9 +43,8 @@ def open_samples(path: Path, expected: Preprocessing, *, array: str | None = Non
     elif suffix in READERS:
         source = open_npz(path, expected, array) if array is not None else READERS[suffix](path, expected)
     else:
-        raise UsageError(
-            f"{path}: cannot read this kind of file; use {', '.join(READERS)}, an image or a folder of images"
-        )
+        known = f"{', '.join(READERS)}, an image or a folder of images"
+        raise UsageError(f"{path}: cannot read this kind of file; use {known}")
     if source.n_samples == 0:
         raise DataError(f"{path}: contains no samples")
     return source
@@ -71,10 +70,10 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
     Grey levels are scaled from 0 to 255 to the value range of the run.
     """
     if expected.kind != "image" or expected.input_shape[0] != 1:
-        raise DataError(
-            f"{path}: the run expects tables ({', '.join(expected.feature_names)}), not images; use a .csv file"
-        )
-    files = _files_in(path) if path.is_dir() else [path]
+        columns = ", ".join(expected.feature_names)
+        raise DataError(f"{path}: the run expects tables ({columns}), not images; use a .csv file")
+    with reading(str(path), "a readable folder"):
+        files = sorted(filter(os.path.isfile, path.iterdir())) if path.is_dir() else [path]
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(f"{path}: no image directly in this folder; expected {', '.join(IMAGE_SUFFIXES)}")
@@ -94,13 +93,6 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
             yield SampleBatch(x, tuple(escaped(path.name) for path in paths))
 
     return SampleSource(str(path), expected, read, len(images), tuple(notes))
-
-
-def _files_in(folder: Path) -> list[Path]:
-    try:
-        return sorted(file for file in folder.iterdir() if os.path.isfile(file))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
 
 
 def _grey_levels(path: Path, expected: Preprocessing) -> NDArray[np.uint8]:

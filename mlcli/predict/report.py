@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,9 +9,8 @@ from dataclasses import asdict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mlcli.predict.predict import OnBatch, Prediction
-from mlcli.rendering.console import OutputFormat, message_console
-from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
-from mlcli.text import to_json
+from mlcli.rendering.console import message_console
+from mlcli.rendering.tables import Fields, print_summary
 
 _SCHEMA_VERSION = 1
 
@@ -20,16 +18,11 @@ _SCHEMA_VERSION = 1
 def print_prediction(prediction: Prediction, output_format: str) -> None:
     """Print counts and times, not the predictions themselves, to stdout."""
     title = f"{prediction.n_samples:,} samples predicted with {prediction.backend}"
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **asdict(prediction)}))
-        case OutputFormat.CSV:
-            row = {key: value for key, value in asdict(prediction).items() if key not in ("counts", "notes")}
-            print_csv([row | {f"n_{name}": n for name, n in prediction.counts.items()}])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(title, _sections(prediction))
-        case OutputFormat.TABLE:
-            print_fields(title, _sections(prediction))
+    document = asdict(prediction)
+    row = {key: value for key, value in document.items() if key not in ("counts", "notes")}
+    row |= {f"n_{name}": n for name, n in prediction.counts.items()}
+    document = {"schema_version": _SCHEMA_VERSION, **document}
+    print_summary(title, _sections(prediction), row, document, output_format)
 
 
 def _sections(prediction: Prediction) -> list[Fields]:
