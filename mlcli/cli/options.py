@@ -5,6 +5,7 @@ A command narrows what it needs with a help text of its own only where the meani
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
@@ -22,7 +23,7 @@ OUTPUT_PANEL = "Output"
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
-_FORMATS = ("table", "json", "csv", "markdown")
+FORMATS = ("table", "json", "csv", "markdown")
 _RUN = "a directory, a run id, a unique prefix of one, or last"
 
 
@@ -31,17 +32,15 @@ def completed(names: Iterable[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
-def _experiment(*flags: str, **settings: Any) -> Any:
-    return typer.Option(*flags, rich_help_panel=EXPERIMENT_PANEL, **settings)
+def option(*flags: str, panel: str | None = None, names: Iterable[str] | None = None, **settings: Any) -> Any:
+    """Return a typer.Option in a panel of the help; `names` are what shells complete as its value."""
+    completion = completed(names) if names is not None else None
+    return typer.Option(*flags, rich_help_panel=panel, autocompletion=completion, **settings)
 
 
-def _execution(*flags: str, **settings: Any) -> Any:
-    return typer.Option(*flags, rich_help_panel=RUN_PANEL, **settings)
-
-
-def _output(*flags: str, **settings: Any) -> Any:
-    return typer.Option(*flags, rich_help_panel=OUTPUT_PANEL, **settings)
-
+experiment = functools.partial(option, panel=EXPERIMENT_PANEL)
+execution = functools.partial(option, panel=RUN_PANEL)
+output = functools.partial(option, panel=OUTPUT_PANEL)
 
 # What is run.
 ConfigArgument = Annotated[
@@ -50,37 +49,35 @@ ConfigArgument = Annotated[
 RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {_RUN}.")]
 Backend = Annotated[
     str | None,
-    _experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", autocompletion=completed(BACKENDS)),
+    experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", names=BACKENDS),
 ]
 OtherBackend = Annotated[
     str | None,
-    _experiment(
+    experiment(
         "--backend",
         "-b",
         help="Use this engine with the weights of the run. Default: the engine of the run.",
-        autocompletion=completed(BACKENDS),
+        names=BACKENDS,
     ),
 ]
 DatasetName = Annotated[
     str | None,
-    _experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", autocompletion=completed(DATASETS)),
+    experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", names=DATASETS),
 ]
-ModelName = Annotated[
-    str | None, _experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", autocompletion=completed(MODELS))
-]
-BatchSize = Annotated[int | None, _experiment("--batch-size", help="Samples per training step.", metavar="N")]
+ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
+BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
     str | None,
-    _experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", autocompletion=completed(OPTIMIZERS)),
+    experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", names=OPTIMIZERS),
 ]
-LearningRate = Annotated[float | None, _experiment("--lr", help="Learning rate.", metavar="RATE")]
+LearningRate = Annotated[float | None, experiment("--lr", help="Learning rate.", metavar="RATE")]
 Seed = Annotated[
-    int | None, _experiment("--seed", help="Seed of initial weights, batch order and dropout.", metavar="N")
+    int | None, experiment("--seed", help="Seed of initial weights, batch order and dropout.", metavar="N")
 ]
-Limit = Annotated[int | None, _experiment("--limit", help="Use only the first N training samples.", metavar="N")]
+Limit = Annotated[int | None, experiment("--limit", help="Use only the first N training samples.", metavar="N")]
 Settings = Annotated[
     list[str] | None,
-    _experiment(
+    experiment(
         "--set", help="Set any configuration key, e.g. optimizer.momentum=0.9. Repeatable.", metavar="KEY=VALUE"
     ),
 ]
@@ -88,48 +85,40 @@ Settings = Annotated[
 # How it is run.
 Device = Annotated[
     str | None,
-    _execution(
-        "--device",
-        help="auto, cpu, cuda, cuda:N or mps.",
-        autocompletion=completed(("auto", "cpu", "cuda", "cuda:0", "mps")),
-    ),
+    execution("--device", help="auto, cpu, cuda, cuda:N or mps.", names=("auto", "cpu", "cuda", "cuda:0", "mps")),
 ]
 Threads = Annotated[
-    int | None, _execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N")
+    int | None,
+    execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N"),
 ]
-PredictBatchSize = Annotated[int, _execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
+PredictBatchSize = Annotated[int, execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
 RunsDir = Annotated[
     Path | None,
-    _execution("--runs-dir", help="Directory of all runs. Default: $MLCLI_RUNS_DIR, else runs.", metavar="DIR"),
+    execution("--runs-dir", help="Directory of all runs. Default: $MLCLI_RUNS_DIR, else runs.", metavar="DIR"),
 ]
 DataDir = Annotated[
     Path | None,
-    _execution("--data-dir", help="Directory of the datasets. Default: $MLCLI_DATA_DIR, else a cache.", metavar="DIR"),
+    execution("--data-dir", help="Directory of the datasets. Default: $MLCLI_DATA_DIR, else a cache.", metavar="DIR"),
 ]
-Offline = Annotated[bool, _execution("--offline", help="Never use the network. Also: MLCLI_OFFLINE=1.")]
+Offline = Annotated[bool, execution("--offline", help="Never use the network. Also: MLCLI_OFFLINE=1.")]
 
 # What is printed and written.
 Format = Annotated[
     str,
-    _output(
-        "--format",
-        "-f",
-        help=f"Output format: {alternatives(_FORMATS)}.",
-        metavar="FORMAT",
-        autocompletion=completed(_FORMATS),
-    ),
+    output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS),
 ]
-SavePlots = Annotated[Path | None, _output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
+Output = Annotated[Path | None, output("--output", "-o", help="Write the result to this file.", metavar="FILE")]
+SavePlots = Annotated[Path | None, output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
 FailUnder = Annotated[
     list[str] | None,
-    _output(
+    output(
         "--fail-under",
         help="Exit with code 7 if a score is below this, e.g. accuracy=0.85. Repeatable.",
         metavar="METRIC=X",
     ),
 ]
-Force = Annotated[bool, _output("--force", help="Overwrite an existing output file.")]
-Quiet = Annotated[bool, _output("--quiet", "-q", help="Print no progress and no notes.")]
+Force = Annotated[bool, output("--force", help="Overwrite an existing output file.")]
+Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 
 
 def _enable_debug(value: bool) -> bool:
@@ -139,8 +128,58 @@ def _enable_debug(value: bool) -> bool:
 
 
 Debug = Annotated[
-    bool, _output("--debug", help="Show the traceback of an error.", callback=_enable_debug, expose_value=True)
+    bool, output("--debug", help="Show the traceback of an error.", callback=_enable_debug, expose_value=True)
 ]
+
+
+# The configuration key that each option of the experiment sets.
+CONFIG_KEYS = {
+    "backend": "backend",
+    "dataset": "dataset.name",
+    "model": "model.name",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "optimizer": "optimizer.name",
+    "lr": "optimizer.lr",
+    "seed": "seed",
+    "limit": "dataset.limit",
+    "init_from": "init_from.run",
+    "device": "runtime.device",
+    "threads": "runtime.threads",
+    "deterministic": "runtime.deterministic",
+    "name": "name",
+}
+
+
+def command(help_text: str, run: Callable[[Any], None], request_type: type, /, **options: Any) -> Callable[..., None]:
+    """Return a command that builds one request from its options and calls `run` with it.
+
+    options: annotated types, by field of the request, whose default is the default of the option, or by name in
+    CONFIG_KEYS, which sets that key in the `flags` of the request. An option that is not given keeps its default.
+    """
+    fields = {field.name: field for field in dataclasses.fields(request_type)}
+    flags = [name for name in options if name not in fields]
+    parameters = [_parameter(name, annotation, fields.get(name)) for name, annotation in options.items()]
+
+    def call(**values: Any) -> None:
+        given = {name: value for name, value in values.items() if value is not None}
+        if flags:
+            values = {CONFIG_KEYS[name]: given.pop(name) for name in flags if name in given}
+            given["flags"] = {key: value for key, value in values.items() if value is not False}
+        run(request_type(**given))
+
+    call.__doc__ = help_text
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call
+
+
+def _parameter(name: str, annotation: Any, field: dataclasses.Field[Any] | None) -> inspect.Parameter:
+    default: Any = None
+    if field is not None and field.default is not dataclasses.MISSING:
+        default = field.default if not isinstance(field.default, tuple) else None
+    elif field is not None and field.default_factory is dataclasses.MISSING:
+        default = inspect.Parameter.empty
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 class Commands(typer.Typer):
@@ -168,6 +207,8 @@ def _with_debug(function: Callable[..., Any]) -> Callable[..., Any]:
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
     command.__signature__ = signature.replace(parameters=[*parameters, debug])  # type: ignore[attr-defined]
+    # A paragraph of help is one line, for typer keeps the line breaks of the source.
+    command.__doc__ = "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n"))
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, debug]}
     del command.__wrapped__
     return command

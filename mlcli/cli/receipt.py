@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Format, RunsDir
+from mlcli.cli import options
 from mlcli.compare import ReceiptRequest, run_receipt
 
-
-def receipt(
-    runs: Annotated[
+receipt = options.command(
+    """Report what differed between finished runs, and what was controlled: data, weights, training, machine, code.""",
+    run_receipt,
+    ReceiptRequest,
+    runs=Annotated[
         list[str],
         typer.Argument(
             metavar="RUN RUN...",
@@ -19,8 +21,6 @@ def receipt(
             show_default=False,
         ),
     ],
-    runs_dir: RunsDir = None,
-    output_format: Format = "table",
-) -> None:
-    """Report what differed between finished runs, and what was controlled: data, weights, training, machine, code."""
-    run_receipt(ReceiptRequest(runs, runs_dir, output_format))
+    runs_dir=options.RunsDir,
+    output_format=options.Format,
+)

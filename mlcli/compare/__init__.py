@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
+from mlcli.experiment.thresholds import parse_thresholds
 from mlcli.rendering.plots import require_matplotlib
+from mlcli.text import comma_separated
 
 EXECUTORS = ("local", "ray")
 FORMATS = ("table", "json", "csv", "markdown", "html")
@@ -26,7 +28,7 @@ class CompareRequest:
     inputs: Sequence[str] = ()  # one YAML file, or references to existing runs; none: the default configuration
 
     # The matrix, for a YAML file.
-    backends: Sequence[str] = ()  # none: those that the file names
+    backends: str = ""  # comma-separated; empty: those that the file names
     seeds: str = "3"  # a number of seeds, or a comma-separated list of seeds
     vary: Sequence[str] = ()  # each `key.path=value,value`
     settings: Sequence[str] = ()  # each `key.path=value`
@@ -41,8 +43,8 @@ class CompareRequest:
     fail_fast: bool = False
     retry_failed: bool = False
     dry_run: bool = False
-    runs_directory: Path | None = None  # None: MLCLI_RUNS_DIR, else runs
-    data_directory: Path | None = None
+    runs_dir: Path | None = None  # None: MLCLI_RUNS_DIR, else runs
+    data_dir: Path | None = None
     offline: bool = False
 
     # What is compared and reported.
@@ -54,9 +56,19 @@ class CompareRequest:
     output_format: str = "table"
     output: Path | None = None
     save_plots: Path | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    fail_under: Sequence[str] = ()  # each `accuracy=X`
     fail_if_worse: str | None = None  # a reference to a run
     quiet: bool = False
+
+    @property
+    def backend_names(self) -> list[str]:
+        """The names in `backends`."""
+        return comma_separated(self.backends)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds of `fail_under` by metric; UsageError for a malformed one."""
+        return parse_thresholds(self.fail_under, ("accuracy",))
 
     @property
     def config_path(self) -> Path | None:
@@ -83,7 +95,7 @@ def run(request: CompareRequest) -> None:
     from mlcli.runs.find import default_runs_directory
 
     options = tables.checked_options(request.columns, request.sort, only_changed=request.only_changed)
-    runs_directory = request.runs_directory or default_runs_directory()
+    runs_directory = request.runs_dir or default_runs_directory()
     cost = None
     if request.inputs and request.config_path is None:
         results = variants.find_results(request.inputs, runs_directory)
@@ -109,7 +121,7 @@ _NOTHING_TO_COMPARE = "nothing to compare: name a configuration file or two or m
 
 def _check(request: CompareRequest) -> None:
     """UsageError for what can be refused without reading anything."""
-    if not request.inputs and len(request.backends) < 2 and not request.vary:
+    if not request.inputs and len(request.backend_names) < 2 and not request.vary:
         raise UsageError(_NOTHING_TO_COMPARE)
     for flag, kind, name, known in (
         ("--format", "format", request.output_format, FORMATS),
@@ -117,6 +129,7 @@ def _check(request: CompareRequest) -> None:
     ):
         if name not in known:
             raise UsageError(f"{flag}: {unknown_name(kind, name, known)}")
+    _ = request.thresholds
     if request.save_plots is not None or request.output_format == "html":
         require_matplotlib()
 
@@ -126,7 +139,7 @@ class ReceiptRequest:
     """The request for a comparability report of finished runs."""
 
     runs: Sequence[str]  # references: directories, ids, unique prefixes, or last
-    runs_directory: Path | None = None
+    runs_dir: Path | None = None
     output_format: str = "table"
 
 
@@ -142,6 +155,6 @@ def run_receipt(request: ReceiptRequest) -> None:
     from mlcli.runs.find import default_runs_directory, find_run
 
     checked_format(request.output_format)
-    directory = request.runs_directory or default_runs_directory()
+    directory = request.runs_dir or default_runs_directory()
     receipt = comparability_report([facts_of(open_run(find_run(run, directory))) for run in request.runs])
     report.print_receipt(receipt, request.output_format)

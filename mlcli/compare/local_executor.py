@@ -24,7 +24,7 @@ class LocalProcesses:
 
     def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
         self.n_slots = request.jobs
-        self._command = train_command(runs_directory, request.data_directory, offline=request.offline)
+        self._command = train_command(runs_directory, request.data_dir, offline=request.offline)
         self._has_gpus = request.gpus  # each cell gets one; otherwise every cell sees every device
         self._free_gpus: queue.SimpleQueue[str] = queue.SimpleQueue()
         for gpu in visible_gpus() if request.gpus else ():

@@ -64,10 +64,10 @@ def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
 
 def _configurations(request: CompareRequest) -> list[ExperimentConfig]:
     """Return a configuration per engine and combination of --vary values, all with the seed of the configuration."""
-    for name in request.backends:
+    for name in request.backend_names:
         backend_info(name)
     layers = read_layers(request.config_path)
-    backends: Sequence[str | None] = request.backends or (layers.backends() if request.config_path else [None])
+    backends: Sequence[str | None] = request.backend_names or (layers.backends() if request.config_path else [None])
     axes = [_axis(text) for text in request.vary]
     settings = product(*[[f"{key}={value}" for value in values] for key, values in axes])
     flags = {"runtime.device": request.device, "runtime.threads": request.threads}
@@ -131,7 +131,5 @@ def _check(variants: Sequence[Cell]) -> None:
 
 def _digest(config: ExperimentConfig, datasets: dict[DatasetConfig, Dataset], request: CompareRequest) -> str:
     if config.dataset not in datasets:
-        datasets[config.dataset] = load_dataset(
-            config.dataset, data_dir=request.data_directory, offline=request.offline
-        )
+        datasets[config.dataset] = load_dataset(config.dataset, data_dir=request.data_dir, offline=request.offline)
     return experiment_digests(config, datasets[config.dataset])["experiment"]

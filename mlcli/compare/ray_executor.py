@@ -89,7 +89,7 @@ class RayTasks:
     def run(self, folder: Path, lock: int | None, stopped: Path | None) -> int | None:
         """See Executor. A stopped task leaves no checkpoint on its node, so every cell starts from the beginning."""
         experiment = (folder / EXPERIMENT).read_text(encoding="utf-8")
-        request = TaskRequest(experiment, self._request.data_directory, self._request.offline)
+        request = TaskRequest(experiment, self._request.data_dir, self._request.offline)
         with self._guard:
             if self._is_stopping:
                 return None

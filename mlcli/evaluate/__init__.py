@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads

@@ -149,9 +149,8 @@ class StoredRun:
 def open_run(directory: RunDirectory, record: RunRecord | None = None) -> StoredRun:
     """Return a finished run with all its files verified against their checksums.
 
-    record: that of the run, if it was read already.
-    UsageError for a run that did not finish, with the reason; DataError, naming the file, for files that are missing
-    or altered.
+    record: that of the run, if it was read already. UsageError for a run that did not finish, with the reason;
+    DataError, naming the file, for files that are missing or altered.
     """
     name = first_line(directory.run_id)
     if record is None:
@@ -163,12 +162,7 @@ def open_run(directory: RunDirectory, record: RunRecord | None = None) -> Stored
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly finished runs can be used")
-    return open_finished_run(directory, record)
-
-
-def open_finished_run(directory: RunDirectory, record: RunRecord) -> StoredRun:
-    """Return a run whose record was read and says finished; DataError, with the file, if one is missing or altered."""
-    _check_complete(first_line(directory.run_id), record)
+    _check_complete(name, record)
     files = VerifiedFiles(directory.path)
     return StoredRun(record, files.config(), files)
 

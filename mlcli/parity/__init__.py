@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlcli.errors import ConfigError, UsageError
 from mlcli.experiment.threads import configure_threads
-from mlcli.registry import backend_info
+from mlcli.registry import BACKENDS, backend_info
 from mlcli.text import comma_separated
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class ParityRequest:
     """Which engines take which steps, and how far their losses may differ."""
 
-    backends: str  # two or more names, separated by commas
+    backends: str = ",".join(BACKENDS)  # two or more names, separated by commas
     config: Path | None = None  # a YAML file; None: the defaults
     flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key; None: not given
     settings: Sequence[str] = ()  # texts `key.path=value`

@@ -32,7 +32,7 @@ def test_rounds_are_interleaved_and_seeds_start_with_that_of_the_file(config):
 
 def test_vary_is_a_product_and_commas_within_brackets_belong_to_the_value(config):
     vary = ["model.hidden=[8,4],[16]", "optimizer.lr=0.1,1e-3"]
-    cells = _cells(config, backends=["sklearn"], seeds="3,5", vary=vary)
+    cells = _cells(config, backends="sklearn", seeds="3,5", vary=vary)
     assert [cell.seed for cell in cells] == [3] * 4 + [5] * 4
     assert {(cell.config.model.hidden, cell.config.optimizer.lr) for cell in cells} == {
         ((8, 4), 0.1), ((8, 4), 0.001), ((16,), 0.1), ((16,), 0.001),
@@ -61,7 +61,7 @@ def test_the_digest_of_a_cell_is_that_of_the_run_it_becomes(config, tmp_path):
     from mlcli.experiment.digests import experiment_digests
     from mlcli.experiment.plan import make_plan
 
-    cell = _cells(config, backends=["sklearn"], seeds="1")[0]
+    cell = _cells(config, backends="sklearn", seeds="1")[0]
     plan = make_plan(load_experiment(config, flags={"backend": "sklearn"}))
     assert cell.digest == experiment_digests(plan.config, load_dataset(plan.config.dataset))["experiment"]
 
@@ -75,7 +75,7 @@ def test_a_variant_that_its_engine_does_not_support_is_kept_with_the_reason(conf
 
 def test_a_matrix_without_any_supported_variant_is_refused(config):
     with pytest.raises(UsageError, match="cannot train"):
-        _cells(config, backends=["sklearn"], vary=["optimizer=adamw,rmsprop"])
+        _cells(config, backends="sklearn", vary=["optimizer=adamw,rmsprop"])
 
 
 @pytest.mark.parametrize("vary", ["optimizer.lrr=1,2", "optimizer.lr=0.1,-1"])
