@@ -24,8 +24,10 @@ def printable(text: str) -> str:
 
 
 def first_line(text: object, limit: int = 200) -> str:
-    """Return the first line of a text or an error for a message, escaped and shortened."""
+    """Return the first line of a text for a message, escaped and shortened; of an error without a text, its type."""
     lines = str(text).strip().splitlines()
+    if not lines and isinstance(text, BaseException):
+        return type(text).__name__
     return escaped(lines[0], limit) if lines else ""
 
 

@@ -82,7 +82,7 @@ def reading(location: str, kind: str) -> Iterator[None]:
     except MlcliError:
         raise
     except Exception as error:
-        raise DataError(f"{location}: not {kind}: {first_line(error) or type(error).__name__}") from error
+        raise DataError(f"{location}: not {kind}: {first_line(error)}") from error
 
 
 def _as_native(x: NDArray[Any]) -> NDArray[Any]:
