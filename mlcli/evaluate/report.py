@@ -11,29 +11,17 @@ from rich.table import Table
 
 from mlcli.evaluate.records import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.rendering.console import OutputFormat, escape, result_console
-from mlcli.rendering.tables import (
-    Fields,
-    Row,
-    print_csv,
-    print_fields,
-    print_markdown,
-    print_markdown_fields,
-    print_table,
-)
-from mlcli.text import to_json
+from mlcli.rendering.tables import Fields, Row, print_markdown, print_summary, print_table
 
 
 def print_evaluation(evaluation: Evaluation, output_format: str) -> None:
     """Print to stdout; CSV is one row of scores and times, without classes, confusion matrix and mistakes."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json(_document(evaluation)))
-        case OutputFormat.CSV:
-            print_csv([_flat_row(evaluation)])
-        case OutputFormat.MARKDOWN:
-            _print_markdown(evaluation)
-        case OutputFormat.TABLE:
-            _print_tables(evaluation)
+    row, document = _flat_row(evaluation), _document(evaluation)
+    print_summary(_title(evaluation), _sections(evaluation), row, document, output_format)
+    if output_format == OutputFormat.TABLE:
+        _print_tables(evaluation)
+    elif output_format == OutputFormat.MARKDOWN:
+        _print_markdown(evaluation)
 
 
 def _document(evaluation: Evaluation) -> dict[str, Any]:
@@ -66,7 +54,6 @@ def _flat_row(evaluation: Evaluation) -> Row:
 
 
 def _print_tables(evaluation: Evaluation) -> None:
-    print_fields(_title(evaluation), _sections(evaluation))
     print_table("Scores by class", _class_rows(evaluation))
     _print_confusion(evaluation)
     if evaluation.mistakes:
@@ -74,7 +61,6 @@ def _print_tables(evaluation: Evaluation) -> None:
 
 
 def _print_markdown(evaluation: Evaluation) -> None:
-    print_markdown_fields(_title(evaluation), _sections(evaluation))
     sys.stdout.write("\n")
     print_markdown(_class_rows(evaluation))
     sys.stdout.write("\n")
