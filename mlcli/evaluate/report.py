@@ -10,22 +10,18 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
-from mlcli.rendering import tables
 from mlcli.rendering.console import OutputFormat, escape, result_console
-from mlcli.text import to_json
+from mlcli.rendering.tables import Fields, Row, print_markdown, print_summary, print_table
 
 
 def print_evaluation(evaluation: Evaluation, output_format: str) -> None:
     """Print to stdout; CSV is one row of scores and times, without classes, confusion matrix and mistakes."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json(_document(evaluation)))
-        case OutputFormat.CSV:
-            tables.print_csv([_flat_row(evaluation)])
-        case OutputFormat.MARKDOWN:
-            _print_markdown(evaluation)
-        case OutputFormat.TABLE:
-            _print_tables(evaluation)
+    row, document = _flat_row(evaluation), _document(evaluation)
+    print_summary(_title(evaluation), _sections(evaluation), row, document, output_format)
+    if output_format == OutputFormat.TABLE:
+        _print_tables(evaluation)
+    elif output_format == OutputFormat.MARKDOWN:
+        _print_markdown(evaluation)
 
 
 def _document(evaluation: Evaluation) -> dict[str, Any]:
@@ -35,7 +31,7 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
     return {"schema_version": EVALUATION_SCHEMA_VERSION, **document}
 
 
-def _flat_row(evaluation: Evaluation) -> tables.Row:
+def _flat_row(evaluation: Evaluation) -> Row:
     metrics, time = evaluation.metrics, evaluation.time
     return {
         "run_id": evaluation.run_id,
@@ -58,19 +54,17 @@ def _flat_row(evaluation: Evaluation) -> tables.Row:
 
 
 def _print_tables(evaluation: Evaluation) -> None:
-    tables.print_fields(_title(evaluation), _sections(evaluation))
-    tables.print_table("Scores by class", _class_rows(evaluation))
+    print_table("Scores by class", _class_rows(evaluation))
     _print_confusion(evaluation)
     if evaluation.mistakes:
-        tables.print_table(evaluation.mistakes_title(len(evaluation.mistakes)), _mistake_rows(evaluation))
+        print_table(evaluation.mistakes_title(len(evaluation.mistakes)), _mistake_rows(evaluation))
 
 
 def _print_markdown(evaluation: Evaluation) -> None:
-    tables.print_markdown_fields(_title(evaluation), _sections(evaluation))
     for rows in (_class_rows(evaluation), _confusion_rows(evaluation), _mistake_rows(evaluation)):
         if rows:
             sys.stdout.write("\n")
-            tables.print_markdown(rows)
+            print_markdown(rows)
 
 
 def _title(evaluation: Evaluation) -> str:
@@ -78,7 +72,7 @@ def _title(evaluation: Evaluation) -> str:
     return f"Evaluation on the {evaluation.split} split of {evaluation.dataset} with {evaluation.backend}{trained}"
 
 
-def _sections(evaluation: Evaluation) -> list[tables.Fields]:
+def _sections(evaluation: Evaluation) -> list[Fields]:
     time = evaluation.time
     return [
         _score_fields(evaluation),
@@ -92,7 +86,7 @@ def _sections(evaluation: Evaluation) -> list[tables.Fields]:
     ]
 
 
-def _score_fields(evaluation: Evaluation) -> tables.Fields:
+def _score_fields(evaluation: Evaluation) -> Fields:
     metrics, reported, macro = evaluation.metrics, evaluation.reported, evaluation.macro
     n_correct = metrics.n_samples - evaluation.n_mistakes
     fields = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
@@ -109,7 +103,7 @@ def _score_fields(evaluation: Evaluation) -> tables.Fields:
     return fields
 
 
-def _class_rows(evaluation: Evaluation) -> list[tables.Row]:
+def _class_rows(evaluation: Evaluation) -> list[Row]:
     return [
         {
             "class": scores.name,
@@ -139,7 +133,7 @@ def _print_confusion(evaluation: Evaluation) -> None:
     result_console().print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
 
 
-def _confusion_rows(evaluation: Evaluation) -> list[tables.Row]:
+def _confusion_rows(evaluation: Evaluation) -> list[Row]:
     names = [scores.name for scores in evaluation.classes]
     return [
         {"true \\ predicted": name, **dict(zip(names, row, strict=True))}
@@ -147,9 +141,9 @@ def _confusion_rows(evaluation: Evaluation) -> list[tables.Row]:
     ]
 
 
-def _mistake_rows(evaluation: Evaluation) -> list[tables.Row]:
+def _mistake_rows(evaluation: Evaluation) -> list[Row]:
     names = [scores.name for scores in evaluation.classes]
-    rows: list[tables.Row] = []
+    rows: list[Row] = []
     for mistake in evaluation.mistakes:
         row = {"index": str(mistake.index), "true": names[mistake.true], "predicted": names[mistake.predicted]}
         if mistake.probability is not None:
