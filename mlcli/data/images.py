@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlcli.data.directory import prepared_roots, writable_prepared_root
-from mlcli.data.prepared import MANIFEST, PreparedError, decode_raw, is_complete, open_prepared, write_prepared
+from mlcli.data.directory import prepared_roots, staging_folder, writable_prepared_root
+from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, is_complete, open_prepared, write_prepared
 from mlcli.data.source import (
     FetchReport,
     FileCheck,
@@ -34,12 +34,12 @@ _LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 
 @dataclass(frozen=True)
 class ImageSource:
-    """The source of one dataset in the format of MNIST."""
+    """The source of one dataset that torchvision has a class like MNIST for."""
 
     info: DatasetInfo
-    class_name: str  # the name of the folder, as in torchvision
+    class_name: str  # in torchvision.datasets; also the name of the folder
     mirrors: tuple[str, ...]  # base URLs to which file names are appended
-    files: tuple[RawFile, ...]  # in the order of ARRAY_NAMES
+    files: tuple[RawFile, ...]
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return the prepared arrays, memory-mapped; download and prepare them first if necessary."""
@@ -167,10 +167,14 @@ class ImageSource:
 
     def _prepare(self, data_dir: Path, root: Path, log: Log) -> SourceData:
         """Decode the verified raw files and write the prepared folder below `root`."""
+        from mlcli.data.idx import decode
+
         folder = root / self.info.name
         log(f"preparing {self.info.name} in {folder}")
         paths = [self._raw_folder(data_dir) / file.name for file in self.files]
-        write_prepared(folder, decode_raw(paths, self.info), self._checksums)
+        with staging_folder(root, self.info.name) as scratch:
+            arrays = decode(paths, self.class_name, self.info, scratch)
+        write_prepared(folder, {name: arrays[name] for name in ARRAY_NAMES}, self.info.name, self._checksums)
         try:
             return open_prepared(folder, self.info, self._checksums)
         except PreparedError as error:

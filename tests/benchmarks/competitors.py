@@ -13,7 +13,8 @@ from handwritten_torch import new_model
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
-from torchvision_datasets import torchvision_datasets
+
+from mlcli.data.idx import torchvision_datasets
 
 
 def tensors(data: Fashion) -> TensorDataset:
