@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mlcli.records import EpochRecord, RunRecord, Timing
 from mlcli.rendering.console import OutputFormat
-from mlcli.rendering.tables import (
-    Row,
-    print_csv,
-    print_fields,
-    print_markdown,
-    print_markdown_fields,
-    print_rows,
-    print_table,
-)
+from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs.find import ListedRun
-from mlcli.text import to_json
 
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
@@ -30,8 +21,8 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
     sections = _sections(record, directory)
     if is_reused:
         sections[-1].append(("reused", "an identical run had finished before"))
-    document = {"directory": str(directory), "is_reused": is_reused}
-    _print_record(record, document, _flat_row(record, directory), sections, output_format)
+    document = asdict(record) | {"directory": str(directory), "is_reused": is_reused}
+    print_summary(_title(record), sections, _flat_row(record, directory), document, output_format)
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
@@ -40,29 +31,13 @@ def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRec
     if record.error:
         status.append(("reason", record.error))
     sections = [status, *_sections(record, directory), [("note", note) for note in record.notes]]
-    document = {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
-    _print_record(record, document, _full_row(record, directory), sections, output_format)
+    document = asdict(record) | {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+    print_summary(_title(record), sections, _full_row(record, directory), document, output_format)
     if history and output_format == OutputFormat.MARKDOWN:
         sys.stdout.write("\n")
         print_markdown(_history_rows(history))
     elif history and output_format == OutputFormat.TABLE:
         print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
-
-
-def _print_record(
-    record: RunRecord, more: Mapping[str, object], row: Row, sections: Sequence[_Fields], output_format: str
-) -> None:
-    """Print a record to stdout. more: what the JSON document contains besides the record."""
-    title = f"{record.name} on {record.backend}, seed {record.seed}"
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json({**asdict(record), **more}))
-        case OutputFormat.CSV:
-            print_csv([row])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(title, sections)
-        case OutputFormat.TABLE:
-            print_fields(title, sections)
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:
@@ -107,6 +82,10 @@ def _short_row(run: ListedRun) -> Row:
         "loss": f"{test.loss:.4f}" if test and test.loss is not None else None,
         "seconds": f"{record.timing.total_seconds:,.1f}" if record.timing else None,
     }
+
+
+def _title(record: RunRecord) -> str:
+    return f"{record.name} on {record.backend}, seed {record.seed}"
 
 
 def _sections(record: RunRecord, directory: Path) -> list[_Fields]:
