@@ -78,9 +78,8 @@ class RunDirectory:
                 raise UsageError(f"--out {out}: already exists; name a directory that does not exist") from error
             raise MlcliError(f"{path.parent}: not a directory, so no run can be written to it") from error
         except OSError as error:
-            raise MlcliError(
-                f"{path}: cannot be created: {error.strerror}\nchoose another directory with --runs-dir or --out"
-            ) from error
+            advice = "choose another directory with --runs-dir or --out"
+            raise MlcliError(f"{path}: cannot be created: {error.strerror}\n{advice}") from error
         return cls(path)
 
     def write_config(self, config: ExperimentConfig) -> None:

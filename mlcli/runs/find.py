@@ -82,16 +82,13 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
         if len(matches) == 1 or run.run_id == reference:
             return run
     ids = [run.run_id for run in matches or runs]
-    if not matches:
-        raise UsageError(_not_found(reference, runs_directory, ids))
-    raise UsageError(f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id")
-
-
-def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:
+    if matches:
+        raise UsageError(f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id")
     if not ids:
-        return f"no run {reference!r}: no runs in {runs_directory}\n{_ADVICE}"
+        raise UsageError(f"no run {reference!r}: no runs in {runs_directory}\n{_ADVICE}")
     near = difflib.get_close_matches(reference, ids, n=_N_SHOWN, cutoff=0.3)
-    return f"no run {reference!r} in {runs_directory}\n{'nearest' if near else 'newest'}: {_shown(near or ids)}"
+    suggestion = f"{'nearest' if near else 'newest'}: {_shown(near or ids)}"
+    raise UsageError(f"no run {reference!r} in {runs_directory}\n{suggestion}")
 
 
 def _shown(ids: list[str]) -> str:

@@ -95,7 +95,8 @@ def _sections(record: RunRecord, directory: Path) -> list[_Fields]:
 
 def _scores(record: RunRecord) -> _Fields:
     fields: _Fields = []
-    for split, metrics in [(split, record.metrics[split]) for split in _SPLITS if split in record.metrics]:
+    for split in [name for name in _SPLITS if name in record.metrics]:
+        metrics = record.metrics[split]
         n_correct = round(metrics.accuracy * metrics.n_samples)
         detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
         fields.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
