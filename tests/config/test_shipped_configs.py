@@ -12,6 +12,7 @@ from mlcli.config.schema import Adam, CnnModel, Lbfgs, LogisticModel, MlpModel, 
 from mlcli.experiment.plan import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+SCHEMA_LINE = "# yaml-language-server: $schema=../mlcli/config/experiment.schema.json\n"
 ENGINES = {
     "digits_mlp": ("torch", "keras", "sklearn"),
     "fashion_cnn": ("torch", "keras"),
@@ -32,9 +33,9 @@ def test_every_shipped_file_is_tested_here():
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_each_begins_with_a_description_and_its_command(name):
+def test_each_begins_with_its_schema_a_description_and_its_command(name):
     text = config_path(name).read_text()
-    opening = re.match(r"# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", text)
+    opening = re.match(rf"{re.escape(SCHEMA_LINE)}# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", text)
     assert opening is not None
     assert opening.group(1) == f"configs/{name}.yaml"
     assert opening.group(2) in ENGINES[name]
