@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.values import plain_scalar, thawed
+from mlcli.config.values import reads_as_text, thawed
 
 __all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
 
@@ -22,14 +22,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _is_plain_text(text) else '"')
-
-
-def _is_plain_text(text: str) -> bool:
-    try:
-        return isinstance(plain_scalar(text), str)
-    except ValueError:
-        return False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if reads_as_text(text) else '"')
 
 
 def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:

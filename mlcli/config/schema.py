@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mlcli.config.values import (
-    ClassName,
     Device,
     Fraction,
     FrozenDict,
+    Identifier,
     NonNegativeFloat,
     Parameters,
     PositiveFloat,
@@ -120,7 +120,7 @@ class EstimatorModel(Section):
     """Any scikit-learn classifier, by class name."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
-    estimator: ClassName = Field(description="class name, e.g. RandomForestClassifier")
+    estimator: Identifier = Field(description="class name, e.g. RandomForestClassifier")
     parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
 
 

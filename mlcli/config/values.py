@@ -15,8 +15,6 @@ from pydantic import (
     WrapValidator,
 )
 
-from mlcli.config.messages import shown
-
 Scalar = None | bool | int | float | str
 
 _CONSTANTS: dict[str, Scalar] = {
@@ -48,6 +46,14 @@ def plain_scalar(text: str) -> Scalar:
     return text
 
 
+def reads_as_text(text: str) -> bool:
+    """Whether an unquoted scalar is text."""
+    try:
+        return isinstance(plain_scalar(text), str)
+    except ValueError:
+        return False
+
+
 def checked_number(number: int | float) -> int | float:
     """Return the number; ValueError if it is not finite or needs more than 64 bits."""
     if isinstance(number, float) and not math.isfinite(number):
@@ -76,9 +82,14 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 _DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
+_RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _SHA256 = r"^[0-9a-f]{64}$"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_CLASS = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+PATTERN_MESSAGES = {
+    _RUN_NAME: "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
+    _IDENTIFIER: "must be a plain name, e.g. SVC or max_depth",
+    _SHA256: "must be the 64 hexadecimal digits of a sha256",
+}
 # What no file system accepts, or no terminal should see: control characters and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
@@ -118,46 +129,18 @@ def thawed(value: Any) -> Any:
     return value
 
 
-def _matching(pattern: str, message: str) -> BeforeValidator:
-    """Return a validator of text; what is no text is left to the type."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and not re.fullmatch(pattern, value):
-            raise ValueError(message)
-        return value
-
-    return BeforeValidator(check)
-
-
-def _editor_pattern(pattern: str) -> Any:
-    """Return what editors check while typing."""
-    return Field(json_schema_extra={"pattern": pattern})
-
-
-def _device(value: Any) -> Any:
+def _device(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(_DEVICE, value.lower()):
         raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
     return value.lower()
 
 
-def _run_reference(value: Any) -> Any:
-    if isinstance(value, str) and not _may_name_a_run(value):
+def _possible_path(text: str) -> str:
+    content = text.encode("utf-8", "surrogatepass")
+    is_possible = 0 < len(content) <= _MAX_PATH_BYTES and max(map(len, content.split(b"/"))) <= _MAX_PART_BYTES
+    if not is_possible or _CONTROL.search(text):
         raise ValueError("must be a directory, a run id, a unique prefix of one, or last")
-    return value
-
-
-def _may_name_a_run(text: str) -> bool:
-    parts = text.encode("utf-8", "surrogatepass").split(b"/")
-    n_bytes = sum(map(len, parts)) + len(parts) - 1
-    is_path = 0 < n_bytes <= _MAX_PATH_BYTES and max(map(len, parts)) <= _MAX_PART_BYTES
-    return is_path and not _CONTROL.search(text)
-
-
-def _parameter_names(value: dict[str, Any]) -> dict[str, Any]:
-    wrong = [name for name in value if not re.fullmatch(_CLASS, name)]
-    if wrong:
-        raise ValueError(f"a parameter cannot be called {shown(wrong[0])}")
-    return value
+    return text
 
 
 def _or_message(message: str) -> WrapValidator:
@@ -172,18 +155,12 @@ def _or_message(message: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-Device = Annotated[str, BeforeValidator(_device), _editor_pattern(_DEVICE)]
-RunName = Annotated[
-    str,
-    _matching(_NAME, "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit"),
-    _editor_pattern(_NAME),
-]
-ClassName = Annotated[
-    str, _matching(_CLASS, "must be the name of a class, e.g. RandomForestClassifier"), _editor_pattern(_CLASS)
-]
-Sha256 = Annotated[str, _matching(_SHA256, "must be the 64 hexadecimal digits of a sha256"), _editor_pattern(_SHA256)]
-RunReference = Annotated[str, BeforeValidator(_run_reference)]
-Parameters = Annotated[dict[str, Any], AfterValidator(_parameter_names), AfterValidator(frozen)]
+Device = Annotated[str, BeforeValidator(_device), Field(json_schema_extra={"pattern": _DEVICE})]
+RunName = Annotated[str, Field(pattern=_RUN_NAME)]
+Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
+RunReference = Annotated[str, AfterValidator(_possible_path)]
+Parameters = Annotated[dict[Identifier, Any], AfterValidator(frozen)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _or_message("must be auto, train, or a fraction above 0 and below 1")
 ]
