@@ -25,14 +25,6 @@ SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime
 OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})  # not settings
 _MAX_KEYS = 16
 _MAX_SHOWN_CHARACTERS = 80
-# Flags that do not have the name of the last part of their key.
-_FLAGS = {
-    "dataset.name": "--dataset",
-    "model.name": "--model",
-    "optimizer.name": "--optimizer",
-    "schedule.name": "--schedule",
-    "init_from.run": "--init-from",
-}
 
 
 def environment_layer(environ: Mapping[str, str], issues: list[ConfigIssue]) -> Layer:
@@ -65,8 +57,8 @@ def command_line_layer(flags: Mapping[str, object], settings: Sequence[str], iss
 
 
 def _flag(path: str, value: object, issues: list[ConfigIssue]) -> Layer:
-    flag = _FLAGS.get(path) or f"--{path.rpartition('.')[2].replace('_', '-')}"
-    location = SourceLocation(flag, key=path)
+    named = path.removesuffix(".name").removesuffix(".run")  # --optimizer is optimizer.name, --lr is optimizer.lr
+    location = SourceLocation(f"--{named.rpartition('.')[2].replace('_', '-')}", key=path)
     try:
         if isinstance(value, str):
             checked_text(value)
