@@ -1,8 +1,8 @@
 """One experiment from all its sources.
 
 Defaults < YAML (`extends:` composes) < the chosen engine's entry under `backends:` < `MLCLI_*` environment < flags
-and `--set`. `layers` says how each merges over the one before. Only the values that remain are validated, but also
-the entries of the other engines, so that a mistake in one shows before anybody runs it.
+and `--set`. `layers` says how each merges over the one before, `overrides` reads the last two. Only the values that
+remain are validated, but also the entries of the other engines, so that a mistake in one shows before anybody runs it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from mlcli.config.layers import Layer, merged
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, shown
 from mlcli.config.overrides import command_line_layer, environment_layer
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.validation import validated
+from mlcli.config.validation import NOT_BY_BACKEND, issues_of_backends, validated
 from mlcli.config.yaml_reader import ValueCount, parse_layer, read_layer
-from mlcli.errors import unknown_name
 from mlcli.registry import BACKENDS, DEFAULT_BACKEND
 from mlcli.text import escaped
 
 MAX_FILES = 32
 MAX_CHAIN = 8
-_NOT_BY_BACKEND = ("backend", "backends", "extends")
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,11 @@ class ConfigLayers:
 def read_layers(path: Path | None, environ: Mapping[str, str] | None = None) -> ConfigLayers:
     """Read a YAML file, None for the defaults, and the environment, os.environ if None."""
     issues: list[ConfigIssue] = []
-    written = _read_files(path, issues) if path is not None else Layer()
+    written: Layer | None = None
+    try:
+        written = Layer() if path is None else _Composition(issues).read(path)
+    except UnreadableError as error:
+        issues.append(error.issue)
     environment = environment_layer(os.environ if environ is None else environ, issues)
     return ConfigLayers(written, environment, tuple(issues))
 
@@ -100,20 +102,6 @@ def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
     return _resolved(written, Layer(), Layer(), issues)
 
 
-def named_backends(path: Path) -> tuple[str, ...]:
-    """Return the engines that a file is for; see ConfigLayers.backends."""
-    return read_layers(path, {}).backends()
-
-
-def _read_files(path: Path, issues: list[ConfigIssue]) -> Layer | None:
-    """Return the settings of a file and of those that it extends; None, with the reason in `issues`, if unreadable."""
-    try:
-        return _Composition(issues).read(path)
-    except UnreadableError as error:
-        issues.append(error.issue)
-        return None
-
-
 class _Composition:
     """The files of one configuration. Each is read once, so that a diamond costs no more than a chain."""
 
@@ -135,7 +123,12 @@ class _Composition:
         return merged(below, layer.without("extends"))
 
     def _extended(self, name: object, location: SourceLocation, path: Path, chain: tuple[str, ...]) -> Layer:
-        base = path.parent / _relative_path(name, location)
+        if not isinstance(name, str) or not name or "\0" in name:
+            message = f"must be the path of a file, or a list of paths, got {shown(name)}"
+            raise UnreadableError(location, message, "extends")
+        if os.path.isabs(name):
+            raise UnreadableError(location, f"must be relative to this file, got {shown(name)}", "extends")
+        base = path.parent / name
         if not os.path.isfile(base):  # first, because any other answer takes long for a name of a megabyte
             raise UnreadableError(location, f"no such file: {shown(str(base))}", "extends")
         resolved = os.path.realpath(base)
@@ -151,20 +144,12 @@ class _Composition:
         return self._read[resolved]
 
 
-def _relative_path(name: object, location: SourceLocation) -> str:
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise UnreadableError(location, f"must be the path of a file, or a list of paths, got {shown(name)}", "extends")
-    if os.path.isabs(name):
-        raise UnreadableError(location, f"must be relative to this file, got {shown(name)}", "extends")
-    return name
-
-
 def _resolved(written: Layer, environment: Layer, command_line: Layer, issues: list[ConfigIssue]) -> ExperimentConfig:
     """Return the experiment of three layers; ConfigError with these issues and all that validation finds."""
     unread = {issue.location for issue in issues}  # a value that was not understood cannot be validated
     whole = reduce(merged, (written, environment, command_line))
     backend, entries = _chosen(whole), _entries(whole)
-    found = _issues_of_backends(whole)
+    found = issues_of_backends(whole)
     written, *overrides = (layer.without("backends") for layer in (written, environment, command_line))
     for other, entry in entries.items():
         if other != backend:
@@ -191,27 +176,7 @@ def _entries(whole: Layer) -> dict[str, Layer]:
     """Return the settings under `backends` of every engine that exists, in order, without misplaced keys."""
     backends = whole.values.get("backends")
     return {
-        name: whole.entry(name).without(*_NOT_BY_BACKEND)
+        name: whole.entry(name).without(*NOT_BY_BACKEND)
         for name, values in (backends.items() if isinstance(backends, dict) else ())
         if name in BACKENDS and isinstance(values, dict)
     }
-
-
-def _issues_of_backends(whole: Layer) -> list[ConfigIssue]:
-    """Return what the schema does not see: unknown engines, and keys that cannot differ by engine."""
-    backends = whole.values.get("backends", {})
-    if not isinstance(backends, dict):
-        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
-        return [whole.issue(("backends",), message)]
-    issues = []
-    for name, values in backends.items():
-        if name not in BACKENDS:
-            message = unknown_name("backend", str(name)[:60], list(BACKENDS))
-            issues.append(whole.issue(("backends", name), message, of_key=True))
-        elif not isinstance(values, dict):
-            issues.append(whole.issue(("backends", name), f"must be a mapping of settings, got {shown(values)}"))
-        for key in _NOT_BY_BACKEND:
-            if isinstance(values, dict) and key in values:
-                message = "cannot differ by engine; write it at the top level"
-                issues.append(whole.issue(("backends", name, key), message, of_key=True))
-    return issues

@@ -15,8 +15,9 @@ from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mea
 from mlcli.config.schema import ExperimentConfig, Section
 from mlcli.config.values import PATTERN_MESSAGES, reads_as_text
 from mlcli.errors import unknown_name
-from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
+from mlcli.registry import BACKENDS, DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
 
+NOT_BY_BACKEND = ("backend", "backends", "extends")
 _CHOSEN_BY_NAME = ("model", "optimizer", "schedule")
 _EXPECTED = {
     "int_type": "must be a whole number",
@@ -42,6 +43,26 @@ def validated(layer: Layer, backend: str) -> tuple[ExperimentConfig | None, list
         return ExperimentConfig.model_validate(_with_default_names(layer.values, backend)), []
     except ValidationError as error:
         return None, [_issue(layer, details) for details in error.errors(include_url=False)]
+
+
+def issues_of_backends(whole: Layer) -> list[ConfigIssue]:
+    """Return what the schema does not see: unknown engines, and keys that cannot differ by engine."""
+    backends = whole.values.get("backends", {})
+    if not isinstance(backends, dict):
+        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
+        return [whole.issue(("backends",), message)]
+    issues = []
+    for name, values in backends.items():
+        if name not in BACKENDS:
+            message = unknown_name("backend", str(name)[:60], list(BACKENDS))
+            issues.append(whole.issue(("backends", name), message, of_key=True))
+        elif not isinstance(values, dict):
+            issues.append(whole.issue(("backends", name), f"must be a mapping of settings, got {shown(values)}"))
+        for key in NOT_BY_BACKEND:
+            if isinstance(values, dict) and key in values:
+                message = "cannot differ by engine; write it at the top level"
+                issues.append(whole.issue(("backends", name, key), message, of_key=True))
+    return issues
 
 
 @cache  # because a file can have thousands of issues

@@ -48,11 +48,11 @@ def resolve_configuration(path: Path | None, backend: str | None, settings: Sequ
 
 def check_file(path: Path) -> CheckedFile:
     """Check a file for every engine that it names. The environment is ignored."""
-    from mlcli.config.experiment import named_backends
+    from mlcli.config.experiment import read_layers
 
     issues = _issues(path, None)
     try:
-        backends = named_backends(path)
+        backends = read_layers(path, {}).backends()
     except ConfigError as error:
         return CheckedFile(path, tuple(issues or error.issues), ())
     issues += [issue for backend in backends for issue in _issues(path, backend)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcli.config.experiment import load_experiment, named_backends
+from mlcli.config.experiment import load_experiment, read_layers
 from mlcli.config.schema import Adam, CnnModel, Lbfgs, LogisticModel, MlpModel, RmsProp
 from mlcli.experiment.plan import make_plan
 
@@ -45,7 +45,7 @@ def test_each_begins_with_its_schema_a_description_and_its_command(name):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_each_names_its_engines_and_no_engine_elsewhere(name):
-    assert named_backends(config_path(name)) == ENGINES[name]
+    assert read_layers(config_path(name), {}).backends() == ENGINES[name]
     settings = re.sub(r"#.*", "", config_path(name).read_text().partition("\nbackends:")[0])
     assert not re.search(r"backend|sklearn|scikit|torch|keras", settings)
 
