@@ -40,9 +40,9 @@ def plain_scalar(text: str) -> Scalar:
     if _INTEGER.match(text) or _HEXADECIMAL_OR_OCTAL.match(text):
         if len(text) > _MAX_INTEGER_CHARACTERS:
             raise ValueError(_TOO_LARGE)
-        return checked_number(int(text, 10 if _INTEGER.match(text) else 0))
+        return checked(int(text, 10 if _INTEGER.match(text) else 0))
     if _FLOAT.match(text):
-        return checked_number(float(text))
+        return checked(float(text))
     return text
 
 
@@ -54,22 +54,15 @@ def reads_as_text(text: str) -> bool:
         return False
 
 
-def checked_number(number: int | float) -> int | float:
-    """Return the number; ValueError if it is not finite or needs more than 64 bits."""
-    if isinstance(number, float) and not math.isfinite(number):
+def checked(value: Any) -> Any:
+    """Return the value; ValueError for a number or text that no file can hold: more than 64 bits, or not UTF-8."""
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("numbers must be finite")
-    if isinstance(number, int) and not -(2**63) <= number < 2**63:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(_TOO_LARGE)
-    return number
-
-
-def checked_text(text: str) -> str:
-    """Return the text; ValueError if it has characters from bytes that are not UTF-8, which no file can hold."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("the text is not UTF-8") from None
-    return text
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ValueError("the text is not UTF-8")
+    return value
 
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]

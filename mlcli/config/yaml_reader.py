@@ -20,7 +20,7 @@ import yaml
 
 from mlcli.config.layers import Key, KeyPath, Layer, Written, spelled_out
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, key_path, shown
-from mlcli.config.values import Scalar, checked_text, plain_scalar
+from mlcli.config.values import Scalar, checked, plain_scalar
 from mlcli.errors import nearest_match
 from mlcli.text import escaped
 
@@ -212,7 +212,7 @@ class _Construction:
 
     def _scalar(self, node: yaml.ScalarNode, location: SourceLocation, path: KeyPath) -> Scalar:
         try:
-            return checked_text(node.value) if node.style else plain_scalar(node.value)
+            return checked(node.value) if node.style else plain_scalar(node.value)
         except ValueError as error:
             self._note(location, path, f"{error}, got {shown(node.value)}")
             return 0
