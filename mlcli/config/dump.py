@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from mlcli.config.layers import NAMED_SECTIONS
 from mlcli.config.schema import ExperimentConfig
+from mlcli.config.validation import NOT_BY_BACKEND
 from mlcli.config.values import reads_as_text, thawed
 
 __all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
@@ -35,14 +37,11 @@ _Dumper.add_representer(list, _list)
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as dicts, lists and scalars, with every key; `backends` only if it has entries."""
-    data: dict[str, Any] = thawed(config.model_dump())
-    if not data["backends"]:
-        del data["backends"]
-    return {key: _name_first(item) for key, item in data.items()}
-
-
-def _name_first(section: Any) -> Any:
-    return {"name": section["name"], **section} if isinstance(section, dict) and "name" in section else section
+    data = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
+    for key in NAMED_SECTIONS:
+        if data[key] is not None:
+            data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
+    return data
 
 
 def to_yaml(config: ExperimentConfig) -> str:
@@ -68,17 +67,15 @@ _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     "description": "files, relative to this one, that this one overrides; later ones override earlier ones",
 }
-_SHORTHANDS = ("dataset", "model", "optimizer", "schedule")
-_NOT_BY_BACKEND = ("backend", "backends")
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a configuration file."""
     schema = _relaxed(ExperimentConfig.model_json_schema())
     properties = schema["properties"]
-    for key in _SHORTHANDS:
+    for key in NAMED_SECTIONS:
         properties[key] = _with_shorthand(properties[key])
-    entry = {key: value for key, value in properties.items() if key not in _NOT_BY_BACKEND}
+    entry = {key: value for key, value in properties.items() if key not in NOT_BY_BACKEND}
     schema["$defs"]["BackendEntry"] = {
         "anyOf": [{"type": "object", "properties": entry, "additionalProperties": False}, {"type": "null"}]
     }

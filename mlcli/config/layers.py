@@ -18,7 +18,7 @@ from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE
 Key = str | int
 KeyPath = tuple[Key, ...]
 
-_NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # plain text stands for {name: text}
+NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # plain text stands for {name: text}
 # Another value under the key replaces the whole section. The last item is the value of a section without the key.
 _REPLACED_BY = (
     ("model", "name", DEFAULT_MODEL),
@@ -122,7 +122,7 @@ def _with_names(values: Any, path: KeyPath, written: dict[KeyPath, Written]) -> 
     if not isinstance(values, dict):
         return values
     values = dict(values)
-    for section in _NAMED_SECTIONS:
+    for section in NAMED_SECTIONS:
         if isinstance(values.get(section), str):
             values[section] = {"name": values[section]}
             location = written[(*path, section)].value

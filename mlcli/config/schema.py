@@ -70,8 +70,7 @@ class DatasetConfig(Section):
         None, description="stratified fraction of the training data; test: validate on the test set; null: none"
     )
     scaling: Literal["auto", "none", "unit", "standard"] = Field(
-        "auto",
-        description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables",
+        "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
     )
     limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
     split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
@@ -290,6 +289,5 @@ class ExperimentConfig(Section):
     training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")
     backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
-        default_factory=FrozenDict,
-        description="engines of this experiment, each with the settings that differ there",
+        default_factory=FrozenDict, description="engines of this experiment, each with the settings that differ there"
     )

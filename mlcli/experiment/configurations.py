@@ -23,9 +23,8 @@ class ResolvedConfiguration:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A configuration file, its issues (one line each), and the engines it was checked for."""
+    """What was found in a configuration file: issues, one line each, and the engines it was checked for."""
 
-    path: Path
     issues: tuple[str, ...]
     backends: tuple[str, ...]
 
@@ -54,9 +53,9 @@ def check_file(path: Path) -> CheckedFile:
     try:
         backends = read_layers(path, {}).backends()
     except ConfigError as error:
-        return CheckedFile(path, tuple(issues or error.issues), ())
+        return CheckedFile(tuple(issues or error.issues), ())
     issues += [issue for backend in backends for issue in _issues(path, backend)]
-    return CheckedFile(path, tuple(dict.fromkeys(issues)), backends)
+    return CheckedFile(tuple(dict.fromkeys(issues)), backends)
 
 
 def _issues(path: Path, backend: str | None) -> list[str]:
