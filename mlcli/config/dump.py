@@ -37,7 +37,7 @@ _Dumper.add_representer(list, _list)
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as dicts, lists and scalars, with every key; `backends` only if it has entries."""
-    data = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
+    data: dict[str, Any] = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
     for key in NAMED_SECTIONS:
         if data[key] is not None:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings

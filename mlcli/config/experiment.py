@@ -98,7 +98,24 @@ def resolved_experiment(
     command_line = _command_line_layer(flags or {}, settings, issues)
     if layers.written is None:
         raise config_error(issues)
-    return _resolved(layers.written, layers.environment, command_line, issues)
+    sources = (layers.written, layers.environment, command_line)
+    unread = {issue.location for issue in issues}  # a value that was not understood cannot be validated
+    whole = reduce(merged, sources)
+    backend, entries = _chosen(whole), _entries(whole)
+    found = issues_of_backends(whole)
+    written, *overrides = (layer.without("backends") for layer in sources)
+    for other, entry in entries.items():
+        if other != backend:
+            in_entry = validated(merged(written, entry), other)[1]
+            found += [issue for issue in in_entry if issue.path.startswith(f"backends.{other}.")]
+    root = reduce(merged, (written, entries.get(backend, Layer()), *overrides))
+    if root.values.get("backend") is None:
+        root.values["backend"] = backend
+    config, more = validated(root, backend)
+    issues += [issue for issue in [*found, *more] if issue.location not in unread]
+    if config is None or issues:
+        raise config_error(issues)
+    return config
 
 
 def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
@@ -107,11 +124,12 @@ def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
     source: the name of the file in messages. ConfigError with every issue at once.
     """
     issues: list[ConfigIssue] = []
+    written: Layer | None = None
     try:
         written = parse_layer(content, source, issues)
     except UnreadableError as error:
-        raise config_error([*issues, error.issue]) from None
-    return _resolved(written, Layer(), Layer(), issues)
+        issues.append(error.issue)
+    return resolved_experiment(ConfigLayers(written, Layer(), tuple(issues)))
 
 
 class _Composition:
@@ -223,27 +241,6 @@ def _similar_variable(variable: str) -> str:
         known += [key.upper(), *(f"{key}__{name}".upper() for name in below)]
     guess = next((name for name in known if name.endswith(f"__{word}")), None) or nearest_match(word[:60], known)
     return f" (did you mean '{PREFIX}{guess}'?)" if guess else ""
-
-
-def _resolved(written: Layer, environment: Layer, command_line: Layer, issues: list[ConfigIssue]) -> ExperimentConfig:
-    """Return the experiment of three layers; ConfigError with these issues and all that validation finds."""
-    unread = {issue.location for issue in issues}  # a value that was not understood cannot be validated
-    whole = reduce(merged, (written, environment, command_line))
-    backend, entries = _chosen(whole), _entries(whole)
-    found = issues_of_backends(whole)
-    written, *overrides = (layer.without("backends") for layer in (written, environment, command_line))
-    for other, entry in entries.items():
-        if other != backend:
-            in_entry = validated(merged(written, entry), other)[1]
-            found += [issue for issue in in_entry if issue.path.startswith(f"backends.{other}.")]
-    root = reduce(merged, (written, entries.get(backend, Layer()), *overrides))
-    if root.values.get("backend") is None:
-        root.values["backend"] = backend
-    config, more = validated(root, backend)
-    issues += [issue for issue in [*found, *more] if issue.location not in unread]
-    if config is None or issues:
-        raise config_error(issues)
-    return config
 
 
 def _chosen(whole: Layer) -> str:

@@ -16,21 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mlcli.config.values import (
+    MOST_THREADS,
     Device,
     Fraction,
     FrozenDict,
     Identifier,
-    NonNegativeFloat,
     Parameters,
-    PositiveFloat,
-    PositiveInt,
-    Rate,
     RunName,
     RunReference,
-    Seed,
     Sha256,
     TestPart,
-    ThreadCount,
     ValidationPart,
     frozen,
 )
@@ -50,6 +45,14 @@ if TYPE_CHECKING:
 else:
     BackendName = Literal[tuple(BACKENDS)]
     DatasetName = Literal[tuple(DATASETS)]
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
+ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -86,7 +89,7 @@ class MlpModel(Section):
     """A multilayer perceptron."""
 
     name: Literal["mlp"] = Field("mlp", description="multilayer perceptron")
-    hidden: tuple[PositiveInt, ...] = Field((256,), strict=False, min_length=1, description="units per hidden layer")
+    hidden: Sizes = Field((256,), description="units per hidden layer")
     activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field(
         "relu", description="after each hidden layer; gelu is the exact form, with the error function"
     )
@@ -100,9 +103,7 @@ class CnnModel(Section):
     """Convolution, ReLU and 2x2 max pooling per entry of `channels`, then one hidden layer."""
 
     name: Literal["cnn"] = Field("cnn", description="convolutional network, for images")
-    channels: tuple[PositiveInt, ...] = Field(
-        (32, 64), strict=False, min_length=1, description="output channels of each convolution"
-    )
+    channels: Sizes = Field((32, 64), description="output channels of each convolution")
     kernel_size: PositiveInt = Field(3, description="side of the square kernels; odd, so that padding keeps the size")
     hidden: PositiveInt = Field(128, description="units of the hidden layer after the convolutions")
     dropout: Rate = Field(0.0, description="fraction of hidden units dropped before the output layer")
@@ -216,9 +217,7 @@ class CosineSchedule(Section):
 
     name: Literal["cosine"] = Field("cosine", description="half a cosine over all steps, after a linear warm-up")
     final_fraction: Rate = Field(0.0, description="final learning rate as a fraction of lr")
-    warmup_epochs: NonNegativeFloat = Field(
-        0.0, description="epochs in which the learning rate rises to lr; fractions too"
-    )
+    warmup_epochs: NonNegativeFloat = Field(0.0, description="epochs of linear warm-up to lr; fractions too")
 
 
 class OneCycleSchedule(Section):

@@ -54,7 +54,7 @@ def reads_as_text(text: str) -> bool:
         return False
 
 
-def checked(value: Any) -> Any:
+def checked[T](value: T) -> T:
     """Return the value; ValueError for a number or text that no file can hold: more than 64 bits, or not UTF-8."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("numbers must be finite")
@@ -65,15 +65,8 @@ def checked(value: Any) -> Any:
     return value
 
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 MOST_THREADS = 1024  # OpenMP ends the process if it cannot start as many threads as it is told
-ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 _DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
 _RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
