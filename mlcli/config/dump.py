@@ -63,24 +63,19 @@ def _canonical(value: Any) -> Any:
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
-_EXTENDS = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-    "description": "files, relative to this one, that this one overrides; later ones override earlier ones",
-}
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a configuration file."""
     schema = _relaxed(ExperimentConfig.model_json_schema())
     properties = schema["properties"]
     for key in NAMED_SECTIONS:
-        properties[key] = _with_shorthand(properties[key])
+        properties[key] = _or_text(properties[key])
     entry = {key: value for key, value in properties.items() if key not in NOT_BY_BACKEND}
-    schema["$defs"]["BackendEntry"] = {
-        "anyOf": [{"type": "object", "properties": entry, "additionalProperties": False}, {"type": "null"}]
-    }
+    settings = {"type": "object", "properties": entry, "additionalProperties": False}
+    schema["$defs"]["BackendEntry"] = {"anyOf": [settings, {"type": "null"}]}
     properties["backends"]["additionalProperties"] = {"$ref": "#/$defs/BackendEntry"}
-    schema["properties"] = {"extends": _EXTENDS, **properties}
+    files = "files, relative to this one, that this one overrides; later ones override earlier ones"
+    extends = _or_text({"type": "array", "items": {"type": "string"}, "description": files})
+    schema["properties"] = {"extends": extends, **properties}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mlcli experiment", **schema}
 
 
@@ -94,8 +89,7 @@ def _relaxed(value: Any) -> Any:
     return {"anyOf" if key == "oneOf" else key: item for key, item in kept.items()}
 
 
-def _with_shorthand(prop: dict[str, Any]) -> dict[str, Any]:
-    """Return the property, which may also be just the name."""
-    annotations = {key: item for key, item in prop.items() if key in ("description", "default")}
-    shapes = {key: item for key, item in prop.items() if key not in annotations}
-    return {"anyOf": [{"type": "string"}, *shapes.get("anyOf", [shapes])], **annotations}
+def _or_text(prop: dict[str, Any]) -> dict[str, Any]:
+    """Return the property, which may also be plain text: a name, or a file."""
+    annotations: dict[str, Any] = {key: prop.pop(key) for key in ("default", "description") if key in prop}
+    return {"anyOf": [{"type": "string"}, *prop.get("anyOf", [prop])], **annotations}

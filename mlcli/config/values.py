@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
 
+T = TypeVar("T")
 Scalar = None | bool | int | float | str
 
 _CONSTANTS: dict[str, Scalar] = {
@@ -54,7 +49,7 @@ def reads_as_text(text: str) -> bool:
         return False
 
 
-def checked[T](value: T) -> T:
+def checked(value: T) -> T:
     """Return the value; ValueError for a number or text that no file can hold: more than 64 bits, or not UTF-8."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("numbers must be finite")
@@ -132,7 +127,7 @@ def _possible_path(text: str) -> str:
 def _or_message(message: str) -> WrapValidator:
     """Return a validator with one message for a union of types, where pydantic would report on each type."""
 
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
             return handler(value)
         except ValidationError:
