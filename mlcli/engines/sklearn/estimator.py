@@ -16,7 +16,6 @@ from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import thawed
 from mlcli.engines.contract import EngineSpec, FitResult
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError, nearest_match, unknown_name
 from mlcli.records import Scores
 from mlcli.text import first_line
@@ -85,10 +84,6 @@ class EstimatorEngine(SklearnEngine):
             fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
         self._estimator = fitted
 
-    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = self._matrix(x)
-        self._y = np.asarray(y)
-
     def fit(self) -> FitResult:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -109,18 +104,17 @@ class EstimatorEngine(SklearnEngine):
         probabilities = np.zeros((len(x), self._n_classes), dtype=np.float32) if has_probabilities else None
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = self._matrix(x[batch])
+            matrix = self.matrix(x[batch])
             labels[batch] = self._estimator.predict(matrix)
             if probabilities is not None:
                 # Classes that are missing from the training split keep probability zero.
                 probabilities[batch, self._estimator.classes_] = self._estimator.predict_proba(matrix)
         return Scores(labels=labels, logits=None, probabilities=probabilities)
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """The forward pass is `predict_proba` if the estimator has it, else `predict`."""
-        forward = getattr(self._estimator, "predict_proba", self._estimator.predict)
-        work = ArrayWork(self._matrix, forward, None, {"forward": 2e-3}, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
+        """Return the probabilities of the classes if the estimator has them, else the labels."""
+        outputs: NDArray[Any] = getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
+        return outputs
 
     def estimator_bytes(self) -> bytes:
         import skops.io

@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import EngineSpec, FitResult, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
 from mlcli.records import Scores
 
@@ -48,7 +47,7 @@ class LogisticEngine(SklearnEngine):
                 f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}, but scikit-learn's "
                 "logistic regression needs samples of every class; use more samples (dataset.limit)"
             )
-        self._x = self._to_device(self._matrix(x))
+        self._x = self._to_device(self.matrix(x))
         self._y = self._to_device(y)
 
     def fit(self) -> FitResult:
@@ -76,16 +75,15 @@ class LogisticEngine(SklearnEngine):
         probabilities = np.empty_like(logits)
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = self._matrix(x[batch])
+            matrix = self.matrix(x[batch])
             probabilities[batch] = model.predict_proba(matrix)
-            decision = model.decision_function(matrix)
+            decision = self.forward(matrix)
             logits[batch] = decision if decision.ndim == 2 else np.column_stack([np.zeros_like(decision), decision])
         return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=probabilities)
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """The forward pass is `decision_function`, on the CPU even if the model was fitted on a GPU."""
-        work = ArrayWork(self._matrix, self._fitted().decision_function, None, {"forward": 2e-3}, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
+        decision: NDArray[Any] = self._fitted().decision_function(matrix)
+        return decision
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         model = self._fitted()
@@ -94,8 +92,8 @@ class LogisticEngine(SklearnEngine):
             coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
         return {
-            self._weight_name: np.array(coefficients, dtype=self._precision, order="C"),
-            self._bias_name: np.array(intercepts, dtype=self._precision, order="C"),
+            self._weight_name: np.array(coefficients, dtype=self.precision, order="C"),
+            self._bias_name: np.array(intercepts, dtype=self.precision, order="C"),
         }
 
     def load_weights(self, weights: Weights) -> None:
@@ -108,8 +106,8 @@ class LogisticEngine(SklearnEngine):
 
     def _set_coefficients(self, coefficients: NDArray[np.floating], intercepts: NDArray[np.floating]) -> None:
         model = LogisticRegression()
-        model.coef_ = np.array(coefficients, dtype=self._precision, order="C")
-        model.intercept_ = np.array(intercepts, dtype=self._precision)
+        model.coef_ = np.array(coefficients, dtype=self.precision, order="C")
+        model.intercept_ = np.array(intercepts, dtype=self.precision)
         model.classes_ = np.arange(self._network.n_classes)
         model.n_features_in_ = model.coef_.shape[1]
         self._model = model
@@ -128,7 +126,7 @@ class LogisticEngine(SklearnEngine):
     def _to_device(self, array: NDArray[Any]) -> Any:
         if self.device == "cpu":
             return array
-        from mlcli.engines.torch.tensors import as_tensor
+        from mlcli.engines.torch.base import as_tensor
 
         return as_tensor(np.ascontiguousarray(array)).to(self.device)
 

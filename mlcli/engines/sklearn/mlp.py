@@ -7,6 +7,7 @@ and the accuracy of each batch, and its optimizers are given the learning rate, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from mlcli.config.schema import Adam, MlpModel, Sgd
 from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
 from mlcli.records import EngineState, Scores, StepResults
 
@@ -97,6 +97,9 @@ class _ScheduledAdam(AdamOptimizer):
 class MlpEngine(SklearnEngine):
     """Implements `Engine` on the CPU."""
 
+    # A call of `partial_fit` costs about a millisecond in addition to its steps.
+    block_seconds = MappingProxyType({"forward": 2e-3, "train": 0.1})
+
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         super().__init__(spec)
         if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
@@ -118,7 +121,7 @@ class MlpEngine(SklearnEngine):
         classes = np.arange(self._network.n_classes)
         model.start_recording()
         # One step on arbitrary samples makes scikit-learn allocate its arrays; the weights are replaced afterwards.
-        model.partial_fit(np.zeros((len(classes), n_features), dtype=self._precision), classes, classes=classes)
+        model.partial_fit(np.zeros((len(classes), n_features), dtype=self.precision), classes, classes=classes)
         return model
 
     def _new_optimizer(self) -> _ScheduledSgd | _ScheduledAdam:
@@ -131,10 +134,6 @@ class MlpEngine(SklearnEngine):
         if isinstance(config, Sgd):
             return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
         raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
-
-    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = self._matrix(x)
-        self._y = np.asarray(y)
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
@@ -162,28 +161,24 @@ class MlpEngine(SklearnEngine):
             self._model.partial_fit(x, y)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
-        parts = [self._logits(self._matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
-        logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self._precision)
+        parts = [self.forward(self.matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
+        logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self.precision)
         return Scores(
             labels=logits.argmax(axis=1),
             logits=logits.astype(np.float32),
             probabilities=softmax(logits, axis=1).astype(np.float32),
         )
 
-    def _logits(self, hidden: NDArray[np.floating]) -> NDArray[np.floating]:
-        activate = _FORWARD[self._activation]
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[np.floating]:
+        hidden, activate = matrix, _FORWARD[self._activation]
         for coefficients, intercepts in zip(self._model.coefs_[:-1], self._model.intercepts_[:-1], strict=True):
             hidden = activate(hidden @ coefficients + intercepts)
         logits: NDArray[np.floating] = hidden @ self._model.coefs_[-1] + self._model.intercepts_[-1]
         return logits
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        # A call of `partial_fit` costs about a millisecond besides its steps.
-        block_seconds = {"forward": 2e-3, "train": 0.1}
-        work = ArrayWork(self._matrix, self._logits, self._train_batches, block_seconds, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
-
-    def _train_batches(self, x: NDArray[Any], y: NDArray[np.int64], learning_rate: float, batch_size: int) -> None:
+    def train_batches(
+        self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rate: float, batch_size: int
+    ) -> None:
         self._model.start_recording()
         self._take_steps(x, y, [learning_rate] * (len(y) // batch_size), batch_size)
 

@@ -15,9 +15,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
-from mlcli.errors import UsageError
-from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
+from mlcli.config.schema import Adam, AdamW, RmsProp, Sgd
 
 
 @dataclass
@@ -38,7 +36,7 @@ class TorchOptimizer:
     parameters: the parameters in the order in which `step` takes their gradients.
     """
 
-    def __init__(self, config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, config: Sgd | Adam | AdamW | RmsProp, parameters: Mapping[str, Tensor]) -> None:
         """parameters: leaf tensors by canonical weight name; names ending in .bias have no weight decay."""
         self._config = config
         self._slot_names = _slot_names(config)
@@ -130,7 +128,7 @@ def _update_adam(config: Adam | AdamW | RmsProp, group: _Group, gradients: list[
     )
 
 
-def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
+def _slot_names(config: Sgd | Adam | AdamW | RmsProp) -> tuple[str, ...]:
     match config:
         case Sgd():
             return ("momentum",) if config.momentum else ()
@@ -138,7 +136,3 @@ def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
             return ("first_moment", "second_moment")
         case RmsProp():
             return ("second_moment",)
-        case _:
-            raise UsageError(
-                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
-            )
