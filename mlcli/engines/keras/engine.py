@@ -23,8 +23,8 @@ from mlcli.engines.keras.model import (
 )
 from mlcli.engines.keras.optimizers import build_optimizer
 from mlcli.engines.torch.base import Batch, Batches, LazyBatches, TensorEngine, as_array, copy_into
-from mlcli.models.initial_weights import initial_weights as seeded_weights
 from mlcli.models.layers import Dropout
+from mlcli.models.weights import initial_weights as seeded_weights
 from mlcli.records import EngineState, StepResults
 
 if TYPE_CHECKING:

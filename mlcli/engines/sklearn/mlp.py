@@ -104,7 +104,11 @@ class MlpEngine(SklearnEngine):
         super().__init__(spec)
         if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
             raise UsageError("scikit-learn's MLPClassifier needs a model mlp and a batch size")
-        _check_supported(spec.model, spec.n_classes)
+        if spec.n_classes < 3:
+            raise UsageError(
+                "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different "
+                "model; use --backend torch or keras"
+            )
         self._network = spec.network
         self._batch_size = spec.batch_size
         self._optimizer_config = spec.optimizer
@@ -213,16 +217,3 @@ class MlpEngine(SklearnEngine):
             setattr(optimizer, name, [state.arrays[f"{name}.{index}"].copy() for index in range(n_arrays)])
         for name, attribute in optimizer.state_values:
             setattr(optimizer, attribute, state.values[name])
-
-
-def _check_supported(model: MlpModel, n_classes: int) -> None:
-    if n_classes < 3:
-        raise UsageError(
-            "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different model; "
-            "use --backend torch or keras"
-        )
-    if model.dropout or model.activation not in _ACTIVATIONS:
-        raise UsageError(
-            f"scikit-learn's MLPClassifier has no dropout and only the activations {', '.join(_ACTIVATIONS)}; "
-            "use --backend torch or keras"
-        )

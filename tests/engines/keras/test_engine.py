@@ -18,8 +18,8 @@ from mlcli.engines.keras import keras
 from mlcli.engines.keras.engine import KerasEngine
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
 
 BATCH_SIZE = 48
