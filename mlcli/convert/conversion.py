@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.convert import ConvertRequest
 from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
@@ -21,9 +22,6 @@ from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
 from mlcli.models.layers import Network
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BATCH_SIZE = 1024
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli import __version__
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.records import Scaling
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Versions that every runtime since 2022 supports (onnx 1.12, ONNX Runtime 1.12).
 _OPSET = 17

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.convert.formats import FORMATS, ModelFormat, ScoreKind, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Linear, Network
 from mlcli.records import Scaling
 from mlcli.registry import alternatives
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # weight (out, in) and bias (out,)
+Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # weight (out, in) and bias (out,)
 
 _OTHER_FORMATS = alternatives(name for name in FORMATS if name != "sklearn")
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}

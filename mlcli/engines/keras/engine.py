@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,9 +27,6 @@ from mlcli.engines.torch.base import Batch, Batches, LazyBatches, TensorEngine, 
 from mlcli.models.layers import Dropout
 from mlcli.models.weights import initial_weights as seeded_weights
 from mlcli.records import EngineState, StepResults
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Separates this random stream from the others that use the seed of the run.
 _DROPOUT_STREAM = 0xD0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
@@ -19,9 +20,6 @@ from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.errors import UsageError, nearest_match, unknown_name
 from mlcli.records import Scores
 from mlcli.text import first_line
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
 _MODULES = (

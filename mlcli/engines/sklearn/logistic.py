@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -16,9 +17,6 @@ from mlcli.engines.contract import EngineSpec, FitResult, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.errors import UsageError
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class LogisticEngine(SklearnEngine):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
@@ -21,9 +22,6 @@ from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.errors import UsageError
 from mlcli.records import EngineState, Scores, StepResults
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}

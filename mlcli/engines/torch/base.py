@@ -7,9 +7,11 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlcli.config.schema import Lbfgs
@@ -18,10 +20,6 @@ from mlcli.engines.torch.device import apply_runtime
 from mlcli.errors import UsageError
 from mlcli.records import Scores
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 Batch = tuple[Tensor, Tensor]  # samples and their classes
 
