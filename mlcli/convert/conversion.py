@@ -65,9 +65,10 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
     expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
     model = _convert_estimator(run, expected) if run.network is None else _convert_network(run, run.network, request)
-    with load_format(request.target).on_cpu():
-        agreement = _compare(model, request.output.name, expected, dataset.test.x)
     usage = model.usage(request.output)
+    with load_format(request.target).on_cpu():
+        labels, scores = _predictions(model, request.output.name, dataset.test.x)
+    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
     conversion = Conversion(
         run_id=run.record.run_id,
         backend=run.record.backend,
@@ -77,11 +78,10 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
         compared=usage.kind,
-        largest_difference=agreement.largest_difference,
-        largest_relative_difference=agreement.largest_relative_difference,
+        **_largest_differences(scores, expected_scores),
         tolerance=request.tolerance,
-        n_changed=int((agreement.labels != expected.labels).sum()),
-        accuracy=accuracy(agreement.labels, dataset.test.y),
+        n_changed=int((labels != expected.labels).sum()),
+        accuracy=accuracy(labels, dataset.test.y),
         reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
         usage=f"{usage.load}{_samples_comment(run)}{usage.score}",
         notes=(*dataset.notes, *_precision_notes(run, request.target)),
@@ -156,17 +156,10 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
     )
 
 
-@dataclass(frozen=True)
-class _Agreement:
-    """The labels of the converted model, and how far its scores are from those of the run; see Conversion."""
-
-    labels: NDArray[np.int64]
-    largest_difference: float | None
-    largest_relative_difference: float | None
-
-
-def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any]) -> _Agreement:
-    """Write the file to a temporary directory, score the samples with the code for it, and compare the scores.
+def _predictions(
+    model: _ConvertedModel, name: str, x: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Write the file to a temporary directory, and return the labels and scores that the code for it computes.
 
     All of this code comes from mlcli; only numbers, layer names and a quoted path are inserted into it.
     """
@@ -183,12 +176,17 @@ def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any
             exec(usage.score, names)
             labels.append(np.asarray(names["labels"]))
             scores.append(np.asarray(names.get("scores"), dtype=np.float64))
-    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
-    if expected_scores is None or usage.kind == "labels":
-        return _Agreement(np.concatenate(labels), None, None)
-    differences = np.abs(np.concatenate(scores) - expected_scores.astype(np.float64)).max(axis=1)
-    sizes = np.maximum(np.abs(expected_scores).max(axis=1), np.finfo(np.float32).tiny)
-    return _Agreement(np.concatenate(labels), float(differences.max()), float((differences / sizes).max()))
+    return np.concatenate(labels), None if usage.kind == "labels" else np.concatenate(scores)
+
+
+def _largest_differences(scores: NDArray[np.float64] | None, expected: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Return the fields of Conversion about the differences between scores (n, classes)."""
+    if scores is None or expected is None:
+        return {"largest_difference": None, "largest_relative_difference": None}
+    differences = np.abs(scores - expected.astype(np.float64)).max(axis=1)
+    sizes = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
+    relative = float((differences / sizes).max())
+    return {"largest_difference": float(differences.max()), "largest_relative_difference": relative}
 
 
 def _samples_comment(run: StoredRun) -> str:

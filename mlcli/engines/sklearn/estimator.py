@@ -61,8 +61,7 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
             raise UsageError(
                 f"model.parameters.{name}: {model.estimator} has no such parameter{hint}; it has {', '.join(accepted)}"
             )
-    defaults = {"random_state": seed, "n_jobs": threads}
-    defaults = {name: value for name, value in defaults.items() if name in accepted}
+    defaults = {name: value for name, value in (("random_state", seed), ("n_jobs", threads)) if name in accepted}
     try:
         return known[model.estimator](**(defaults | thawed(model.parameters)))
     except TypeError as error:
@@ -91,10 +90,8 @@ class EstimatorEngine(SklearnEngine):
                 raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
         n_iterations = getattr(self._estimator, "n_iter_", None)
         stopped_early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-        return FitResult(
-            n_iterations=None if n_iterations is None else int(np.max(n_iterations)),
-            converged=False if stopped_early else None,
-        )
+        n_iterations = None if n_iterations is None else int(np.max(n_iterations))
+        return FitResult(n_iterations, converged=False if stopped_early else None)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ class LogisticEngine(SklearnEngine):
         if not self._starts_at_zero:
             start = self._fitted()
             model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
-        with warnings.catch_warnings(), self._dispatch():
+        with warnings.catch_warnings(), sklearn.config_context(array_api_dispatch=self.device != "cpu"):
             warnings.simplefilter("ignore", ConvergenceWarning)  # returned as `converged` instead
             model.fit(self._x, self._y)
         n_iterations = int(np.max(_numpy(model.n_iter_)))
@@ -89,10 +88,8 @@ class LogisticEngine(SklearnEngine):
         if len(coefficients) == 1:
             coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
-        return {
-            self._weight_name: np.array(coefficients, dtype=self.precision, order="C"),
-            self._bias_name: np.array(intercepts, dtype=self.precision, order="C"),
-        }
+        arrays = {self._weight_name: coefficients, self._bias_name: intercepts}
+        return {name: np.array(array, dtype=self.precision, order="C") for name, array in arrays.items()}
 
     def load_weights(self, weights: Weights) -> None:
         self._network.check_weights(weights)
@@ -114,12 +111,6 @@ class LogisticEngine(SklearnEngine):
         if self._model is None:
             raise UsageError("logistic regression has no weights yet; fit it or load weights first")
         return self._model
-
-    def _dispatch(self) -> AbstractContextManager[None]:
-        if self.device == "cpu":
-            return nullcontext()
-        context: AbstractContextManager[None] = sklearn.config_context(array_api_dispatch=True)
-        return context
 
     def _to_device(self, array: NDArray[Any]) -> Any:
         if self.device == "cpu":

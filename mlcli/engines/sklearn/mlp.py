@@ -6,7 +6,8 @@ and the accuracy of each batch, and its optimizers are given the learning rate, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -47,7 +48,7 @@ class _RecordingMlp(MLPClassifier):
 
 
 # In both optimizers, learning_rates is an iterator over those of the next steps; state_arrays names attributes that are
-# lists of arrays; state_values holds pairs of a name in a checkpoint and an attribute.
+# lists of arrays; state_values maps the names of values in a checkpoint to attributes.
 
 
 class _ScheduledSgd(SGDOptimizer):
@@ -58,7 +59,7 @@ class _ScheduledSgd(SGDOptimizer):
     """
 
     state_arrays = ("velocities",)
-    state_values = (("learning_rate", "learning_rate"),)
+    state_values = MappingProxyType({"learning_rate": "learning_rate"})
     learning_rates: Any
     learning_rate: float
     velocities: list[NDArray[np.floating]]
@@ -81,7 +82,7 @@ class _ScheduledAdam(AdamOptimizer):
     """
 
     state_arrays = ("ms", "vs")
-    state_values = (("step", "t"),)
+    state_values = MappingProxyType({"step": "t"})
     learning_rates: Any
     paper_epsilon: float
 
@@ -100,8 +101,11 @@ class MlpEngine(SklearnEngine):
 
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         super().__init__(spec)
-        if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
+        model, optimizer = spec.model, spec.optimizer
+        if spec.network is None or spec.batch_size is None or not isinstance(model, MlpModel):
             raise UsageError("scikit-learn's MLPClassifier needs a model mlp and a batch size")
+        if not isinstance(optimizer, Sgd | Adam):
+            raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
         if spec.n_classes < 3:
             raise UsageError(
                 "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different "
@@ -109,16 +113,15 @@ class MlpEngine(SklearnEngine):
             )
         self._network = spec.network
         self._batch_size = spec.batch_size
-        self._optimizer_config = spec.optimizer
-        self._activation = spec.model.activation
-        self._model = self._new_model(spec.model)
-        self._optimizer = self._new_optimizer()
+        self._activation = model.activation
+        self._model = self._new_model(model)
+        self._model.weight_decay = optimizer.weight_decay
+        self._optimizer = self._new_optimizer(optimizer)
         if initial_weights is not None:
             self.load_weights(initial_weights)
 
     def _new_model(self, config: MlpModel) -> _RecordingMlp:
         model = _RecordingMlp(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
-        model.weight_decay = self._optimizer_config.weight_decay if self._optimizer_config else 0.0
         n_features = int(np.prod(self._network.input_shape))
         classes = np.arange(self._network.n_classes)
         model.start_recording()
@@ -126,16 +129,13 @@ class MlpEngine(SklearnEngine):
         model.partial_fit(np.zeros((len(classes), n_features), dtype=self.precision), classes, classes=classes)
         return model
 
-    def _new_optimizer(self) -> _ScheduledSgd | _ScheduledAdam:
+    def _new_optimizer(self, config: Sgd | Adam) -> _ScheduledSgd | _ScheduledAdam:
         parameters = self._model.coefs_ + self._model.intercepts_
-        config = self._optimizer_config
-        if isinstance(config, Adam):
-            adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
-            adam.paper_epsilon = config.epsilon
-            return adam
         if isinstance(config, Sgd):
             return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
-        raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
+        adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
+        adam.paper_epsilon = config.epsilon
+        return adam
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
@@ -185,33 +185,30 @@ class MlpEngine(SklearnEngine):
         self._take_steps(x, y, [learning_rate] * (len(y) // batch_size), batch_size)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        arrays = (array for pair in zip(self._model.coefs_, self._model.intercepts_, strict=True) for array in pair)
-        return {
-            name: np.array(array.T, order="C")
-            for name, array in zip(self._network.parameter_shapes(), arrays, strict=True)
-        }
+        return {name: np.array(array.T, order="C") for name, array in self._parameters()}
 
     def load_weights(self, weights: Weights) -> None:
         self._network.check_weights(weights)
-        names = list(self._network.parameter_shapes())
-        for coefficients, name in zip(self._model.coefs_, names[0::2], strict=True):
-            coefficients[...] = np.asarray(weights[name]).T
-        for intercepts, name in zip(self._model.intercepts_, names[1::2], strict=True):
-            intercepts[...] = weights[name]
+        for name, array in self._parameters():
+            array[...] = np.asarray(weights[name]).T
+
+    def _parameters(self) -> Iterator[tuple[str, NDArray[np.floating]]]:
+        """Yield the arrays of the model, in the orientation of scikit-learn, with their canonical names."""
+        layers = zip(self._model.coefs_, self._model.intercepts_, strict=True)
+        yield from zip(self._network.parameter_shapes(), chain.from_iterable(layers), strict=True)
 
     def state(self) -> EngineState:
-        optimizer = self._optimizer
-        arrays = {
-            f"{name}.{index}": np.ascontiguousarray(array)
-            for name in optimizer.state_arrays
-            for index, array in enumerate(getattr(optimizer, name))
-        }
-        return EngineState(arrays, {name: getattr(optimizer, attribute) for name, attribute in optimizer.state_values})
+        optimizer, arrays = self._optimizer, {}
+        for name in optimizer.state_arrays:
+            for index, array in enumerate(getattr(optimizer, name)):
+                arrays[f"{name}.{index}"] = np.ascontiguousarray(array)
+        values = {name: getattr(optimizer, attribute) for name, attribute in optimizer.state_values.items()}
+        return EngineState(arrays, values)
 
     def load_state(self, state: EngineState) -> None:
         optimizer = self._optimizer
         for name in optimizer.state_arrays:
             n_arrays = len(getattr(optimizer, name))
             setattr(optimizer, name, [state.arrays[f"{name}.{index}"].copy() for index in range(n_arrays)])
-        for name, attribute in optimizer.state_values:
+        for name, attribute in optimizer.state_values.items():
             setattr(optimizer, attribute, state.values[name])
