@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,6 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
-from mlcli.models.layers import Network
 from mlcli.records import Scores
 
 _BATCH_SIZE = 1024
@@ -64,9 +64,14 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     _check(run, request)
     dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
     expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
-    model = _convert_estimator(run, expected) if run.network is None else _convert_network(run, run.network, request)
+    target = load_format(request.target)
+    if run.network is None:
+        model = _convert_estimator(run, expected)
+    else:
+        trained = TrainedModel(run.network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
+        model = _ConvertedModel(target.content(trained), partial(target.usage, trained))
     usage = model.usage(request.output)
-    with load_format(request.target).on_cpu():
+    with target.on_cpu():
         labels, scores = _predictions(model, request.output.name, dataset.test.x)
     expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
     conversion = Conversion(
@@ -97,14 +102,13 @@ def check_tolerance(conversion: Conversion) -> None:
     """Raise MlcliError unless the scores are within the tolerance."""
     if conversion.is_within:
         return
-    if conversion.largest_relative_difference is None:
-        changed = f"{conversion.n_changed:,} of {conversion.n_samples:,}"
-        raise MlcliError(f"{conversion.path} was not written: {changed} predictions changed")
-    raise MlcliError(
-        f"{conversion.path} was not written: scores differ by {conversion.largest_relative_difference:.3g} of the "
-        f"largest score of the sample, more than the tolerance {conversion.tolerance:g}\n"
-        "a larger --tolerance accepts the difference"
-    )
+    reason = f"{conversion.n_changed:,} of {conversion.n_samples:,} predictions changed"
+    if conversion.largest_relative_difference is not None:
+        reason = (
+            f"scores differ by {conversion.largest_relative_difference:.3g} of the largest score of the sample, "
+            f"more than the tolerance {conversion.tolerance:g}\na larger --tolerance accepts the difference"
+        )
+    raise MlcliError(f"{conversion.path} was not written: {reason}")
 
 
 def _check(run: StoredRun, request: ConvertRequest) -> None:
@@ -116,10 +120,8 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
         raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
     if run.network is None:
         if request.target != "sklearn":
-            raise UsageError(
-                f"run {run.record.run_id}: model {run.config.model.name} has no weights for {request.target}; "
-                "use --to sklearn"
-            )
+            name = run.config.model.name
+            raise UsageError(f"run {run.record.run_id}: model {name} has no weights for {info.title}; use --to sklearn")
     elif reason := load_format(request.target).unsupported_reason(run.network):
         raise UsageError(f"--to {request.target}: {reason}")
 
@@ -130,12 +132,6 @@ class _ConvertedModel:
 
     content: bytes
     usage: Callable[[Path], Usage]
-
-
-def _convert_network(run: StoredRun, network: Network, request: ConvertRequest) -> _ConvertedModel:
-    model = TrainedModel(network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
-    target = load_format(request.target)
-    return _ConvertedModel(target.content(model), lambda path: target.usage(model, path))
 
 
 def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
@@ -149,11 +145,8 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
     n_classes = len(load_estimator(data).classes_)
     has_probabilities = expected.probabilities is not None and n_classes == expected.probabilities.shape[1]
     trusted = get_untrusted_types(data=data)
-    scaling, precision = run.preprocessing.scaling, run.config.runtime.precision
-    return _ConvertedModel(
-        data,
-        lambda path: estimator_usage(scaling, precision, path, trusted=trusted, has_probabilities=has_probabilities),
-    )
+    usage = partial(estimator_usage, run.preprocessing.scaling, run.config.runtime.precision)
+    return _ConvertedModel(data, partial(usage, trusted=trusted, has_probabilities=has_probabilities))
 
 
 def _predictions(

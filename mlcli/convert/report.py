@@ -17,21 +17,18 @@ _SCHEMA_VERSION = 1
 def print_conversion(conversion: Conversion, output_format: str) -> None:
     """Print a conversion to stdout; a table is followed by the Python code, ready to be copied."""
     document = asdict(conversion) | {"is_within": conversion.is_within}
+    title = f"{conversion.run_id} as {FORMATS[conversion.target].title}"
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **document}))
         case OutputFormat.CSV:
             print_csv([{key: value for key, value in document.items() if key not in ("usage", "notes")}])
         case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(conversion), _fields(conversion))
+            print_markdown_fields(title, _fields(conversion))
             write_text(f"\n```python\n{conversion.usage}```\n")
         case OutputFormat.TABLE:
-            print_fields(_title(conversion), _fields(conversion))
+            print_fields(title, _fields(conversion))
             write_text(f"\n{conversion.usage}")
-
-
-def _title(conversion: Conversion) -> str:
-    return f"{conversion.run_id} as {FORMATS[conversion.target].title}"
 
 
 def _fields(conversion: Conversion) -> list[Fields]:
@@ -45,9 +42,7 @@ def _fields(conversion: Conversion) -> list[Fields]:
     accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
     if conversion.reported_accuracy is not None:
         accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
-    written = (
-        f"{conversion.path} ({conversion.n_bytes:,} bytes)"
-        if conversion.is_within
-        else "nothing, because the tolerance is exceeded"
-    )
+    written = f"{conversion.path} ({conversion.n_bytes:,} bytes)"
+    if not conversion.is_within:
+        written = "nothing, because the tolerance is exceeded"
     return [compared, accuracies, [("written", written)]]
