@@ -31,10 +31,10 @@ def validate(
     """Check files for every engine they name, and report all issues of all files. The environment is ignored."""
     issues: list[str] = []
     for path in configs:
-        checked = check_file(path)
-        issues += checked.issues
-        if not checked.issues:
-            typer.echo(f"{escaped(str(path))}: ok ({', '.join(checked.backends)})")
+        try:
+            typer.echo(f"{escaped(str(path))}: ok ({', '.join(check_file(path))})")
+        except ConfigError as error:
+            issues += error.issues
     if issues:
         raise ConfigError(issues)
 
@@ -42,4 +42,4 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of configuration files, for editors that complete and check YAML."""
-    typer.echo(configuration_schema())
+    typer.echo(configuration_schema(), nl=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
-from mlcli.config.overrides import OTHER_VARIABLES, PREFIX
+from mlcli.config.experiment import OTHER_VARIABLES, PREFIX
 from mlcli.errors import UsageError
 
 _GRACE_SECONDS = 10.0  # for a cell that was told to stop, to write its checkpoint

@@ -8,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from mlcli.config.layers import NAMED_SECTIONS
 from mlcli.config.schema import ExperimentConfig
-from mlcli.config.values import plain_scalar, thawed
+from mlcli.config.validation import NOT_BY_BACKEND
+from mlcli.config.values import reads_as_text, thawed
 
 __all__ = ["config_digest", "json_schema", "to_dict", "to_yaml"]
 
@@ -22,14 +24,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _is_plain_text(text) else '"')
-
-
-def _is_plain_text(text: str) -> bool:
-    try:
-        return isinstance(plain_scalar(text), str)
-    except ValueError:
-        return False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if reads_as_text(text) else '"')
 
 
 def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:
@@ -42,14 +37,11 @@ _Dumper.add_representer(list, _list)
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as dicts, lists and scalars, with every key; `backends` only if it has entries."""
-    data: dict[str, Any] = thawed(config.model_dump())
-    if not data["backends"]:
-        del data["backends"]
-    return {key: _name_first(item) for key, item in data.items()}
-
-
-def _name_first(section: Any) -> Any:
-    return {"name": section["name"], **section} if isinstance(section, dict) and "name" in section else section
+    data: dict[str, Any] = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
+    for key in NAMED_SECTIONS:
+        if data[key] is not None:
+            data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
+    return data
 
 
 def settings_by_key(config: ExperimentConfig) -> dict[str, Any]:
@@ -83,26 +75,19 @@ def _canonical(value: Any) -> Any:
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
-_EXTENDS = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-    "description": "files, relative to this one, that this one overrides; later ones override earlier ones",
-}
-_SHORTHANDS = ("dataset", "model", "optimizer", "schedule")
-_NOT_BY_BACKEND = ("backend", "backends")
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a configuration file."""
     schema = _relaxed(ExperimentConfig.model_json_schema())
     properties = schema["properties"]
-    for key in _SHORTHANDS:
-        properties[key] = _with_shorthand(properties[key])
-    entry = {key: value for key, value in properties.items() if key not in _NOT_BY_BACKEND}
-    schema["$defs"]["BackendEntry"] = {
-        "anyOf": [{"type": "object", "properties": entry, "additionalProperties": False}, {"type": "null"}]
-    }
+    for key in NAMED_SECTIONS:
+        properties[key] = _or_text(properties[key])
+    entry = {key: value for key, value in properties.items() if key not in NOT_BY_BACKEND}
+    settings = {"type": "object", "properties": entry, "additionalProperties": False}
+    schema["$defs"]["BackendEntry"] = {"anyOf": [settings, {"type": "null"}]}
     properties["backends"]["additionalProperties"] = {"$ref": "#/$defs/BackendEntry"}
-    schema["properties"] = {"extends": _EXTENDS, **properties}
+    files = "files, relative to this one, that this one overrides; later ones override earlier ones"
+    extends = _or_text({"type": "array", "items": {"type": "string"}, "description": files})
+    schema["properties"] = {"extends": extends, **properties}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mlcli experiment", **schema}
 
 
@@ -116,8 +101,7 @@ def _relaxed(value: Any) -> Any:
     return {"anyOf" if key == "oneOf" else key: item for key, item in kept.items()}
 
 
-def _with_shorthand(prop: dict[str, Any]) -> dict[str, Any]:
-    """Return the property, which may also be just the name."""
-    annotations = {key: item for key, item in prop.items() if key in ("description", "default")}
-    shapes = {key: item for key, item in prop.items() if key not in annotations}
-    return {"anyOf": [{"type": "string"}, *shapes.get("anyOf", [shapes])], **annotations}
+def _or_text(prop: dict[str, Any]) -> dict[str, Any]:
+    """Return the property, which may also be plain text: a name, or a file."""
+    annotations: dict[str, Any] = {key: prop.pop(key) for key in ("default", "description") if key in prop}
+    return {"anyOf": [{"type": "string"}, *prop.get("anyOf", [prop])], **annotations}

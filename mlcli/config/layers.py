@@ -18,11 +18,14 @@ from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE
 Key = str | int
 KeyPath = tuple[Key, ...]
 
-_NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # plain text stands for {name: text}
-_REPLACED_BY_NAME = ("model", "optimizer", "schedule")
-_DEFAULT_NAMES = {"model": DEFAULT_MODEL, "schedule": DEFAULT_SCHEDULE}
-
-
+NAMED_SECTIONS = ("dataset", "model", "optimizer", "schedule")  # plain text stands for {name: text}
+# Another value under the key replaces the whole section. The last item is the value of a section without the key.
+_REPLACED_BY = (
+    ("model", "name", DEFAULT_MODEL),
+    ("optimizer", "name", None),
+    ("schedule", "name", DEFAULT_SCHEDULE),
+    ("init_from", "run", None),
+)
 _NOWHERE = SourceLocation("defaults")
 
 
@@ -119,7 +122,7 @@ def _with_names(values: Any, path: KeyPath, written: dict[KeyPath, Written]) -> 
     if not isinstance(values, dict):
         return values
     values = dict(values)
-    for section in _NAMED_SECTIONS:
+    for section in NAMED_SECTIONS:
         if isinstance(values.get(section), str):
             values[section] = {"name": values[section]}
             location = written[(*path, section)].value
@@ -129,8 +132,7 @@ def _with_names(values: Any, path: KeyPath, written: dict[KeyPath, Written]) -> 
 
 def merged(lower: Layer, upper: Layer) -> Layer:
     """Return one configuration merged over another, by the rules above; the entries of `backends` one by one."""
-    values = _overlaid(_without_replaced(lower.values, upper.values), upper.values)
-    return Layer(values, lower.written | upper.written)
+    return overlaid(replace(lower, values=_without_replaced(lower.values, upper.values)), upper)
 
 
 def overlaid(lower: Layer, upper: Layer) -> Layer:
@@ -148,29 +150,22 @@ def _without_replaced(lower: Any, upper: Any) -> Any:
     """Return the lower settings without those that names in the upper ones replace."""
     if not isinstance(lower, dict) or not isinstance(upper, dict):
         return lower
-    kept = {key: value for key, value in lower.items() if key not in _REPLACED_BY_NAME or _is_same(key, lower, upper)}
-    if _differ(kept, upper, "model", "estimator"):
+    kept = dict(lower)
+    for section, key, default in _REPLACED_BY:
+        if _differ(lower, upper, section, key, default):
+            kept.pop(section, None)
+    if "model" in kept and _differ(lower, upper, "model", "estimator"):
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "parameters"}
-    if _differ(kept, upper, "init_from", "run"):
-        del kept["init_from"]
     below, above = kept.get("backends"), upper.get("backends")
     if isinstance(below, dict) and isinstance(above, dict):
         kept["backends"] = {key: _without_replaced(entry, above.get(key)) for key, entry in below.items()}
     return kept
 
 
-def _is_same(section: Key, lower: dict[Key, Any], upper: dict[Key, Any]) -> bool:
-    """Whether the upper settings leave the model, optimizer or schedule of the lower ones its name."""
-    above = _stated(upper, section, "name")
-    below = _stated(lower, section, "name")
-    return above is None or above == (_DEFAULT_NAMES.get(str(section), above) if below is None else below)
-
-
-def _differ(lower: dict[Key, Any], upper: dict[Key, Any], section: str, key: str) -> bool:
-    below, above = _stated(lower, section, key), _stated(upper, section, key)
+def _differ(lower: dict[Key, Any], upper: dict[Key, Any], section: str, key: str, default: str | None = None) -> bool:
+    """Whether both settings state the value under a key of a section, and not the same; default: what lower implies."""
+    below, above = (
+        mapping.get(key) if isinstance(mapping, dict) else None for mapping in (lower.get(section), upper.get(section))
+    )
+    below = default if below is None else below
     return below is not None and above is not None and below != above
-
-
-def _stated(values: dict[Key, Any], section: Key, key: str) -> Any:
-    mapping = values.get(section)
-    return mapping.get(key) if isinstance(mapping, dict) else None

@@ -63,16 +63,12 @@ def config_error(issues: Iterable[ConfigIssue]) -> ConfigError:
 
 def shown(value: object) -> str:
     """Return a value as messages show it: text in quotes, escaped and shortened; containers by their kind."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return f"'{escaped(value, MAX_SHOWN_CHARACTERS)}'"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
     return escaped(str(value), MAX_SHOWN_CHARACTERS)
 
 

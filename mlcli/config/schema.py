@@ -16,21 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mlcli.config.values import (
-    ClassName,
+    MOST_THREADS,
     Device,
     Fraction,
     FrozenDict,
-    NonNegativeFloat,
+    Identifier,
     Parameters,
-    PositiveFloat,
-    PositiveInt,
-    Rate,
     RunName,
     RunReference,
-    Seed,
     Sha256,
     TestPart,
-    ThreadCount,
     ValidationPart,
     frozen,
 )
@@ -51,6 +46,14 @@ else:
     BackendName = Literal[tuple(BACKENDS)]
     DatasetName = Literal[tuple(DATASETS)]
 
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
+ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
 
 class Section(BaseModel):
     """Base of every part of the schema: immutable, hashable, strict, without unknown keys."""
@@ -70,8 +73,7 @@ class DatasetConfig(Section):
         None, description="stratified fraction of the training data; test: validate on the test set; null: none"
     )
     scaling: Literal["auto", "none", "unit", "standard"] = Field(
-        "auto",
-        description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables",
+        "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
     )
     limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
     split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
@@ -87,7 +89,7 @@ class MlpModel(Section):
     """A multilayer perceptron."""
 
     name: Literal["mlp"] = Field("mlp", description="multilayer perceptron")
-    hidden: tuple[PositiveInt, ...] = Field((256,), strict=False, min_length=1, description="units per hidden layer")
+    hidden: Sizes = Field((256,), description="units per hidden layer")
     activation: Literal["relu", "tanh", "sigmoid", "gelu"] = Field(
         "relu", description="after each hidden layer; gelu is the exact form, with the error function"
     )
@@ -101,9 +103,7 @@ class CnnModel(Section):
     """Convolution, ReLU and 2x2 max pooling per entry of `channels`, then one hidden layer."""
 
     name: Literal["cnn"] = Field("cnn", description="convolutional network, for images")
-    channels: tuple[PositiveInt, ...] = Field(
-        (32, 64), strict=False, min_length=1, description="output channels of each convolution"
-    )
+    channels: Sizes = Field((32, 64), description="output channels of each convolution")
     kernel_size: PositiveInt = Field(3, description="side of the square kernels; odd, so that padding keeps the size")
     hidden: PositiveInt = Field(128, description="units of the hidden layer after the convolutions")
     dropout: Rate = Field(0.0, description="fraction of hidden units dropped before the output layer")
@@ -120,7 +120,7 @@ class EstimatorModel(Section):
     """Any scikit-learn classifier, by class name."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
-    estimator: ClassName = Field(description="class name, e.g. RandomForestClassifier")
+    estimator: Identifier = Field(description="class name, e.g. RandomForestClassifier")
     parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
 
 
@@ -217,9 +217,7 @@ class CosineSchedule(Section):
 
     name: Literal["cosine"] = Field("cosine", description="half a cosine over all steps, after a linear warm-up")
     final_fraction: Rate = Field(0.0, description="final learning rate as a fraction of lr")
-    warmup_epochs: NonNegativeFloat = Field(
-        0.0, description="epochs in which the learning rate rises to lr; fractions too"
-    )
+    warmup_epochs: NonNegativeFloat = Field(0.0, description="epochs of linear warm-up to lr; fractions too")
 
 
 class OneCycleSchedule(Section):
@@ -290,6 +288,5 @@ class ExperimentConfig(Section):
     training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")
     backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
-        default_factory=FrozenDict,
-        description="engines of this experiment, each with the settings that differ there",
+        default_factory=FrozenDict, description="engines of this experiment, each with the settings that differ there"
     )

@@ -13,10 +13,11 @@ from pydantic_core import ErrorDetails
 from mlcli.config.layers import Key, Layer
 from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mean, shown
 from mlcli.config.schema import ExperimentConfig, Section
-from mlcli.config.values import plain_scalar
+from mlcli.config.values import PATTERN_MESSAGES, reads_as_text
 from mlcli.errors import unknown_name
-from mlcli.registry import DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
+from mlcli.registry import BACKENDS, DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
 
+NOT_BY_BACKEND = ("backend", "backends", "extends")
 _CHOSEN_BY_NAME = ("model", "optimizer", "schedule")
 _EXPECTED = {
     "int_type": "must be a whole number",
@@ -42,6 +43,26 @@ def validated(layer: Layer, backend: str) -> tuple[ExperimentConfig | None, list
         return ExperimentConfig.model_validate(_with_default_names(layer.values, backend)), []
     except ValidationError as error:
         return None, [_issue(layer, details) for details in error.errors(include_url=False)]
+
+
+def issues_of_backends(whole: Layer) -> list[ConfigIssue]:
+    """Return what the schema does not see: unknown engines, and keys that cannot differ by engine."""
+    backends = whole.values.get("backends", {})
+    if not isinstance(backends, dict):
+        message = f"must be a mapping from engines to the settings that differ there, got {shown(backends)}"
+        return [whole.issue(("backends",), message)]
+    issues = []
+    for name, values in backends.items():
+        if name not in BACKENDS:
+            message = unknown_name("backend", str(name)[:60], list(BACKENDS))
+            issues.append(whole.issue(("backends", name), message, of_key=True))
+        elif not isinstance(values, dict):
+            issues.append(whole.issue(("backends", name), f"must be a mapping of settings, got {shown(values)}"))
+        for key in NOT_BY_BACKEND:
+            if isinstance(values, dict) and key in values:
+                message = "cannot differ by engine; write it at the top level"
+                issues.append(whole.issue(("backends", name, key), message, of_key=True))
+    return issues
 
 
 @cache  # because a file can have thousands of issues
@@ -80,8 +101,8 @@ def _with_default_names(values: dict[Key, Any], backend: str) -> dict[Key, Any]:
 def _issue(layer: Layer, details: ErrorDetails) -> ConfigIssue:
     loc = details["loc"]
     of_key = details["type"] in ("extra_forbidden", "invalid_key")
-    if loc[-1:] == ("[key]",) and any(isinstance(key, int) for key in loc[-2:]):
-        loc, of_key = loc[:-1], True  # pydantic's mark for a key that should be text
+    if loc[-1:] == ("[key]",) and not of_key:
+        loc, of_key = loc[:-1], True  # pydantic's mark for a key of the wrong kind
     is_chosen = bool(loc) and loc[0] in _CHOSEN_BY_NAME
     path = (loc[0], *loc[2:]) if is_chosen else loc  # pydantic puts the name of the choice behind such a key
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -120,6 +141,8 @@ def _message(details: ErrorDetails, owner: type[Section]) -> str:
         return f"must be one of {', '.join(choices)}, got {shown(value)}{did_you_mean(value, choices)}"
     if kind == "value_error":
         message = str(context["error"])
+    elif kind == "string_pattern_mismatch":
+        message = PATTERN_MESSAGES[context["pattern"]]
     else:
         message = _EXPECTED.get(kind, details["msg"]).format_map(context)
     return f"{message}, got {shown(value)}{_quotes_hint(kind, value)}" if message.startswith("must be ") else message
@@ -144,8 +167,4 @@ def _quotes_hint(kind: str, value: Any) -> str:
         return " (put it in quotes)"
     if not isinstance(value, str) or kind not in ("int_type", "float_type", "bool_type"):
         return ""
-    try:
-        is_text = isinstance(plain_scalar(value), str)
-    except ValueError:
-        return ""
-    return "" if is_text or value == "" else " (remove the quotes)"
+    return "" if reads_as_text(value) or value == "" else " (remove the quotes)"

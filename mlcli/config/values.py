@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
 
-from mlcli.config.messages import shown
-
+T = TypeVar("T")
 Scalar = None | bool | int | float | str
 
 _CONSTANTS: dict[str, Scalar] = {
@@ -42,43 +35,42 @@ def plain_scalar(text: str) -> Scalar:
     if _INTEGER.match(text) or _HEXADECIMAL_OR_OCTAL.match(text):
         if len(text) > _MAX_INTEGER_CHARACTERS:
             raise ValueError(_TOO_LARGE)
-        return checked_number(int(text, 10 if _INTEGER.match(text) else 0))
+        return checked(int(text, 10 if _INTEGER.match(text) else 0))
     if _FLOAT.match(text):
-        return checked_number(float(text))
+        return checked(float(text))
     return text
 
 
-def checked_number(number: int | float) -> int | float:
-    """Return the number; ValueError if it is not finite or needs more than 64 bits."""
-    if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError("numbers must be finite")
-    if isinstance(number, int) and not -(2**63) <= number < 2**63:
-        raise ValueError(_TOO_LARGE)
-    return number
-
-
-def checked_text(text: str) -> str:
-    """Return the text; ValueError if it has characters from bytes that are not UTF-8, which no file can hold."""
+def reads_as_text(text: str) -> bool:
+    """Whether an unquoted scalar is text."""
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("the text is not UTF-8") from None
-    return text
+        return isinstance(plain_scalar(text), str)
+    except ValueError:
+        return False
 
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+def checked(value: T) -> T:
+    """Return the value; ValueError for a number or text that no file can hold: more than 64 bits, or not UTF-8."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("numbers must be finite")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(_TOO_LARGE)
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ValueError("the text is not UTF-8")
+    return value
+
+
 MOST_THREADS = 1024  # OpenMP ends the process if it cannot start as many threads as it is told
-ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 _DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"
+_RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _SHA256 = r"^[0-9a-f]{64}$"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_CLASS = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+PATTERN_MESSAGES = {
+    _RUN_NAME: "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
+    _IDENTIFIER: "must be a plain name, e.g. SVC or max_depth",
+    _SHA256: "must be the 64 hexadecimal digits of a sha256",
+}
 # What no file system accepts, or no terminal should see: control characters and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
@@ -118,52 +110,24 @@ def thawed(value: Any) -> Any:
     return value
 
 
-def _matching(pattern: str, message: str) -> BeforeValidator:
-    """Return a validator of text; what is no text is left to the type."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and not re.fullmatch(pattern, value):
-            raise ValueError(message)
-        return value
-
-    return BeforeValidator(check)
-
-
-def _editor_pattern(pattern: str) -> Any:
-    """Return what editors check while typing."""
-    return Field(json_schema_extra={"pattern": pattern})
-
-
-def _device(value: Any) -> Any:
+def _device(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(_DEVICE, value.lower()):
         raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
     return value.lower()
 
 
-def _run_reference(value: Any) -> Any:
-    if isinstance(value, str) and not _may_name_a_run(value):
+def _possible_path(text: str) -> str:
+    content = text.encode("utf-8", "surrogatepass")
+    is_possible = 0 < len(content) <= _MAX_PATH_BYTES and max(map(len, content.split(b"/"))) <= _MAX_PART_BYTES
+    if not is_possible or _CONTROL.search(text):
         raise ValueError("must be a directory, a run id, a unique prefix of one, or last")
-    return value
-
-
-def _may_name_a_run(text: str) -> bool:
-    parts = text.encode("utf-8", "surrogatepass").split(b"/")
-    n_bytes = sum(map(len, parts)) + len(parts) - 1
-    is_path = 0 < n_bytes <= _MAX_PATH_BYTES and max(map(len, parts)) <= _MAX_PART_BYTES
-    return is_path and not _CONTROL.search(text)
-
-
-def _parameter_names(value: dict[str, Any]) -> dict[str, Any]:
-    wrong = [name for name in value if not re.fullmatch(_CLASS, name)]
-    if wrong:
-        raise ValueError(f"a parameter cannot be called {shown(wrong[0])}")
-    return value
+    return text
 
 
 def _or_message(message: str) -> WrapValidator:
     """Return a validator with one message for a union of types, where pydantic would report on each type."""
 
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
             return handler(value)
         except ValidationError:
@@ -172,18 +136,12 @@ def _or_message(message: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-Device = Annotated[str, BeforeValidator(_device), _editor_pattern(_DEVICE)]
-RunName = Annotated[
-    str,
-    _matching(_NAME, "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit"),
-    _editor_pattern(_NAME),
-]
-ClassName = Annotated[
-    str, _matching(_CLASS, "must be the name of a class, e.g. RandomForestClassifier"), _editor_pattern(_CLASS)
-]
-Sha256 = Annotated[str, _matching(_SHA256, "must be the 64 hexadecimal digits of a sha256"), _editor_pattern(_SHA256)]
-RunReference = Annotated[str, BeforeValidator(_run_reference)]
-Parameters = Annotated[dict[str, Any], AfterValidator(_parameter_names), AfterValidator(frozen)]
+Device = Annotated[str, BeforeValidator(_device), Field(json_schema_extra={"pattern": _DEVICE})]
+RunName = Annotated[str, Field(pattern=_RUN_NAME)]
+Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
+RunReference = Annotated[str, AfterValidator(_possible_path)]
+Parameters = Annotated[dict[Identifier, Any], AfterValidator(frozen)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _or_message("must be auto, train, or a fraction above 0 and below 1")
 ]

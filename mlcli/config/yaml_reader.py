@@ -14,13 +14,13 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
 from mlcli.config.layers import Key, KeyPath, Layer, Written, spelled_out
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, key_path, shown
-from mlcli.config.values import Scalar, checked_text, plain_scalar
+from mlcli.config.values import Scalar, checked, plain_scalar
 from mlcli.errors import nearest_match
 from mlcli.text import escaped
 
@@ -212,7 +212,7 @@ class _Construction:
 
     def _scalar(self, node: yaml.ScalarNode, location: SourceLocation, path: KeyPath) -> Scalar:
         try:
-            return checked_text(node.value) if node.style else plain_scalar(node.value)
+            return checked(node.value) if node.style else plain_scalar(node.value)
         except ValueError as error:
             self._note(location, path, f"{error}, got {shown(node.value)}")
             return 0
@@ -225,7 +225,7 @@ class _Construction:
             values |= self._value(source, path)
         lines: dict[Key, int] = {}
         for name, location, value in keys:
-            if not _is_key(name):
+            if isinstance(name, bool) or not isinstance(name, str | int):
                 self._note(location, path, f"a key must be a name, got {shown(name)}")
             elif name in lines:
                 first = f" (first in line {lines[name]})" if lines[name] else ""
@@ -262,10 +262,6 @@ class _Construction:
 
     def _at(self, mark: Any) -> SourceLocation:
         return self._locate(mark.line, mark.column)
-
-
-def _is_key(name: object) -> TypeGuard[Key]:
-    return isinstance(name, str | int) and not isinstance(name, bool)
 
 
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlcli.errors import ConfigError, UsageError
-from mlcli.text import escaped
+from mlcli.text import escaped, to_json
+
+if TYPE_CHECKING:
+    from mlcli.config.experiment import ConfigLayers
 
 
 @dataclass(frozen=True)
@@ -19,15 +23,6 @@ class ResolvedConfiguration:
 
     yaml: str
     refusal: str | None
-
-
-@dataclass(frozen=True)
-class CheckedFile:
-    """A configuration file, its issues (one line each), and the engines it was checked for."""
-
-    path: Path
-    issues: tuple[str, ...]
-    backends: tuple[str, ...]
 
 
 def resolve_configuration(path: Path | None, backend: str | None, settings: Sequence[str]) -> ResolvedConfiguration:
@@ -46,26 +41,28 @@ def resolve_configuration(path: Path | None, backend: str | None, settings: Sequ
         return ResolvedConfiguration(to_yaml(config), str(error))
 
 
-def check_file(path: Path) -> CheckedFile:
-    """Check a file for every engine that it names. The environment is ignored."""
-    from mlcli.config.experiment import named_backends
+def check_file(path: Path) -> tuple[str, ...]:
+    """Return the engines that a file names, if each can train it; ConfigError with every issue, also why one cannot.
 
-    issues = _issues(path, None)
-    try:
-        backends = named_backends(path)
-    except ConfigError as error:
-        return CheckedFile(path, tuple(issues or error.issues), ())
-    issues += [issue for backend in backends for issue in _issues(path, backend)]
-    return CheckedFile(path, tuple(dict.fromkeys(issues)), backends)
+    The environment is ignored.
+    """
+    from mlcli.config.experiment import read_layers
+
+    layers = read_layers(path, {})
+    backends = () if layers.issues else layers.backends()
+    issues = [issue for backend in (None, *backends) for issue in _issues(path, layers, backend)]
+    if issues:
+        raise ConfigError(list(dict.fromkeys(issues)))
+    return backends
 
 
-def _issues(path: Path, backend: str | None) -> list[str]:
+def _issues(path: Path, layers: ConfigLayers, backend: str | None) -> list[str]:
     """Return what is wrong in a file for one engine (None: the one it would run on), or why that cannot train it."""
-    from mlcli.config.experiment import load_experiment
+    from mlcli.config.experiment import resolved_experiment
     from mlcli.experiment.plan import make_plan
 
     try:
-        config = load_experiment(path, flags={"backend": backend}, environ={})
+        config = resolved_experiment(layers, flags={"backend": backend})
         make_plan(config)
     except ConfigError as error:
         return list(error.issues)
@@ -76,8 +73,6 @@ def _issues(path: Path, backend: str | None) -> list[str]:
 
 def configuration_schema() -> str:
     """Return the JSON Schema of configuration files as text."""
-    import json
-
     from mlcli.config.dump import json_schema
 
-    return json.dumps(json_schema(), indent=2)
+    return to_json(json_schema())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, TrainingConfig
+from mlcli.config.schema import EstimatorModel, ExperimentConfig, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -16,6 +16,7 @@ from mlcli.registry import (
     DEFAULT_EPOCHS,
     backend_info,
     dataset_info,
+    default_optimizer,
     trains_iteratively,
 )
 
@@ -80,12 +81,10 @@ def _check_estimator(model: EstimatorModel) -> None:
 
 
 def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:
-    training, optimizer = config.training, config.optimizer
-    if is_iterative:
-        training = with_default_batches(training)
-        optimizer = optimizer or Adam()
-    elif config.model.name == "logistic":
-        optimizer = optimizer or Lbfgs()
+    training = with_default_batches(config.training) if is_iterative else config.training
+    optimizer, default = config.optimizer, default_optimizer(backend, config.model.name)
+    if optimizer is None and default is not None:
+        optimizer = ExperimentConfig.model_validate({"optimizer": {"name": default}}).optimizer
     name = config.name or f"{config.dataset.name}_{config.model.name}"
     return config.model_copy(
         update={"backend": backend, "name": name, "training": training, "optimizer": optimizer, "backends": {}}

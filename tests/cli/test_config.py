@@ -17,7 +17,9 @@ from mlcli.config.schema import Adam, ExperimentConfig, Sgd
 from mlcli.errors import ConfigError
 from mlcli.experiment.plan import make_plan
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+SCHEMA_FILE = ROOT / "mlcli" / "config" / "experiment.schema.json"
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +127,11 @@ def test_schema_prints_one_json_document():
     result = config("schema")
     assert result.exit_code == 0
     assert set(ExperimentConfig.model_fields) < set(json.loads(result.stdout)["properties"])
+
+
+def test_the_schema_file_for_editors_is_up_to_date():
+    regenerate = "run `mlcli config schema > mlcli/config/experiment.schema.json` and commit the file"
+    assert SCHEMA_FILE.read_bytes().decode() == config("schema").stdout, regenerate
 
 
 def test_file_names_are_printed_with_escapes_written_out():

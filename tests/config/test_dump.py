@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -166,6 +167,11 @@ def accepts(schema, value, definitions):
                     if argument is False
                     else argument is True or all(accepts(argument, item, definitions) for item in others)
                 )
+            case "patternProperties":
+                matching = [
+                    (item, below) for key, item in value.items() for p, below in argument.items() if re.search(p, key)
+                ]
+                return all(accepts(below, item, definitions) for item, below in matching)
             case "propertyNames":
                 return all(accepts(argument, key, definitions) for key in value)
             case "items":

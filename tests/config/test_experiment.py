@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlcli.config.dump import to_yaml
-from mlcli.config.experiment import load_experiment, named_backends
+from mlcli.config.experiment import load_experiment, read_layers
 from mlcli.config.schema import (
     Adam,
     EstimatorModel,
@@ -85,9 +85,9 @@ def test_entries_can_be_set_from_the_command_line(load):
 
 def test_named_backends_in_the_order_of_the_file(load):
     load(BACKENDS)
-    assert named_backends(Path("x.yaml")) == ("sklearn", "keras", "torch")
+    assert read_layers(Path("x.yaml"), {}).backends() == ("sklearn", "keras", "torch")
     load("backend: keras\n")
-    assert named_backends(Path("x.yaml")) == ("keras",)
+    assert read_layers(Path("x.yaml"), {}).backends() == ("keras",)
 
 
 def test_a_resolved_configuration_can_be_hashed_and_not_changed(load):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mlcli.config.experiment import load_experiment, named_backends
+from mlcli.config.experiment import load_experiment, read_layers
 from mlcli.config.schema import Adam, CnnModel, Lbfgs, LogisticModel, MlpModel, RmsProp
 from mlcli.experiment.plan import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+SCHEMA_LINE = "# yaml-language-server: $schema=../mlcli/config/experiment.schema.json\n"
 ENGINES = {
     "digits_mlp": ("torch", "keras", "sklearn"),
     "fashion_cnn": ("torch", "keras"),
@@ -32,9 +33,11 @@ def test_every_shipped_file_is_tested_here():
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_each_begins_with_a_description_and_its_command(name):
+def test_each_begins_with_its_schema_a_description_and_its_command(name):
     text = config_path(name).read_text()
-    opening = re.match(r"# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", text)
+    assert text.startswith(SCHEMA_LINE)
+    description = text.removeprefix(SCHEMA_LINE)
+    opening = re.match(r"# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", description)
     assert opening is not None
     assert opening.group(1) == f"configs/{name}.yaml"
     assert opening.group(2) in ENGINES[name]
@@ -42,7 +45,7 @@ def test_each_begins_with_a_description_and_its_command(name):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_each_names_its_engines_and_no_engine_elsewhere(name):
-    assert named_backends(config_path(name)) == ENGINES[name]
+    assert read_layers(config_path(name), {}).backends() == ENGINES[name]
     settings = re.sub(r"#.*", "", config_path(name).read_text().partition("\nbackends:")[0])
     assert not re.search(r"backend|sklearn|scikit|torch|keras", settings)
 

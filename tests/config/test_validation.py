@@ -72,15 +72,15 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
         ),
         (
             "model: {name: estimator, estimator: os.system}",
-            "37: model.estimator: must be the name of a class, e.g. RandomForestClassifier, got 'os.system'",
+            "37: model.estimator: must be a plain name, e.g. SVC or max_depth, got 'os.system'",
         ),
         (
             'model: {name: estimator, estimator: "SVC\\e[31m"}',
-            "37: model.estimator: must be the name of a class, e.g. RandomForestClassifier, got 'SVC\\x1b[31m'",
+            "37: model.estimator: must be a plain name, e.g. SVC or max_depth, got 'SVC\\x1b[31m'",
         ),
         (
             'model: {name: estimator, estimator: SVC, parameters: {C: 1, "\\e[31m": 2}}',
-            "54: model.parameters: a parameter cannot be called '\\x1b[31m'",
+            "61: model.parameters.\\x1b[31m: must be a plain name, e.g. SVC or max_depth, got '\\x1b[31m'",
         ),
         (
             "dataset: {test: 1.5}",

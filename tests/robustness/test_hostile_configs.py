@@ -130,10 +130,10 @@ HOSTILE = {
     "extends a loop": ("extends: loop\n", "1:10: extends: no such file: 'loop'"),
     "run with NUL": ('init_from: {run: "a\\0b"}\n', f"1:18: {RUN}"),
     "run in red": ('init_from: {run: "a\\n\\e[31m"}\n', f"1:18: {RUN}"),
-    "estimator": ("model: {name: estimator, estimator: os.system}\n", "1:37: model.estimator: must be the name of a"),
+    "estimator": ("model: {name: estimator, estimator: os.system}\n", "1:37: model.estimator: must be a plain name"),
     "argument in red": (
         'model: {name: estimator, estimator: SVC, parameters: {"\\e[31m": 1}}\n',
-        "1:54: model.parameters: a parameter cannot be called '\\x1b[31m'",
+        "1:55: model.parameters.\\x1b[31m: must be a plain name, e.g. SVC or max_depth, got '\\x1b[31m'",
     ),
     "threads": ("runtime: {threads: 2000000000}\n", "1:20: runtime.threads: must be at most 1024"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from watched import read_or_refused
 
 from mlcli.config.dump import json_schema, to_yaml
-from mlcli.config.experiment import load_experiment, named_backends
+from mlcli.config.experiment import load_experiment, read_layers
 from mlcli.config.schema import ExperimentConfig
 from mlcli.experiment.plan import make_plan
 
@@ -71,7 +71,7 @@ class ConfigTarget:
 
     def _in_a_file(self, text: bytes) -> _Load:
         self._file.write_bytes(text)
-        return lambda: (named_backends(self._file), load_experiment(self._file, environ={}))[1]
+        return lambda: (read_layers(self._file, {}).backends(), load_experiment(self._file, environ={}))[1]
 
     def _over_another(self, text: bytes) -> _Load:
         return self._in_a_file(b"extends: base.yaml\n" + text)
