@@ -33,7 +33,7 @@ class BackendInfo:
 
     engine: str  # "module:name" of what builds it, called with the EngineSpec and the initial weights (or None)
     title: str
-    optimizers: Mapping[str, tuple[str, ...]]  # by model; empty for a model that brings its own solver
+    optimizers: Mapping[str, tuple[str, ...]]  # by model; empty for a model that has its solver built in
     activations: tuple[str, ...] = ("relu", "tanh", "sigmoid", "gelu")
     has_dropout: bool = True
     has_compile: bool = False
@@ -43,7 +43,7 @@ class BackendInfo:
 
 BACKENDS: dict[str, BackendInfo] = {
     "sklearn": BackendInfo(
-        engine="mlcli.engines.sklearn.engine:build",
+        engine="mlcli.engines.sklearn:build",
         title="scikit-learn",
         optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
         activations=("relu", "tanh", "sigmoid"),
@@ -162,7 +162,7 @@ def trains_iteratively(backend: str, model: str) -> bool:
 
 
 def default_optimizer(backend: str, model: str) -> str | None:
-    """Return the optimizer of a configuration that names none; None for models that bring their own solver."""
+    """Return the optimizer of a configuration that names none; None for models that have their solvers built in."""
     known = () if model == "estimator" else (DEFAULT_OPTIMIZER,)
     optimizers = backend_info(backend).optimizers.get(model, known)
     return DEFAULT_OPTIMIZER if DEFAULT_OPTIMIZER in optimizers else next(iter(optimizers), None)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.convert import ConvertRequest
 from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
@@ -19,11 +21,7 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
-from mlcli.models.layers import Network
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BATCH_SIZE = 1024
 
@@ -66,10 +64,16 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     _check(run, request)
     dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
     expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
-    model = _convert_estimator(run, expected) if run.network is None else _convert_network(run, run.network, request)
-    with load_format(request.target).on_cpu():
-        agreement = _compare(model, request.output.name, expected, dataset.test.x)
+    target = load_format(request.target)
+    if run.network is None:
+        model = _convert_estimator(run, expected)
+    else:
+        trained = TrainedModel(run.network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
+        model = _ConvertedModel(target.content(trained), partial(target.usage, trained))
     usage = model.usage(request.output)
+    with target.on_cpu():
+        labels, scores = _predictions(model, request.output.name, dataset.test.x)
+    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
     conversion = Conversion(
         run_id=run.record.run_id,
         backend=run.record.backend,
@@ -79,11 +83,10 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
         compared=usage.kind,
-        largest_difference=agreement.largest_difference,
-        largest_relative_difference=agreement.largest_relative_difference,
+        **_largest_differences(scores, expected_scores),
         tolerance=request.tolerance,
-        n_changed=int((agreement.labels != expected.labels).sum()),
-        accuracy=accuracy(agreement.labels, dataset.test.y),
+        n_changed=int((labels != expected.labels).sum()),
+        accuracy=accuracy(labels, dataset.test.y),
         reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
         usage=f"{usage.load}{_samples_comment(run)}{usage.score}",
         notes=(*dataset.notes, *_precision_notes(run, request.target)),
@@ -99,14 +102,13 @@ def check_tolerance(conversion: Conversion) -> None:
     """Raise MlcliError unless the scores are within the tolerance."""
     if conversion.is_within:
         return
-    if conversion.largest_relative_difference is None:
-        changed = f"{conversion.n_changed:,} of {conversion.n_samples:,}"
-        raise MlcliError(f"{conversion.path} was not written: {changed} predictions changed")
-    raise MlcliError(
-        f"{conversion.path} was not written: scores differ by {conversion.largest_relative_difference:.3g} of the "
-        f"largest score of the sample, more than the tolerance {conversion.tolerance:g}\n"
-        "a larger --tolerance accepts the difference"
-    )
+    reason = f"{conversion.n_changed:,} of {conversion.n_samples:,} predictions changed"
+    if conversion.largest_relative_difference is not None:
+        reason = (
+            f"scores differ by {conversion.largest_relative_difference:.3g} of the largest score of the sample, "
+            f"more than the tolerance {conversion.tolerance:g}\na larger --tolerance accepts the difference"
+        )
+    raise MlcliError(f"{conversion.path} was not written: {reason}")
 
 
 def _check(run: StoredRun, request: ConvertRequest) -> None:
@@ -118,10 +120,8 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
         raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
     if run.network is None:
         if request.target != "sklearn":
-            raise UsageError(
-                f"run {run.record.run_id}: model {run.config.model.name} has no weights for {request.target}; "
-                "use --to sklearn"
-            )
+            name = run.config.model.name
+            raise UsageError(f"run {run.record.run_id}: model {name} has no weights for {info.title}; use --to sklearn")
     elif reason := load_format(request.target).unsupported_reason(run.network):
         raise UsageError(f"--to {request.target}: {reason}")
 
@@ -132,12 +132,6 @@ class _ConvertedModel:
 
     content: bytes
     usage: Callable[[Path], Usage]
-
-
-def _convert_network(run: StoredRun, network: Network, request: ConvertRequest) -> _ConvertedModel:
-    model = TrainedModel(network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
-    target = load_format(request.target)
-    return _ConvertedModel(target.content(model), lambda path: target.usage(model, path))
 
 
 def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
@@ -151,24 +145,14 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
     n_classes = len(load_estimator(data).classes_)
     has_probabilities = expected.probabilities is not None and n_classes == expected.probabilities.shape[1]
     trusted = get_untrusted_types(data=data)
-    scaling, precision = run.preprocessing.scaling, run.config.runtime.precision
-    return _ConvertedModel(
-        data,
-        lambda path: estimator_usage(scaling, precision, path, trusted=trusted, has_probabilities=has_probabilities),
-    )
+    usage = partial(estimator_usage, run.preprocessing.scaling, run.config.runtime.precision)
+    return _ConvertedModel(data, partial(usage, trusted=trusted, has_probabilities=has_probabilities))
 
 
-@dataclass(frozen=True)
-class _Agreement:
-    """The labels of the converted model, and how far its scores are from those of the run; see Conversion."""
-
-    labels: NDArray[np.int64]
-    largest_difference: float | None
-    largest_relative_difference: float | None
-
-
-def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any]) -> _Agreement:
-    """Write the file to a temporary directory, score the samples with the code for it, and compare the scores.
+def _predictions(
+    model: _ConvertedModel, name: str, x: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Write the file to a temporary directory, and return the labels and scores that the code for it computes.
 
     All of this code comes from mlcli; only numbers, layer names and a quoted path are inserted into it.
     """
@@ -185,12 +169,17 @@ def _compare(model: _ConvertedModel, name: str, expected: Scores, x: NDArray[Any
             exec(usage.score, names)
             labels.append(np.asarray(names["labels"]))
             scores.append(np.asarray(names.get("scores"), dtype=np.float64))
-    expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
-    if expected_scores is None or usage.kind == "labels":
-        return _Agreement(np.concatenate(labels), None, None)
-    differences = np.abs(np.concatenate(scores) - expected_scores.astype(np.float64)).max(axis=1)
-    sizes = np.maximum(np.abs(expected_scores).max(axis=1), np.finfo(np.float32).tiny)
-    return _Agreement(np.concatenate(labels), float(differences.max()), float((differences / sizes).max()))
+    return np.concatenate(labels), None if usage.kind == "labels" else np.concatenate(scores)
+
+
+def _largest_differences(scores: NDArray[np.float64] | None, expected: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Return the fields of Conversion about the differences between scores (n, classes)."""
+    if scores is None or expected is None:
+        return {"largest_difference": None, "largest_relative_difference": None}
+    differences = np.abs(scores - expected.astype(np.float64)).max(axis=1)
+    sizes = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
+    relative = float((differences / sizes).max())
+    return {"largest_difference": float(differences.max()), "largest_relative_difference": relative}
 
 
 def _samples_comment(run: StoredRun) -> str:

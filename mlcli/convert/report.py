@@ -15,17 +15,14 @@ _SCHEMA_VERSION = 1
 def print_conversion(conversion: Conversion, output_format: str) -> None:
     """Print a conversion to stdout; a table is followed by the Python code, ready to be copied."""
     document = asdict(conversion) | {"is_within": conversion.is_within}
+    title = f"{conversion.run_id} as {FORMATS[conversion.target].title}"
     row = {key: value for key, value in document.items() if key not in ("usage", "notes")}
     document = {"schema_version": _SCHEMA_VERSION, **document}
-    print_summary(_title(conversion), _fields(conversion), row, document, output_format)
+    print_summary(title, _fields(conversion), row, document, output_format)
     if output_format == OutputFormat.MARKDOWN:
         write_text(f"\n```python\n{conversion.usage}```\n")
     elif output_format == OutputFormat.TABLE:
         write_text(f"\n{conversion.usage}")
-
-
-def _title(conversion: Conversion) -> str:
-    return f"{conversion.run_id} as {FORMATS[conversion.target].title}"
 
 
 def _fields(conversion: Conversion) -> list[Fields]:
@@ -39,9 +36,7 @@ def _fields(conversion: Conversion) -> list[Fields]:
     accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
     if conversion.reported_accuracy is not None:
         accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
-    written = (
-        f"{conversion.path} ({conversion.n_bytes:,} bytes)"
-        if conversion.is_within
-        else "nothing, because the tolerance is exceeded"
-    )
+    written = f"{conversion.path} ({conversion.n_bytes:,} bytes)"
+    if not conversion.is_within:
+        written = "nothing, because the tolerance is exceeded"
     return [compared, accuracies, [("written", written)]]

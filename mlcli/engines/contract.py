@@ -76,7 +76,6 @@ class Engine(Protocol):
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         """Store the training split on the device, in its storage dtype. Called once, before training."""
-        ...
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         """Train on exactly these samples in this order: an epoch, or some consecutive steps of one.
@@ -99,7 +98,6 @@ class Engine(Protocol):
         They do not depend on batch_size by more than 1e-5 of the largest score. Training continues afterwards as if
         nothing had been predicted.
         """
-        ...
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         """Return a copy of the canonical weights, in C order. UsageError for a model that has none."""
@@ -110,10 +108,7 @@ class Engine(Protocol):
         raise UsageError("this model cannot load weights")
 
     def state(self) -> EngineState:
-        """Return what bit-identical resuming needs in addition to the weights.
-
-        That is: the moments of the optimizer, its step count and the states of random generators.
-        """
+        """Return what bit-identical resuming needs besides the weights: moments, step count, random generators."""
         return EngineState()
 
     def load_state(self, state: EngineState) -> None:
@@ -130,7 +125,6 @@ class Engine(Protocol):
         include_transfer: whether the measured calls also copy each batch to the device, cast it and scale it. If
         not, this is done here for all samples.
         """
-        ...
 
 
 class Bench(Protocol):
@@ -145,28 +139,21 @@ class Bench(Protocol):
 
     def batches(self, starts: Sequence[int], batch_size: int) -> Any:
         """Return one batch of batch_size consecutive samples per start, in the form that the next two methods take."""
-        ...
 
     def forward(self, batches: Any) -> None:
         """Compute the outputs of the model for each batch, without dropout and without gradients."""
-        ...
 
     def train(self, batches: Any, learning_rate: float) -> None:
         """Take one training step per batch. UsageError for an engine that trains by a single fit."""
-        ...
 
     def matrix_product(self, n: int) -> Callable[[], None]:
         """Return a function that multiplies two n x n matrices on the device and in the precision of the model."""
-        ...
 
     def start_memory_watch(self) -> None:
         """Start a new measurement of the peak device memory."""
-        ...
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak device memory since `start_memory_watch`; None if the model lives in host memory."""
-        ...
 
     def release_memory(self) -> None:
         """Return cached memory to the system, for instance after a failed allocation."""
-        ...

@@ -10,9 +10,9 @@ from mlcli.errors import DataError, UsageError
 from mlcli.experiment.digests import weights_digest
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.models.initial_weights import as_precision
-from mlcli.models.initial_weights import initial_weights as draw_weights
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
+from mlcli.models.weights import as_precision
+from mlcli.models.weights import initial_weights as draw_weights
 from mlcli.runs.find import find_run
 
 _MAX_LAYERS_SHOWN = 12

@@ -41,7 +41,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
     backend = config.backend or DEFAULT_BACKEND
     info = dataset_info(config.dataset.name)
     is_iterative = trains_iteratively(backend, config.model.name)
-    check_supported(backend, config)
+    check_supported(backend, config.model, config.optimizer)
     _check_training(config, backend, is_iterative)
     network = None
     if isinstance(config.model, EstimatorModel):

@@ -79,7 +79,7 @@ class StoredRun:
         """
         name = backend or self.record.backend
         config = _for_prediction(self.config, name, device)
-        check_supported(name, config)
+        check_supported(name, config.model, config.optimizer)
         spec = build_spec(
             config,
             self._network_of(config),

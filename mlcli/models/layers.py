@@ -130,29 +130,17 @@ class Network:
 
     def _layer_flops(self) -> list[int]:
         """Return the forward operations of each layer that has weights."""
-        shape, flops = self.input_shape, []
+        flops: list[int] = []
+        height, width = self.input_shape[-2:] if len(self.input_shape) == 3 else (1, 1)
         for layer in self.layers:
-            shape = _output_shape(layer, shape)
             match layer:
                 case Linear():
                     flops.append(2 * layer.n_in * layer.n_out)
                 case Conv2d():
-                    flops.append(2 * layer.n_in * layer.kernel_size**2 * math.prod(shape))
+                    flops.append(2 * layer.n_in * layer.n_out * layer.kernel_size**2 * height * width)
+                case MaxPool2d():
+                    height, width = height // 2, width // 2
         return flops
-
-
-def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
-    match layer:
-        case Flatten():
-            return (math.prod(shape),)
-        case Linear():
-            return (layer.n_out,)
-        case Conv2d():
-            return (layer.n_out, *shape[1:])
-        case MaxPool2d():
-            return (shape[0], shape[1] // 2, shape[2] // 2)
-        case _:
-            return shape
 
 
 def build_network(model: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> Network:

@@ -19,7 +19,7 @@ from mlcli.config.dump import to_yaml
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.files import disk_errors, sweep_parts, write_whole
-from mlcli.models.weights_file import weights_bytes
+from mlcli.models.weights import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
 from mlcli.runs.formats import history_bytes, parsed_history, predictions_bytes, preprocessing_document, record_from
 from mlcli.text import escaped, first_line, to_json

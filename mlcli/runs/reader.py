@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlcli.config.experiment import parse_experiment
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import ConfigError, DataError, OutOfMemoryError
-from mlcli.models.weights_file import parsed_weights
+from mlcli.models.weights import parsed_weights
 from mlcli.records import EpochRecord, Preprocessing
 from mlcli.runs.directory import CONFIG, ENVIRONMENT, ESTIMATOR, HISTORY, MANIFEST, PREDICTIONS, PREPROCESSING, WEIGHTS
 from mlcli.runs.formats import parsed_history, parsed_predictions, preprocessing_from

@@ -9,8 +9,8 @@ from mlcli.config.schema import ConstantSchedule, Lbfgs, LogisticModel, MlpModel
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
 
 INPUT_SHAPE = (1, 28, 28)

@@ -14,8 +14,8 @@ from mlcli.config.schema import Adam, CnnModel, EstimatorModel, Lbfgs, LogisticM
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
 from mlcli.errors import UsageError
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling, Scores, StepResults
 
 SEED = 7

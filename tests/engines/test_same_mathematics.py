@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 from mlcli.config.schema import Adam, AdamW, LogisticModel, MlpModel, RmsProp, Sgd
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
 from mlcli.registry import BACKENDS
 

@@ -53,7 +53,7 @@ def test_logistic_regression_of_scikit_learn_is_trained_in_a_single_fit():
         ),
         (
             {"backend": "sklearn", "model": {"name": "estimator", "estimator": "SVC"}, "optimizer": {"name": "sgd"}},
-            "brings its own solver",
+            "has its solver built in",
         ),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 from watched import read_or_refused
 
 # Imported by name while a reader runs; coverage is measured of what was imported before.
-from mlcli.engines import sklearn_engine, sklearn_stored  # noqa: F401
+from mlcli.engines.sklearn import stored  # noqa: F401
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
 
 _MANIFEST, _RECORD = "manifest.json", "metrics.json"

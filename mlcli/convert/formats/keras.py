@@ -39,11 +39,7 @@ class KerasFormat(ModelFormat):
             return path.read_bytes()
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
-        load = f"""\
-import keras
-
-model = keras.saving.load_model({str(path)!r})
-"""
+        load = f"import keras\n\nmodel = keras.saving.load_model({str(path)!r})\n"
         score = "scores = model.predict(x, batch_size=1024, verbose=0)\nlabels = scores.argmax(axis=1)\n"
         return Usage(load, score, "probabilities" if model.network.ends_in_softmax else "logits")
 

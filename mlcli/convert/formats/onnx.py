@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli import __version__
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
-from mlcli.records import Scaling
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Versions that every runtime since 2022 supports (onnx 1.12, ONNX Runtime 1.12).
 _OPSET = 17
@@ -45,15 +42,8 @@ class OnnxFormat(ModelFormat):
         return content
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
-        load = f"""\
-import onnxruntime
-
-session = onnxruntime.InferenceSession({str(path)!r})
-"""
-        score = """\
-scores = session.run(["logits"], {"x": x.astype("float32")})[0]
-labels = scores.argmax(axis=1)
-"""
+        load = f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})\n"
+        score = 'scores = session.run(["logits"], {"x": x.astype("float32")})[0]\nlabels = scores.argmax(axis=1)\n'
         return Usage(load, score, "logits")
 
 
@@ -68,7 +58,10 @@ class _Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._last = "x"
-        self._scale(model.scaling)
+        if model.scaling.shift is not None:
+            self._add("Sub", self._constant("shift", model.scaling.shift))
+        if model.scaling.scale is not None:
+            self._add("Div", self._constant("scale", np.asarray(model.scaling.scale)))
         for index, layer in enumerate(model.network.layers):
             self._add_layer(index, layer)
 
@@ -86,12 +79,6 @@ class _Graph:
             self._constants,
         )
 
-    def _scale(self, scaling: Scaling) -> None:
-        if scaling.shift is not None:
-            self._add("Sub", self._constant("shift", scaling.shift))
-        if scaling.scale is not None:
-            self._add("Div", self._constant("scale", np.asarray(scaling.scale)))
-
     def _add_layer(self, index: int, layer: Layer) -> None:
         match layer:
             case Flatten():
@@ -99,8 +86,7 @@ class _Graph:
             case Linear():
                 self._add("Gemm", *self._parameters(index), transB=1)
             case Conv2d():
-                pad = layer.kernel_size // 2
-                self._add("Conv", *self._parameters(index), pads=[pad] * 4)
+                self._add("Conv", *self._parameters(index), pads=[layer.kernel_size // 2] * 4)
             case MaxPool2d():
                 self._add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
             case Activation(kind="gelu"):
@@ -120,8 +106,7 @@ class _Graph:
         self._add("Mul", self._constant(f"half_{x}", np.array(0.5)))
 
     def _parameters(self, index: int) -> list[str]:
-        names = (f"{index}.weight", f"{index}.bias")
-        return [self._constant(name, self._model.weights[name]) for name in names]
+        return [self._constant(name, self._model.weights[name]) for name in (f"{index}.weight", f"{index}.bias")]
 
     def _constant(self, name: str, array: NDArray[np.floating]) -> str:
         contiguous = np.array(array, dtype=np.float32, order="C")  # keeps 0-d arrays 0-d

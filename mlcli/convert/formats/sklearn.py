@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.convert.formats import FORMATS, ModelFormat, ScoreKind, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Linear, Network
 from mlcli.records import Scaling
 from mlcli.registry import alternatives
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # weight (out, in) and bias (out,)
+Parameters = tuple[NDArray[np.floating], NDArray[np.floating]]  # weight (out, in) and bias (out,)
 
 _OTHER_FORMATS = alternatives(name for name in FORMATS if name != "sklearn")
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 # Attributes of an MLPClassifier that only training uses.
-_ONLY_FOR_TRAINING = (
-    "_optimizer",
-    "_random_state",
-    "_no_improvement_count",
-    "best_loss_",
-    "loss_curve_",
-    "loss_",
-    "t_",
-)
+_TRAINING = ("_optimizer", "_random_state", "_no_improvement_count", "best_loss_", "loss_curve_", "loss_", "t_")
 
 
 class SklearnFormat(ModelFormat):
@@ -69,9 +59,8 @@ def estimator_usage(
 
 
 def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:
-    matrix = scaling_code(
-        f'x.reshape(len(x), -1).astype("{precision}")', scaling, f'np.array({{}}, dtype="{precision}")'
-    )
+    samples = f'x.reshape(len(x), -1).astype("{precision}")'
+    matrix = scaling_code(samples, scaling, f'np.array({{}}, dtype="{precision}")')
     imports = "import numpy as np\nimport skops.io" if "np." in matrix else "import skops.io"
     methods = {"logits": "decision_function", "probabilities": "predict_proba"}
     scores = f"scores = model.{methods[kind]}(matrix)\n" if kind in methods else ""
@@ -118,6 +107,6 @@ def _mlp_classifier(network: Network, layers: list[Parameters]) -> Any:
     classifier.partial_fit(np.zeros((len(classes), n_features), dtype=layers[0][0].dtype), classes, classes=classes)
     classifier.coefs_ = [np.array(weight.T, order="C") for weight, _ in layers]
     classifier.intercepts_ = [np.array(bias) for _, bias in layers]
-    for name in _ONLY_FOR_TRAINING:
+    for name in _TRAINING:
         vars(classifier).pop(name, None)
     return classifier

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
-from mlcli.models.weights_file import weights_bytes
+from mlcli.models.weights import weights_bytes
 
 _ACTIVATIONS = {"relu": "nn.ReLU()", "tanh": "nn.Tanh()", "sigmoid": "nn.Sigmoid()", "gelu": "nn.GELU()"}
 

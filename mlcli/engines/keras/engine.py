@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mlcli.engines.contract import Engine, EngineSpec, Weights
+from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.keras import keras
 from mlcli.engines.keras.model import (
     NetworkModel,
     StepLog,
     SynchronousCallback,
     canonical_tensors,
-    copy_into,
     from_canonical,
     to_canonical,
 )
 from mlcli.engines.keras.optimizers import build_optimizer
-from mlcli.engines.torch.bench import DeviceWork, TorchBench
-from mlcli.engines.torch.device import apply_runtime
-from mlcli.engines.torch.tensors import Batch, LazyBatches, SampleScaler, scores_from_logits
-from mlcli.errors import UsageError
-from mlcli.models.initial_weights import initial_weights as seeded_weights
+from mlcli.engines.torch.base import Batch, Batches, LazyBatches, TensorEngine, as_array, copy_into
 from mlcli.models.layers import Dropout
-from mlcli.records import EngineState, Scores, StepResults
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from mlcli.models.weights import initial_weights as seeded_weights
+from mlcli.records import EngineState, StepResults
 
 # Separates this random stream from the others that use the seed of the run.
 _DROPOUT_STREAM = 0xD0
@@ -40,56 +35,43 @@ _DROPOUT_STREAM = 0xD0
 class BatchLoader(DataLoader[int]):
     """Batches for `fit`. Keras uses a DataLoader as it is, without copying, which makes this the cheapest input."""
 
-    def __init__(self, batches: Iterable[Batch], n_batches: int) -> None:
-        """batches: may be iterated several times; Keras reads the first batch in advance."""
-        super().__init__(cast("Dataset[int]", range(n_batches)), batch_size=None)
-        self._batches = batches
+    def __init__(self, batches: Batches) -> None:
+        super().__init__(cast("Dataset[int]", range(len(batches))), batch_size=None)
+        self._batches = batches  # iterated several times: Keras reads the first batch in advance
 
     def __iter__(self) -> Any:  # an iterator of (x, y)
         return iter(self._batches)
 
 
-class KerasEngine(Engine):
+class KerasEngine(TensorEngine):
     """Implements `Engine`. Every call of Keras is inside `keras.device`, which decides where it creates tensors."""
 
+    block_seconds = MappingProxyType({"forward": 2e-3, "train": 0.2})  # a `fit` costs two milliseconds and its steps
+
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
-        if spec.network is None:
-            raise UsageError(f"model {spec.model.name} does not run on Keras; use --backend sklearn")
-        if spec.optimizer is None or spec.batch_size is None:
-            raise UsageError("Keras trains iteratively and needs an optimizer and a batch size")
-        self._network = spec.network
-        self._batch_size = spec.batch_size
-        self._device = apply_runtime(spec.runtime)
-        self.device = str(self._device)
-        self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
-        self._scale = SampleScaler(spec.scaling, self._device, self._dtype)
-        n_dropouts = sum(isinstance(layer, Dropout) for layer in spec.network.layers)
-        self._generators = _generators(spec.runtime.seed, self._device, n_dropouts)
+        super().__init__(spec)
+        n_dropouts = sum(isinstance(layer, Dropout) for layer in self._network.layers)
+        self._generators = _generators(spec.runtime.seed, self.torch_device, n_dropouts)
         with keras.device(self.device):
-            self._optimizer = build_optimizer(spec.optimizer)
+            self._optimizer = build_optimizer(self._optimizer_config)
             self._model = self._compiled_model(spec.runtime.precision)
-            self._weights = canonical_tensors(spec.network, self._model)
+            self._weights = canonical_tensors(self._network, self._model)
             self._slots = self._optimizer.slots()
-        self._model.in_bf16 = spec.runtime.matmul_precision == "bf16"
+        self._model.in_bf16 = self._in_bf16
         if initial_weights is None:
-            initial_weights = seeded_weights(spec.network, spec.runtime.seed)
+            initial_weights = seeded_weights(self._network, spec.runtime.seed)
         self.load_weights(initial_weights)
 
     def _compiled_model(self, precision: str) -> NetworkModel:
         model = NetworkModel(self._network, precision, iter(self._generators.values()))
-        loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not self._network.ends_in_softmax, dtype=precision
-        )
+        has_logits = not self._network.ends_in_softmax
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits, dtype=precision)
         self._optimizer.build(model.trainable_variables)
         model.compile(optimizer=self._optimizer, loss=loss, jit_compile=False)
         return model
 
-    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = torch.tensor(x, device=self._device)
-        self._y = torch.tensor(y, device=self._device)
-
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        positions = torch.split(torch.tensor(order, device=self._device), self._batch_size)
+        positions = torch.split(torch.tensor(order, device=self.torch_device), self._batch_size)
         # Gathering each batch when it is needed is faster than gathering all of them first, because the batch is still
         # in the processor's cache when it is cast, and it needs no second copy of the split.
         self._fit(LazyBatches(positions, self._gathered), learning_rates.tolist())
@@ -98,41 +80,26 @@ class KerasEngine(Engine):
         return StepResults.from_samples(losses, self._batch_size, int(torch.cat(log.hits).sum()))
 
     def _gathered(self, positions: Tensor) -> Batch:
-        return self._scale(self._x.index_select(0, positions)), self._y.index_select(0, positions)
+        return self.scaled(self._x.index_select(0, positions)), self._y.index_select(0, positions)
 
-    def _fit(self, batches: Iterable[Batch], learning_rates: Sequence[float]) -> None:
+    def _fit(self, batches: Batches, learning_rates: Sequence[float]) -> None:
         self._optimizer.clock.start_fit(learning_rates)
         self._model.log = StepLog()
-        loader = BatchLoader(batches, len(learning_rates))
         with keras.device(self.device):
-            self._model.fit(loader, verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
+            self._model.fit(BatchLoader(batches), verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
 
-    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+    def logits(self, x: Tensor) -> Tensor:
         body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
-        with torch.inference_mode(), keras.device(self.device):
-            batches = torch.split(torch.tensor(x, device=self._device), batch_size)
-            parts = [self._model.apply_layers(body, self._scale(batch), training=False) for batch in batches]
-            return scores_from_logits(torch.cat(parts))
+        with keras.device(self.device):
+            return self._model.apply_layers(body, x, training=False)
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
-        work = DeviceWork(
-            scale=self._scale,
-            forward=self._forward_batches,
-            train=self._train_batches,
-            block_seconds={"forward": 2e-3, "train": 0.2},  # a `fit` costs about two milliseconds besides its steps
-            product_dtype=torch.bfloat16 if self._model.in_bf16 else self._dtype,
-        )
-        return TorchBench(work, torch.tensor(x), torch.tensor(y), include_transfer=include_transfer)
-
-    def _forward_batches(self, batches: Iterable[Batch]) -> None:
+    def forward_batches(self, batches: Batches) -> None:
         with torch.inference_mode(), keras.device(self.device):
             for x, _ in batches:
                 self._model.call(x, training=False)
 
-    def _train_batches(
-        self, batches: Iterable[Batch], learning_rate: float, *, n_batches: int, batch_size: int
-    ) -> None:
-        self._fit(batches, [learning_rate] * n_batches)
+    def train_batches(self, batches: Batches, learning_rate: float, batch_size: int) -> None:
+        self._fit(batches, [learning_rate] * len(batches))
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return {name: to_canonical(tensor) for name, tensor in self._weights.items()}
@@ -143,8 +110,8 @@ class KerasEngine(Engine):
             copy_into(tensor, from_canonical(weights[name]))
 
     def state(self) -> EngineState:
-        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._slots.items()}
-        arrays |= {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
+        arrays = {name: as_array(tensor) for name, tensor in self._slots.items()}
+        arrays |= {name: as_array(generator.get_state()) for name, generator in self._generators.items()}
         return EngineState(arrays=arrays, values={"n_steps": self._optimizer.clock.n_steps})
 
     def load_state(self, state: EngineState) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlcli.engines.keras import keras
+from mlcli.engines.torch.base import as_array
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 
 # Axes for `transpose`, by the number of axes of a weight: from the orientation of Keras to the canonical one and back.
@@ -127,14 +129,8 @@ def _keras_layer(index: int, layer: Layer, precision: str, generators: Iterator[
         case Dropout():
             return SeededDropout(layer.rate, next(generators), **common)
         case Conv2d():
-            return keras.layers.Conv2D(
-                layer.n_out,
-                layer.kernel_size,
-                padding="same",
-                data_format="channels_first",
-                kernel_initializer="zeros",
-                **common,
-            )
+            common |= {"padding": "same", "data_format": "channels_first", "kernel_initializer": "zeros"}
+            return keras.layers.Conv2D(layer.n_out, layer.kernel_size, **common)
         case MaxPool2d():
             return keras.layers.MaxPooling2D(2, data_format="channels_first", **common)
         case Softmax():
@@ -151,17 +147,11 @@ def canonical_tensors(network: Network, model: NetworkModel) -> dict[str, Tensor
     return tensors
 
 
-def to_canonical(tensor: Tensor) -> np.ndarray[Any, Any]:
+def to_canonical(tensor: Tensor) -> NDArray[Any]:
     """Return a copy of a Keras weight in canonical orientation and C order."""
-    return tensor.detach().permute(_TO_CANONICAL[tensor.ndim]).cpu().contiguous().numpy().copy()
+    return as_array(tensor.permute(_TO_CANONICAL[tensor.ndim]))
 
 
-def from_canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def from_canonical(array: NDArray[Any]) -> NDArray[Any]:
     """Return a canonical weight in the orientation of Keras and C order."""
     return np.ascontiguousarray(array.transpose(_FROM_CANONICAL[array.ndim]))
-
-
-def copy_into(tensor: Tensor, array: np.ndarray[Any, Any]) -> None:
-    """Overwrite a tensor in place, on its device and in its dtype."""
-    with torch.no_grad():
-        tensor.copy_(torch.tensor(array))

@@ -15,10 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
+from mlcli.config.schema import Adam, AdamW, RmsProp, Sgd
 from mlcli.engines.keras import keras
-from mlcli.errors import UsageError
-from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Tensors = tuple[Tensor, ...]
 
@@ -149,8 +147,8 @@ def _tensors(variables: Sequence[Any]) -> Tensors:
     return tuple(variable.value for variable in variables)
 
 
-def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
-    """Return the Keras optimizer for a configuration; UsageError for one that does not train iteratively."""
+def build_optimizer(config: Sgd | Adam | AdamW | RmsProp) -> TextbookOptimizer:
+    """Return the Keras optimizer for a configuration."""
     clock = StepClock()
     match config:
         case Sgd():
@@ -161,10 +159,6 @@ def build_optimizer(config: OptimizerConfig) -> TextbookOptimizer:
             optimizer = TextbookAdamW(clock, config.weight_decay, config.beta1, config.beta2, config.epsilon)
         case RmsProp():
             optimizer = TextbookRmsProp(clock, rho=config.decay, epsilon=config.epsilon)
-        case _:
-            raise UsageError(
-                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
-            )
     optimizer.clock = clock
     optimizer.weight_decay_factor = config.weight_decay
     return optimizer

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
@@ -16,13 +17,9 @@ from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import thawed
 from mlcli.engines.contract import EngineSpec, FitResult
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError, nearest_match, unknown_name
 from mlcli.records import Scores
 from mlcli.text import first_line
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
 _MODULES = (
@@ -64,8 +61,7 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
             raise UsageError(
                 f"model.parameters.{name}: {model.estimator} has no such parameter{hint}; it has {', '.join(accepted)}"
             )
-    defaults = {"random_state": seed, "n_jobs": threads}
-    defaults = {name: value for name, value in defaults.items() if name in accepted}
+    defaults = {name: value for name, value in (("random_state", seed), ("n_jobs", threads)) if name in accepted}
     try:
         return known[model.estimator](**(defaults | thawed(model.parameters)))
     except TypeError as error:
@@ -85,10 +81,6 @@ class EstimatorEngine(SklearnEngine):
             fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
         self._estimator = fitted
 
-    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = self._matrix(x)
-        self._y = np.asarray(y)
-
     def fit(self) -> FitResult:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -98,10 +90,8 @@ class EstimatorEngine(SklearnEngine):
                 raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
         n_iterations = getattr(self._estimator, "n_iter_", None)
         stopped_early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-        return FitResult(
-            n_iterations=None if n_iterations is None else int(np.max(n_iterations)),
-            converged=False if stopped_early else None,
-        )
+        n_iterations = None if n_iterations is None else int(np.max(n_iterations))
+        return FitResult(n_iterations, converged=False if stopped_early else None)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)
@@ -109,18 +99,17 @@ class EstimatorEngine(SklearnEngine):
         probabilities = np.zeros((len(x), self._n_classes), dtype=np.float32) if has_probabilities else None
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = self._matrix(x[batch])
+            matrix = self.matrix(x[batch])
             labels[batch] = self._estimator.predict(matrix)
             if probabilities is not None:
                 # Classes that are missing from the training split keep probability zero.
                 probabilities[batch, self._estimator.classes_] = self._estimator.predict_proba(matrix)
         return Scores(labels=labels, logits=None, probabilities=probabilities)
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """The forward pass is `predict_proba` if the estimator has it, else `predict`."""
-        forward = getattr(self._estimator, "predict_proba", self._estimator.predict)
-        work = ArrayWork(self._matrix, forward, None, {"forward": 2e-3}, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
+        """Return the probabilities of the classes if the estimator has them, else the labels."""
+        outputs: NDArray[Any] = getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
+        return outputs
 
     def estimator_bytes(self) -> bytes:
         import skops.io

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import EngineSpec, FitResult, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class LogisticEngine(SklearnEngine):
@@ -48,7 +44,7 @@ class LogisticEngine(SklearnEngine):
                 f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}, but scikit-learn's "
                 "logistic regression needs samples of every class; use more samples (dataset.limit)"
             )
-        self._x = self._to_device(self._matrix(x))
+        self._x = self._to_device(self.matrix(x))
         self._y = self._to_device(y)
 
     def fit(self) -> FitResult:
@@ -63,7 +59,7 @@ class LogisticEngine(SklearnEngine):
         if not self._starts_at_zero:
             start = self._fitted()
             model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
-        with warnings.catch_warnings(), self._dispatch():
+        with warnings.catch_warnings(), sklearn.config_context(array_api_dispatch=self.device != "cpu"):
             warnings.simplefilter("ignore", ConvergenceWarning)  # returned as `converged` instead
             model.fit(self._x, self._y)
         n_iterations = int(np.max(_numpy(model.n_iter_)))
@@ -76,16 +72,15 @@ class LogisticEngine(SklearnEngine):
         probabilities = np.empty_like(logits)
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            matrix = self._matrix(x[batch])
+            matrix = self.matrix(x[batch])
             probabilities[batch] = model.predict_proba(matrix)
-            decision = model.decision_function(matrix)
+            decision = self.forward(matrix)
             logits[batch] = decision if decision.ndim == 2 else np.column_stack([np.zeros_like(decision), decision])
         return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=probabilities)
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        """The forward pass is `decision_function`, on the CPU even if the model was fitted on a GPU."""
-        work = ArrayWork(self._matrix, self._fitted().decision_function, None, {"forward": 2e-3}, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
+        decision: NDArray[Any] = self._fitted().decision_function(matrix)
+        return decision
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         model = self._fitted()
@@ -93,10 +88,8 @@ class LogisticEngine(SklearnEngine):
         if len(coefficients) == 1:
             coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
-        return {
-            self._weight_name: np.array(coefficients, dtype=self._precision, order="C"),
-            self._bias_name: np.array(intercepts, dtype=self._precision, order="C"),
-        }
+        arrays = {self._weight_name: coefficients, self._bias_name: intercepts}
+        return {name: np.array(array, dtype=self.precision, order="C") for name, array in arrays.items()}
 
     def load_weights(self, weights: Weights) -> None:
         self._network.check_weights(weights)
@@ -108,8 +101,8 @@ class LogisticEngine(SklearnEngine):
 
     def _set_coefficients(self, coefficients: NDArray[np.floating], intercepts: NDArray[np.floating]) -> None:
         model = LogisticRegression()
-        model.coef_ = np.array(coefficients, dtype=self._precision, order="C")
-        model.intercept_ = np.array(intercepts, dtype=self._precision)
+        model.coef_ = np.array(coefficients, dtype=self.precision, order="C")
+        model.intercept_ = np.array(intercepts, dtype=self.precision)
         model.classes_ = np.arange(self._network.n_classes)
         model.n_features_in_ = model.coef_.shape[1]
         self._model = model
@@ -119,16 +112,10 @@ class LogisticEngine(SklearnEngine):
             raise UsageError("logistic regression has no weights yet; fit it or load weights first")
         return self._model
 
-    def _dispatch(self) -> AbstractContextManager[None]:
-        if self.device == "cpu":
-            return nullcontext()
-        context: AbstractContextManager[None] = sklearn.config_context(array_api_dispatch=True)
-        return context
-
     def _to_device(self, array: NDArray[Any]) -> Any:
         if self.device == "cpu":
             return array
-        from mlcli.engines.torch.tensors import as_tensor
+        from mlcli.engines.torch.base import as_tensor
 
         return as_tensor(np.ascontiguousarray(array)).to(self.device)
 

@@ -6,10 +6,13 @@ and the accuracy of each batch, and its optimizers are given the learning rate, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
@@ -18,12 +21,8 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from mlcli.config.schema import Adam, MlpModel, Sgd
 from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.engines.sklearn.bench import ArrayBench, ArrayWork
 from mlcli.errors import UsageError
 from mlcli.records import EngineState, Scores, StepResults
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}
@@ -49,7 +48,7 @@ class _RecordingMlp(MLPClassifier):
 
 
 # In both optimizers, learning_rates is an iterator over those of the next steps; state_arrays names attributes that are
-# lists of arrays; state_values holds pairs of a name in a checkpoint and an attribute.
+# lists of arrays; state_values maps the names of values in a checkpoint to attributes.
 
 
 class _ScheduledSgd(SGDOptimizer):
@@ -60,7 +59,7 @@ class _ScheduledSgd(SGDOptimizer):
     """
 
     state_arrays = ("velocities",)
-    state_values = (("learning_rate", "learning_rate"),)
+    state_values = MappingProxyType({"learning_rate": "learning_rate"})
     learning_rates: Any
     learning_rate: float
     velocities: list[NDArray[np.floating]]
@@ -83,7 +82,7 @@ class _ScheduledAdam(AdamOptimizer):
     """
 
     state_arrays = ("ms", "vs")
-    state_values = (("step", "t"),)
+    state_values = MappingProxyType({"step": "t"})
     learning_rates: Any
     paper_epsilon: float
 
@@ -97,44 +96,46 @@ class _ScheduledAdam(AdamOptimizer):
 class MlpEngine(SklearnEngine):
     """Implements `Engine` on the CPU."""
 
+    # A call of `partial_fit` costs about a millisecond in addition to its steps.
+    block_seconds = MappingProxyType({"forward": 2e-3, "train": 0.1})
+
     def __init__(self, spec: EngineSpec, initial_weights: Weights | None) -> None:
         super().__init__(spec)
-        if spec.network is None or spec.batch_size is None or not isinstance(spec.model, MlpModel):
+        model, optimizer = spec.model, spec.optimizer
+        if spec.network is None or spec.batch_size is None or not isinstance(model, MlpModel):
             raise UsageError("scikit-learn's MLPClassifier needs a model mlp and a batch size")
-        _check_supported(spec.model, spec.n_classes)
+        if not isinstance(optimizer, Sgd | Adam):
+            raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
+        if spec.n_classes < 3:
+            raise UsageError(
+                "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different "
+                "model; use --backend torch or keras"
+            )
         self._network = spec.network
         self._batch_size = spec.batch_size
-        self._optimizer_config = spec.optimizer
-        self._activation = spec.model.activation
-        self._model = self._new_model(spec.model)
-        self._optimizer = self._new_optimizer()
+        self._activation = model.activation
+        self._model = self._new_model(model)
+        self._model.weight_decay = optimizer.weight_decay
+        self._optimizer = self._new_optimizer(optimizer)
         if initial_weights is not None:
             self.load_weights(initial_weights)
 
     def _new_model(self, config: MlpModel) -> _RecordingMlp:
         model = _RecordingMlp(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
-        model.weight_decay = self._optimizer_config.weight_decay if self._optimizer_config else 0.0
         n_features = int(np.prod(self._network.input_shape))
         classes = np.arange(self._network.n_classes)
         model.start_recording()
         # One step on arbitrary samples makes scikit-learn allocate its arrays; the weights are replaced afterwards.
-        model.partial_fit(np.zeros((len(classes), n_features), dtype=self._precision), classes, classes=classes)
+        model.partial_fit(np.zeros((len(classes), n_features), dtype=self.precision), classes, classes=classes)
         return model
 
-    def _new_optimizer(self) -> _ScheduledSgd | _ScheduledAdam:
+    def _new_optimizer(self, config: Sgd | Adam) -> _ScheduledSgd | _ScheduledAdam:
         parameters = self._model.coefs_ + self._model.intercepts_
-        config = self._optimizer_config
-        if isinstance(config, Adam):
-            adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
-            adam.paper_epsilon = config.epsilon
-            return adam
         if isinstance(config, Sgd):
             return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
-        raise UsageError("scikit-learn's MLPClassifier trains with sgd or adam; set optimizer.name to one of them")
-
-    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = self._matrix(x)
-        self._y = np.asarray(y)
+        adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
+        adam.paper_epsilon = config.epsilon
+        return adam
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
@@ -162,72 +163,52 @@ class MlpEngine(SklearnEngine):
             self._model.partial_fit(x, y)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
-        parts = [self._logits(self._matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
-        logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self._precision)
+        parts = [self.forward(self.matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
+        logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self.precision)
         return Scores(
             labels=logits.argmax(axis=1),
             logits=logits.astype(np.float32),
             probabilities=softmax(logits, axis=1).astype(np.float32),
         )
 
-    def _logits(self, hidden: NDArray[np.floating]) -> NDArray[np.floating]:
-        activate = _FORWARD[self._activation]
+    def forward(self, matrix: NDArray[np.floating]) -> NDArray[np.floating]:
+        hidden, activate = matrix, _FORWARD[self._activation]
         for coefficients, intercepts in zip(self._model.coefs_[:-1], self._model.intercepts_[:-1], strict=True):
             hidden = activate(hidden @ coefficients + intercepts)
         logits: NDArray[np.floating] = hidden @ self._model.coefs_[-1] + self._model.intercepts_[-1]
         return logits
 
-    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
-        # A call of `partial_fit` costs about a millisecond besides its steps.
-        block_seconds = {"forward": 2e-3, "train": 0.1}
-        work = ArrayWork(self._matrix, self._logits, self._train_batches, block_seconds, self._precision)
-        return ArrayBench(work, x, y, include_transfer=include_transfer)
-
-    def _train_batches(self, x: NDArray[Any], y: NDArray[np.int64], learning_rate: float, batch_size: int) -> None:
+    def train_batches(
+        self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rate: float, batch_size: int
+    ) -> None:
         self._model.start_recording()
         self._take_steps(x, y, [learning_rate] * (len(y) // batch_size), batch_size)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        arrays = (array for pair in zip(self._model.coefs_, self._model.intercepts_, strict=True) for array in pair)
-        return {
-            name: np.array(array.T, order="C")
-            for name, array in zip(self._network.parameter_shapes(), arrays, strict=True)
-        }
+        return {name: np.array(array.T, order="C") for name, array in self._parameters()}
 
     def load_weights(self, weights: Weights) -> None:
         self._network.check_weights(weights)
-        names = list(self._network.parameter_shapes())
-        for coefficients, name in zip(self._model.coefs_, names[0::2], strict=True):
-            coefficients[...] = np.asarray(weights[name]).T
-        for intercepts, name in zip(self._model.intercepts_, names[1::2], strict=True):
-            intercepts[...] = weights[name]
+        for name, array in self._parameters():
+            array[...] = np.asarray(weights[name]).T
+
+    def _parameters(self) -> Iterator[tuple[str, NDArray[np.floating]]]:
+        """Yield the arrays of the model, in the orientation of scikit-learn, with their canonical names."""
+        layers = zip(self._model.coefs_, self._model.intercepts_, strict=True)
+        yield from zip(self._network.parameter_shapes(), chain.from_iterable(layers), strict=True)
 
     def state(self) -> EngineState:
-        optimizer = self._optimizer
-        arrays = {
-            f"{name}.{index}": np.ascontiguousarray(array)
-            for name in optimizer.state_arrays
-            for index, array in enumerate(getattr(optimizer, name))
-        }
-        return EngineState(arrays, {name: getattr(optimizer, attribute) for name, attribute in optimizer.state_values})
+        optimizer, arrays = self._optimizer, {}
+        for name in optimizer.state_arrays:
+            for index, array in enumerate(getattr(optimizer, name)):
+                arrays[f"{name}.{index}"] = np.ascontiguousarray(array)
+        values = {name: getattr(optimizer, attribute) for name, attribute in optimizer.state_values.items()}
+        return EngineState(arrays, values)
 
     def load_state(self, state: EngineState) -> None:
         optimizer = self._optimizer
         for name in optimizer.state_arrays:
             n_arrays = len(getattr(optimizer, name))
             setattr(optimizer, name, [state.arrays[f"{name}.{index}"].copy() for index in range(n_arrays)])
-        for name, attribute in optimizer.state_values:
+        for name, attribute in optimizer.state_values.items():
             setattr(optimizer, attribute, state.values[name])
-
-
-def _check_supported(model: MlpModel, n_classes: int) -> None:
-    if n_classes < 3:
-        raise UsageError(
-            "scikit-learn's MLPClassifier has a single logistic output for two classes, which is a different model; "
-            "use --backend torch or keras"
-        )
-    if model.dropout or model.activation not in _ACTIVATIONS:
-        raise UsageError(
-            f"scikit-learn's MLPClassifier has no dropout and only the activations {', '.join(_ACTIVATIONS)}; "
-            "use --backend torch or keras"
-        )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.config.schema import EstimatorModel
 from mlcli.config.values import MOST_THREADS
@@ -20,9 +21,6 @@ from mlcli.errors import DataError, UsageError
 from mlcli.records import Scores
 from mlcli.text import escaped, first_line
 from mlcli.untrusted import check_archive
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _METRICS = ("BrayCurtis", "Canberra", "Chebyshev", "Euclidean", "Hamming", "Manhattan", "Minkowski", "SEuclidean")
 # Types in fitted classifiers of scikit-learn that skops does not trust by default. All belong to scikit-learn.

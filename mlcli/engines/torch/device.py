@@ -17,12 +17,9 @@ from mlcli.errors import UsageError
 
 def available_devices() -> tuple[str, ...]:
     """Return the devices of this machine by their names for `--device`: cpu, cuda:0, cuda:1, ..., mps."""
-    names = ["cpu"]
-    if torch.cuda.is_available():
-        names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    return tuple(names)
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ("cpu", *(f"cuda:{index}" for index in range(n_cuda)), *mps)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -35,18 +32,11 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(next((device for device in ("cuda:0", "mps") if device in available), "cpu"))
     resolved = "cuda:0" if name == "cuda" else name
     if resolved not in available:
-        raise UsageError(
-            f"--device {name}: {_missing_hardware(name)} was found; use {' or '.join(('auto', *available))}"
-        )
+        missing = "no Apple GPU (mps)" if name == "mps" else "no CUDA device"
+        if name.startswith("cuda:") and torch.cuda.is_available():
+            missing += f" with the number {name.removeprefix('cuda:')}"
+        raise UsageError(f"--device {name}: {missing} was found; use {' or '.join(('auto', *available))}")
     return torch.device(resolved)
-
-
-def _missing_hardware(name: str) -> str:
-    if name == "mps":
-        return "no Apple GPU (mps)"
-    if name.startswith("cuda:") and torch.cuda.is_available():
-        return f"no CUDA device with the number {name.removeprefix('cuda:')}"
-    return "no CUDA device"
 
 
 def apply_runtime(runtime: EngineRuntime) -> torch.device:
@@ -58,7 +48,11 @@ def apply_runtime(runtime: EngineRuntime) -> torch.device:
 
     UsageError for a device that this machine lacks, for float64 on mps, and for TF32 on other devices than CUDA.
     """
-    device = _device_for(runtime)
+    device = resolve_device(runtime.device)
+    if device.type == "mps" and runtime.precision == "float64":
+        if runtime.device != "auto":
+            raise UsageError("--device mps: Apple GPUs have no float64; use --device cpu, or runtime.precision float32")
+        device = torch.device("cpu")
     if runtime.matmul_precision == "tf32" and device.type != "cuda":
         raise UsageError(
             f"--precision tf32: only NVIDIA GPUs have TF32, and the device is {device}; use --precision bf16 or float32"
@@ -74,15 +68,6 @@ def apply_runtime(runtime: EngineRuntime) -> torch.device:
         # Skipped if nothing changes: the call imports torch._inductor, which takes longer than importing torch.
         torch.use_deterministic_algorithms(runtime.deterministic)
     torch.manual_seed(runtime.seed)
-    return device
-
-
-def _device_for(runtime: EngineRuntime) -> torch.device:
-    device = resolve_device(runtime.device)
-    if device.type == "mps" and runtime.precision == "float64":
-        if runtime.device == "auto":
-            return torch.device("cpu")
-        raise UsageError("--device mps: Apple GPUs have no float64; use --device cpu, or runtime.precision float32")
     return device
 
 

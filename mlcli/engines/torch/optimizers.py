@@ -15,21 +15,16 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from mlcli.config.schema import Adam, AdamW, OptimizerConfig, RmsProp, Sgd
-from mlcli.errors import UsageError
-from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
+from mlcli.config.schema import Adam, AdamW, RmsProp, Sgd
 
 
 @dataclass
 class _Group:
     """Parameters with the same weight decay, and their optimizer state. Each list has one item per parameter."""
 
-    names: list[str]
-    parameters: list[Tensor]
+    parameters: dict[str, Tensor]
     weight_decay: float
-    slots: dict[str, list[Tensor]]  # moments by name
-    steps: list[Tensor]  # step counts, 0-d float32
-    scratch: list[Tensor]  # first moments that the fused Adam writes for RMSprop, never read
+    slots: dict[str, list[Tensor]]  # moments and step counts (0-d float32) by name
 
 
 class TorchOptimizer:
@@ -38,27 +33,17 @@ class TorchOptimizer:
     parameters: the parameters in the order in which `step` takes their gradients.
     """
 
-    def __init__(self, config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, config: Sgd | Adam | AdamW | RmsProp, parameters: Mapping[str, Tensor]) -> None:
         """parameters: leaf tensors by canonical weight name; names ending in .bias have no weight decay."""
         self._config = config
-        self._slot_names = _slot_names(config)
-        decayed = [name for name in parameters if config.weight_decay and not name.endswith(".bias")]
-        others = [name for name in parameters if name not in decayed]
+        decayed = {name: p for name, p in parameters.items() if config.weight_decay and not name.endswith(".bias")}
+        others = {name: p for name, p in parameters.items() if name not in decayed}
         self._groups = [
-            self._group({name: parameters[name] for name in names}, weight_decay)
-            for names, weight_decay in ((decayed, config.weight_decay), (others, 0.0))
-            if names
+            _Group(members, weight_decay, _new_slots(config, list(members.values())))
+            for members, weight_decay in ((decayed, config.weight_decay), (others, 0.0))
+            if members
         ]
-        self.parameters = [parameter for group in self._groups for parameter in group.parameters]
-
-    def _group(self, parameters: Mapping[str, Tensor], weight_decay: float) -> _Group:
-        tensors = list(parameters.values())
-        slots = {slot: [torch.zeros_like(tensor) for tensor in tensors] for slot in self._slot_names}
-        is_rmsprop = isinstance(self._config, RmsProp)
-        first_step = math.inf if is_rmsprop else 0.0
-        steps = [torch.full((), first_step, dtype=torch.float32, device=tensor.device) for tensor in tensors]
-        scratch = [torch.zeros_like(tensor) for tensor in tensors] if is_rmsprop else []
-        return _Group(list(parameters), tensors, weight_decay, slots, steps, scratch)
+        self.parameters = [parameter for group in self._groups for parameter in group.parameters.values()]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
@@ -73,7 +58,7 @@ class TorchOptimizer:
         match self._config:
             case Sgd() as config:
                 sgd(
-                    group.parameters,
+                    list(group.parameters.values()),
                     gradients,
                     list(group.slots.get("momentum", [None] * len(gradients))),
                     foreach=True,
@@ -89,17 +74,23 @@ class TorchOptimizer:
 
     def slots(self) -> dict[str, Tensor]:
         """Return the moments and step counts by name. Copying into these tensors restores a state."""
-        named = {
+        return {
             f"{slot}.{name}": tensor
             for group in self._groups
             for slot, tensors in group.slots.items()
-            for name, tensor in zip(group.names, tensors, strict=True)
+            # RMSprop reads only its second moments: the others are those of the Adam that computes it.
+            if slot == "second_moment" or not isinstance(self._config, RmsProp)
+            for name, tensor in zip(group.parameters, tensors, strict=True)
         }
-        if isinstance(self._config, RmsProp):  # its step count never changes
-            return named
-        for group in self._groups:
-            named |= {f"step.{name}": step for name, step in zip(group.names, group.steps, strict=True)}
-        return named
+
+
+def _new_slots(config: Sgd | Adam | AdamW | RmsProp, parameters: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    moments: tuple[str, ...] = ("first_moment", "second_moment")
+    if isinstance(config, Sgd):
+        moments = ("momentum",) if config.momentum else ()
+    first_step = math.inf if isinstance(config, RmsProp) else 0.0
+    steps = [torch.full((), first_step, dtype=torch.float32, device=parameter.device) for parameter in parameters]
+    return {slot: [torch.zeros_like(parameter) for parameter in parameters] for slot in moments} | {"step": steps}
 
 
 def _update_adam(config: Adam | AdamW | RmsProp, group: _Group, gradients: list[Tensor], lr: float) -> None:
@@ -107,17 +98,14 @@ def _update_adam(config: Adam | AdamW | RmsProp, group: _Group, gradients: list[
 
     torch has a fused Adam, which reads and writes memory once, but no fused RMSprop.
     """
-    if isinstance(config, RmsProp):
-        first_moments, beta1, beta2 = group.scratch, 0.0, config.decay
-    else:
-        first_moments, beta1, beta2 = group.slots["first_moment"], config.beta1, config.beta2
+    beta1, beta2 = (0.0, config.decay) if isinstance(config, RmsProp) else (config.beta1, config.beta2)
     adam(
-        group.parameters,
+        list(group.parameters.values()),
         gradients,
-        first_moments,
+        group.slots["first_moment"],
         group.slots["second_moment"],
         [],
-        group.steps,
+        group.slots["step"],
         fused=True,
         decoupled_weight_decay=isinstance(config, AdamW),
         amsgrad=False,
@@ -128,17 +116,3 @@ def _update_adam(config: Adam | AdamW | RmsProp, group: _Group, gradients: list[
         eps=config.epsilon,
         maximize=False,
     )
-
-
-def _slot_names(config: OptimizerConfig) -> tuple[str, ...]:
-    match config:
-        case Sgd():
-            return ("momentum",) if config.momentum else ()
-        case Adam() | AdamW():
-            return ("first_moment", "second_moment")
-        case RmsProp():
-            return ("second_moment",)
-        case _:
-            raise UsageError(
-                f"optimizer {config.name} does not train iteratively; use {alternatives(ITERATIVE_OPTIMIZERS)}"
-            )

@@ -10,8 +10,8 @@ from scipy.special import softmax
 from mlcli.config.schema import CnnModel
 from mlcli.convert.formats import TrainedModel
 from mlcli.convert.formats.onnx import OnnxFormat
-from mlcli.models.initial_weights import initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import initial_weights
 from mlcli.records import Scaling
 
 

@@ -18,8 +18,8 @@ from mlcli.engines.keras import keras
 from mlcli.engines.keras.engine import KerasEngine
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
 
 BATCH_SIZE = 48
@@ -258,7 +258,7 @@ def test_without_weights_they_are_drawn_from_the_seed():
 @pytest.mark.parametrize(
     ("model", "network_model", "optimizer", "message"),
     [
-        (EstimatorModel(estimator="SVC"), None, None, "estimator does not run on Keras.*sklearn"),
+        (EstimatorModel(estimator="SVC"), None, None, "estimator has no layers.*--backend sklearn"),
         (LogisticModel(), LogisticModel(), Lbfgs(), "lbfgs does not train iteratively.*rmsprop"),
         (LogisticModel(), LogisticModel(), None, "needs an optimizer and a batch size"),
     ],

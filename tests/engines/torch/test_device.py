@@ -14,8 +14,8 @@ from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.torch.device import apply_runtime, available_devices, resolve_device
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mlcli.config.schema import CnnModel, LogisticModel, MlpModel
-from mlcli.models.initial_weights import as_precision, initial_weights
 from mlcli.models.layers import build_network
+from mlcli.models.weights import as_precision, initial_weights
 
 
 def weights(seed=0, model=None):

@@ -1,0 +1,191 @@
+"""The common part of the torch and the keras engine: samples on a device, prediction, and the benchmark."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlcli.config.schema import Lbfgs
+from mlcli.engines.contract import Engine, EngineSpec
+from mlcli.engines.torch.device import apply_runtime
+from mlcli.errors import UsageError
+from mlcli.records import Scores
+from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
+
+Batch = tuple[Tensor, Tensor]  # samples and their classes
+
+
+@dataclass(frozen=True)
+class LazyBatches:
+    """Batches that are prepared one by one during each iteration."""
+
+    sources: Sequence[Any]
+    prepare: Callable[[Any], Batch]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.prepare, self.sources)
+
+
+Batches = list[Batch] | LazyBatches
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a tensor that shares its memory with the array."""
+    with warnings.catch_warnings():
+        # torch warns about memory-mapped data, which is read-only; the engines never write to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """Return a copy in host memory, in C order."""
+    return tensor.detach().cpu().contiguous().numpy().copy()
+
+
+def copy_into(tensor: Tensor, array: NDArray[Any]) -> None:
+    """Overwrite a tensor in place, on its device and in its dtype."""
+    with torch.no_grad():
+        tensor.copy_(torch.tensor(array))
+
+
+class TensorEngine(Engine):
+    """An engine that computes with torch tensors. The abstract methods add what prediction and the benchmark call."""
+
+    block_seconds: Mapping[str, float]  # see Bench
+
+    def __init__(self, spec: EngineSpec) -> None:
+        if spec.network is None:
+            raise UsageError(f"model {spec.model.name} has no layers; it runs with --backend sklearn only")
+        if isinstance(spec.optimizer, Lbfgs):
+            raise UsageError(f"lbfgs does not train iteratively; use optimizer {alternatives(ITERATIVE_OPTIMIZERS)}")
+        if spec.optimizer is None or spec.batch_size is None:
+            raise UsageError("iterative training needs an optimizer and a batch size")
+        self._network = spec.network
+        self._optimizer_config = spec.optimizer
+        self._batch_size = spec.batch_size
+        self.torch_device = apply_runtime(spec.runtime)
+        self.device = str(self.torch_device)
+        self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
+        self._in_bf16 = spec.runtime.matmul_precision == "bf16"
+        self.product_dtype = torch.bfloat16 if self._in_bf16 else self._dtype  # of matrix products
+        self._shift, self._scale = map(self._constant, (spec.scaling.shift, spec.scaling.scale))
+
+    def _constant(self, value: Any) -> Tensor | float | None:
+        if value is None or isinstance(value, float | int):
+            return value
+        return torch.as_tensor(value, dtype=self._dtype, device=self.torch_device)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return the scaled samples in the precision of the run. x: on the device, in any dtype; stays unchanged."""
+        scaled = x.to(self._dtype, copy=True)
+        if self._shift is not None:
+            scaled.sub_(self._shift)
+        if self._scale is not None:
+            scaled.div_(self._scale)
+        return scaled
+
+    def prepared(self, batch: Batch) -> Batch:
+        """Return the batch on the device, with scaled samples."""
+        x, y = batch
+        return self.scaled(x.to(self.torch_device)), y.to(self.torch_device)
+
+    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
+        self._x = as_tensor(x).to(self.torch_device)
+        self._y = as_tensor(y).to(self.torch_device)
+
+    def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
+        with torch.inference_mode():
+            batches = torch.split(as_tensor(x), batch_size)
+            logits = torch.cat([self.logits(self.scaled(batch.to(self.torch_device))) for batch in batches])
+            return Scores(
+                labels=logits.argmax(dim=1).cpu().numpy(),
+                logits=logits.float().cpu().numpy(),
+                probabilities=logits.softmax(dim=1).float().cpu().numpy(),
+            )
+
+    def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
+        return TorchBench(self, (as_tensor(x), as_tensor(y)), include_transfer=include_transfer)
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits (n, classes) of scaled samples, computed without dropout."""
+
+    @abstractmethod
+    def forward_batches(self, batches: Batches) -> None:
+        """Compute the outputs of the model for each batch, without dropout and without gradients."""
+
+    @abstractmethod
+    def train_batches(self, batches: Batches, learning_rate: float, batch_size: int) -> None:
+        """Take one training step per batch of batch_size samples."""
+
+
+class TorchBench:
+    """Implements `Bench` with batches sliced from samples on the device or, with include_transfer, on the host."""
+
+    def __init__(self, engine: TensorEngine, samples: Batch, *, include_transfer: bool) -> None:
+        self._engine = engine
+        self._includes_transfer = include_transfer
+        self._x, self._y = samples if include_transfer else engine.prepared(samples)
+        self._device = engine.torch_device
+        self.device = engine.device
+        self.block_seconds = engine.block_seconds
+
+    def batches(self, starts: Sequence[int], batch_size: int) -> list[Batch]:
+        return [(self._x[start : start + batch_size], self._y[start : start + batch_size]) for start in starts]
+
+    def forward(self, batches: list[Batch]) -> None:
+        self._engine.forward_batches(self._prepared(batches))
+        self._synchronize()
+
+    def train(self, batches: list[Batch], learning_rate: float) -> None:
+        self._engine.train_batches(self._prepared(batches), learning_rate, batch_size=len(batches[0][1]))
+        self._synchronize()
+
+    def _prepared(self, batches: list[Batch]) -> Batches:
+        return LazyBatches(batches, self._engine.prepared) if self._includes_transfer else batches
+
+    def matrix_product(self, n: int) -> Callable[[], None]:
+        left, right = (torch.rand(n, n, device=self._device).to(self._engine.product_dtype) for _ in range(2))
+        product = torch.empty_like(left)
+
+        def multiply() -> None:
+            torch.mm(left, right, out=product)
+            self._synchronize()
+
+        return multiply
+
+    def _synchronize(self) -> None:
+        match self._device.type:
+            case "cuda":
+                torch.cuda.synchronize(self._device)
+            case "mps":
+                torch.mps.synchronize()
+
+    def start_memory_watch(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak_memory_bytes(self) -> int | None:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return None
+
+    def release_memory(self) -> None:
+        gc.collect()
+        match self._device.type:
+            case "cuda":
+                torch.cuda.empty_cache()
+            case "mps":
+                torch.mps.empty_cache()
