@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from mlcli.errors import UsageError
+from mlcli.errors import UsageError, batch_advice, translated_memory_errors
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.records import Evaluation, EvaluationResult, PredictionTime
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.metrics.calibration import calibration
 from mlcli.metrics.mistakes import confident_mistakes

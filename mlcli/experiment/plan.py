@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
+from mlcli import __version__
+from mlcli.config.dump import config_digest
 from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
@@ -97,6 +100,22 @@ def with_default_batches(training: TrainingConfig) -> TrainingConfig:
     return training.model_copy(
         update={"epochs": training.epochs or DEFAULT_EPOCHS, "batch_size": training.batch_size or DEFAULT_BATCH_SIZE}
     )
+
+
+def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, str]:
+    """Return the digests "config", "dataset" and "split", and as "experiment" one over these and the mlcli version.
+
+    The name of an experiment does not count, nor does the location of the run under `init_from`; the digest of that
+    run's weights does.
+    """
+    init_from = config.init_from.model_copy(update={"run": ""}) if config.init_from else None
+    digests = {
+        "config": config_digest(config.model_copy(update={"name": None, "init_from": init_from})),
+        "dataset": dataset.fingerprint,
+        "split": dataset.split_digest,
+    }
+    whole = "\n".join([__version__, *digests.values()])
+    return digests | {"experiment": hashlib.sha256(whole.encode()).hexdigest()}
 
 
 def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:

@@ -11,7 +11,6 @@ from mlcli.errors import UsageError
 if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
 
-
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

@@ -21,7 +21,7 @@ from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
 from mlcli.errors import DivergedError, MlcliError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.experiment.initial_weights import drawn_weights
+from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.parity.records import ParityPair, ParityReport, ParityStep
 from mlcli.records import Dataset
@@ -202,7 +202,7 @@ def _build_engines(
     reasons: dict[str, str] = {}
     for backend, plan in plans.items():
         try:
-            engine = build_engine(backend, engine_spec(plan, dataset, threads), drawn_weights(plan))
+            engine = build_engine(backend, engine_spec(plan, dataset, threads), initial_weights(plan))
             engine.place(x, y)
         except UsageError as error:
             reasons[backend] = str(error)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcli.errors import DataError, UsageError
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
+from mlcli.errors import DataError, UsageError, batch_advice, translated_memory_errors
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.predict.readers import open_samples
 from mlcli.predict.samples import SampleBatch
