@@ -41,7 +41,7 @@ def run(request: ParityRequest) -> None:
     checked_format(request.output_format)
     experiments = _experiments(request)
     readable = (experiment for experiment in experiments.values() if not isinstance(experiment, str))
-    threads = configure_threads(next(readable))
+    threads = configure_threads(next(readable).runtime.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.parity.parity import check_parity, raise_if_different
     from mlcli.parity.report import print_parity

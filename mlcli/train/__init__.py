@@ -14,7 +14,6 @@ from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
     from mlcli.experiment.plan import Plan
-    from mlcli.records import RunRecord
 
 _SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
 
@@ -65,7 +64,7 @@ def run(request: TrainRequest) -> None:
         config, threads = found.config, found.threads
     else:
         config, threads = load_experiment(request.config, flags=request.flags, settings=request.settings), None
-    n_threads = configure_threads(config, threads)
+    n_threads = configure_threads(config.runtime.threads, threads)
     plan = make_plan(config)
     if request.print_config or request.dry_run:
         _show(request, plan, runs_directory, n_threads)
@@ -80,7 +79,8 @@ def run(request: TrainRequest) -> None:
         else:
             result = resume(found.directory, plan, paths, n_threads, progress, every=every)
     print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
-    check_thresholds(thresholds, _accuracies(result.record))
+    scored = result.record.metrics
+    check_thresholds(thresholds, {name: scored[split].accuracy for name, split in _SPLITS.items() if split in scored})
 
 
 def _check_nothing_else(request: TrainRequest) -> None:
@@ -114,8 +114,3 @@ def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: in
         sys.stdout.write(to_yaml(plan.config))
     else:
         print_plan(plan, n_threads, request.output_format)
-
-
-def _accuracies(record: RunRecord) -> dict[str, float | None]:
-    metrics = {name: record.metrics.get(split) for name, split in _SPLITS.items()}
-    return {name: found.accuracy if found else None for name, found in metrics.items()}

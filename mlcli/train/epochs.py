@@ -148,14 +148,9 @@ class EpochLoop:
             signals.check()
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            position=self.position,
-            batch_losses=self._epoch.batch_losses if self._epoch else np.empty(0),
-            weights=self._engine.weights(),
-            engine=self._engine.state(),
-            best_weights=self._best_weights,
-            run=self._progress.so_far(),
-        )
+        losses = self._epoch.batch_losses if self._epoch else np.empty(0)
+        weights, state = self._engine.weights(), self._engine.state()
+        return Checkpoint(self.position, losses, weights, state, self._best_weights, self._progress.so_far())
 
     def _start_epoch(self) -> EpochChunks:
         config, optimizer = self._config, self._config.optimizer
@@ -176,13 +171,15 @@ class EpochLoop:
         last = self._progress.position
         position = replace(last, step=last.step + len(epoch.batch_losses), metrics=metrics)
         value = self._monitored(result.loss, metrics.get("validation"))
-        is_best = self._is_better(value)
+        is_best = last.best_value is None or value < last.best_value - (
+            self._stopping.min_delta if self._stopping else 0
+        )
         if is_best:
             position = replace(position, best_epoch=epoch.epoch, best_value=value, best_metrics=metrics)
             if self._stopping is not None and self._stopping.restore_best:
                 self._best_weights = self._engine.weights()
         rate = float(epoch.learning_rates[-1])
-        record = _epoch_record(metrics, epoch.seconds, epoch=epoch.epoch, learning_rate=rate, is_best=is_best)
+        record = _epoch_record(metrics, epoch.seconds, epoch=epoch.epoch, rate=rate, is_best=is_best)
         self._epoch = None
         self._progress.position = replace(position, history=(*position.history, record))
         return record
@@ -193,10 +190,6 @@ class EpochLoop:
             return train_loss
         by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
         return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
-
-    def _is_better(self, value: float) -> bool:
-        best = self._progress.position.best_value
-        return best is None or value < best - (self._stopping.min_delta if self._stopping else 0.0)
 
     def _is_over(self) -> bool:
         position, stopping = self._progress.position, self._stopping
@@ -251,18 +244,13 @@ def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch) -> dict[str, M
 
 
 def _epoch_record(
-    metrics: Mapping[str, Metrics],
-    seconds: float,
-    *,
-    epoch: int = 1,
-    learning_rate: float | None = None,
-    is_best: bool = True,
+    metrics: Mapping[str, Metrics], seconds: float, *, epoch: int = 1, rate: float | None = None, is_best: bool = True
 ) -> EpochRecord:
     """Return the row of the history; the defaults are those of a single fit."""
     train, validation = metrics["train"], metrics.get("validation")
     return EpochRecord(
         epoch=epoch,
-        learning_rate=learning_rate,
+        learning_rate=rate,
         train_loss=train.loss,
         train_accuracy=train.accuracy,
         validation_loss=validation.loss if validation else None,

@@ -19,8 +19,7 @@ def print_plan(plan: Plan, n_threads: int, output_format: str) -> None:
     rows = [{"plan": name, "value": value} for name, value in settings.items()]
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            document = {"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}
-            sys.stdout.write(to_json(document))
+            sys.stdout.write(to_json({"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}))
         case OutputFormat.CSV:
             print_csv([settings])
         case OutputFormat.MARKDOWN:

@@ -89,9 +89,9 @@ def resume(
 ) -> TrainResult:
     """Finish an interrupted run in its directory, from the newest intact checkpoint.
 
-    plan: of the configuration of the run. With the threads, device and versions that the run started with, the result
-    is bit-identical to that of an uninterrupted run. A finished run is returned unchanged. MlcliError where another
-    process has locked the run, DataError where configuration or data have changed; and all that `train` raises.
+    With the threads, device and versions that it started with, the result is bit-identical to that of an uninterrupted
+    run. A finished run is returned unchanged. MlcliError where another process has locked the run, DataError where
+    configuration or data have changed; and all that `train` raises.
     """
     lock = RunLock.acquire(directory.path)
     try:
