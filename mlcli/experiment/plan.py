@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
-from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, TrainingConfig
+from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, Lbfgs, ModelConfig, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -41,15 +41,15 @@ def make_plan(config: ExperimentConfig) -> Plan:
     UsageError, listing what is possible, for parts that do not fit.
     """
     backend = config.backend or DEFAULT_BACKEND
-    info = dataset_info(config.dataset.name)
-    is_iterative = trains_iteratively(backend, config.model.name)
     check_supported(backend, config)
+    is_iterative = trains_iteratively(backend, config.model.name)
     _check_training(config, backend, is_iterative)
-    network = None
     if isinstance(config.model, EstimatorModel):
-        _check_estimator(config.model)
-    else:
-        network = build_network(config.model, info.input_shape, info.n_classes)
+        from mlcli.engines.sklearn.estimator import new_estimator
+
+        new_estimator(config.model)  # refuses unknown names and parameters
+    info = dataset_info(config.dataset.name)
+    network = network_of(config.model, info.input_shape, info.n_classes)
     return Plan(_completed(config, backend, is_iterative), backend, info, network, is_iterative)
 
 
@@ -76,10 +76,9 @@ def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) 
         )
 
 
-def _check_estimator(model: EstimatorModel) -> None:
-    from mlcli.engines.sklearn.estimator import new_estimator
-
-    new_estimator(model)
+def network_of(model: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> Network | None:
+    """Return the layers of a model; None for an estimator, which has none."""
+    return None if isinstance(model, EstimatorModel) else build_network(model, input_shape, n_classes)
 
 
 def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:

@@ -12,8 +12,8 @@ from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine, check_supported
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.plan import build_spec, with_default_batches
-from mlcli.models.layers import Network, build_network
+from mlcli.experiment.plan import build_spec, network_of, with_default_batches
+from mlcli.models.layers import Network
 from mlcli.records import Dataset, Preprocessing, RunRecord
 from mlcli.registry import backend_info, dataset_info, trains_iteratively
 from mlcli.runs.directory import RunDirectory
@@ -91,9 +91,7 @@ class StoredRun:
         return build_engine(name, spec, weights)
 
     def _network_of(self, config: ExperimentConfig) -> Network | None:
-        if config.model.name == "estimator":
-            return None
-        return build_network(config.model, self.preprocessing.input_shape, len(self.preprocessing.class_names))
+        return network_of(config.model, self.preprocessing.input_shape, len(self.preprocessing.class_names))
 
     def load_dataset(
         self, name: str | None = None, *, data_directory: Path | None = None, offline: bool = False
