@@ -44,13 +44,14 @@ def make_plan(config: ExperimentConfig) -> Plan:
     check_supported(backend, config)
     is_iterative = trains_iteratively(backend, config.model.name)
     _check_training(config, backend, is_iterative)
+    completed = _completed(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
         from mlcli.engines.sklearn.estimator import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
     info = dataset_info(config.dataset.name)
     network = network_of(config.model, info.input_shape, info.n_classes)
-    return Plan(_completed(config, backend, is_iterative), backend, info, network, is_iterative)
+    return Plan(completed, backend, info, network, is_iterative)
 
 
 def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
