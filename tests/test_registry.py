@@ -11,7 +11,6 @@ import pytest
 
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import sections_of
-from mlcli.data.idx import torchvision_datasets
 from mlcli.data.source import dataset_source
 from mlcli.errors import UsageError
 from mlcli.registry import (
@@ -28,6 +27,7 @@ from mlcli.registry import (
     dataset_info,
     default_optimizer,
 )
+from tests.benchmarks.torchvision_datasets import torchvision_datasets
 
 ROOT = Path(__file__).resolve().parents[1]
 

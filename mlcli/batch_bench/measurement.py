@@ -17,7 +17,7 @@ from mlcli.errors import OutOfMemoryError, batch_advice, translated_memory_error
 from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.metrics import log_loss
+from mlcli.metrics.scores import log_loss
 from mlcli.models.layers import Network
 from mlcli.records import Dataset, Scores
 from mlcli.runs.directory import RunDirectory

@@ -11,22 +11,22 @@ because opening it compares the content with the digests in the manifest.
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.directory import staging_folder, writing
 from mlcli.data.source import SourceData, content_sha256, fingerprint
-from mlcli.records import Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+from mlcli.errors import DataError
+from mlcli.records import DatasetInfo, Split
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -74,14 +74,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             manifest = json.loads(file.read(_MAX_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise PreparedError(f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(manifest, dict):
-        raise PreparedError(f"{MANIFEST} is not a manifest")
-    files = manifest.get("files")
+    files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise PreparedError(f"{MANIFEST} is not a manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise PreparedError("was made by another version of mlcli")
-    return manifest
+    return dict(manifest)
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -95,41 +93,32 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     return np.asarray(mapped)
 
 
-def write_prepared(folder: Path, arrays: Mapping[str, NDArray[Any]], name: str, made_from: Mapping[str, str]) -> None:
+def write_prepared(folder: Path, arrays: Mapping[str, NDArray[Any]], made_from: Mapping[str, str]) -> None:
     """Write a prepared folder, replacing an existing one. Call it under a lock.
 
     DataError if it cannot be written; an incomplete folder is not left behind.
     """
-    with writing(folder), staging_folder(folder.parent, name) as staging:
+    digests = {name: content_sha256(array) for name, array in arrays.items()}
+    files = {}
+    with writing(folder), staging_folder(folder.parent, folder.name) as staging:
         new = staging / "new"
         new.mkdir()
-        for array_name, array in arrays.items():
-            np.save(new / f"{array_name}.npy", array, allow_pickle=False)
-        manifest = json.dumps(_manifest(new, arrays, name, made_from), indent=2)
-        (new / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+        for name, array in arrays.items():
+            path = new / f"{name}.npy"
+            np.save(path, array, allow_pickle=False)
+            # The digest is that of the values, without the .npy header.
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": digests[name]}
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "name": folder.name,
+            "fingerprint": fingerprint(arrays, digests),
+            "made_from": dict(made_from),
+            "files": files,
+        }
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if os.path.lexists(folder):
             os.replace(folder, staging / "old")
         os.replace(new, folder)
-
-
-def _manifest(
-    folder: Path, arrays: Mapping[str, NDArray[Any]], name: str, made_from: Mapping[str, str]
-) -> dict[str, object]:
-    digests = {array_name: content_sha256(array) for array_name, array in arrays.items()}
-    files = {
-        f"{array_name}.npy": {
-            "bytes": (folder / f"{array_name}.npy").stat().st_size,
-            "sha256": digest,  # of the values, without the .npy header
-        }
-        for array_name, digest in digests.items()
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": name,
-        "fingerprint": fingerprint(arrays, digests),
-        "made_from": dict(made_from),
-        "files": files,
-    }
 
 
 def is_complete(folder: Path) -> bool:
@@ -141,3 +130,33 @@ def is_complete(folder: Path) -> bool:
         )
     except (OSError, PreparedError):
         return False
+
+
+def decode_raw(paths: Sequence[Path], info: DatasetInfo) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a prepared folder, decoded from gzipped IDX files in the order of ARRAY_NAMES.
+
+    DataError if the files do not contain the dataset.
+    """
+    arrays = {}
+    for path, (name, (shape, dtype)) in zip(paths, _layout(info).items(), strict=True):
+        values = _decode_idx(path, (shape[0], *shape[2:]))  # an IDX file of images has no axis for channels
+        if name.endswith("labels") and values.max() >= info.n_classes:
+            raise DataError(f"{path} contains class {values.max()}, expected 0 to {info.n_classes - 1}")
+        arrays[name] = values.reshape(shape).astype(dtype, copy=False)
+    return arrays
+
+
+def _decode_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the unsigned bytes of an IDX file (http://yann.lecun.com/exdb/mnist/); DataError for another shape."""
+    header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+    n_bytes = len(header) + math.prod(shape)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(n_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be decompressed: {error}") from error
+    if len(content) > n_bytes:
+        raise DataError(f"{path} contains more than the expected {n_bytes} bytes")
+    if len(content) < n_bytes or not content.startswith(header):
+        raise DataError(f"{path} does not contain the expected {'x'.join(map(str, shape))} unsigned bytes")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

@@ -15,7 +15,7 @@ from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, Weights
 from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.metrics import score
+from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, Metrics, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position

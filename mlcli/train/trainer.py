@@ -17,7 +17,7 @@ from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
 from mlcli.experiment.threads import is_busy, machine_load
-from mlcli.metrics import score
+from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory

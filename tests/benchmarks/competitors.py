@@ -13,8 +13,7 @@ from handwritten_torch import new_model
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
-
-from mlcli.data.idx import torchvision_datasets
+from torchvision_datasets import torchvision_datasets
 
 
 def tensors(data: Fashion) -> TensorDataset:

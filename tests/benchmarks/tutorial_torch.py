@@ -6,8 +6,7 @@ import torch
 from contest import BATCH_SIZE, DECAY, LEARNING_RATE, N_CLASSES, N_HIDDEN, Contestant, Fashion, Round
 from torch import nn
 from torch.utils.data import DataLoader
-
-from mlcli.data.idx import torchvision_datasets
+from torchvision_datasets import torchvision_datasets
 
 
 def tutorial_loader(data: Fashion) -> DataLoader:

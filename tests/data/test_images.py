@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from mlcli.data import images
 from mlcli.data.directory import fallback_root
 from mlcli.errors import DataError, UsageError
 
@@ -31,7 +32,7 @@ def altered(report):
     return [check.path for check in report.checks if check.state == "altered"]
 
 
-def test_raw_files_are_decoded_and_prepared_and_extracted_files_removed(tiny_source, tiny_data_dir, tiny_bodies):
+def test_raw_files_are_decoded_and_prepared(tiny_source, tiny_data_dir, tiny_bodies):
     data = read(tiny_source(), tiny_data_dir)
     assert data.test is not None
     images = np.frombuffer(gzip.decompress(tiny_bodies[IMAGES])[16:], np.uint8)
@@ -46,9 +47,9 @@ def test_raw_files_are_decoded_and_prepared_and_extracted_files_removed(tiny_sou
     )
 
 
-def test_prepared_data_needs_no_raw_files_and_no_torch(monkeypatch, tiny_source, tiny_data_dir):
+def test_prepared_data_needs_no_raw_files(monkeypatch, tiny_source, tiny_data_dir):
     first = read(tiny_source(), tiny_data_dir)
-    monkeypatch.setitem(sys.modules, "mlcli.data.idx", None)
+    monkeypatch.setattr(images, "decode_raw", pytest.fail)
     for path in (tiny_data_dir / "FashionMNIST" / "raw").iterdir():
         path.unlink()
     assert tiny_source().read(tiny_data_dir, offline=True, log=pytest.fail).fingerprint == first.fingerprint
@@ -178,7 +179,7 @@ def test_a_class_that_the_dataset_does_not_have_is_refused(tiny_source, tiny_dat
     name = "t10k-labels-idx1-ubyte.gz"
     bodies = tiny_bodies | {name: gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 20]) + bytes([10] * 20))}
     (tiny_data_dir / "FashionMNIST" / "raw" / name).write_bytes(bodies[name])
-    with pytest.raises(DataError, match="expected test data: found a class 10"):
+    with pytest.raises(DataError, match=f"{name} contains class 10, expected 0 to 9"):
         read(tiny_source(bodies=bodies), tiny_data_dir)
 
 
@@ -192,7 +193,7 @@ def test_a_read_only_data_directory_is_prepared_in_the_platform_cache(
     assert files_below(tiny_data_dir) == before
     presence = tiny_source().presence(tiny_data_dir)
     assert presence.path == fallback_root(tiny_data_dir) / "prepared" / "tiny"
-    monkeypatch.setitem(sys.modules, "mlcli.data.idx", None)
+    monkeypatch.setattr(images, "decode_raw", pytest.fail)
     assert read(tiny_source(), tiny_data_dir, pytest.fail).fingerprint == first.fingerprint
 
 

@@ -23,7 +23,7 @@ ARRAYS = {
 
 @pytest.fixture
 def folder(tmp_path):
-    write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
+    write_prepared(tmp_path / "tiny", ARRAYS, MADE_FROM)
     return tmp_path / "tiny"
 
 
@@ -112,7 +112,7 @@ def test_another_version_and_other_raw_files_are_noticed(folder):
 def test_an_existing_folder_is_replaced_and_abandoned_ones_are_removed(folder):
     (folder / "test_labels.npy").write_bytes(b"")
     (folder.parent / ".tiny-left-by-a-killed-process").mkdir()
-    write_prepared(folder, ARRAYS, "tiny", MADE_FROM)
+    write_prepared(folder, ARRAYS, MADE_FROM)
     open_prepared(folder, INFO, MADE_FROM)
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -127,11 +127,11 @@ def test_a_full_disk_leaves_no_folder_behind(monkeypatch, tmp_path):
 
     monkeypatch.setattr(np, "save", save_until_full)
     with pytest.raises(DataError, match="tiny cannot be written: No space left on device\nfree some space"):
-        write_prepared(tmp_path / "tiny", ARRAYS, "tiny", MADE_FROM)
+        write_prepared(tmp_path / "tiny", ARRAYS, MADE_FROM)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_mapped_arrays_outlive_the_replacement_of_their_files(folder):
     data = open_prepared(folder, INFO, MADE_FROM)
-    write_prepared(folder, {name: array * 0 for name, array in ARRAYS.items()}, "tiny", MADE_FROM)
+    write_prepared(folder, {name: array * 0 for name, array in ARRAYS.items()}, MADE_FROM)
     np.testing.assert_array_equal(data.train.x, ARRAYS["train_images"])
