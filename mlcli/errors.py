@@ -6,7 +6,9 @@ that leaves a command is a bug in mlcli.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -77,6 +79,37 @@ class ThresholdError(MlcliError):
     """Raised when a result misses a threshold, such as that of --fail-under. Exit code 7."""
 
     exit_code = ExitCode.THRESHOLD_MISSED
+
+
+def out_of_memory(error: BaseException, advice: str) -> OutOfMemoryError | None:
+    """Return the error to raise instead, with advice, if an error of any library means that memory ran out."""
+    # torch.OutOfMemoryError is recognised by name, so that torch need not be imported; torch's CPU allocator raises a
+    # plain RuntimeError.
+    text = str(error)
+    allocator_failed = re.search("DefaultCPUAllocator: (can't allocate|not enough) memory", text)
+    if not (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or allocator_failed):
+        return None
+    first_line = (text or type(error).__name__).splitlines()[0]
+    return OutOfMemoryError(f"out of memory: {first_line}\n{advice}")
+
+
+@contextmanager
+def translated_memory_errors(advice: str) -> Iterator[None]:
+    """Raise OutOfMemoryError, with advice, in place of the errors that Python, numpy and torch raise."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        translated = out_of_memory(error, advice)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def batch_advice(batch_size: int | None) -> str:
+    """Return advice for when a batch does not fit into memory."""
+    if batch_size and batch_size > 1:
+        return f"batch_size was {batch_size}; --batch-size {batch_size // 2} may fit"
+    return "use fewer samples (--limit)"
 
 
 def nearest_match(word: str, choices: Sequence[str]) -> str | None:

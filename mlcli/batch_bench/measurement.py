@@ -13,9 +13,8 @@ from mlcli.batch_bench.sampling import RepeatedTiming, SpeedProbe
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Bench, Engine, EngineSpec, Weights
 from mlcli.engines.registry import build_engine
-from mlcli.errors import OutOfMemoryError
-from mlcli.experiment.initial_weights import drawn_weights
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
+from mlcli.errors import OutOfMemoryError, batch_advice, translated_memory_errors
+from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.metrics.scores import log_loss
@@ -66,7 +65,7 @@ def _engine(spec: WorkerSpec, dataset: Dataset, stored: StoredRun | None) -> tup
     """Return the engine with the weights of a run or initial ones, and notes."""
     plan = spec.plan
     if plan.network is not None:
-        weights = drawn_weights(plan) if stored is None else _weights_for(plan.network, stored)
+        weights = initial_weights(plan) if stored is None else _weights_for(plan.network, stored)
         return build_engine(plan.backend, _engine_spec(spec, dataset), weights), ()
     if stored is not None:
         return stored.build_engine(plan.backend, device=plan.config.runtime.device, threads=spec.threads), ()

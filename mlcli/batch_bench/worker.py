@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, WorkerHello, WorkerSpec
-from mlcli.errors import MlcliError
+from mlcli.errors import MlcliError, batch_advice, translated_memory_errors
 
 if TYPE_CHECKING:
     from mlcli.batch_bench.measurement import MeasuredEngine
@@ -217,7 +217,6 @@ def _redirect_output(log: str) -> None:
 def _prepare(spec: WorkerSpec) -> MeasuredEngine:
     from mlcli.batch_bench.machine import limit_to_available_memory
     from mlcli.batch_bench.measurement import MeasuredEngine, prepare
-    from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 
     with translated_memory_errors(batch_advice(None)):
         prepared = prepare(spec)

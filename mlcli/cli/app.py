@@ -26,7 +26,7 @@ from mlcli.cli import (
     train,
 )
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
-from mlcli.errors import ExitCode, MlcliError
+from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.text import escaped
 
 app = Commands(
@@ -99,12 +99,9 @@ def _exit_with_usage(error: Any) -> NoReturn:
 def _exit_with_error(error: Exception) -> NoReturn:
     if isinstance(error, MlcliError):
         _exit(_message(error), error.exit_code)
-    from mlcli.experiment.memory_errors import first_line, is_out_of_memory
-
-    if is_out_of_memory(error):
-        _exit(
-            f"out of memory: {first_line(error)}\nclose other programs, or reduce the workload", ExitCode.OUT_OF_MEMORY
-        )
+    lacking = out_of_memory(error, "close other programs, or reduce the workload")
+    if lacking:
+        _exit(str(lacking), lacking.exit_code)
     _exit(f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback", ExitCode.FAILURE)
 
 

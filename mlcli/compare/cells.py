@@ -32,7 +32,7 @@ from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.text import to_json
-from mlcli.train.resume import stopped_run
+from mlcli.train.resume import find_interrupted
 from mlcli.untrusted import parse_json, read_inside
 
 EXPERIMENT, RESULT, LOG, FAILURE = "experiment.yaml", "result.json", "log.txt", "failure.json"
@@ -165,7 +165,7 @@ class CellRunner:
     def _run_process(self, cell: Cell, folder: Path, descriptor: int | None) -> CellOutcome:
         (folder / FAILURE).unlink(missing_ok=True)
         write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
-        stopped = stopped_run(cell.config, cell.digest, self._store.runs_directory)
+        stopped = find_interrupted(cell.config, cell.digest, self._store.runs_directory)
         start = time.perf_counter()
         code = self._executor.run(folder, descriptor, stopped)
         seconds = time.perf_counter() - start

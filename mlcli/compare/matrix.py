@@ -14,9 +14,8 @@ from mlcli.config.experiment import read_layers, resolved_experiment
 from mlcli.config.schema import DatasetConfig, ExperimentConfig
 from mlcli.data.load import load_dataset
 from mlcli.errors import ConfigError, UsageError
-from mlcli.experiment.digests import experiment_digests
-from mlcli.experiment.initial_weights import pin_initial_weights
-from mlcli.experiment.plan import make_plan
+from mlcli.experiment.initial_weights import pinned, read_source
+from mlcli.experiment.plan import experiment_digests, make_plan
 from mlcli.records import Dataset
 from mlcli.registry import backend_info
 
@@ -115,7 +114,8 @@ def _axis(text: str) -> tuple[str, list[str]]:
 def _planned(config: ExperimentConfig, runs_directory: Path) -> Cell:
     """Return the cell of this configuration, without label and digest."""
     try:
-        return Cell("", pin_initial_weights(make_plan(config), runs_directory).config)
+        plan = make_plan(config)
+        return Cell("", pinned(plan, read_source(plan, runs_directory)).config)
     except ConfigError:
         raise
     except UsageError as error:

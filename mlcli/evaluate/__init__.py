@@ -50,7 +50,7 @@ def run(request: EvaluateRequest) -> None:
     if request.plots_dir is not None:
         require_matplotlib()
     stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
-    threads = configure_threads(stored.config, request.threads)
+    threads = configure_threads(stored.config.runtime.threads, request.threads)
 
     # These import numpy, which reads the thread count when it is imported.
     from mlcli.evaluate.evaluate import evaluate

@@ -10,9 +10,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.errors import UsageError
+from mlcli.errors import UsageError, batch_advice, translated_memory_errors
 from mlcli.evaluate import SCORES, EvaluateRequest
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.metrics.calibration import Calibration, calibration
 from mlcli.metrics.scores import (

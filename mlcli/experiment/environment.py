@@ -14,7 +14,7 @@ from mlcli.experiment.threads import machine_load
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
 
 
-def describe_environment(*, device: str, threads: int, fingerprint: str) -> dict[str, Any]:
+def describe_environment(device: str, threads: int, fingerprint: str) -> dict[str, Any]:
     """Return package versions, the machine, the git commit of the current directory, and the data, as JSON values."""
     return {
         "mlcli": __version__,
@@ -64,12 +64,7 @@ def _processor() -> str:
 def _git_commit() -> str | None:
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-            stdin=subprocess.DEVNULL,
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.config.schema import (
-    ConstantSchedule,
-    CosineSchedule,
-    OneCycleSchedule,
-    ScheduleConfig,
-    StepSchedule,
-)
+from mlcli.config.schema import ConstantSchedule, CosineSchedule, OneCycleSchedule, ScheduleConfig, StepSchedule
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Separates the random streams that share a run's seed.
-_STREAM = 0x0B
+_STREAM = 0x0B  # separates the random streams that share a run's seed
 
 
 def learning_rates(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlcli.engines.contract import Weights
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.digests import weights_digest
 from mlcli.experiment.plan import Plan
-from mlcli.experiment.stored_run import StoredRun, open_run
+from mlcli.experiment.stored_run import open_run
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 from mlcli.models.weights import as_precision
 from mlcli.models.weights import initial_weights as draw_weights
+from mlcli.records import RunRecord
 from mlcli.runs.find import find_run
 
 _MAX_LAYERS_SHOWN = 12
@@ -20,62 +21,60 @@ _MAX_LAYERS_SHOWN = 12
 
 @dataclass(frozen=True)
 class SourceRun:
-    """The run under `init_from`. weights: under the names of the plan's network. digest: of the weights as stored."""
+    """The finished run under `init_from`."""
 
-    run: StoredRun
-    weights: Weights
-    digest: str
+    record: RunRecord
+    reference: str  # its full name, or its path if it is not in the runs directory
+    weights: Weights  # under the names of the plan's network
+    digest: str  # of the weights as stored
 
     @property
     def note(self) -> str:
-        record = self.run.record
+        record = self.record
         return f"starts from the weights of run {record.run_id}, trained on {record.dataset} by {record.backend}"
 
 
-def drawn_weights(plan: Plan) -> Weights | None:
-    """Return the weights drawn from the seed of a plan, in its precision; None for a model without weights."""
+def initial_weights(plan: Plan, source: SourceRun | None = None) -> Weights | None:
+    """Return the weights that training starts from, in the plan's precision; None for a model without weights.
+
+    They are those of the source run, or are drawn from the seed.
+    """
     if plan.network is None:
         return None
-    return as_precision(draw_weights(plan.network, plan.config.seed), plan.config.runtime.precision)
+    weights = source.weights if source else draw_weights(plan.network, plan.config.seed)
+    return as_precision(weights, plan.config.runtime.precision)
 
 
-def initial_weights(plan: Plan, runs_directory: Path) -> tuple[Weights | None, str | None]:
-    """Return the weights that training starts from, in the plan's precision, and a note on the run they come from.
+def weights_digest(weights: Weights) -> str:
+    """Return the sha256 over names, shapes, dtypes and values, in the order of the mapping."""
+    digest = hashlib.sha256()
+    for name, array in weights.items():
+        digest.update(f"{name} {array.shape} {array.dtype.str}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
-    The weights are None for a model that has none, and the note is None for weights drawn from the seed. Raises what
-    `read_source` raises.
+
+def pinned(plan: Plan, source: SourceRun | None) -> Plan:
+    """Return the plan with the full name of its source run and the digest of that run's weights.
+
+    `last` and prefixes mean another run tomorrow. A plan without a source run is returned unchanged.
     """
-    if plan.config.init_from is None or plan.network is None:
-        return drawn_weights(plan), None
-    source = read_source(plan, runs_directory)
-    return as_precision(source.weights, plan.config.runtime.precision), source.note
-
-
-def pin_initial_weights(plan: Plan, runs_directory: Path) -> Plan:
-    """Return the plan with the full name of the run under `init_from`, and the digest of that run's weights.
-
-    `last` and prefixes mean another run tomorrow. A plan that starts from drawn weights is returned unchanged. Raises
-    what `read_source` raises.
-    """
-    init_from = plan.config.init_from
-    if init_from is None:
+    if plan.config.init_from is None or source is None:
         return plan
-    source = read_source(plan, runs_directory)
-    path = source.run.path
-    is_in_runs_directory = path.parent.resolve() == runs_directory.resolve()
-    name = path.name if is_in_runs_directory else str(path.resolve())
-    init_from = init_from.model_copy(update={"run": name, "weights": source.digest})
+    init_from = plan.config.init_from.model_copy(update={"run": source.reference, "weights": source.digest})
     return replace(plan, config=plan.config.model_copy(update={"init_from": init_from}))
 
 
-def read_source(plan: Plan, runs_directory: Path) -> SourceRun:
-    """Return the run under `init_from`, which must be set, with its weights.
+def read_source(plan: Plan, runs_directory: Path) -> SourceRun | None:
+    """Return the run under `init_from` with its weights; None for a plan that starts from drawn weights.
 
     UsageError for a run that does not exist, did not finish, or has a different model; DataError for damaged files,
     and for weights whose digest is not the one in the configuration.
     """
     init_from = plan.config.init_from
-    if init_from is None or plan.network is None:
+    if init_from is None:
+        return None
+    if plan.network is None:
         raise UsageError(f"init_from: model {plan.config.model.name} has no initial weights; remove init_from")
     run = open_run(find_run(init_from.run, runs_directory))
     if run.network is None:
@@ -88,7 +87,11 @@ def read_source(plan: Plan, runs_directory: Path) -> SourceRun:
             f"init_from: the weights of run {run.record.run_id} have the digest {digest[:12]}..., "
             f"but the configuration asks for {(init_from.weights or '')[:12]}..."
         )
-    return SourceRun(run, dict(zip(plan.network.parameter_shapes(), weights.values(), strict=True)), digest)
+    is_in_runs_directory = run.path.parent.resolve() == runs_directory.resolve()
+    reference = run.path.name if is_in_runs_directory else str(run.path.resolve())
+    return SourceRun(
+        run.record, reference, dict(zip(plan.network.parameter_shapes(), weights.values(), strict=True)), digest
+    )
 
 
 def _check_model(found: Network, expected: Network, run_id: str) -> None:

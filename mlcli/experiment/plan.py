@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-from mlcli.config.schema import EstimatorModel, ExperimentConfig, TrainingConfig
+from mlcli import __version__
+from mlcli.config.dump import config_digest
+from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -39,16 +42,17 @@ def make_plan(config: ExperimentConfig) -> Plan:
     UsageError, listing what is possible, for parts that do not fit.
     """
     backend = config.backend or DEFAULT_BACKEND
-    info = dataset_info(config.dataset.name)
-    is_iterative = trains_iteratively(backend, config.model.name)
     check_supported(backend, config.model, config.optimizer)
+    is_iterative = trains_iteratively(backend, config.model.name)
     _check_training(config, backend, is_iterative)
-    network = None
+    completed = _completed(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
-        _check_estimator(config.model)
-    else:
-        network = build_network(config.model, info.input_shape, info.n_classes)
-    return Plan(_completed(config, backend, is_iterative), backend, info, network, is_iterative)
+        from mlcli.engines.sklearn.estimator import new_estimator
+
+        new_estimator(config.model)  # refuses unknown names and parameters
+    info = dataset_info(config.dataset.name)
+    network = network_of(config.model, info.input_shape, info.n_classes)
+    return Plan(completed, backend, info, network, is_iterative)
 
 
 def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
@@ -74,10 +78,9 @@ def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) 
         )
 
 
-def _check_estimator(model: EstimatorModel) -> None:
-    from mlcli.engines.sklearn.estimator import new_estimator
-
-    new_estimator(model)
+def network_of(model: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> Network | None:
+    """Return the layers of a model; None for an estimator, which has none."""
+    return None if isinstance(model, EstimatorModel) else build_network(model, input_shape, n_classes)
 
 
 def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:
@@ -96,6 +99,22 @@ def with_default_batches(training: TrainingConfig) -> TrainingConfig:
     return training.model_copy(
         update={"epochs": training.epochs or DEFAULT_EPOCHS, "batch_size": training.batch_size or DEFAULT_BATCH_SIZE}
     )
+
+
+def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, str]:
+    """Return the digests "config", "dataset" and "split", and as "experiment" one over these and the mlcli version.
+
+    The name of an experiment does not count, nor does the location of the run under `init_from`; the digest of that
+    run's weights does.
+    """
+    init_from = config.init_from.model_copy(update={"run": ""}) if config.init_from else None
+    digests = {
+        "config": config_digest(config.model_copy(update={"name": None, "init_from": init_from})),
+        "dataset": dataset.fingerprint,
+        "split": dataset.split_digest,
+    }
+    whole = "\n".join([__version__, *digests.values()])
+    return digests | {"experiment": hashlib.sha256(whole.encode()).hexdigest()}
 
 
 def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, OptimizerConfig, Sgd
+from mlcli.config.schema import ExperimentConfig, Lbfgs, MlpModel, Sgd
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine, check_supported
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.plan import build_spec, with_default_batches
-from mlcli.models.layers import Network, build_network
+from mlcli.experiment.plan import build_spec, network_of, with_default_batches
+from mlcli.models.layers import Network
 from mlcli.records import Dataset, Preprocessing, RunRecord
 from mlcli.registry import backend_info, dataset_info, trains_iteratively
 from mlcli.runs.directory import RunDirectory
@@ -21,9 +21,10 @@ from mlcli.runs.reader import VerifiedFiles
 from mlcli.text import first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
-
 
 _MAX_HEADER_BYTES = 2**20  # of a weights file
 _MAX_NUMBER_BYTES = 8
@@ -64,8 +65,7 @@ class StoredRun:
             network.check_weights(found)
         except UsageError as error:
             raise DataError(f"run {self.record.run_id}: {first_line(error)}") from error
-        for name, array in found.items():
-            _check_numbers(self.record.run_id, name, array)
+        _check_numbers(self.record.run_id, found)
         return {name: found[name] for name in network.parameter_shapes()}
 
     def build_engine(
@@ -80,13 +80,9 @@ class StoredRun:
         name = backend or self.record.backend
         config = _for_prediction(self.config, name, device)
         check_supported(name, config.model, config.optimizer)
-        spec = build_spec(
-            config,
-            self._network_of(config),
-            n_classes=len(self.preprocessing.class_names),
-            scaling=self.preprocessing.scaling,
-            threads=threads or self.record.threads,
-        )
+        n_classes, scaling = len(self.preprocessing.class_names), self.preprocessing.scaling
+        n_threads = threads or self.record.threads
+        spec = build_spec(config, self._network_of(config), n_classes=n_classes, scaling=scaling, threads=n_threads)
         if spec.network is None:
             from mlcli.engines.sklearn.stored import stored_estimator_engine
 
@@ -95,9 +91,7 @@ class StoredRun:
         return build_engine(name, spec, weights)
 
     def _network_of(self, config: ExperimentConfig) -> Network | None:
-        if config.model.name == "estimator":
-            return None
-        return build_network(config.model, self.preprocessing.input_shape, len(self.preprocessing.class_names))
+        return network_of(config.model, self.preprocessing.input_shape, len(self.preprocessing.class_names))
 
     def load_dataset(
         self, name: str | None = None, *, data_directory: Path | None = None, offline: bool = False
@@ -178,16 +172,15 @@ def _check_complete(name: str, record: RunRecord) -> None:
 
 def _for_prediction(config: ExperimentConfig, backend: str, device: str | None) -> ExperimentConfig:
     """The configuration of a run, changed to what an engine needs to predict with its model."""
-    info = backend_info(backend)
-    changes: dict[str, object] = {
-        "backend": backend,
-        "training": with_default_batches(config.training)
-        if trains_iteratively(backend, config.model.name)
-        else config.training.model_copy(update={"batch_size": None}),
-    }
+    info, training = backend_info(backend), config.training
+    if trains_iteratively(backend, config.model.name):
+        training = with_default_batches(training)
+    else:
+        training = training.model_copy(update={"batch_size": None})
+    changes: dict[str, object] = {"backend": backend, "training": training}
     optimizers = info.optimizers.get(config.model.name)
-    if optimizers is not None:
-        changes["optimizer"] = _simplest_optimizer(optimizers)
+    if optimizers is not None:  # the one with the least state; None where the model brings its own
+        changes["optimizer"] = Sgd() if "sgd" in optimizers else Lbfgs() if optimizers else None
     if isinstance(config.model, MlpModel) and not info.has_dropout:
         changes["model"] = config.model.model_copy(update={"dropout": 0.0})
     if device is not None:
@@ -195,20 +188,14 @@ def _for_prediction(config: ExperimentConfig, backend: str, device: str | None) 
     return config.model_copy(update=changes)
 
 
-def _simplest_optimizer(optimizers: tuple[str, ...]) -> OptimizerConfig | None:
-    """The optimizer with the least state; None where the model brings its own."""
-    if not optimizers:
-        return None
-    return Sgd() if "sgd" in optimizers else Lbfgs()
-
-
-def _check_numbers(run_id: str, name: str, array: NDArray[Any]) -> None:
+def _check_numbers(run_id: str, weights: Mapping[str, NDArray[Any]]) -> None:
     import numpy as np
 
-    if array.dtype not in (np.float32, np.float64):
-        raise DataError(f"run {run_id}: weight {name} is {array.dtype}, expected float32 or float64")
-    if not np.isfinite(array).all():
-        raise DataError(f"run {run_id}: weight {name} has values that are not finite")
+    for name, array in weights.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise DataError(f"run {run_id}: weight {name} is {array.dtype}, expected float32 or float64")
+        if not np.isfinite(array).all():
+            raise DataError(f"run {run_id}: weight {name} has values that are not finite")
 
 
 def _shape_text(shape: tuple[int, ...], n_classes: int) -> str:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlcli.errors import UsageError
-
-if TYPE_CHECKING:
-    from mlcli.config.schema import ExperimentConfig
-
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -60,16 +55,16 @@ def machine_load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def configure_threads(experiment: ExperimentConfig, threads: int | None = None) -> int:
+def configure_threads(configured: int | None, requested: int | None = None) -> int:
     """Set the thread count of every numerical library and return it. Call it before numpy is loaded.
 
-    threads: the count that the command line asks for; where None, that of the configuration, else the available cores.
+    requested: the count of the command line; where None, that of the configuration, else the available cores.
     UsageError for a count that OpenMP does not survive.
     """
     from mlcli.config.values import MOST_THREADS
 
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"--threads {threads}: must be between 1 and {MOST_THREADS}")
-    n_threads = threads or experiment.runtime.threads or available_cores()
+    if requested is not None and not 1 <= requested <= MOST_THREADS:
+        raise UsageError(f"--threads {requested}: must be between 1 and {MOST_THREADS}")
+    n_threads = requested or configured or available_cores()
     set_thread_environment(n_threads)
     return n_threads

@@ -40,7 +40,8 @@ def run(request: ParityRequest) -> None:
 
     checked_format(request.output_format)
     experiments = _experiments(request)
-    threads = configure_threads(next(one for one in experiments.values() if not isinstance(one, ConfigError)))
+    readable = (one for one in experiments.values() if not isinstance(one, ConfigError))
+    threads = configure_threads(next(readable).runtime.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.parity.parity import check_parity, raise_if_different
     from mlcli.parity.report import print_parity

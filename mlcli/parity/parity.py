@@ -23,7 +23,7 @@ from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine
 from mlcli.errors import ConfigError, DivergedError, MlcliError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.experiment.initial_weights import drawn_weights
+from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.parity import ParityRequest
 from mlcli.records import Dataset
@@ -230,7 +230,7 @@ def _placed_engines(
     engines: dict[str, Engine] = {}
     for backend, plan in plans.items():
         with _reason_noted(backend, reasons):
-            engine = build_engine(backend, engine_spec(plan, dataset, threads), drawn_weights(plan))
+            engine = build_engine(backend, engine_spec(plan, dataset, threads), initial_weights(plan))
             engine.place(x, y)
             engines[backend] = engine
     return engines

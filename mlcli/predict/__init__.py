@@ -38,7 +38,7 @@ def run(request: PredictRequest) -> None:
 
     checked_format(request.output_format)
     stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
-    threads = configure_threads(stored.config, request.threads)
+    threads = configure_threads(stored.config.runtime.threads, request.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.predict.predict import predict
     from mlcli.predict.report import print_prediction, progress_bar

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlcli.errors import DataError, UsageError
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
+from mlcli.errors import DataError, UsageError, batch_advice, translated_memory_errors
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.predict import PredictRequest
 from mlcli.predict.readers import open_samples

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 
 if TYPE_CHECKING:
     from mlcli.experiment.plan import Plan
-    from mlcli.records import RunRecord
 
 _SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
 
@@ -51,7 +51,7 @@ def run(request: TrainRequest) -> None:
     from mlcli.runs.find import default_runs_directory
     from mlcli.runs.report import print_run
     from mlcli.train.checkpointing import parse_checkpoint_every
-    from mlcli.train.resume import check_resume_request, open_resumable
+    from mlcli.train.resume import open_resumable
 
     checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
@@ -59,12 +59,12 @@ def run(request: TrainRequest) -> None:
     runs_directory = request.runs_dir or default_runs_directory()
     found = None
     if request.resume is not None:
-        check_resume_request(request)
+        _check_nothing_else(request)
         found = open_resumable(request.resume, runs_directory)
         config, threads = found.config, found.threads
     else:
         config, threads = load_experiment(request.config, flags=request.flags, settings=request.settings), None
-    n_threads = configure_threads(config, threads)
+    n_threads = configure_threads(config.runtime.threads, threads)
     plan = make_plan(config)
     if request.print_config or request.dry_run:
         _show(request, plan, runs_directory, n_threads)
@@ -79,7 +79,27 @@ def run(request: TrainRequest) -> None:
         else:
             result = resume(found.directory, plan, paths, n_threads, progress, every=every)
     print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
-    check_thresholds(thresholds, _accuracies(result.record))
+    scored = result.record.metrics
+    check_thresholds(thresholds, {name: scored[split].accuracy for name, split in _SPLITS.items() if split in scored})
+
+
+def _check_nothing_else(request: TrainRequest) -> None:
+    """UsageError if something is given with --resume that would make it another experiment."""
+    given = [str(request.config)] if request.config else []
+    given += [key for key, value in request.flags.items() if value is not None]
+    others = {
+        "--set": request.settings,
+        "--out": request.out,
+        "--if-needed": request.if_needed,
+        "--print-config": request.print_config,
+        "--dry-run": request.dry_run,
+    }
+    given += [flag for flag, value in others.items() if value]
+    if given:
+        raise UsageError(
+            f"--resume cannot be combined with: {', '.join(given)}\n"
+            "a resumed run keeps its configuration; once it is finished, --init-from starts a new run from its weights"
+        )
 
 
 def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: int) -> None:
@@ -87,15 +107,10 @@ def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: in
     from mlcli.train.report import print_plan
 
     if plan.config.init_from:  # imports numpy
-        from mlcli.experiment.initial_weights import pin_initial_weights
+        from mlcli.experiment.initial_weights import pinned, read_source
 
-        plan = pin_initial_weights(plan, runs_directory)
+        plan = pinned(plan, read_source(plan, runs_directory))
     if request.print_config:
         sys.stdout.write(to_yaml(plan.config))
     else:
         print_plan(plan, n_threads, request.output_format)
-
-
-def _accuracies(record: RunRecord) -> dict[str, float | None]:
-    metrics = {name: record.metrics.get(split) for name, split in _SPLITS.items()}
-    return {name: found.accuracy if found else None for name, found in metrics.items()}

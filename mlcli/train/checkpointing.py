@@ -1,7 +1,8 @@
-"""When a checkpoint is due, and the check that its weights are finite."""
+"""When a checkpoint is due, how long the engine trains between two chances for one, and that weights are finite."""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from mlcli.engines.contract import Weights
 from mlcli.errors import DivergedError, UsageError
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
 
-CHUNK_SECONDS = 1.0  # the time that an engine trains before a signal is handled
+_CHUNK_SECONDS = 1.0  # the time that an engine trains before a signal is handled
+_MAX_GROWTH = 8  # of the next chunk, because the first steps are not typical of later ones
 _MIN_SECONDS = 1.0  # between two checkpoints at ends of epochs, unless an interval is given
 _SECONDS_WITHIN_EPOCHS = 60.0
 _COST_FACTOR = 100  # a checkpoint is due after 100 times the time that writing one takes: 1 % overhead at most
@@ -27,16 +29,6 @@ class CheckpointEvery:
 
     unit: Literal["auto", "never", "steps", "epochs", "seconds"] = "auto"
     n: int = 1
-
-    @property
-    def n_steps(self) -> int | None:
-        """Steps between two checkpoints; None where steps are not what counts."""
-        return self.n if self.unit == "steps" else None
-
-    @property
-    def chunk_seconds(self) -> float:
-        """Duration of a chunk of an epoch, short enough that no checkpoint is late."""
-        return min(CHUNK_SECONDS, float(self.n)) if self.unit == "seconds" else CHUNK_SECONDS
 
 
 AUTO = CheckpointEvery()
@@ -58,6 +50,29 @@ def parse_checkpoint_every(text: str) -> CheckpointEvery:
     if unit in _SECONDS:
         return CheckpointEvery("seconds", n * _SECONDS[unit])
     return CheckpointEvery("steps" if unit.startswith("step") else "epochs", n)
+
+
+class ChunkLength:
+    """The number of steps of the next chunk of an epoch, estimated from the time that the last one took.
+
+    A chunk is long enough to cost nothing, and short enough that signals and checkpoints need not wait.
+    """
+
+    def __init__(self, every: CheckpointEvery) -> None:
+        self._every_steps = every.n if every.unit == "steps" else None
+        self._n_steps = 1
+
+    def next(self, step: int, n_left: int) -> int:
+        """Return the length of the next chunk. step: steps of the run so far; n_left: steps left of the epoch."""
+        n_steps = n_left if n_left <= 1.5 * self._n_steps else self._n_steps
+        if self._every_steps is None:
+            return n_steps
+        return min(n_steps, self._every_steps - step % self._every_steps)
+
+    def adapt(self, n_steps: int, seconds: float) -> None:
+        """Adapt to the duration of a chunk that has just been trained."""
+        fitting = _CHUNK_SECONDS * n_steps / seconds if seconds > 0 else math.inf
+        self._n_steps = max(1, int(min(fitting, _MAX_GROWTH * max(n_steps, self._n_steps))))
 
 
 class Checkpointer:

@@ -4,26 +4,75 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli import signals
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, Weights
-from mlcli.errors import UsageError
+from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.metrics.scores import score
-from mlcli.records import Dataset, EpochRecord, Metrics
+from mlcli.records import Dataset, EpochRecord, Metrics, StepResults
+from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
-from mlcli.train.checkpointing import Checkpointer, CheckpointEvery
-from mlcli.train.epoch_chunks import ChunkLength, EpochChunks
+from mlcli.timing import Stopwatch
+from mlcli.train.checkpointing import Checkpointer, CheckpointEvery, ChunkLength
 from mlcli.train.run_progress import RunProgress
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+
+@dataclass
+class EpochChunks:
+    """The steps of one epoch, trained chunk by chunk, from the beginning or from a checkpoint.
+
+    The result does not depend on how an epoch is chunked.
+    """
+
+    epoch: int
+    order: NDArray[np.int64]  # (n_samples,), of the whole epoch
+    learning_rates: NDArray[np.float64]  # (n_steps,)
+    batch_size: int
+    batch_losses: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (n_done,), nats per sample
+    n_correct: int = 0
+    seconds: float = 0.0
+
+    @property
+    def n_left(self) -> int:
+        """Steps that are still to be trained."""
+        return len(self.learning_rates) - len(self.batch_losses)
+
+    @property
+    def result(self) -> StepResults:
+        """Results of the whole epoch, once all its steps are trained."""
+        return StepResults.from_batches(self.batch_losses, len(self.order), self.batch_size, self.n_correct)
+
+    def train(self, engine: Engine, watch: Stopwatch, n_steps: int) -> float:
+        """Train the next n_steps and return the seconds that took; DivergedError for a loss that is not finite."""
+        start, stop = len(self.batch_losses), len(self.batch_losses) + n_steps
+        samples = self.order[start * self.batch_size : stop * self.batch_size]
+        part = "first_epoch" if self.epoch == 1 else "remaining_epochs"
+        before = watch.seconds(part)
+        with watch.part(part):
+            results = engine.train_steps(samples, self.learning_rates[start:stop])
+        seconds = watch.seconds(part) - before
+        self._check_finite(results.batch_losses)
+        self.batch_losses = np.append(self.batch_losses, results.batch_losses)
+        self.n_correct += results.n_correct
+        self.seconds += seconds
+        return seconds
+
+    def _check_finite(self, losses: NDArray[np.float64]) -> None:
+        is_bad = ~np.isfinite(losses)
+        if is_bad.any():
+            index = int(is_bad.argmax())
+            raise DivergedError(
+                f"the training loss became {losses[index]} in step {len(self.batch_losses) + index + 1} of epoch "
+                f"{self.epoch}: the run diverged\n"
+                "lower the learning rate (--lr), or look for values in the data that are not finite"
+            )
 
 
 class EpochLoop:
@@ -44,7 +93,7 @@ class EpochLoop:
         self._stopping = self._config.training.early_stopping
         self._n_epochs = self._config.training.epochs or 0
         self._batch_size = self._config.training.batch_size or 1
-        self._chunk_length = ChunkLength(every.chunk_seconds, every.n_steps)
+        self._chunk_length = ChunkLength(every)
         self._checkpointer = Checkpointer(folder, every, self._checkpoint)
         self._epoch: EpochChunks | None = None  # the one under way
         self._best_weights: Weights | None = None  # kept where early stopping may restore them
@@ -56,17 +105,19 @@ class EpochLoop:
         last, epoch = self._progress.position, self._epoch
         if epoch is None:
             return last
-        return replace(last, step=last.step + epoch.n_done, n_correct=epoch.n_correct, pass_seconds=epoch.seconds)
+        step = last.step + len(epoch.batch_losses)
+        return replace(last, step=step, n_correct=epoch.n_correct, pass_seconds=epoch.seconds)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, whose weights and state the engine has already."""
         position, losses = checkpoint.position, checkpoint.batch_losses
-        last = replace(position, step=position.step - len(losses), n_correct=0, pass_seconds=0.0)
-        self._progress.position = last
+        self._progress.position = replace(position, step=position.step - len(losses), n_correct=0, pass_seconds=0.0)
         self._best_weights = checkpoint.best_weights
         if len(losses):
             self._epoch = self._start_epoch()
-            self._epoch.restore(checkpoint)
+            self._epoch.batch_losses = losses
+            self._epoch.n_correct = position.n_correct
+            self._epoch.seconds = position.pass_seconds
 
     def run(self) -> Iterator[EpochRecord]:
         """Train to the end, yielding the record of each epoch.
@@ -76,10 +127,10 @@ class EpochLoop:
         """
         while not self._is_over():
             self._epoch = epoch = self._epoch or self._start_epoch()
-            while epoch.n_done < epoch.n_steps:
-                n_steps = self._chunk_length.next(self.position.step, epoch.n_steps - epoch.n_done)
+            while epoch.n_left:
+                n_steps = self._chunk_length.next(self.position.step, epoch.n_left)
                 self._chunk_length.adapt(n_steps, epoch.train(self._engine, self._progress.watch, n_steps))
-                if epoch.n_done < epoch.n_steps:
+                if epoch.n_left:
                     self._between_chunks(at_epoch_end=False)
             yield self._end_epoch(epoch)
             self._between_chunks(at_epoch_end=True)
@@ -97,63 +148,41 @@ class EpochLoop:
             signals.check()
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            position=self.position,
-            batch_losses=self._epoch.batch_losses if self._epoch else np.empty(0),
-            weights=self._engine.weights(),
-            engine=self._engine.state(),
-            best_weights=self._best_weights,
-            run=self._progress.so_far(),
-        )
+        losses = self._epoch.batch_losses if self._epoch else np.empty(0)
+        weights, state = self._engine.weights(), self._engine.state()
+        return Checkpoint(self.position, losses, weights, state, self._best_weights, self._progress.so_far())
 
     def _start_epoch(self) -> EpochChunks:
+        config, optimizer = self._config, self._config.optimizer
+        if optimizer is None or isinstance(optimizer, Lbfgs):
+            raise UsageError(f"iterative training needs an optimizer: {alternatives(ITERATIVE_OPTIMIZERS)}")
         epoch = len(self._progress.position.history) + 1
-        return EpochChunks(epoch, self._order(epoch), self._learning_rates(epoch), self._batch_size)
+        n_steps = math.ceil(len(self._dataset.train) / self._batch_size)
+        rates = learning_rates(config.schedule, optimizer.lr, epoch=epoch, n_epochs=self._n_epochs, n_steps=n_steps)
+        return EpochChunks(epoch, self._order(epoch), rates, self._batch_size)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         return epoch_order(self._config.seed, epoch, len(self._dataset.train))
 
-    def _learning_rates(self, epoch: int) -> NDArray[np.float64]:
-        config = self._config
-        if config.optimizer is None or isinstance(config.optimizer, Lbfgs):
-            raise UsageError("iterative training needs an optimizer with a learning rate: sgd, adam, adamw or rmsprop")
-        n_steps = math.ceil(len(self._dataset.train) / self._batch_size)
-        lr = config.optimizer.lr
-        return learning_rates(config.schedule, lr, epoch=epoch, n_epochs=self._n_epochs, n_steps=n_steps)
-
     def _end_epoch(self, epoch: EpochChunks) -> EpochRecord:
-        result, n_samples = epoch.result, len(self._dataset.train)
-        metrics = {"train": Metrics(result.accuracy, result.loss, n_samples)} | self._validate()
-        validation = metrics.get("validation")
+        result = epoch.result
+        train = Metrics(result.accuracy, result.loss, len(self._dataset.train))
+        metrics = {"train": train} | _validate(self._engine, self._dataset, self._progress.watch)
         last = self._progress.position
-        position = replace(last, step=last.step + epoch.n_steps, metrics=metrics)
-        value = self._monitored(result.loss, validation)
-        is_best = self._is_better(value)
+        position = replace(last, step=last.step + len(epoch.batch_losses), metrics=metrics)
+        value = self._monitored(result.loss, metrics.get("validation"))
+        is_best = last.best_value is None or value < last.best_value - (
+            self._stopping.min_delta if self._stopping else 0
+        )
         if is_best:
             position = replace(position, best_epoch=epoch.epoch, best_value=value, best_metrics=metrics)
             if self._stopping is not None and self._stopping.restore_best:
                 self._best_weights = self._engine.weights()
-        record = EpochRecord(
-            epoch=epoch.epoch,
-            learning_rate=float(self._learning_rates(epoch.epoch)[-1]),
-            train_loss=result.loss,
-            train_accuracy=result.accuracy,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=validation.accuracy if validation else None,
-            seconds=epoch.seconds,
-            samples_per_second=n_samples / epoch.seconds,
-            is_best=is_best,
-        )
+        rate = float(epoch.learning_rates[-1])
+        record = _epoch_record(metrics, epoch.seconds, epoch=epoch.epoch, rate=rate, is_best=is_best)
         self._epoch = None
         self._progress.position = replace(position, history=(*position.history, record))
         return record
-
-    def _validate(self) -> dict[str, Metrics]:
-        split = self._dataset.validation
-        if split is None:
-            return {}
-        with self._progress.watch.part("validate"):
-            return {"validation": score(self._engine.predict(split.x), split.y)}
 
     def _monitored(self, train_loss: float, validation: Metrics | None) -> float:
         """Return the value that decides which epoch is best; lower is better."""
@@ -161,10 +190,6 @@ class EpochLoop:
             return train_loss
         by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
         return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
-
-    def _is_better(self, value: float) -> bool:
-        best = self._progress.position.best_value
-        return best is None or value < best - (self._stopping.min_delta if self._stopping else 0.0)
 
     def _is_over(self) -> bool:
         position, stopping = self._progress.position, self._stopping
@@ -201,24 +226,36 @@ def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple
     watch = progress.watch
     with watch.part("first_epoch"):
         result = engine.fit()
-    seconds = watch.seconds("first_epoch")
     with watch.part("validate"):
         train = score(engine.predict(dataset.train.x), dataset.train.y)
-        metrics = {"train": train}
-        if dataset.validation is not None:
-            metrics["validation"] = score(engine.predict(dataset.validation.x), dataset.validation.y)
-    validation = metrics.get("validation")
-    record = EpochRecord(
-        epoch=1,
-        learning_rate=None,
+    metrics = {"train": train} | _validate(engine, dataset, watch)
+    record = _epoch_record(metrics, watch.seconds("first_epoch"))
+    progress.position = Position(history=(record,), metrics=metrics)
+    note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
+    return record, note if result.converged is False else None
+
+
+def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch) -> dict[str, Metrics]:
+    split = dataset.validation
+    if split is None:
+        return {}
+    with watch.part("validate"):
+        return {"validation": score(engine.predict(split.x), split.y)}
+
+
+def _epoch_record(
+    metrics: Mapping[str, Metrics], seconds: float, *, epoch: int = 1, rate: float | None = None, is_best: bool = True
+) -> EpochRecord:
+    """Return the row of the history; the defaults are those of a single fit."""
+    train, validation = metrics["train"], metrics.get("validation")
+    return EpochRecord(
+        epoch=epoch,
+        learning_rate=rate,
         train_loss=train.loss,
         train_accuracy=train.accuracy,
         validation_loss=validation.loss if validation else None,
         validation_accuracy=validation.accuracy if validation else None,
         seconds=seconds,
-        samples_per_second=len(dataset.train) / seconds,
-        is_best=True,
+        samples_per_second=train.n_samples / seconds,
+        is_best=is_best,
     )
-    progress.position = Position(history=(record,), metrics=metrics)
-    note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
-    return record, note if result.converged is False else None

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
 from mlcli.experiment.plan import Plan
-from mlcli.rendering.console import OutputFormat
-from mlcli.rendering.tables import print_csv, print_markdown, print_table
-from mlcli.text import to_json
+from mlcli.rendering.tables import format_cell, print_summary
 
 
 def print_plan(plan: Plan, n_threads: int, output_format: str) -> None:
     """Print a plan to stdout; as JSON together with the resolved configuration."""
     settings = describe_plan(plan, n_threads)
-    rows = [{"plan": name, "value": value} for name, value in settings.items()]
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            document = {"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}
-            sys.stdout.write(to_json(document))
-        case OutputFormat.CSV:
-            print_csv([settings])
-        case OutputFormat.MARKDOWN:
-            print_markdown(rows)
-        case OutputFormat.TABLE:
-            print_table("Plan (nothing was run)", rows)
+    fields = [(name.replace("_", " "), format_cell(value)) for name, value in settings.items()]
+    document = {"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}
+    print_summary("Plan (nothing was run)", [fields], settings, document, output_format)
 
 
 def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:

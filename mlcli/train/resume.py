@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlcli.train import TrainRequest
-
 
 @dataclass(frozen=True)
 class Resumable:
@@ -40,25 +38,6 @@ class Resumable:
     directory: RunDirectory
     config: ExperimentConfig
     threads: int | None
-
-
-def check_resume_request(request: TrainRequest) -> None:
-    """UsageError if something is given with --resume that would make it another experiment."""
-    given = [str(request.config)] if request.config else []
-    given += [key for key, value in request.flags.items() if value is not None]
-    others = {
-        "--set": request.settings,
-        "--out": request.out,
-        "--if-needed": request.if_needed,
-        "--print-config": request.print_config,
-        "--dry-run": request.dry_run,
-    }
-    given += [flag for flag, value in others.items() if value]
-    if given:
-        raise UsageError(
-            f"--resume cannot be combined with: {', '.join(given)}\n"
-            "a resumed run keeps its configuration; once it is finished, --init-from starts a new run from its weights"
-        )
 
 
 def open_resumable(reference: str, runs_directory: Path) -> Resumable:
@@ -93,31 +72,28 @@ def is_finished(directory: RunDirectory) -> bool:
 
 def _refuse_links(path: Path) -> None:
     """DataError for a link in the directory: resuming writes there, and must not write elsewhere."""
-    folders = [path, path / CHECKPOINTS]
-    for entry in [path / CHECKPOINTS, *(entry for folder in folders if folder.is_dir() for entry in folder.iterdir())]:
+    checkpoints = path / CHECKPOINTS
+    for entry in [checkpoints, *path.iterdir(), *(checkpoints.iterdir() if checkpoints.is_dir() else ())]:
         if entry.is_symlink():
             raise DataError(
                 f"{escaped(str(entry))}: a link in the run directory; such a run cannot be resumed\nremove the link"
             )
 
 
-def stopped_run(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
+def find_interrupted(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
     """Return the newest interrupted run of exactly this experiment that has a checkpoint and that no process locks."""
     text = to_yaml(config).encode()
     for directory in find_runs(runs_directory):
         with contextlib.suppress(MlcliError, OSError):
-            if directory.config_path.read_bytes() != text or _ended_by_itself(directory):
+            if directory.config_path.read_bytes() != text:
+                continue
+            if directory.has_record() and directory.read_record().status != "interrupted":  # it would end so again
                 continue
             found = CheckpointFolder(directory.path).find().checkpoint
             if found and found.run.digests.get("experiment") == experiment_digest:
                 RunLock.acquire(directory.path).release()
                 return directory.path
     return None
-
-
-def _ended_by_itself(directory: RunDirectory) -> bool:
-    """Whether the run finished, failed or diverged, which it would do again."""
-    return directory.has_record() and directory.read_record().status != "interrupted"
 
 
 def check_same_experiment(checkpoint: Checkpoint, digests: Mapping[str, str], directory: RunDirectory) -> None:
@@ -165,9 +141,8 @@ def add_resume_hint(
     found = CheckpointFolder(directory.path).find()
     where = found.checkpoint.description if found.checkpoint else "from the beginning"
     if isinstance(error, DivergedError):
-        error.add_note(
-            f"the last good checkpoint is {found.path}, {where}" if found.path else "the run has no checkpoint"
-        )
+        good = f"the last good checkpoint is {found.path}, {where}"
+        error.add_note(good if found.path else "the run has no checkpoint")
     elif found.checkpoint or not isinstance(error, Exception):
         command = ["mlcli", "train", "--resume", str(directory.path)]
         command += ["--data-dir", str(data_directory)] if data_directory else []

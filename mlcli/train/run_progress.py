@@ -31,10 +31,10 @@ class RunProgress:
 
     def add_note(self, text: str) -> bool:
         """Keep a note and return whether it is new."""
-        is_new = text not in self.notes
-        if is_new:
-            self.notes.append(text)
-        return is_new
+        if text in self.notes:
+            return False
+        self.notes.append(text)
+        return True
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from what earlier processes have recorded in a checkpoint."""
@@ -47,15 +47,8 @@ class RunProgress:
 
     def so_far(self) -> RunSoFar:
         """Return what a checkpoint stores of it."""
-        watch = self.watch
-        return RunSoFar(
-            created=self.created,
-            seconds=dict(watch.seconds_by_part),
-            total_seconds=watch.total_seconds,
-            notes=tuple(self.notes),
-            digests=dict(self.digests),
-            device=self.device,
-        )
+        seconds, notes = dict(self.watch.seconds_by_part), tuple(self.notes)
+        return RunSoFar(self.created, seconds, self.watch.total_seconds, notes, dict(self.digests), self.device)
 
     def log_lines(self) -> list[str]:
         """Return the lines of log.txt: every note and every epoch."""
@@ -67,7 +60,7 @@ class RunProgress:
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
         """Return the record of a run that ends now."""
         plan, config, position = self.plan, self.plan.config, self.position
-        tested = {} if self.test is None else {"test": self.test}
+        seconds = {f"{part}_seconds": self.watch.seconds(part) for part in _PARTS}
         return RunRecord(
             run_id=run_id,
             name=config.name or "",
@@ -76,8 +69,8 @@ class RunProgress:
             dataset=config.dataset.name,
             model=config.model.name,
             seed=config.seed,
-            metrics={**position.metrics, **tested},
-            timing=self._timing(),
+            metrics={**position.metrics, **({"test": self.test} if self.test else {})},
+            timing=Timing(total_seconds=self.watch.total_seconds, **seconds),
             epochs=len(position.history) if plan.is_iterative else None,
             best_epoch=position.best_epoch,
             samples_per_second=_steady_rate(position.history),
@@ -91,10 +84,6 @@ class RunProgress:
             created=self.created,
             error=error,
         )
-
-    def _timing(self) -> Timing:
-        seconds = {f"{part}_seconds": self.watch.seconds(part) for part in _PARTS}
-        return Timing(total_seconds=self.watch.total_seconds, **seconds)
 
 
 def _steady_rate(history: tuple[EpochRecord, ...]) -> float | None:

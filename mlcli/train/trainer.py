@@ -12,12 +12,10 @@ from mlcli import signals
 from mlcli.data.load import load_dataset, preprocessing_of
 from mlcli.engines.contract import Engine, Weights
 from mlcli.engines.registry import build_engine
-from mlcli.errors import DivergedError, MlcliError
-from mlcli.experiment.digests import experiment_digests, weights_digest
+from mlcli.errors import DivergedError, MlcliError, batch_advice, translated_memory_errors
 from mlcli.experiment.environment import describe_environment
-from mlcli.experiment.initial_weights import initial_weights, pin_initial_weights
-from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
-from mlcli.experiment.plan import Plan, engine_spec
+from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
+from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
 from mlcli.experiment.threads import is_busy, machine_load
 from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
@@ -33,7 +31,7 @@ from mlcli.train.run_progress import RunProgress
 _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
 
 
-class TrainingObserver(Protocol):
+class Observer(Protocol):
     """Receives a run as it happens: stages ("loading fashion"), slow steps (a download), epochs and notes."""
 
     def on_stage(self, text: str) -> None: ...
@@ -65,7 +63,7 @@ def train(
     plan: Plan,
     paths: RunPaths,
     threads: int,
-    observer: TrainingObserver,
+    observer: Observer,
     *,
     if_needed: bool = False,
     every: CheckpointEvery = AUTO,
@@ -76,8 +74,8 @@ def train(
     Raises the errors of errors.py, and Interrupted; the directory of a run that ends early has a record with its
     status and the reason.
     """
-    plan = pin_initial_weights(plan, paths.runs_directory)
-    return _Trainer(plan, paths, threads, observer, every).start(if_needed)
+    source = read_source(plan, paths.runs_directory)
+    return _Trainer(pinned(plan, source), paths, threads, observer, every, source).start(if_needed)
 
 
 def resume(
@@ -85,15 +83,15 @@ def resume(
     plan: Plan,
     paths: RunPaths,
     threads: int,
-    observer: TrainingObserver,
+    observer: Observer,
     *,
     every: CheckpointEvery = AUTO,
 ) -> TrainResult:
     """Finish an interrupted run in its directory, from the newest intact checkpoint.
 
-    plan: of the configuration of the run. With the threads, device and versions that the run started with, the result
-    is bit-identical to that of an uninterrupted run. A finished run is returned unchanged. MlcliError where another
-    process has locked the run, DataError where configuration or data have changed; and all that `train` raises.
+    With the threads, device and versions that it started with, the result is bit-identical to that of an uninterrupted
+    run. A finished run is returned unchanged. MlcliError where another process has locked the run, DataError where
+    configuration or data have changed; and all that `train` raises.
     """
     lock = RunLock.acquire(directory.path)
     try:
@@ -106,15 +104,16 @@ def resume(
 
 @dataclass
 class _Trainer:
-    """One run. checkpoint: that of a run that is resumed; loop: set as soon as epochs are trained."""
+    """One run."""
 
     plan: Plan
     paths: RunPaths
     threads: int
-    observer: TrainingObserver
+    observer: Observer
     every: CheckpointEvery
-    checkpoint: Checkpoint | None = None
-    loop: EpochLoop | None = None
+    source: SourceRun | None = None  # the run under init_from
+    checkpoint: Checkpoint | None = None  # of a run that is resumed
+    loop: EpochLoop | None = None  # as soon as epochs are trained
 
     def __post_init__(self) -> None:
         self.config = self.plan.config
@@ -138,10 +137,19 @@ class _Trainer:
     def resume(self, directory: RunDirectory) -> TrainResult:
         folder = CheckpointFolder(directory.path)
         with self._recorded_if_interrupted(lambda: directory):
-            self._restore_progress(directory, folder)
+            found = folder.find()
+            for issue in found.issues:
+                self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
+            if found.checkpoint:
+                self.checkpoint = found.checkpoint
+                self.progress.restore(found.checkpoint)
+                for difference in differences(directory):
+                    self._note(difference)
             dataset = self._load()
             if self.checkpoint:
                 check_same_experiment(self.checkpoint, self.progress.digests, directory)
+            else:
+                self.source = read_source(self.plan, self.paths.runs_directory)
             engine = self._build(dataset)
         where = f"the checkpoint {self.checkpoint.description}" if self.checkpoint else "the beginning"
         self._note(f"resumed from {where}")
@@ -162,27 +170,13 @@ class _Trainer:
                 self._record_failure(directory(), error)
             raise
 
-    def _restore_progress(self, directory: RunDirectory, folder: CheckpointFolder) -> None:
-        found = folder.find()
-        self.checkpoint = found.checkpoint
-        for issue in found.issues:
-            self._note(f"checkpoint {issue}" + ("; the previous one is used" if found.checkpoint else ""))
-        if found.checkpoint:
-            self.progress.restore(found.checkpoint)
-            for difference in differences(directory):
-                self._note(difference)
-
     def _load(self) -> Dataset:
         if is_busy():
             self._note(f"timings of this run are unreliable (load average {machine_load():.1f})")
         self.observer.on_stage(f"loading {self.config.dataset.name}")
         with self.progress.watch.part("load"):
-            dataset = load_dataset(
-                self.config.dataset,
-                data_dir=self.paths.data_directory,
-                offline=self.paths.offline,
-                log=self.observer.on_slow_step,
-            )
+            data_dir, offline, log = self.paths.data_directory, self.paths.offline, self.observer.on_slow_step
+            dataset = load_dataset(self.config.dataset, data_dir=data_dir, offline=offline, log=log)
         for note in dataset.notes:
             self._note(note)
         n_samples, batch_size = len(dataset.train), self.config.training.batch_size
@@ -197,23 +191,23 @@ class _Trainer:
 
     def _build(self, dataset: Dataset) -> Engine:
         self.observer.on_stage(f"building {self.config.model.name} on {self.plan.backend}")
+        checkpoint = self.checkpoint
         with self.progress.watch.part("build"), translated_memory_errors(_TOO_LARGE):
             spec = engine_spec(self.plan, dataset, self.threads)
-            if self.checkpoint:  # on the device that the run used
-                spec = replace(spec, runtime=replace(spec.runtime, device=self.checkpoint.run.device))
-            engine = build_engine(self.plan.backend, spec, self._weights())
-            if self.checkpoint:
-                restore_state(engine, self.checkpoint.engine)
+            if checkpoint is None:
+                engine = build_engine(self.plan.backend, spec, self._initial_weights())
+            else:  # on the device that the run used
+                spec = replace(spec, runtime=replace(spec.runtime, device=checkpoint.run.device))
+                engine = build_engine(self.plan.backend, spec, checkpoint.weights)
+                restore_state(engine, checkpoint.engine)
             engine.place(dataset.train.x, dataset.train.y)
         self.progress.device = engine.device
         return engine
 
-    def _weights(self) -> Weights | None:
-        if self.checkpoint:
-            return self.checkpoint.weights
-        weights, note = initial_weights(self.plan, self.paths.runs_directory)
-        if note:
-            self._note(note)
+    def _initial_weights(self) -> Weights | None:
+        weights = initial_weights(self.plan, self.source)
+        if self.source:
+            self._note(self.source.note)
         if weights is not None:
             self.progress.digests["initial_weights"] = weights_digest(weights)
         return weights
@@ -227,9 +221,13 @@ class _Trainer:
         """Train, score and save; a run that ends early is recorded with the reason."""
         try:
             with translated_memory_errors(batch_advice(self.config.training.batch_size)):
-                self._describe(engine, dataset, directory)
+                if not directory.read_environment():
+                    directory.write_environment(describe_environment(engine.device, self.threads, dataset.fingerprint))
+                directory.write_preprocessing(preprocessing_of(dataset))
                 self._fit(engine, dataset, directory)
-                weights = self._final_weights(engine)
+                weights = engine.weights() if self.plan.network else None
+                if weights is not None:
+                    check_finite(weights, self.loop.position.step if self.loop else 1)
                 self._evaluate(engine, dataset, directory)
             with signals.shielded():
                 record = self._save(engine, weights, directory)
@@ -239,64 +237,43 @@ class _Trainer:
         CheckpointFolder(directory.path).remove()
         return TrainResult(record, directory.path)
 
-    def _describe(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
-        if not directory.read_environment():
-            directory.write_environment(
-                describe_environment(device=engine.device, threads=self.threads, fingerprint=dataset.fingerprint)
-            )
-        directory.write_preprocessing(preprocessing_of(dataset))
-
     def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         self.observer.on_stage(f"training {self.config.model.name}")
-        if self.plan.is_iterative:
-            note = self._train_epochs(engine, dataset, directory)
-        else:
+        if not self.plan.is_iterative:
             record, note = single_fit(engine, dataset, self.progress)
             self._add_to_history(record, directory)
+        else:
+            folder = CheckpointFolder(directory.path)
+            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
+            if self.checkpoint:
+                self.loop.restore(self.checkpoint)
+            # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
+            with signals.deferred():
+                for record in self.loop.run():
+                    self._add_to_history(record, directory)
+            note = self.loop.note
         if note:
             self._note(note)
-
-    def _train_epochs(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> str | None:
-        folder = CheckpointFolder(directory.path)
-        self.loop = loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
-        if self.checkpoint:
-            loop.restore(self.checkpoint)
-        # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
-        with signals.deferred():
-            for record in loop.run():
-                self._add_to_history(record, directory)
-        return loop.note
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
         directory.append_history(record)
         self.observer.on_epoch(record, self.config.training.epochs or 1)
-
-    def _final_weights(self, engine: Engine) -> Weights | None:
-        """The weights after training; None for an estimator. DivergedError for values that are not finite."""
-        if self.plan.network is None:
-            return None
-        weights = engine.weights()
-        check_finite(weights, self.loop.position.step if self.loop else 1)
-        return weights
 
     def _evaluate(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         self.observer.on_stage("scoring the test split")
         with self.progress.watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
             self.progress.test = score(scores, dataset.test.y)
-        arrays = {"labels": scores.labels, "logits": scores.logits, "probabilities": scores.probabilities}
-        stored = {name: array for name, array in arrays.items() if array is not None}
-        directory.write_predictions({"y": dataset.test.y, **stored})
+        arrays = {"y": dataset.test.y, **vars(scores)}
+        directory.write_predictions({name: array for name, array in arrays.items() if array is not None})
 
     def _save(self, engine: Engine, weights: Weights | None, directory: RunDirectory) -> RunRecord:
         """Write the model, the log and the record, which is returned."""
         if weights is not None:
             directory.write_weights(weights)
             self.progress.digests["weights"] = weights_digest(weights)
-        else:
-            data = engine.estimator_bytes()
-            if data is not None:
-                self.progress.digests["estimator"] = directory.write_estimator(data)
+        elif (data := engine.estimator_bytes()) is not None:
+            self.progress.digests["estimator"] = directory.write_estimator(data)
         directory.write_log(self.progress.log_lines())
         record = self.progress.record(directory.run_id, "finished")
         directory.finish(record)
@@ -304,11 +281,9 @@ class _Trainer:
 
     def _record_failure(self, directory: RunDirectory, error: BaseException) -> None:
         """Write the status and the reason of a run that ended early; on a disk that refuses it, leave no record."""
-        status: RunStatus = "failed"
+        status: RunStatus = "failed" if isinstance(error, Exception) else "interrupted"
         if isinstance(error, DivergedError):
             status = "diverged"
-        elif not isinstance(error, Exception):
-            status = "interrupted"
         reason = str(error) or type(error).__name__
         with contextlib.suppress(MlcliError):
             if self.loop and status == "interrupted":

@@ -58,8 +58,7 @@ def test_every_cell_is_another_experiment(config):
 def test_the_digest_of_a_cell_is_that_of_the_run_it_becomes(config, tmp_path):
     from mlcli.config.experiment import load_experiment
     from mlcli.data.load import load_dataset
-    from mlcli.experiment.digests import experiment_digests
-    from mlcli.experiment.plan import make_plan
+    from mlcli.experiment.plan import experiment_digests, make_plan
 
     cell = _cells(config, backends="sklearn", seeds="1")[0]
     plan = make_plan(load_experiment(config, flags={"backend": "sklearn"}))

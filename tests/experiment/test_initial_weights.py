@@ -10,8 +10,7 @@ import pytest
 from mlcli.config.dump import to_yaml
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.digests import weights_digest
-from mlcli.experiment.initial_weights import pin_initial_weights
+from mlcli.experiment.initial_weights import pinned, read_source, weights_digest
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.runs.directory import RunDirectory
@@ -94,7 +93,8 @@ def test_the_written_config_names_the_run_in_full_and_runs_again(runs):
 
 
 def test_a_run_in_another_directory_is_named_by_its_path(runs, tmp_path):
-    plan = pin_initial_weights(planned("torch", init_from__run=str(runs / "source"), **SMALL), tmp_path / "other")
+    plan = planned("torch", init_from__run=str(runs / "source"), **SMALL)
+    plan = pinned(plan, read_source(plan, tmp_path / "other"))
     assert plan.config.init_from.run == str(runs / "source")
 
 
@@ -119,7 +119,8 @@ def test_other_weights_under_the_same_name_are_refused(runs):
 
 
 def test_another_run_on_the_command_line_drops_the_digest_of_the_file(runs, tmp_path):
-    config = pin_initial_weights(planned("torch", init_from__run="source", **SMALL), runs).config
+    plan = planned("torch", init_from__run="source", **SMALL)
+    config = pinned(plan, read_source(plan, runs)).config
     (tmp_path / "again.yaml").write_text(to_yaml(config), encoding="utf-8")
     again = planned("torch", tmp_path / "again.yaml", init_from__run="last")
     assert again.config.init_from.weights is None

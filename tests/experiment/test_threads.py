@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
 from mlcli.experiment import threads
 
@@ -60,10 +59,10 @@ def test_there_is_at_least_one_core():
 @pytest.mark.parametrize("count", [0, -1, 2_000_000_000])
 def test_a_thread_count_that_openmp_does_not_survive_is_refused(count):
     with pytest.raises(UsageError, match=f"--threads {count}: must be between 1 and 1024"):
-        threads.configure_threads(ExperimentConfig(), count)
+        threads.configure_threads(None, count)
 
 
 def test_the_flag_wins_over_the_configuration_and_is_set_for_the_libraries(monkeypatch):
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
-    assert threads.configure_threads(ExperimentConfig.model_validate({"runtime": {"threads": 3}}), 2) == 2
+    assert threads.configure_threads(3, 2) == 2
     assert os.environ["OMP_NUM_THREADS"] == "2"

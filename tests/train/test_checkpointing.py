@@ -1,4 +1,4 @@
-"""When a checkpoint is due."""
+"""When a checkpoint is due, and how long a chunk of an epoch is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlcli.errors import DivergedError, UsageError
 from mlcli.records import EngineState, EpochRecord
 from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
 from mlcli.train import checkpointing
-from mlcli.train.checkpointing import Checkpointer, CheckpointEvery, parse_checkpoint_every
+from mlcli.train.checkpointing import AUTO, Checkpointer, CheckpointEvery, ChunkLength, parse_checkpoint_every
 
 EPOCH = EpochRecord(1, 0.1, 0.3, 0.9, None, None, 1.0, 7.0, True)
 
@@ -125,3 +125,38 @@ def test_weights_that_are_not_finite_are_never_written(clock, value):
     with pytest.raises(DivergedError, match=r"weight 1\.bias is no longer finite after step 1"):
         run.steps(1)
     assert run.folder.steps == []
+
+
+def lengths(length, n_steps, seconds_per_step, step=0):
+    """The chunks of an epoch of n_steps, each of which takes seconds_per_step."""
+    taken = []
+    while sum(taken) < n_steps:
+        n = length.next(step + sum(taken), n_steps - sum(taken))
+        length.adapt(n, n * seconds_per_step)
+        taken.append(n)
+    return taken
+
+
+def test_the_first_chunk_is_a_step_and_later_ones_grow_towards_their_duration():
+    taken = lengths(ChunkLength(AUTO), 5000, seconds_per_step=0.001)
+    assert taken[:4] == [1, 8, 64, 512]
+    assert max(taken) <= 1500
+    assert sum(taken) == 5000
+
+
+def test_a_fast_epoch_is_one_chunk_once_its_speed_is_known():
+    length = ChunkLength(AUTO)
+    lengths(length, 400, seconds_per_step=0.001)
+    assert lengths(length, 400, seconds_per_step=0.001) == [400]
+
+
+def test_chunks_shrink_when_the_machine_becomes_slow():
+    length = ChunkLength(AUTO)
+    lengths(length, 5000, seconds_per_step=0.001)
+    assert lengths(length, 3000, seconds_per_step=0.5)[1] <= 2
+
+
+def test_chunks_end_at_multiples_of_the_given_steps_counted_over_the_run():
+    taken = lengths(ChunkLength(CheckpointEvery("steps", 50)), 120, seconds_per_step=1e-6, step=30)
+    ends = np.cumsum(taken) + 30
+    assert {50, 100, 150} <= set(ends.tolist())
