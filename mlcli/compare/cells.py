@@ -26,7 +26,6 @@ from typing import Protocol
 from mlcli.compare.matrix import Cell
 from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
-from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
@@ -66,10 +65,6 @@ class FinishedRun:
     directory: RunDirectory
     record: RunRecord
 
-    def open(self) -> StoredRun:
-        """Verify the files of the run; DataError if one is missing or altered."""
-        return open_run(self.directory, self.record)
-
 
 @dataclass(frozen=True)
 class CellOutcome:
@@ -84,7 +79,7 @@ class CellOutcome:
 
 
 class CellStore:
-    """What a runs directory holds of cells: finished runs, each record of which is read once, and failures."""
+    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once."""
 
     def __init__(self, runs_directory: Path) -> None:
         self.runs_directory = runs_directory
@@ -97,14 +92,13 @@ class CellStore:
         """Look for runs that have finished since the last call."""
         with self._lock:
             for directory in reversed(list(find_runs(self.runs_directory))):
-                if directory.run_id not in self._seen and directory.has_record():
-                    with contextlib.suppress(MlcliError):
-                        self._add(directory, directory.read_record())
-
-    def _add(self, directory: RunDirectory, record: RunRecord) -> None:
-        if record.status == "finished":  # any other may still become finished
-            self._seen.add(directory.run_id)
-            self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
+                if directory.run_id in self._seen or not directory.has_record():
+                    continue
+                with contextlib.suppress(MlcliError):
+                    record = directory.read_record()
+                    if record.status == "finished":  # any other may still become finished
+                        self._seen.add(directory.run_id)
+                        self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
 
     def finished_run(self, cell: Cell) -> FinishedRun | None:
         """Return the run of a cell as of the last refresh."""
@@ -120,13 +114,11 @@ class CellStore:
             return CellOutcome(cell.refusal)
         if self.finished_run(cell):
             return CellOutcome()
-        failure = None if retry_failed else self._recorded_failure(cell)
-        return CellOutcome(failure) if failure else None
-
-    def _recorded_failure(self, cell: Cell) -> str | None:
+        if retry_failed:
+            return None
         try:
             document = parse_json(read_inside(self.folder(cell), FAILURE, _MOST_FAILURE_BYTES))
-            return f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)"
+            return CellOutcome(f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)")
         except (OSError, ValueError, KeyError):
             return None
 
@@ -173,10 +165,6 @@ class CellRunner:
             return CellOutcome("not run: the comparison was interrupted")
         # The run of a process that was killed after writing its last file is finished too.
         return self._finished(cell, seconds) or _failed(folder, code, seconds)
-
-    def stop(self) -> None:
-        """Stop all processes and start no others."""
-        self._executor.stop()
 
 
 def _failed(folder: Path, code: int, seconds: float) -> CellOutcome:

@@ -13,11 +13,11 @@ from typing import Literal
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.cells import CellOutcome, CellRunner, CellStore, Executor, FinishedRun
-from mlcli.compare.local_executor import LocalProcesses, visible_gpus
+from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
 from mlcli.compare.matrix import Cell
-from mlcli.compare.ray_executor import RayTasks
 from mlcli.compare.records import MatrixCost, PlannedCell, RunResult
 from mlcli.compare.variants import measure
+from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.records import RunRecord
 from mlcli.rendering.console import escape, message_console
@@ -44,16 +44,17 @@ def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: P
     """Return what would be done with each cell, and how long it would take."""
     store = CellStore(runs_directory)
     records = store.records()
-    return [_planned(cell, store.known_outcome(cell, retry_failed=request.retry_failed), records) for cell in cells]
-
-
-def _planned(cell: Cell, known: CellOutcome | None, records: Sequence[RunRecord]) -> PlannedCell:
-    if known is None:
-        return PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records))
-    state: Literal["finished", "failed", "cannot run"] = "finished"
-    if known.reason:
-        state = "cannot run" if cell.refusal else "failed"
-    return PlannedCell(cell.label, cell.seed, state, 0.0, known.reason)
+    planned = []
+    for cell in cells:
+        known = store.known_outcome(cell, retry_failed=request.retry_failed)
+        if known is None:
+            planned.append(PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records)))
+        elif known.reason is None:
+            planned.append(PlannedCell(cell.label, cell.seed, "finished", 0.0))
+        else:
+            state: Literal["cannot run", "failed"] = "cannot run" if cell.refusal else "failed"
+            planned.append(PlannedCell(cell.label, cell.seed, state, 0.0, known.reason))
+    return planned
 
 
 def _estimated_seconds(cell: Cell, records: Sequence[RunRecord]) -> float | None:
@@ -83,13 +84,16 @@ def run_cells(
     known = [store.known_outcome(cell, retry_failed=request.retry_failed) for cell in cells]
     to_run = [cell for cell, outcome in zip(cells, known, strict=True) if outcome is None]
     progress = _Progress(known, quiet=request.quiet)
-    pool = _CellPool(CellRunner(store, executor), progress, fail_fast=request.fail_fast)
-    ran = iter(pool.run(to_run, executor.n_slots))
+    ran = iter(_CellPool(store, executor, progress, fail_fast=request.fail_fast).run(to_run))
     outcomes = [outcome or next(ran) for outcome in known]
     wall_seconds = time.perf_counter() - start
     runs = [None if outcome.reason else store.finished_run(cell) for cell, outcome in zip(cells, outcomes, strict=True)]
     results = [
-        RunResult(cell.config, measure(run.open(), is_reused=before is not None) if run else None, outcome.reason)
+        RunResult(
+            cell.config,
+            measure(open_run(run.directory, run.record), is_reused=before is not None) if run else None,
+            outcome.reason,
+        )
         for cell, run, outcome, before in zip(cells, runs, outcomes, known, strict=True)
     ]
     return results, _cost(outcomes, runs, wall_seconds, contended=executor.n_slots > 1)
@@ -98,22 +102,23 @@ def run_cells(
 class _CellPool:
     """Runs cells in parallel threads, each of which waits for a process."""
 
-    def __init__(self, runner: CellRunner, progress: _Progress, *, fail_fast: bool) -> None:
-        self._runner = runner
+    def __init__(self, store: CellStore, executor: Executor, progress: _Progress, *, fail_fast: bool) -> None:
+        self._executor = executor
+        self._runner = CellRunner(store, executor)
         self._progress = progress
         self._fail_fast = fail_fast
         self._must_stop = False
 
-    def run(self, cells: Sequence[Cell], n_threads: int) -> list[CellOutcome]:
+    def run(self, cells: Sequence[Cell]) -> list[CellOutcome]:
         """Return the outcomes of the cells, which start in their order. An exception stops all processes first."""
-        pool = ThreadPoolExecutor(max_workers=n_threads)
+        pool = ThreadPoolExecutor(max_workers=self._executor.n_slots)
         try:
             futures = [pool.submit(self._run_cell, cell) for cell in cells]
             for future in as_completed(futures):
                 future.result()
         except BaseException:
             self._must_stop = True
-            self._runner.stop()
+            self._executor.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         pool.shutdown()

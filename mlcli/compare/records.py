@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlcli.compare.statistics import MeanInterval
     from mlcli.compare.statistics.accuracy import AccuracyDifference
-    from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
     from mlcli.config.schema import ExperimentConfig
@@ -190,6 +190,12 @@ class Comparison:
     receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
     cost: MatrixCost | None = None  # None for a comparison of existing runs
 
-    def pair(self, variant: str, reference: str) -> Pair | None:
-        """Return the comparison of these two in this direction, or None."""
-        return next((pair for pair in self.pairs if (pair.variant, pair.reference) == (variant, reference)), None)
+    @property
+    def ran(self) -> list[Variant]:
+        """The variants with finished runs."""
+        return [variant for variant in self.variants if variant.runs]
+
+    def pair_with_reference(self, variant: Variant) -> Pair | None:
+        """Return the comparison of a variant with the reference; None for the reference itself and without runs."""
+        pairs = (pair for pair in self.pairs if pair.reference == self.reference)
+        return next((pair for pair in pairs if pair.variant == variant.label), None)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import bdtr
 
-from mlcli.compare.statistics.intervals import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
