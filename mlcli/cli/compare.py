@@ -71,8 +71,7 @@ compare = command(
         bool, output("--allow-different-data", help="Compare runs on different datasets or splits.")
     ],
     output_format=Annotated[
-        str,
-        output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS),
+        str, output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)
     ],
     output=options.Output,
     save_plots=options.SavePlots,

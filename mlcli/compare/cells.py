@@ -68,14 +68,14 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How a cell ended. reason: why it has no finished run; None if it has one.
+    """How a cell ended: with a finished run, or with the reason why it has none.
 
     wall_seconds: lifetime of its process; None if none was started in this call.
     """
 
+    run: FinishedRun | None = None
     reason: str | None = None
     wall_seconds: float | None = None
-    accuracy: float | None = None
 
 
 class CellStore:
@@ -111,14 +111,15 @@ class CellStore:
     def known_outcome(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""
         if cell.refusal:
-            return CellOutcome(cell.refusal)
-        if self.finished_run(cell):
-            return CellOutcome()
+            return CellOutcome(reason=cell.refusal)
+        if run := self.finished_run(cell):
+            return CellOutcome(run)
         if retry_failed:
             return None
         try:
             document = parse_json(read_inside(self.folder(cell), FAILURE, _MOST_FAILURE_BYTES))
-            return CellOutcome(f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)")
+            reason = f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)"
+            return CellOutcome(reason=reason)
         except (OSError, ValueError, KeyError):
             return None
 
@@ -149,10 +150,7 @@ class CellRunner:
     def _finished(self, cell: Cell, seconds: float | None) -> CellOutcome | None:
         self._store.refresh()
         run = self._store.finished_run(cell)
-        if run is None:
-            return None
-        test = run.record.metrics.get("test")
-        return CellOutcome(None, seconds, test.accuracy if test else None)
+        return CellOutcome(run, wall_seconds=seconds) if run else None
 
     def _run_process(self, cell: Cell, folder: Path, descriptor: int | None) -> CellOutcome:
         (folder / FAILURE).unlink(missing_ok=True)
@@ -162,7 +160,7 @@ class CellRunner:
         code = self._executor.run(folder, descriptor, stopped)
         seconds = time.perf_counter() - start
         if code is None:
-            return CellOutcome("not run: the comparison was interrupted")
+            return CellOutcome(reason="not run: the comparison was interrupted")
         # The run of a process that was killed after writing its last file is finished too.
         return self._finished(cell, seconds) or _failed(folder, code, seconds)
 
@@ -172,11 +170,11 @@ def _failed(folder: Path, code: int, seconds: float) -> CellOutcome:
     log = folder / LOG
     if code < 0 or code in _INTERRUPTIONS:
         name = signal.Signals(-code).name if code < 0 else ExitCode(code).name
-        return CellOutcome(f"interrupted by {name}; the next call runs it again", seconds)
+        return CellOutcome(reason=f"interrupted by {name}; the next call runs it again", wall_seconds=seconds)
     reason = (_error_in(log) if code else "it left no run") or f"exit code {code}, see {log}"
     failure = {"schema_version": 1, "exit_code": code, "reason": reason}
     write_whole(folder / FAILURE, to_json(failure).encode())
-    return CellOutcome(reason, seconds)
+    return CellOutcome(reason=reason, wall_seconds=seconds)
 
 
 def _error_in(log: Path) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -185,8 +185,7 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, runs_direc
         raise PartialFailureError(f"{n_failed} of {n_runs} runs did not finish; the table shows the reasons")
 
 
-@dataclass(frozen=True)
-class Shortfall:
+class Shortfall(NamedTuple):
     """A variant that is significantly less accurate than a given run. difference: a fraction, variant minus run."""
 
     variant: str
@@ -204,13 +203,10 @@ def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> 
     for variant in comparison.ran:
         if any(other.test_digest != run.test_digest for other in variant.runs):
             raise UsageError(f"--fail-if-worse {reference}: {variant.label} was scored on other test samples")
-    judged = [_against_run(variant, run) for variant in comparison.ran]
-    corrected = holm([p_value for _, p_value in judged])
-    return [
-        Shortfall(variant.label, difference, p_value)
-        for variant, (difference, _), p_value in zip(comparison.ran, judged, corrected, strict=True)
-        if difference < 0 and p_value < ALPHA
-    ]
+    judged = [(variant.label, *_against_run(variant, run)) for variant in comparison.ran]
+    corrected = holm([p_value for _, _, p_value in judged])
+    found = [Shortfall(label, difference, p) for (label, difference, _), p in zip(judged, corrected, strict=True)]
+    return [shortfall for shortfall in found if shortfall.difference < 0 and shortfall.corrected_p < ALPHA]
 
 
 def _against_run(variant: Variant, run: MeasuredRun) -> tuple[float, float]:

@@ -23,14 +23,7 @@ from mlcli.compare.conclusions import (
 )
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
-from mlcli.compare.records import (
-    COMPARISON_SCHEMA_VERSION,
-    MEASUREMENTS,
-    Comparison,
-    PlannedCell,
-    Receipt,
-    Variant,
-)
+from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
 from mlcli.compare.tables import TextTable, comparison_tables, receipt_tables
 from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
 from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
