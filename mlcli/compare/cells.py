@@ -14,7 +14,6 @@ call waits for it instead of repeating it. An interrupted cell is resumed from i
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -100,9 +99,10 @@ class CellStore:
                         self._seen.add(directory.run_id)
                         self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
 
-    def finished_run(self, cell: Cell) -> FinishedRun | None:
-        """Return the run of a cell as of the last refresh."""
-        return self._by_digest.get(cell.digest) if cell.digest else None
+    def refreshed_run(self, cell: Cell) -> FinishedRun | None:
+        """Return the run of a cell, which may have finished since the last call."""
+        self.refresh()
+        return self._by_digest.get(cell.digest)
 
     def records(self) -> list[RunRecord]:
         """Return the records of all these runs."""
@@ -112,7 +112,7 @@ class CellStore:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""
         if cell.refusal:
             return CellOutcome(reason=cell.refusal)
-        if run := self.finished_run(cell):
+        if run := self._by_digest.get(cell.digest):
             return CellOutcome(run)
         if retry_failed:
             return None
@@ -128,41 +128,33 @@ class CellStore:
         return self.runs_directory / "cells" / cell.digest[:20]
 
 
-class CellRunner:
-    """Runs cells in separate processes, the same experiment never twice at a time."""
+def run_cell(cell: Cell, store: CellStore, executor: Executor) -> CellOutcome:
+    """Run a cell in a separate process, or wait for another process that is running it."""
+    folder = store.folder(cell)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock") as descriptor:
+            run = store.refreshed_run(cell)
+            return CellOutcome(run) if run else _run_process(cell, store, executor, descriptor)
+    except OSError as error:
+        raise MlcliError(
+            f"{error.filename or folder}: {error.strerror or error}\nchoose another directory with --runs-dir"
+        ) from error
 
-    def __init__(self, store: CellStore, executor: Executor) -> None:
-        self._store = store
-        self._executor = executor
 
-    def run(self, cell: Cell) -> CellOutcome:
-        """Run a cell, or wait for another process that is running it."""
-        folder = self._store.folder(cell)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder / "lock") as descriptor:
-                return self._finished(cell, None) or self._run_process(cell, folder, descriptor)
-        except OSError as error:
-            raise MlcliError(
-                f"{error.filename or folder}: {error.strerror or error}\nchoose another directory with --runs-dir"
-            ) from error
-
-    def _finished(self, cell: Cell, seconds: float | None) -> CellOutcome | None:
-        self._store.refresh()
-        run = self._store.finished_run(cell)
-        return CellOutcome(run, wall_seconds=seconds) if run else None
-
-    def _run_process(self, cell: Cell, folder: Path, descriptor: int | None) -> CellOutcome:
-        (folder / FAILURE).unlink(missing_ok=True)
-        write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
-        stopped = stopped_run(cell.config, cell.digest, self._store.runs_directory)
-        start = time.perf_counter()
-        code = self._executor.run(folder, descriptor, stopped)
-        seconds = time.perf_counter() - start
-        if code is None:
-            return CellOutcome(reason="not run: the comparison was interrupted")
-        # The run of a process that was killed after writing its last file is finished too.
-        return self._finished(cell, seconds) or _failed(folder, code, seconds)
+def _run_process(cell: Cell, store: CellStore, executor: Executor, descriptor: int | None) -> CellOutcome:
+    folder = store.folder(cell)
+    (folder / FAILURE).unlink(missing_ok=True)
+    write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
+    stopped = stopped_run(cell.config, cell.digest, store.runs_directory)
+    start = time.perf_counter()
+    code = executor.run(folder, descriptor, stopped)
+    seconds = time.perf_counter() - start
+    if code is None:
+        return CellOutcome(reason="not run: the comparison was interrupted")
+    # The run of a process that was killed after writing its last file is finished too.
+    run = store.refreshed_run(cell)
+    return CellOutcome(run, wall_seconds=seconds) if run else _failed(folder, code, seconds)
 
 
 def _failed(folder: Path, code: int, seconds: float) -> CellOutcome:
@@ -196,9 +188,6 @@ def _locked(path: Path) -> Iterator[int | None]:
     except ImportError:  # Windows
         yield None
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Literal
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.cells import CellOutcome, CellRunner, CellStore, Executor, FinishedRun
+from mlcli.compare.cells import CellOutcome, CellStore, Executor, FinishedRun, run_cell
 from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
 from mlcli.compare.matrix import Cell
 from mlcli.compare.records import MatrixCost, MeasuredRun, PlannedCell, RunResult
@@ -92,7 +92,7 @@ def run_cells(
         if not request.quiet:
             _print_progress(f"[{next(numbers)}/{len(cells)}]", cell, outcome)
 
-    ran = iter(_CellPool(CellRunner(store, executor), executor, fail_fast=request.fail_fast).run(to_run, show))
+    ran = iter(_CellPool(store, executor, fail_fast=request.fail_fast).run(to_run, show))
     outcomes = [outcome or next(ran) for outcome in known]
     wall_seconds = time.perf_counter() - start
     results = [
@@ -109,8 +109,8 @@ def _measured(run: FinishedRun | None, *, is_reused: bool) -> MeasuredRun | None
 class _CellPool:
     """Runs cells in parallel threads, each of which waits for a process."""
 
-    def __init__(self, runner: CellRunner, executor: Executor, *, fail_fast: bool) -> None:
-        self._runner = runner
+    def __init__(self, store: CellStore, executor: Executor, *, fail_fast: bool) -> None:
+        self._store = store
         self._executor = executor
         self._fail_fast = fail_fast
         self._must_stop = False
@@ -139,7 +139,7 @@ class _CellPool:
         """Return how the cell ended; None if it was not started because another one had failed."""
         if self._must_stop:
             return None
-        outcome = self._runner.run(cell)
+        outcome = run_cell(cell, self._store, self._executor)
         if outcome.reason and self._fail_fast:
             self._must_stop = True
         return outcome

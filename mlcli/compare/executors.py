@@ -138,10 +138,8 @@ class RayTasks:
     def _checked_slots(self, n_cpus: int, n_gpus: int) -> int:
         """Return how many cells fit on the cluster at a time; MlcliError if none does, since it would wait forever."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        slots = sum(
-            min([int(node.get("CPU", 0) // n_cpus), *([int(node.get("GPU", 0) // n_gpus)] if n_gpus else [])])
-            for node in nodes
-        )
+        needed = {"CPU": n_cpus, "GPU": n_gpus} if n_gpus else {"CPU": n_cpus}
+        slots = sum(min(int(node.get(kind, 0) // number) for kind, number in needed.items()) for node in nodes)
         if slots == 0:
             largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
             raise MlcliError(

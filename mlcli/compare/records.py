@@ -124,20 +124,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class MatrixCost:
-    """What the cells of a matrix cost in this call. contended: cells ran in parallel, so their timings interfere.
-
-    cells_seconds: the total seconds that the runs report; starting_seconds: the rest of the lifetime of their
-    processes, before and after that.
-    """
+    """What the cells of a matrix cost in this call."""
 
     n_cells: int
     n_run: int
     n_reused: int
     n_failed: int
     wall_seconds: float
-    cells_seconds: float
-    starting_seconds: float
-    contended: bool = False
+    cells_seconds: float  # the total seconds that the runs report
+    starting_seconds: float  # the rest of the lifetime of their processes
+    contended: bool = False  # cells ran in parallel, so their timings interfere
 
 
 @dataclass(frozen=True)

@@ -158,16 +158,17 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any]:
     means = comparison.means[variant.label]
+    runs = [
+        {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
+        | dict(run.measurements)
+        for run in variant.runs
+    ]
     return {
         "label": variant.label,
-        "settings": dict(variant.settings),
+        "settings": variant.settings,
         "n": len(variant.runs),
         "means": {name: asdict(found) if found else None for name, found in means.items()},
-        "runs": [
-            {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
-            | dict(run.measurements)
-            for run in variant.runs
-        ],
+        "runs": runs,
         "failures": [asdict(failure) for failure in variant.failures],
     }
 
@@ -219,12 +220,11 @@ def print_receipt(receipt: Receipt, output_format: str) -> None:
         case "json":
             sys.stdout.write(to_json({"schema_version": _RECEIPT_SCHEMA_VERSION, **_receipt_document(receipt)}))
         case "csv":
+            rows = (
+                (row, {f"run_{number}": value for number, value in enumerate(row.values, 1)}) for row in receipt.rows
+            )
             print_csv(
-                [
-                    {"part": row.part, "what": row.what, "is_equal": row.is_equal}
-                    | {f"run_{number}": value for number, value in enumerate(row.values, 1)}
-                    for row in receipt.rows
-                ]
+                [{"part": row.part, "what": row.what, "is_equal": row.is_equal, **values} for row, values in rows]
             )
         case "markdown":
             _write_markdown(tables, lines)
@@ -236,8 +236,5 @@ def print_receipt(receipt: Receipt, output_format: str) -> None:
 
 
 def _receipt_document(receipt: Receipt) -> dict[str, object]:
-    rows = [
-        {"part": row.part, "what": row.what, "is_equal": row.is_equal, "values": list(row.values)}
-        for row in receipt.rows
-    ]
+    rows = [asdict(row) | {"is_equal": row.is_equal} for row in receipt.rows]
     return {"runs": list(receipt.run_ids), "rows": rows}

@@ -54,18 +54,20 @@ def title_of(comparison: Comparison) -> str:
 
 def _scores(comparison: Comparison, variant: Variant) -> Cells:
     means, pair = comparison.means[variant.label], comparison.pair_with_reference(variant)
+    mark = "reference" if comparison.pairs and variant.label == comparison.reference else None
     return {
         "seeds": str(len(variant.runs)),
         "accuracy": _with_interval(means["accuracy"]),
         "loss": _with_interval(means["loss"]),
         "parameters": _rounded(means["n_parameters"]),
-        f"difference vs\n{_reference(comparison)} (pp)": points(pair) or _reference_mark(comparison, variant),
+        f"difference vs\n{_reference(comparison)} (pp)": points(pair) or mark,
         "verdict": accuracy_verdict_text(pair),
     }
 
 
 def _times(comparison: Comparison, variant: Variant) -> Cells:
     means, pair = comparison.means[variant.label], comparison.pair_with_reference(variant)
+    mark = "reference" if comparison.pairs and variant.label == comparison.reference else None
     return {
         "fit\n(s)": _seconds(means["fit_seconds"]),
         "first\nepoch\n(s)": _seconds(means["first_epoch_seconds"]),
@@ -73,7 +75,7 @@ def _times(comparison: Comparison, variant: Variant) -> Cells:
         "samples\nper s": _rounded(means["samples_per_second"]),
         "predict\n(µs)": _seconds(means["predict_seconds_per_sample"], unit=1e-6),
         "memory\n(MiB)": _rounded(means["peak_memory_bytes"], unit=2**20),
-        f"fit time relative\nto {_reference(comparison)}": ratio(pair) or _reference_mark(comparison, variant),
+        f"fit time relative\nto {_reference(comparison)}": ratio(pair) or mark,
         "time\nverdict": time_verdict_text(pair),
     }
 
@@ -81,10 +83,6 @@ def _times(comparison: Comparison, variant: Variant) -> Cells:
 def _reference(comparison: Comparison) -> str:
     label = comparison.reference or ""
     return label if len(label) <= _LONGEST_LABEL else "reference"
-
-
-def _reference_mark(comparison: Comparison, variant: Variant) -> str | None:
-    return "reference" if comparison.pairs and variant.label == comparison.reference else None
 
 
 def _with_interval(found: MeanInterval | None) -> str | None:
