@@ -18,7 +18,7 @@ from mlcli.experiment.initial_weights import drawn_weights
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.metrics import log_loss
+from mlcli.metrics.scores import log_loss
 from mlcli.models.layers import Network
 from mlcli.records import Dataset, Scores
 from mlcli.runs.directory import RunDirectory
