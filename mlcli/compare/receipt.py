@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mlcli.compare.records import Receipt, ReceiptPart, ReceiptRow, RunFacts
 from mlcli.config.dump import to_dict
@@ -47,20 +48,20 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "scaling": run.preprocessing.scaling.kind,
         },
         "model": {
-            "model": settings["model"],
+            "model": _section(settings["model"]),
             "parameters": record.n_parameters,
             "initial weights": digests.get("initial_weights"),
             "seed": record.seed,
         },
         "training": {
             "engine": record.backend,
-            "optimizer": settings["optimizer"],
-            "schedule": settings["schedule"] if training.epochs else None,
+            "optimizer": _section(settings["optimizer"]),
+            "schedule": _section(settings["schedule"]) if training.epochs else None,
             "loss": _loss(run.config),
             "epochs": record.epochs,
             "batch size": training.batch_size,
             "batch order": digests.get("batch_order"),
-            "early stopping": settings["training"]["early_stopping"],
+            "early stopping": _section(settings["training"]["early_stopping"]),
         },
         "machine": {
             "device": record.device,
@@ -85,10 +86,14 @@ def _loss(config: ExperimentConfig) -> str:
 
 
 def _text(value: object) -> str | None:
-    """Return a value on one line; a section of a configuration as its name, then its settings."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
-        settings = [f"{key} {_text(item) or 'none'}" for key, item in value.items() if key != "name"]
-        return ", ".join([str(value["name"]), *settings] if "name" in value else settings)
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _section(section: Mapping[str, Any] | None) -> str | None:
+    """Return a section of a configuration on one line: its name, then its settings."""
+    if section is None:
+        return None
+    settings = [f"{key} {_text(value) or 'none'}" for key, value in section.items() if key != "name"]
+    return ", ".join([section["name"], *settings] if "name" in section else settings)

@@ -236,5 +236,7 @@ def print_receipt(receipt: Receipt, output_format: str) -> None:
 
 
 def _receipt_document(receipt: Receipt) -> dict[str, object]:
-    rows = [asdict(row) | {"is_equal": row.is_equal} for row in receipt.rows]
-    return {"runs": list(receipt.run_ids), "rows": rows}
+    rows = [
+        {"part": row.part, "what": row.what, "is_equal": row.is_equal, "values": row.values} for row in receipt.rows
+    ]
+    return {"runs": receipt.run_ids, "rows": rows}
