@@ -35,9 +35,8 @@ def comparability_report(runs: Sequence[RunFacts]) -> Receipt:
 
 
 def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
-    record, environment, settings = run.record, run.environment, to_dict(run.config)
-    digests, training, runtime = record.digests, run.config.training, run.config.runtime
-    packages = environment.get("packages")
+    record, environment, config, settings = run.record, run.environment, run.config, to_dict(run.config)
+    digests, packages = record.digests, environment.get("packages")
     return {
         "data": {
             "dataset": record.dataset,
@@ -56,18 +55,18 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
         "training": {
             "engine": record.backend,
             "optimizer": _section(settings["optimizer"]),
-            "schedule": _section(settings["schedule"]) if training.epochs else None,
-            "loss": _loss(run.config),
+            "schedule": _section(settings["schedule"]) if config.training.epochs else None,
+            "loss": _loss(config),
             "epochs": record.epochs,
-            "batch size": training.batch_size,
+            "batch size": config.training.batch_size,
             "batch order": digests.get("batch_order"),
             "early stopping": _section(settings["training"]["early_stopping"]),
         },
         "machine": {
             "device": record.device,
             "threads": record.threads,
-            "precision": runtime.precision,
-            "deterministic": runtime.deterministic,
+            "precision": config.runtime.precision,
+            "deterministic": config.runtime.deterministic,
             **{name: environment.get(name) for name in ("processor", "cores", "platform")},
         },
         "code": {
