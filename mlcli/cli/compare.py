@@ -70,19 +70,8 @@ compare = command(
     allow_different_data=Annotated[
         bool, output("--allow-different-data", help="Compare runs on different datasets or splits.")
     ],
-    columns=Annotated[
-        str | None,
-        output("--columns", help="Only these columns, e.g. accuracy,fit_seconds,verdict.", metavar="A,B,..."),
-    ],
-    sort=Annotated[
-        str | None, output("--sort", help="Sort by a column; -accuracy for descending order.", metavar="COLUMN")
-    ],
-    only_changed=Annotated[
-        bool, output("--only-changed", help="Only variants that differ significantly from the baseline variant.")
-    ],
     output_format=Annotated[
-        str,
-        output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS),
+        str, output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)
     ],
     output=options.Output,
     save_plots=options.SavePlots,

@@ -50,9 +50,6 @@ class CompareRequest:
     # What is compared and reported.
     reference: str | None = None  # the start of the label of the baseline variant; None: the first variant
     allow_different_data: bool = False
-    columns: str | None = None
-    sort: str | None = None
-    only_changed: bool = False
     output_format: str = "table"
     output: Path | None = None
     save_plots: Path | None = None
@@ -91,10 +88,9 @@ def run(request: CompareRequest) -> None:
     _check(request)
     set_thread_environment(1)  # of this process, which computes little
     # These load numpy, which must not happen before.
-    from mlcli.compare import comparison, execution, matrix, report, tables, variants
+    from mlcli.compare import comparison, execution, matrix, report, variants
     from mlcli.runs.find import default_runs_directory
 
-    options = tables.checked_options(request.columns, request.sort, only_changed=request.only_changed)
     runs_directory = request.runs_dir or default_runs_directory()
     cost = None
     if request.inputs and request.config_path is None:
@@ -105,14 +101,13 @@ def run(request: CompareRequest) -> None:
         request = execution.with_threads(request)
         cells = matrix.plan_matrix(request, runs_directory)
         if request.dry_run:
-            planned = execution.plan_cells(cells, request, runs_directory)
-            report.print_planned(planned, request.output_format)
+            report.print_planned(execution.plan_cells(cells, request, runs_directory), request.output_format)
             return
         results, cost = execution.run_cells(cells, request, runs_directory)
     found = comparison.compare_results(
         results, reference=request.reference, allow_different_data=request.allow_different_data, cost=cost
     )
-    report.report_comparison(found, request, options)
+    report.report_comparison(found, request)
     comparison.check_thresholds(found, request, runs_directory)
 
 
@@ -123,12 +118,9 @@ def _check(request: CompareRequest) -> None:
     """UsageError for what can be refused without reading anything."""
     if not request.inputs and len(request.backend_names) < 2 and not request.vary:
         raise UsageError(_NOTHING_TO_COMPARE)
-    for flag, kind, name, known in (
-        ("--format", "format", request.output_format, FORMATS),
-        ("--executor", "executor", request.executor, EXECUTORS),
-    ):
+    for kind, name, known in (("format", request.output_format, FORMATS), ("executor", request.executor, EXECUTORS)):
         if name not in known:
-            raise UsageError(f"{flag}: {unknown_name(kind, name, known)}")
+            raise UsageError(f"--{kind}: {unknown_name(kind, name, known)}")
     _ = request.thresholds
     if request.save_plots is not None or request.output_format == "html":
         require_matplotlib()

@@ -14,7 +14,6 @@ call waits for it instead of repeating it. An interrupted cell is resumed from i
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -26,7 +25,6 @@ from typing import Protocol
 from mlcli.compare.matrix import Cell
 from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
-from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
 from mlcli.runs.directory import RunDirectory
@@ -66,25 +64,21 @@ class FinishedRun:
     directory: RunDirectory
     record: RunRecord
 
-    def open(self) -> StoredRun:
-        """Verify the files of the run; DataError if one is missing or altered."""
-        return open_run(self.directory, self.record)
-
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How a cell ended. reason: why it has no finished run; None if it has one.
+    """How a cell ended: with a finished run, or with the reason why it has none.
 
     wall_seconds: lifetime of its process; None if none was started in this call.
     """
 
+    run: FinishedRun | None = None
     reason: str | None = None
     wall_seconds: float | None = None
-    accuracy: float | None = None
 
 
 class CellStore:
-    """What a runs directory holds of cells: finished runs, each record of which is read once, and failures."""
+    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once."""
 
     def __init__(self, runs_directory: Path) -> None:
         self.runs_directory = runs_directory
@@ -97,18 +91,18 @@ class CellStore:
         """Look for runs that have finished since the last call."""
         with self._lock:
             for directory in reversed(list(find_runs(self.runs_directory))):
-                if directory.run_id not in self._seen and directory.has_record():
-                    with contextlib.suppress(MlcliError):
-                        self._add(directory, directory.read_record())
+                if directory.run_id in self._seen or not directory.has_record():
+                    continue
+                with contextlib.suppress(MlcliError):
+                    record = directory.read_record()
+                    if record.status == "finished":  # any other may still become finished
+                        self._seen.add(directory.run_id)
+                        self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
 
-    def _add(self, directory: RunDirectory, record: RunRecord) -> None:
-        if record.status == "finished":  # any other may still become finished
-            self._seen.add(directory.run_id)
-            self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
-
-    def finished_run(self, cell: Cell) -> FinishedRun | None:
-        """Return the run of a cell as of the last refresh."""
-        return self._by_digest.get(cell.digest) if cell.digest else None
+    def refreshed_run(self, cell: Cell) -> FinishedRun | None:
+        """Return the run of a cell, which may have finished since the last call."""
+        self.refresh()
+        return self._by_digest.get(cell.digest)
 
     def records(self) -> list[RunRecord]:
         """Return the records of all these runs."""
@@ -117,16 +111,15 @@ class CellStore:
     def known_outcome(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""
         if cell.refusal:
-            return CellOutcome(cell.refusal)
-        if self.finished_run(cell):
-            return CellOutcome()
-        failure = None if retry_failed else self._recorded_failure(cell)
-        return CellOutcome(failure) if failure else None
-
-    def _recorded_failure(self, cell: Cell) -> str | None:
+            return CellOutcome(reason=cell.refusal)
+        if run := self._by_digest.get(cell.digest):
+            return CellOutcome(run)
+        if retry_failed:
+            return None
         try:
             document = parse_json(read_inside(self.folder(cell), FAILURE, _MOST_FAILURE_BYTES))
-            return f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)"
+            reason = f"{document['reason']} (failed in an earlier call; --retry-failed runs it again)"
+            return CellOutcome(reason=reason)
         except (OSError, ValueError, KeyError):
             return None
 
@@ -135,48 +128,33 @@ class CellStore:
         return self.runs_directory / "cells" / cell.digest[:20]
 
 
-class CellRunner:
-    """Runs cells in separate processes, the same experiment never twice at a time."""
+def run_cell(cell: Cell, store: CellStore, executor: Executor) -> CellOutcome:
+    """Run a cell in a separate process, or wait for another process that is running it."""
+    folder = store.folder(cell)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock") as descriptor:
+            run = store.refreshed_run(cell)
+            return CellOutcome(run) if run else _run_process(cell, store, executor, descriptor)
+    except OSError as error:
+        raise MlcliError(
+            f"{error.filename or folder}: {error.strerror or error}\nchoose another directory with --runs-dir"
+        ) from error
 
-    def __init__(self, store: CellStore, executor: Executor) -> None:
-        self._store = store
-        self._executor = executor
 
-    def run(self, cell: Cell) -> CellOutcome:
-        """Run a cell, or wait for another process that is running it."""
-        folder = self._store.folder(cell)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder / "lock") as descriptor:
-                return self._finished(cell, None) or self._run_process(cell, folder, descriptor)
-        except OSError as error:
-            raise MlcliError(
-                f"{error.filename or folder}: {error.strerror or error}\nchoose another directory with --runs-dir"
-            ) from error
-
-    def _finished(self, cell: Cell, seconds: float | None) -> CellOutcome | None:
-        self._store.refresh()
-        run = self._store.finished_run(cell)
-        if run is None:
-            return None
-        test = run.record.metrics.get("test")
-        return CellOutcome(None, seconds, test.accuracy if test else None)
-
-    def _run_process(self, cell: Cell, folder: Path, descriptor: int | None) -> CellOutcome:
-        (folder / FAILURE).unlink(missing_ok=True)
-        write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
-        stopped = find_interrupted(cell.config, cell.digest, self._store.runs_directory)
-        start = time.perf_counter()
-        code = self._executor.run(folder, descriptor, stopped)
-        seconds = time.perf_counter() - start
-        if code is None:
-            return CellOutcome("not run: the comparison was interrupted")
-        # The run of a process that was killed after writing its last file is finished too.
-        return self._finished(cell, seconds) or _failed(folder, code, seconds)
-
-    def stop(self) -> None:
-        """Stop all processes and start no others."""
-        self._executor.stop()
+def _run_process(cell: Cell, store: CellStore, executor: Executor, descriptor: int | None) -> CellOutcome:
+    folder = store.folder(cell)
+    (folder / FAILURE).unlink(missing_ok=True)
+    write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
+    stopped = find_interrupted(cell.config, cell.digest, store.runs_directory)
+    start = time.perf_counter()
+    code = executor.run(folder, descriptor, stopped)
+    seconds = time.perf_counter() - start
+    if code is None:
+        return CellOutcome(reason="not run: the comparison was interrupted")
+    # The run of a process that was killed after writing its last file is finished too.
+    run = store.refreshed_run(cell)
+    return CellOutcome(run, wall_seconds=seconds) if run else _failed(folder, code, seconds)
 
 
 def _failed(folder: Path, code: int, seconds: float) -> CellOutcome:
@@ -184,11 +162,11 @@ def _failed(folder: Path, code: int, seconds: float) -> CellOutcome:
     log = folder / LOG
     if code < 0 or code in _INTERRUPTIONS:
         name = signal.Signals(-code).name if code < 0 else ExitCode(code).name
-        return CellOutcome(f"interrupted by {name}; the next call runs it again", seconds)
+        return CellOutcome(reason=f"interrupted by {name}; the next call runs it again", wall_seconds=seconds)
     reason = (_error_in(log) if code else "it left no run") or f"exit code {code}, see {log}"
     failure = {"schema_version": 1, "exit_code": code, "reason": reason}
     write_whole(folder / FAILURE, to_json(failure).encode())
-    return CellOutcome(reason, seconds)
+    return CellOutcome(reason=reason, wall_seconds=seconds)
 
 
 def _error_in(log: Path) -> str | None:
@@ -210,9 +188,6 @@ def _locked(path: Path) -> Iterator[int | None]:
     except ImportError:  # Windows
         yield None
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()

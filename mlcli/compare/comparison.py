@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from mlcli.compare.records import (
     RunResult,
     Variant,
 )
-from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
-from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
+from mlcli.compare.statistics import MeanInterval, mean_interval
+from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
 from mlcli.compare.statistics.verdicts import ALPHA, accuracy_verdicts, holm, time_verdicts
 from mlcli.compare.variants import check_same_data, measure, variants_of
@@ -45,7 +45,7 @@ def compare_results(
     allow_different_data: bool = False,
     cost: MatrixCost | None = None,
 ) -> Comparison:
-    """Compare every two variants that have finished runs; the other variants keep the reasons of their failures.
+    """Compare every two variants that have finished runs; the others keep the reasons of their failures and come last.
 
     reference: the label, or the start of one, of the variant that the others are compared with; None: the first.
     UsageError if data or splits differ, unless that is allowed.
@@ -53,26 +53,21 @@ def compare_results(
     if not allow_different_data:
         check_same_data(result.run for result in results if result.run)
     variants, notes = variants_of(results)
-    variants = _reference_first(variants, reference)
-    ran = [variant.label for variant in variants if variant.runs]
+    chosen = _named(variants, reference) if reference else None
+    variants.sort(key=lambda variant: (not variant.runs, variant is not chosen))
+    ran = [variant for variant in variants if variant.runs]
     first = results[0].config
     return Comparison(
         name=first.name or first.dataset.name,
         dataset=", ".join(dict.fromkeys(result.config.dataset.name for result in results)),
         variants=tuple(variants),
         means={variant.label: mean_measurements(variant) for variant in variants},
-        reference=ran[0] if ran else None,
-        pairs=compare_pairs(variants),
-        notes=tuple(notes + _notes(variants)),
-        receipt=_receipt(variants),
+        reference=ran[0].label if ran else None,
+        pairs=compare_pairs(ran),
+        notes=tuple(notes + _notes(ran)),
+        receipt=_receipt(ran) if len(ran) > 1 else None,
         cost=cost,
     )
-
-
-def _reference_first(variants: Sequence[Variant], reference: str | None) -> list[Variant]:
-    """Return the reference, then the others in their order; those without runs last."""
-    chosen = _named(variants, reference) if reference else None
-    return sorted(variants, key=lambda variant: (not variant.runs, variant is not chosen))
 
 
 def _named(variants: Sequence[Variant], reference: str) -> Variant:
@@ -85,15 +80,12 @@ def _named(variants: Sequence[Variant], reference: str) -> Variant:
     return (exact or matches)[0]
 
 
-def _notes(variants: Sequence[Variant]) -> list[str]:
+def _notes(ran: Sequence[Variant]) -> list[str]:
     """Return each note of the runs once, with the number of runs that have it; notes may differ in numbers."""
     texts: dict[str, list[str]] = {}
-    for variant in variants:
-        for run in variant.runs:
-            for note in run.facts.record.notes:
-                texts.setdefault(re.sub(r"[\d.]+", "#", note), []).append(note)
+    for note in (note for variant in ran for run in variant.runs for note in run.facts.record.notes):
+        texts.setdefault(re.sub(r"[\d.]+", "#", note), []).append(note)
     notes = [f"{found[0]} ({len(found)} runs)" if len(found) > 1 else found[0] for found in texts.values()]
-    ran = [variant for variant in variants if variant.runs]
     if any(variant.seeds != ran[0].seeds for variant in ran):
         notes.append("the variants have different seeds: only the seeds that two variants share are compared")
     return notes
@@ -109,12 +101,11 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
 
 
 def compare_pairs(variants: Sequence[Variant]) -> tuple[Pair, ...]:
-    """Compare every two variants that have runs; the earlier one is the reference.
+    """Compare every two variants, which have runs; the earlier one is the reference.
 
     The verdicts are corrected for the number of pairs.
     """
-    ran = [variant for variant in variants if variant.runs]
-    pairs = [_pair(later, earlier) for earlier, later in combinations(ran, 2)]
+    pairs = [_pair(later, earlier) for earlier, later in combinations(variants, 2)]
     of_accuracy = iter(accuracy_verdicts([pair.accuracy for pair in pairs if pair.accuracy]))
     of_time = iter(time_verdicts([pair.time for pair in pairs if pair.time]))
     return tuple(
@@ -130,42 +121,29 @@ def compare_pairs(variants: Sequence[Variant]) -> tuple[Pair, ...]:
 def _pair(variant: Variant, reference: Variant) -> Pair:
     """Return the measured differences of two variants, without verdicts."""
     seeds = tuple(seed for seed in reference.seeds if seed in variant.seeds)
-    accuracy, p_value = _accuracy(variant, reference, seeds)
-    return Pair(variant.label, reference.label, seeds, accuracy, None, _time(variant, reference, seeds), None, p_value)
-
-
-def _accuracy(
-    variant: Variant, reference: Variant, seeds: Sequence[int]
-) -> tuple[AccuracyDifference | None, float | None]:
     digests = {run.test_digest for run in (*variant.runs, *reference.runs) if run.seed in seeds}
-    if len(digests) != 1:  # no common seed, or not the same test samples
-        return None, None
-    first, second = _correct_by_seed(variant, seeds), _correct_by_seed(reference, seeds)
-    p_value = mcnemar_p(first[0], second[0]) if len(seeds) == 1 else None
-    return accuracy_difference(first, second), p_value
+    accuracy = p_value = None
+    if len(digests) == 1:  # common seeds, and the same test samples
+        first, second = _correct(variant, seeds), _correct(reference, seeds)
+        accuracy = accuracy_difference(first, second)
+        p_value = mcnemar_p(first[0], second[0]) if len(seeds) == 1 else None
+    return Pair(variant.label, reference.label, seeds, accuracy, None, _time(variant, reference), None, p_value)
 
 
-def _correct_by_seed(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
+def _correct(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Return on which test samples the variant was right, bool (n_seeds, n_test)."""
-    by_seed = {run.seed: run.correct for run in variant.runs}
-    return np.stack([by_seed[seed] for seed in seeds])
+    return np.stack([run.correct for run in variant.runs if run.seed in seeds])
 
 
-def _time(variant: Variant, reference: Variant, seeds: Sequence[int]) -> TimeRatio | None:
-    times = [_fit_seconds(variant), _fit_seconds(reference)]
-    rounds = [seed for seed in seeds if all(by_seed.get(seed) for by_seed in times)]
-    return time_ratio(*[[by_seed[seed] for seed in rounds] for by_seed in times]) if rounds else None
+def _time(variant: Variant, reference: Variant) -> TimeRatio | None:
+    """Compare the fit times of the common seeds; a run too fast for the clock has none."""
+    seconds, others = ({run.seed: run.measurements["fit_seconds"] for run in v.runs} for v in (variant, reference))
+    times = [(found, other) for seed, found in seconds.items() if found and (other := others.get(seed))]
+    return time_ratio([found for found, _ in times], [other for _, other in times]) if times else None
 
 
-def _fit_seconds(variant: Variant) -> Mapping[int, float]:
-    return {run.seed: seconds for run in variant.runs if (seconds := run.measurements.get("fit_seconds"))}
-
-
-def _receipt(variants: Sequence[Variant]) -> Receipt | None:
+def _receipt(ran: Sequence[Variant]) -> Receipt:
     """Return a comparability report with a column per variant, over the seeds that all variants share, if any."""
-    ran = [variant for variant in variants if variant.runs]
-    if len(ran) < 2:
-        return None
     common = set.intersection(*(set(variant.seeds) for variant in ran))
     chosen = [(variant.label, run) for variant in ran for run in variant.runs if not common or run.seed in common]
     by_run = comparability_report([run.facts for _, run in chosen])
@@ -188,7 +166,7 @@ def _by_variant(labels: Sequence[str], values: Sequence[str | None]) -> tuple[st
 def check_thresholds(comparison: Comparison, request: CompareRequest, runs_directory: Path) -> None:
     """ThresholdError for a variant below a threshold or worse than a run; PartialFailureError for unfinished runs."""
     missed = []
-    for variant in comparison.variants:
+    for variant in comparison.ran:
         mean = comparison.means[variant.label]["accuracy"]
         if mean:
             texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
@@ -207,8 +185,7 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, runs_direc
         raise PartialFailureError(f"{n_failed} of {n_runs} runs did not finish; the table shows the reasons")
 
 
-@dataclass(frozen=True)
-class Shortfall:
+class Shortfall(NamedTuple):
     """A variant that is significantly less accurate than a given run. difference: a fraction, variant minus run."""
 
     variant: str
@@ -223,23 +200,18 @@ def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> 
     UsageError if the run does not exist or was scored on other samples.
     """
     run = measure(open_run(find_run(reference, runs_directory)))
-    variants = [variant for variant in comparison.variants if variant.runs]
-    for variant in variants:
+    for variant in comparison.ran:
         if any(other.test_digest != run.test_digest for other in variant.runs):
             raise UsageError(f"--fail-if-worse {reference}: {variant.label} was scored on other test samples")
-    judged = [_against_run(variant, run) for variant in variants]
-    corrected = holm([p_value for _, p_value in judged])
-    return [
-        Shortfall(variant.label, difference, p_value)
-        for variant, (difference, _), p_value in zip(variants, judged, corrected, strict=True)
-        if difference < 0 and p_value < ALPHA
-    ]
+    judged = [(variant.label, *_against_run(variant, run)) for variant in comparison.ran]
+    corrected = holm([p_value for _, _, p_value in judged])
+    found = [Shortfall(label, difference, p) for (label, difference, _), p in zip(judged, corrected, strict=True)]
+    return [shortfall for shortfall in found if shortfall.difference < 0 and shortfall.corrected_p < ALPHA]
 
 
 def _against_run(variant: Variant, run: MeasuredRun) -> tuple[float, float]:
     """Return the mean difference in accuracy and its p value."""
-    correct = _correct_by_seed(variant, variant.seeds)
+    correct = _correct(variant, variant.seeds)
     difference = accuracy_difference(correct, np.broadcast_to(run.correct, correct.shape))
-    if difference.p_value is None:
-        return difference.mean, mcnemar_p(correct[0], run.correct)
-    return difference.mean, difference.p_value
+    p_value = mcnemar_p(correct[0], run.correct) if difference.p_value is None else difference.p_value
+    return difference.mean, p_value

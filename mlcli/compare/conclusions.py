@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlcli.compare.records import Comparison, MatrixCost, Pair, PlannedCell, Variant
+from mlcli.compare.records import Comparison, MatrixCost, Pair, PlannedCell
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
@@ -69,10 +69,9 @@ def _with_interval(values: Sequence[float], form: str, unit: str = "") -> str:
 
 def conclusions(comparison: Comparison) -> list[str]:
     """Return the closing sentences: the best variant in accuracy and in fit time, a tie, or what is inconclusive."""
-    ran = [variant for variant in comparison.variants if variant.runs]
-    if len(ran) < 2:
-        return ["only one variant: nothing to compare it with"] if ran else ["no run has finished"]
-    accuracy, time = (_sentence(comparison, ran, topic) for topic in (_ACCURACY, _FIT_TIME))
+    if len(comparison.ran) < 2:
+        return ["only one variant: nothing to compare it with"] if comparison.ran else ["no run has finished"]
+    accuracy, time = (_sentence(comparison, topic) for topic in (_ACCURACY, _FIT_TIME))
     sentences = [
         accuracy or "accuracy: no overall verdict; not all variants have the same test samples and a common seed"
     ]
@@ -100,8 +99,7 @@ class _Topic:
 def _distance_in_points(pair: Pair, leader: str) -> str:
     assert pair.accuracy is not None
     factor = 100 if pair.variant == leader else -100
-    points_ahead = _with_interval([factor * value for value in _values(pair.accuracy)], ".2f")
-    return f"{points_ahead} percentage points above"
+    return f"{_with_interval([factor * value for value in _values(pair.accuracy)], '.2f')} percentage points above"
 
 
 def _relative_speed(pair: Pair, leader: str) -> str:
@@ -148,10 +146,10 @@ class _Other(NamedTuple):
     verdict: Verdict
 
 
-def _sentence(comparison: Comparison, ran: Sequence[Variant], topic: _Topic) -> str | None:
+def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
     """Return the conclusion about a topic; None if two of the variants cannot be compared."""
-    leader, others = _ranked(comparison, ran, topic)
-    if len(others) < len(ran) - 1:
+    leader, others = _ranked(comparison, topic)
+    if len(others) < len(comparison.ran) - 1:
         return None
     tied = [other.label for other in others if other.verdict.word == "tie"]
     unclear = [other for other in others if other.verdict.word == "inconclusive"]
@@ -169,18 +167,18 @@ def _sentence(comparison: Comparison, ran: Sequence[Variant], topic: _Topic) -> 
     return f"{topic.name}: {text}"
 
 
-def _ranked(comparison: Comparison, ran: Sequence[Variant], topic: _Topic) -> tuple[str, list[_Other]]:
+def _ranked(comparison: Comparison, topic: _Topic) -> tuple[str, list[_Other]]:
     """Return the variant with the best mean, and those that can be compared with it, the best first."""
-    means = {variant.label: comparison.means[variant.label][topic.measurement] for variant in ran}
+    means = {variant.label: comparison.means[variant.label][topic.measurement] for variant in comparison.ran}
     values = {label: found.mean for label, found in means.items() if found}
     leader, *labels = sorted(values, key=lambda label: values[label], reverse=topic.is_higher_better) or [""]
-    others = []
-    for label in labels:
-        pair = comparison.pair(leader, label) or comparison.pair(label, leader)
-        verdict = topic.verdict(pair) if pair else None
-        if pair and verdict:
-            others.append(_Other(label, pair, verdict))
-    return leader, others
+    pairs = {
+        pair.variant if pair.reference == leader else pair.reference: pair
+        for pair in comparison.pairs
+        if leader in (pair.variant, pair.reference)
+    }
+    judged = [(label, pairs[label], topic.verdict(pairs[label])) for label in labels]
+    return leader, [_Other(label, pair, verdict) for label, pair, verdict in judged if verdict]
 
 
 def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:

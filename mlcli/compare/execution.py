@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.cells import CellOutcome, CellRunner, CellStore, Executor, FinishedRun
-from mlcli.compare.local_executor import LocalProcesses, visible_gpus
+from mlcli.compare.cells import CellOutcome, CellStore, Executor, FinishedRun, run_cell
+from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
 from mlcli.compare.matrix import Cell
-from mlcli.compare.ray_executor import RayTasks
-from mlcli.compare.records import MatrixCost, PlannedCell, RunResult
+from mlcli.compare.records import MatrixCost, MeasuredRun, PlannedCell, RunResult
 from mlcli.compare.variants import measure
+from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.records import RunRecord
 from mlcli.rendering.console import escape, message_console
@@ -44,16 +44,17 @@ def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: P
     """Return what would be done with each cell, and how long it would take."""
     store = CellStore(runs_directory)
     records = store.records()
-    return [_planned(cell, store.known_outcome(cell, retry_failed=request.retry_failed), records) for cell in cells]
-
-
-def _planned(cell: Cell, known: CellOutcome | None, records: Sequence[RunRecord]) -> PlannedCell:
-    if known is None:
-        return PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records))
-    state: Literal["finished", "failed", "cannot run"] = "finished"
-    if known.reason:
-        state = "cannot run" if cell.refusal else "failed"
-    return PlannedCell(cell.label, cell.seed, state, 0.0, known.reason)
+    planned = []
+    for cell in cells:
+        known = store.known_outcome(cell, retry_failed=request.retry_failed)
+        if known is None:
+            planned.append(PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records)))
+        elif known.reason is None:
+            planned.append(PlannedCell(cell.label, cell.seed, "finished", 0.0))
+        else:
+            state: Literal["cannot run", "failed"] = "cannot run" if cell.refusal else "failed"
+            planned.append(PlannedCell(cell.label, cell.seed, state, 0.0, known.reason))
+    return planned
 
 
 def _estimated_seconds(cell: Cell, records: Sequence[RunRecord]) -> float | None:
@@ -82,93 +83,88 @@ def run_cells(
     start = time.perf_counter()
     known = [store.known_outcome(cell, retry_failed=request.retry_failed) for cell in cells]
     to_run = [cell for cell, outcome in zip(cells, known, strict=True) if outcome is None]
-    progress = _Progress(known, quiet=request.quiet)
-    pool = _CellPool(CellRunner(store, executor), progress, fail_fast=request.fail_fast)
-    ran = iter(pool.run(to_run, executor.n_slots))
+    n_reused = sum(outcome is not None and outcome.run is not None for outcome in known)
+    if n_reused and not request.quiet:
+        message_console().print(f"{n_reused} of {len(cells)} cells already finished, reused", markup=False)
+    numbers = count(len(cells) - len(to_run) + 1)
+
+    def show(cell: Cell, outcome: CellOutcome) -> None:
+        if not request.quiet:
+            _print_progress(f"[{next(numbers)}/{len(cells)}]", cell, outcome)
+
+    ran = iter(_CellPool(store, executor, fail_fast=request.fail_fast).run(to_run, show))
     outcomes = [outcome or next(ran) for outcome in known]
     wall_seconds = time.perf_counter() - start
-    runs = [None if outcome.reason else store.finished_run(cell) for cell, outcome in zip(cells, outcomes, strict=True)]
     results = [
-        RunResult(cell.config, measure(run.open(), is_reused=before is not None) if run else None, outcome.reason)
-        for cell, run, outcome, before in zip(cells, runs, outcomes, known, strict=True)
+        RunResult(cell.config, _measured(outcome.run, is_reused=before is not None), outcome.reason)
+        for cell, outcome, before in zip(cells, outcomes, known, strict=True)
     ]
-    return results, _cost(outcomes, runs, wall_seconds, contended=executor.n_slots > 1)
+    return results, _cost(outcomes, wall_seconds, contended=executor.n_slots > 1)
+
+
+def _measured(run: FinishedRun | None, *, is_reused: bool) -> MeasuredRun | None:
+    return measure(open_run(run.directory, run.record), is_reused=is_reused) if run else None
 
 
 class _CellPool:
     """Runs cells in parallel threads, each of which waits for a process."""
 
-    def __init__(self, runner: CellRunner, progress: _Progress, *, fail_fast: bool) -> None:
-        self._runner = runner
-        self._progress = progress
+    def __init__(self, store: CellStore, executor: Executor, *, fail_fast: bool) -> None:
+        self._store = store
+        self._executor = executor
         self._fail_fast = fail_fast
         self._must_stop = False
 
-    def run(self, cells: Sequence[Cell], n_threads: int) -> list[CellOutcome]:
-        """Return the outcomes of the cells, which start in their order. An exception stops all processes first."""
-        pool = ThreadPoolExecutor(max_workers=n_threads)
+    def run(self, cells: Sequence[Cell], show: Callable[[Cell, CellOutcome], None]) -> list[CellOutcome]:
+        """Return the outcomes of the cells, which start in their order. An exception stops all processes first.
+
+        show: is called for each cell that ends, in this thread.
+        """
+        pool = ThreadPoolExecutor(max_workers=self._executor.n_slots)
         try:
-            futures = [pool.submit(self._run_cell, cell) for cell in cells]
+            futures = {pool.submit(self._run_cell, cell): cell for cell in cells}
             for future in as_completed(futures):
-                future.result()
+                if outcome := future.result():
+                    show(futures[future], outcome)
         except BaseException:
             self._must_stop = True
-            self._runner.stop()
+            self._executor.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         pool.shutdown()
-        return [future.result() for future in futures]
+        skipped = CellOutcome(reason="not run: an earlier cell failed (--fail-fast)")
+        return [future.result() or skipped for future in futures]
 
-    def _run_cell(self, cell: Cell) -> CellOutcome:
+    def _run_cell(self, cell: Cell) -> CellOutcome | None:
+        """Return how the cell ended; None if it was not started because another one had failed."""
         if self._must_stop:
-            return CellOutcome("not run: an earlier cell failed (--fail-fast)")
-        outcome = self._runner.run(cell)
+            return None
+        outcome = run_cell(cell, self._store, self._executor)
         if outcome.reason and self._fail_fast:
             self._must_stop = True
-        self._progress.show(cell, outcome)
         return outcome
 
 
-class _Progress:
-    """Prints a line on stderr for each cell that ends; nothing if quiet. Cells may end in several threads at once."""
-
-    def __init__(self, known: Sequence[CellOutcome | None], *, quiet: bool) -> None:
-        self._console = message_console()
-        self._is_quiet = quiet
-        self._n_cells = len(known)
-        self._n_ended = sum(outcome is not None for outcome in known)
-        self._lock = threading.Lock()
-        n_finished = sum(outcome is not None and outcome.reason is None for outcome in known)
-        if n_finished and not quiet:
-            self._console.print(f"{n_finished} of {self._n_cells} cells already finished, reused", markup=False)
-
-    def show(self, cell: Cell, outcome: CellOutcome) -> None:
-        with self._lock:
-            self._n_ended += 1
-            if self._is_quiet:
-                return
-            parts = [f"[{self._n_ended}/{self._n_cells}]", cell.label, f"seed {cell.seed}"]
-            parts += [f"accuracy {outcome.accuracy:.4f}"] if outcome.accuracy is not None else []
-            parts += [f"{outcome.wall_seconds:.1f} s"] if outcome.wall_seconds is not None else []
-            reason = f"  [red]{escape(outcome.reason)}[/red]" if outcome.reason else ""
-            self._console.print(escape("  ".join(parts)) + reason)
+def _print_progress(number: str, cell: Cell, outcome: CellOutcome) -> None:
+    parts = [number, cell.label, f"seed {cell.seed}"]
+    test = outcome.run.record.metrics.get("test") if outcome.run else None
+    parts += [f"accuracy {test.accuracy:.4f}"] if test else []
+    parts += [f"{outcome.wall_seconds:.1f} s"] if outcome.wall_seconds is not None else []
+    reason = f"  [red]{escape(outcome.reason)}[/red]" if outcome.reason else ""
+    message_console().print(escape("  ".join(parts)) + reason)
 
 
-def _cost(
-    outcomes: Sequence[CellOutcome], runs: Sequence[FinishedRun | None], wall_seconds: float, *, contended: bool
-) -> MatrixCost:
-    lifetimes, own_seconds = [], []
-    for outcome, run in zip(outcomes, runs, strict=True):
-        if run and outcome.wall_seconds is not None:
-            lifetimes.append(outcome.wall_seconds)
-            own_seconds.append(run.record.timing.total_seconds if run.record.timing else 0.0)
+def _cost(outcomes: Sequence[CellOutcome], wall_seconds: float, *, contended: bool) -> MatrixCost:
+    started = [outcome for outcome in outcomes if outcome.wall_seconds is not None]
+    ran = [(outcome.wall_seconds or 0.0, outcome.run.record.timing) for outcome in started if outcome.run]
+    cells_seconds = sum(timing.total_seconds for _, timing in ran if timing)
     return MatrixCost(
         n_cells=len(outcomes),
-        n_run=sum(outcome.wall_seconds is not None for outcome in outcomes),
-        n_reused=sum(outcome.reason is None and outcome.wall_seconds is None for outcome in outcomes),
+        n_run=len(started),
+        n_reused=sum(outcome.run is not None and outcome.wall_seconds is None for outcome in outcomes),
         n_failed=sum(outcome.reason is not None for outcome in outcomes),
         wall_seconds=wall_seconds,
-        cells_seconds=sum(own_seconds),
-        starting_seconds=sum(lifetimes) - sum(own_seconds),
+        cells_seconds=cells_seconds,
+        starting_seconds=sum(lifetime for lifetime, _ in ran) - cells_seconds,
         contended=contended,
     )

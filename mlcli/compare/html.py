@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlcli.compare.conclusions import METHOD, conclusions, cost_sentence
 from mlcli.compare.plots import comparison_figures
 from mlcli.compare.records import Comparison
-from mlcli.compare.tables import TableOptions, TextTable, comparison_tables, receipt_tables, title_of
+from mlcli.compare.tables import Cells, TextTable, comparison_tables, receipt_tables, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,19 +26,18 @@ th:first-child, td:first-child, .text th, .text td { text-align: left }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0 }
 .wide { overflow-x: auto } .aside { color: #555; font-size: 0.9rem }
 """
-_RESULTS, _TEXTS = "", "text"
 
 
-def comparison_html(comparison: Comparison, options: TableOptions) -> str:
+def comparison_html(comparison: Comparison) -> str:
     """Return the HTML document."""
     title = escape(title_of(comparison))
     parts = [f"<h1>{title}</h1>"]
     parts += [f"<p><strong>{escape(sentence)}</strong></p>" for sentence in conclusions(comparison)]
-    parts += [_table(table, _RESULTS) for table in comparison_tables(comparison, options)]
+    parts += [_table(table) for table in comparison_tables(comparison)]
     parts += [_image(name, figure) for name, figure in comparison_figures(comparison).items()]
     if comparison.receipt:
-        parts += [_table(table, _TEXTS) for table in receipt_tables(comparison.receipt) if table.rows]
-    parts.append(_table(_runs_table(comparison), _TEXTS))
+        parts += [_table(table, "text") for table in receipt_tables(comparison.receipt)]
+    parts.append(_table(_runs_table(comparison), "text"))
     parts += [f'<p class="aside">note: {escape(note)}</p>' for note in comparison.notes]
     parts.append(f'<p class="aside">{escape(METHOD)}</p>')
     if comparison.cost:
@@ -49,9 +48,7 @@ def comparison_html(comparison: Comparison, options: TableOptions) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _table(table: TextTable, kind: str) -> str:
-    if not table.rows:
-        return ""
+def _table(table: TextTable, kind: str = "") -> str:
     header = "".join(f"<th>{escape(name)}</th>" for name in table.rows[0])
     rows = "".join(f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in table.rows)
     return (
@@ -66,7 +63,7 @@ def _cell(value: str | None) -> str:
 
 
 def _runs_table(comparison: Comparison) -> TextTable:
-    rows = [
+    rows: list[Cells] = [
         {
             "variant": variant.label,
             "seed": str(run.seed),
@@ -78,7 +75,7 @@ def _runs_table(comparison: Comparison) -> TextTable:
         for variant in comparison.variants
         for run in variant.runs
     ]
-    return TextTable("runs", tuple(rows))
+    return TextTable("runs", rows)
 
 
 def _image(name: str, figure: Figure) -> str:

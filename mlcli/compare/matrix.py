@@ -11,12 +11,11 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.variants import distinguishing_settings, label_of
 from mlcli.config.dump import config_digest
 from mlcli.config.experiment import read_layers, resolved_experiment
-from mlcli.config.schema import DatasetConfig, ExperimentConfig
+from mlcli.config.schema import ExperimentConfig
 from mlcli.data.load import load_dataset
 from mlcli.errors import ConfigError, UsageError
 from mlcli.experiment.initial_weights import pinned, read_source
 from mlcli.experiment.plan import experiment_digests, make_plan
-from mlcli.records import Dataset
 from mlcli.registry import backend_info
 
 _MOST_CELLS = 10_000
@@ -50,14 +49,19 @@ def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
     runs_directory: where a run under `init_from` is looked for.
     """
     variants = [_planned(config, runs_directory) for config in _configurations(request)]
-    _check(variants)
+    if all(variant.refusal for variant in variants):
+        raise UsageError(variants[0].refusal or "")
+    if len({config_digest(variant.config) for variant in variants}) < len(variants):
+        raise UsageError("--vary: two variants are the same experiment; give values that differ")
     labels = [label_of(settings) for settings in distinguishing_settings([variant.config for variant in variants])]
-    datasets: dict[DatasetConfig, Dataset] = {}
+    datasets = dict.fromkeys(variant.config.dataset for variant in variants if not variant.refusal)
+    data = {config: load_dataset(config, data_dir=request.data_dir, offline=request.offline) for config in datasets}
     cells = []
     for seed in _seeds(request.seeds, first=variants[0].seed):
         for label, variant in zip(labels, variants, strict=True):
-            cell = replace(variant, label=label, config=variant.config.model_copy(update={"seed": seed}))
-            cells.append(cell if cell.refusal else replace(cell, digest=_digest(cell.config, datasets, request)))
+            config = variant.config.model_copy(update={"seed": seed})
+            digest = "" if variant.refusal else experiment_digests(config, data[config.dataset])["experiment"]
+            cells.append(replace(variant, label=label, config=config, digest=digest))
     return cells
 
 
@@ -120,16 +124,3 @@ def _planned(config: ExperimentConfig, runs_directory: Path) -> Cell:
         raise
     except UsageError as error:
         return Cell("", config, refusal=str(error))
-
-
-def _check(variants: Sequence[Cell]) -> None:
-    if all(variant.refusal for variant in variants):
-        raise UsageError(variants[0].refusal or "")
-    if len({config_digest(variant.config) for variant in variants}) < len(variants):
-        raise UsageError("--vary: two variants are the same experiment; give values that differ")
-
-
-def _digest(config: ExperimentConfig, datasets: dict[DatasetConfig, Dataset], request: CompareRequest) -> str:
-    if config.dataset not in datasets:
-        datasets[config.dataset] = load_dataset(config.dataset, data_dir=request.data_dir, offline=request.offline)
-    return experiment_digests(config, datasets[config.dataset])["experiment"]

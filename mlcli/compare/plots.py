@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcli.compare.records import Comparison, MeasuredRun, Pair, Variant
-from mlcli.records import EpochRecord
+from mlcli.compare.records import Comparison, Variant
 from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, plot_text, save_figure
 
 if TYPE_CHECKING:
@@ -17,17 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.times import TimeRatio
+
 _LINES = ("-", "--", ":", "-.")  # distinguishes curves that overlap
 
 
 def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
     """Return the figures by file name, without those for which the runs have no data."""
-    ran = [variant for variant in comparison.variants if variant.runs]
-    is_iterative = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
+    ran = comparison.ran
+    iterative = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
     figures = {}
-    if is_iterative:
-        figures["learning_curves"] = _learning_curves(ran, is_iterative)
-        figures["accuracy_against_time"] = _accuracy_against_time(ran, is_iterative)
+    if iterative:
+        figures["learning_curves"] = _learning_curves(ran, iterative)
+        figures["accuracy_against_time"] = _accuracy_against_time(ran, iterative)
     if any(pair.reference == comparison.reference for pair in comparison.pairs):
         figures["differences"] = _differences(comparison)
     if len(ran) > 1 and len({run.test_digest for variant in ran for run in variant.runs}) == 1:
@@ -51,48 +53,37 @@ def _watched(variants: Sequence[Variant]) -> str:
     return "validation" if all(record.validation_accuracy is not None for record in rows) else "train"
 
 
-def _learning_curves(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
-    figure = new_figure(10, 4)
-    watched = _watched(variants)
-    from matplotlib.ticker import MaxNLocator
-
-    for axes, name, label in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats per sample)", "accuracy"), strict=True
-    ):
-        for variant in variants:
-            _band(axes, variant, _values_of(f"{watched}_{name}"), _color(ran, variant), _LINES[ran.index(variant) % 4])
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylabel(f"{'training' if watched == 'train' else watched} {label}")
-        plain_axes(axes)
-    figure.axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle(f"Learning curves: mean and range over seeds\n{_data_of(watched)}", x=0.01, ha="left")
-    return figure
-
-
 def _data_of(watched: str) -> str:
     return "on validation data" if watched == "validation" else "on training data (running mean during the epoch)"
 
 
-def _values_of(name: str) -> Callable[[EpochRecord], float]:
-    def value(record: EpochRecord) -> float:
-        found = getattr(record, name)
-        return float("nan") if found is None else float(found)
-
-    return value
-
-
-def _by_epoch(variant: Variant, value: Callable[[EpochRecord], float]) -> NDArray[np.float64]:
-    """Return the values, float64 (n_seeds, n_epochs), up to the last epoch that all seeds have."""
+def _by_epoch(variant: Variant, name: str) -> NDArray[np.float64]:
+    """Return a field of the history, float64 (n_seeds, n_epochs), up to the last epoch that all seeds have."""
     n_epochs = min(len(run.history) for run in variant.runs)
-    return np.array([[value(record) for record in run.history[:n_epochs]] for run in variant.runs])
+    values = [[getattr(record, name) for record in run.history[:n_epochs]] for run in variant.runs]
+    return np.array(values, dtype=np.float64)  # None becomes nan
 
 
-def _band(axes: Axes, variant: Variant, value: Callable[[EpochRecord], float], color: str, line: str) -> None:
-    values = _by_epoch(variant, value)
-    epochs = np.arange(1, values.shape[1] + 1)
-    axes.plot(epochs, values.mean(axis=0), color=color, linestyle=line, linewidth=1.8, label=plot_text(variant.label))
-    axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, linewidth=0)
+def _learning_curves(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    figure = new_figure(10, 4)
+    watched = _watched(variants)
+    for axes, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nats per sample)", ""), strict=True):
+        for variant in variants:
+            values = _by_epoch(variant, f"{watched}_{name}")
+            epochs = np.arange(1, values.shape[1] + 1)
+            style = {"color": _color(ran, variant), "linestyle": _LINES[ran.index(variant) % len(_LINES)]}
+            axes.plot(epochs, values.mean(axis=0), **style, linewidth=1.8, label=plot_text(variant.label))
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(epochs, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylabel(f"{'training' if watched == 'train' else watched} {name}{unit}")
+        plain_axes(axes)
+    figure.axes[0].legend(frameon=False, fontsize=9)
+    figure.suptitle(f"Learning curves: mean and range over seeds\n{_data_of(watched)}", x=0.01, ha="left")
+    return figure
 
 
 def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
@@ -101,14 +92,11 @@ def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) 
     axes = figure.subplots()
     watched = _watched(variants)
     for variant in variants:
-        color = _color(ran, variant)
-        seconds = np.cumsum(_by_epoch(variant, _values_of("seconds")), axis=1)
-        accuracies = _by_epoch(variant, _values_of(f"{watched}_accuracy"))
-        for run_seconds, run_accuracies in zip(seconds, accuracies, strict=True):
-            axes.plot(run_seconds, run_accuracies, color=color, alpha=0.25, linewidth=1)
-        axes.plot(
-            seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=plot_text(variant.label)
-        )
+        color, label = _color(ran, variant), plot_text(variant.label)
+        seconds = np.cumsum(_by_epoch(variant, "seconds"), axis=1)
+        accuracies = _by_epoch(variant, f"{watched}_accuracy")
+        axes.plot(seconds.T, accuracies.T, color=color, alpha=0.25, linewidth=1)
+        axes.plot(seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=label)
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("training accuracy" if watched == "train" else "validation accuracy")
@@ -124,8 +112,8 @@ def _differences(comparison: Comparison) -> Figure:
     figure = new_figure(10, 1.8 + 0.4 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)
     for row, pair in enumerate(reversed(pairs)):
-        _draw_difference(left, row, pair)
-        _draw_ratio(right, row, pair)
+        _draw_interval(left, row, pair.accuracy, unit=0.01)
+        _draw_interval(right, row, pair.time)
     left.axvline(0, color=GREY, linewidth=1)
     right.axvline(1, color=GREY, linewidth=1)
     right.set_xscale("log")
@@ -141,29 +129,18 @@ def _differences(comparison: Comparison) -> Figure:
     return figure
 
 
-def _draw_difference(axes: Axes, row: int, pair: Pair) -> None:
-    found = pair.accuracy
+def _draw_interval(axes: Axes, row: int, found: AccuracyDifference | TimeRatio | None, unit: float = 1.0) -> None:
     if found:
-        ends = (found.mean if found.low is None else found.low, found.mean if found.high is None else found.high)
-        _draw_interval(axes, row, 100 * found.mean, 100 * ends[0], 100 * ends[1])
-
-
-def _draw_ratio(axes: Axes, row: int, pair: Pair) -> None:
-    found = pair.time
-    if found:
-        _draw_interval(axes, row, found.mean, found.low or found.mean, found.high or found.mean)
-
-
-def _draw_interval(axes: Axes, row: int, middle: float, low: float, high: float) -> None:
-    axes.plot([low, high], [row, row], color=PALETTE[0], linewidth=2)
-    axes.plot([middle], [row], "o", color=PALETTE[0], markersize=6)
+        ends = [found.mean if end is None else end for end in (found.low, found.high)]
+        axes.plot(np.divide(ends, unit), [row, row], color=PALETTE[0], linewidth=2)
+        axes.plot([found.mean / unit], [row], "o", color=PALETTE[0], markersize=6)
 
 
 def _agreement(ran: Sequence[Variant]) -> Figure:
     """Draw how many test samples none, one or some of the variants get right, and how often every two disagree."""
     figure = new_figure(10, 1.9 + 0.42 * (len(ran) + 3))
     bars, matrix = figure.subplots(1, 2)
-    correct = np.array([_majority(variant.runs) for variant in ran])
+    correct = np.array([np.mean([run.correct for run in variant.runs], axis=0) > 0.5 for variant in ran])
     n_right = correct.sum(axis=0)
     n_samples = correct.shape[1]
     counts = {"none right": int((n_right == 0).sum())}
@@ -181,14 +158,9 @@ def _agreement(ran: Sequence[Variant]) -> Figure:
     return figure
 
 
-def _majority(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
-    """Return on which test samples more than half of the runs are right, bool (n_test,)."""
-    return np.asarray(np.mean([run.correct for run in runs], axis=0) > 0.5)
-
-
 def _draw_disagreement(axes: Axes, ran: Sequence[Variant], correct: NDArray[np.bool_]) -> None:
     labels = [plot_text(variant.label) for variant in ran]
-    counts = np.array([[int((row != column).sum()) for column in correct] for row in correct])
+    counts = np.array([(correct != row).sum(axis=1) for row in correct])
     axes.imshow(counts, cmap="Blues", vmax=max(1, 2 * counts.max()))
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9)

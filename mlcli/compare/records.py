@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlcli.compare.statistics import MeanInterval
     from mlcli.compare.statistics.accuracy import AccuracyDifference
-    from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
     from mlcli.config.schema import ExperimentConfig
@@ -124,20 +124,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class MatrixCost:
-    """What the cells of a matrix cost in this call. contended: cells ran in parallel, so their timings interfere.
-
-    cells_seconds: the total seconds that the runs report; starting_seconds: the rest of the lifetime of their
-    processes, before and after that.
-    """
+    """What the cells of a matrix cost in this call."""
 
     n_cells: int
     n_run: int
     n_reused: int
     n_failed: int
     wall_seconds: float
-    cells_seconds: float
-    starting_seconds: float
-    contended: bool = False
+    cells_seconds: float  # the total seconds that the runs report
+    starting_seconds: float  # the rest of the lifetime of their processes
+    contended: bool = False  # cells ran in parallel, so their timings interfere
 
 
 @dataclass(frozen=True)
@@ -190,6 +186,12 @@ class Comparison:
     receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
     cost: MatrixCost | None = None  # None for a comparison of existing runs
 
-    def pair(self, variant: str, reference: str) -> Pair | None:
-        """Return the comparison of these two in this direction, or None."""
-        return next((pair for pair in self.pairs if (pair.variant, pair.reference) == (variant, reference)), None)
+    @property
+    def ran(self) -> list[Variant]:
+        """The variants with finished runs."""
+        return [variant for variant in self.variants if variant.runs]
+
+    def pair_with_reference(self, variant: Variant) -> Pair | None:
+        """Return the comparison of a variant with the reference; None for the reference itself and without runs."""
+        pairs = (pair for pair in self.pairs if pair.reference == self.reference)
+        return next((pair for pair in pairs if pair.variant == variant.label), None)

@@ -21,31 +21,17 @@ from mlcli.compare.conclusions import (
     planned_sentence,
     time_verdict_text,
 )
-from mlcli.compare.records import (
-    COMPARISON_SCHEMA_VERSION,
-    MEASUREMENTS,
-    Comparison,
-    Pair,
-    PlannedCell,
-    Receipt,
-    Variant,
-)
-from mlcli.compare.tables import TableOptions, TextTable, comparison_tables, receipt_tables
-from mlcli.rendering.console import (
-    OutputFormat,
-    escape,
-    message_console,
-    print_notes,
-    result_console,
-    stdout_into,
-    write_text,
-)
+from mlcli.compare.html import comparison_html
+from mlcli.compare.plots import save_comparison_plots
+from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
+from mlcli.compare.tables import TextTable, comparison_tables, receipt_tables
+from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
 from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
 from mlcli.text import to_json
 
 if TYPE_CHECKING:
+    from mlcli.compare.statistics import MeanInterval
     from mlcli.compare.statistics.accuracy import AccuracyDifference
-    from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
 
 _RECEIPT_SCHEMA_VERSION = 1
@@ -54,7 +40,7 @@ _LONGEST_NAME = 24
 _TEXT_COLUMNS = ("", "equal in all runs", "reason", "values")
 
 
-def report_comparison(comparison: Comparison, request: CompareRequest, options: TableOptions) -> None:
+def report_comparison(comparison: Comparison, request: CompareRequest) -> None:
     """Print the notes and the comparison, the latter to a file if asked for, and save the plots.
 
     MlcliError for a file that cannot be written; no part of it is left then.
@@ -62,66 +48,52 @@ def report_comparison(comparison: Comparison, request: CompareRequest, options: 
     if not request.quiet:
         print_notes(comparison.notes)
     with stdout_into(request.output):
-        print_comparison(comparison, request.output_format, options)
+        print_comparison(comparison, request.output_format)
     if request.save_plots is not None:
-        from mlcli.compare.plots import save_comparison_plots
-
         paths = save_comparison_plots(comparison, request.save_plots)
         if not request.quiet:
             print_notes([f"saved {len(paths)} plots to {request.save_plots}"])
 
 
-def print_comparison(comparison: Comparison, output_format: str, options: TableOptions) -> None:
+def print_comparison(comparison: Comparison, output_format: str) -> None:
     """Print to stdout. With CSV, which holds only rows, the receipt and the conclusions go to stderr."""
-    if output_format == "html":
-        from mlcli.compare.html import comparison_html
-
-        write_text(comparison_html(comparison, options))
-        return
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
+    receipt = receipt_tables(comparison.receipt) if comparison.receipt else []
+    match output_format:
+        case "html":
+            write_text(comparison_html(comparison))
+        case "json":
             sys.stdout.write(to_json(comparison_document(comparison)))
-        case OutputFormat.CSV:
+        case "csv":
             print_csv([_csv_row(comparison, variant) for variant in comparison.variants])
-            _print_tables(message_console(), _receipt_tables(comparison))
+            _print_tables(message_console(), receipt)
             _print_closing(message_console(), comparison)
-        case OutputFormat.MARKDOWN:
-            write_text(_markdown(comparison, options))
-        case OutputFormat.TABLE:
-            console = result_console()
-            _print_tables(console, [*comparison_tables(comparison, options), *_receipt_tables(comparison)])
-            _print_closing(console, comparison)
-
-
-def _receipt_tables(comparison: Comparison) -> list[TextTable]:
-    return receipt_tables(comparison.receipt) if comparison.receipt else []
+        case "markdown":
+            lines = [*conclusions(comparison), *(f"note: {note}" for note in comparison.notes)]
+            _write_markdown([*comparison_tables(comparison), *receipt], lines, METHOD if comparison.pairs else None)
+        case _:
+            _print_tables(result_console(), [*comparison_tables(comparison), *receipt])
+            _print_closing(result_console(), comparison)
 
 
 def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
     for table in tables:
-        if table.rows:
-            _print_table(console, table)
-
-
-def _print_table(console: Console, table: TextTable) -> None:
-    headers = list(table.rows[0])
-    widths = [_longest_word(header, table) for header in headers]
-    is_wide_enough = sum(widths) + 2 * len(widths) <= console.width
-    shown = Table(
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=any(headers) and len(headers) != 2
-    )
-    for number, (header, width) in enumerate(zip(headers, widths, strict=True)):
-        shown.add_column(
-            escape(header),
-            justify="left" if _is_text(table, number) else "right",
-            overflow="fold",
-            min_width=width if number < table.n_names or is_wide_enough else None,
-        )
-    for row in table.rows:
-        shown.add_row(*(_styled(value or "") for value in row.values()))
-    console.print(escape(table.title), style="bold")
-    console.print(shown)
-    console.print()
+        headers = list(table.rows[0])
+        widths = [_longest_word(header, table) for header in headers]
+        is_wide_enough = sum(widths) + 2 * len(widths) <= console.width
+        show_header = any(headers) and len(headers) != 2
+        shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=show_header)
+        for number, (header, width) in enumerate(zip(headers, widths, strict=True)):
+            shown.add_column(
+                escape(header),
+                justify="left" if _is_text(table, number) else "right",
+                overflow="fold",
+                min_width=width if number < table.n_names or is_wide_enough else None,
+            )
+        for row in table.rows:
+            shown.add_row(*(_styled(value or "") for value in row.values()))
+        console.print(escape(table.title), style="bold")
+        console.print(shown)
+        console.print()
 
 
 def _is_text(table: TextTable, number: int) -> bool:
@@ -150,18 +122,10 @@ def _print_closing(console: Console, comparison: Comparison) -> None:
         console.print(cost_sentence(comparison.cost), style="dim", markup=False)
 
 
-def _markdown(comparison: Comparison, options: TableOptions) -> str:
-    parts = _markdown_tables([*comparison_tables(comparison, options), *_receipt_tables(comparison)])
-    parts.append("".join(f"- {sentence}\n" for sentence in conclusions(comparison)))
-    if comparison.notes:
-        parts.append("".join(f"- note: {note}\n" for note in comparison.notes))
-    if comparison.pairs:
-        parts.append(f"{METHOD}\n")
-    return "\n".join(parts)
-
-
-def _markdown_tables(tables: Sequence[TextTable]) -> list[str]:
-    return [f"**{table.title}**\n\n{_markdown_table(table)}" for table in tables if table.rows]
+def _write_markdown(tables: Sequence[TextTable], lines: Sequence[str], footer: str | None = None) -> None:
+    parts = [f"**{table.title}**\n\n{_markdown_table(table)}" for table in tables]
+    parts.append("".join(f"- {line}\n" for line in lines))
+    write_text("\n".join([*parts, f"{footer}\n"] if footer else parts))
 
 
 def _markdown_table(table: TextTable) -> str:
@@ -180,7 +144,10 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "dataset": comparison.dataset,
         "reference": comparison.reference,
         "variants": [_variant_document(comparison, variant) for variant in comparison.variants],
-        "pairs": [_pair_document(pair) for pair in comparison.pairs],
+        "pairs": [
+            asdict(pair) | {"accuracy_is": accuracy_verdict_text(pair), "time_is": time_verdict_text(pair)}
+            for pair in comparison.pairs
+        ],
         "conclusions": conclusions(comparison),
         "method": METHOD,
         "notes": list(comparison.notes),
@@ -191,43 +158,40 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any]:
     means = comparison.means[variant.label]
+    runs = [
+        {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
+        | dict(run.measurements)
+        for run in variant.runs
+    ]
     return {
         "label": variant.label,
-        "settings": dict(variant.settings),
+        "settings": variant.settings,
         "n": len(variant.runs),
         "means": {name: asdict(found) if found else None for name, found in means.items()},
-        "runs": [
-            {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
-            | dict(run.measurements)
-            for run in variant.runs
-        ],
+        "runs": runs,
         "failures": [asdict(failure) for failure in variant.failures],
     }
 
 
-def _pair_document(pair: Pair) -> dict[str, Any]:
-    return asdict(pair) | {"accuracy_is": accuracy_verdict_text(pair), "time_is": time_verdict_text(pair)}
-
-
-def _csv_row(comparison: Comparison, variant: Variant) -> dict[str, object]:
+def _csv_row(comparison: Comparison, variant: Variant) -> Row:
     """Return a variant as plain values, with the same columns in every comparison except for the settings."""
-    pair = comparison.pair(variant.label, comparison.reference or "")
-    row: dict[str, object] = {"variant": variant.label, **variant.settings}
-    row |= {"n": len(variant.runs), "n_failed": len(variant.failures)}
+    means, pair = comparison.means[variant.label], comparison.pair_with_reference(variant)
+    row = {"variant": variant.label, **variant.settings, "n": len(variant.runs), "n_failed": len(variant.failures)}
     for name in MEASUREMENTS:
-        columns = _interval_columns(name, comparison.means[variant.label][name])
+        columns = _interval_columns(name, means[name])
         row |= columns if name in ("accuracy", "loss") else {name: columns[name]}
-    row |= {"reference": comparison.reference}
-    row |= _interval_columns("accuracy_difference", pair.accuracy if pair else None)
-    row |= {"accuracy_is": accuracy_verdict_text(pair)}
-    row |= _interval_columns("time_ratio", pair.time if pair else None)
-    row |= {"time_is": time_verdict_text(pair)}
-    return row | {"reason": variant.failures[0].reason if variant.failures else None}
+    return {
+        **row,
+        "reference": comparison.reference,
+        **_interval_columns("accuracy_difference", pair.accuracy if pair else None),
+        "accuracy_is": accuracy_verdict_text(pair),
+        **_interval_columns("time_ratio", pair.time if pair else None),
+        "time_is": time_verdict_text(pair),
+        "reason": variant.failures[0].reason if variant.failures else None,
+    }
 
 
-def _interval_columns(
-    name: str, found: MeanInterval | AccuracyDifference | TimeRatio | None
-) -> dict[str, float | None]:
+def _interval_columns(name: str, found: MeanInterval | AccuracyDifference | TimeRatio | None) -> dict[str, Any]:
     values = (found.mean, found.low, found.high) if found else (None, None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
@@ -249,35 +213,30 @@ def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
 def print_receipt(receipt: Receipt, output_format: str) -> None:
     """Print a comparability report to stdout; JSON and CSV have digests in full, table and Markdown shortened."""
     names = [f"run {number}" for number, _ in enumerate(receipt.run_ids, 1)]
-    run_lines = [f"{name}: {run_id}" for name, run_id in zip(names, receipt.run_ids, strict=True)]
     tables = receipt_tables(receipt, names)
-    nothing = [] if receipt.different else ["no differences"]
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
+    lines = [] if receipt.different else ["no differences"]
+    lines += [f"{name}: {run_id}" for name, run_id in zip(names, receipt.run_ids, strict=True)]
+    match output_format:
+        case "json":
             sys.stdout.write(to_json({"schema_version": _RECEIPT_SCHEMA_VERSION, **_receipt_document(receipt)}))
-        case OutputFormat.CSV:
-            print_csv(_receipt_rows(receipt))
-        case OutputFormat.MARKDOWN:
-            lines = "".join(f"- {line}\n" for line in [*nothing, *run_lines])
-            write_text("\n".join([*_markdown_tables(tables), lines]))
-        case OutputFormat.TABLE:
+        case "csv":
+            rows = (
+                (row, {f"run_{number}": value for number, value in enumerate(row.values, 1)}) for row in receipt.rows
+            )
+            print_csv(
+                [{"part": row.part, "what": row.what, "is_equal": row.is_equal, **values} for row, values in rows]
+            )
+        case "markdown":
+            _write_markdown(tables, lines)
+        case _:
             console = result_console()
             _print_tables(console, tables)
-            for line in [*nothing, *run_lines]:
+            for line in lines:
                 console.print(escape(line))
 
 
 def _receipt_document(receipt: Receipt) -> dict[str, object]:
     rows = [
-        {"part": row.part, "what": row.what, "is_equal": row.is_equal, "values": list(row.values)}
-        for row in receipt.rows
+        {"part": row.part, "what": row.what, "is_equal": row.is_equal, "values": row.values} for row in receipt.rows
     ]
-    return {"runs": list(receipt.run_ids), "rows": rows}
-
-
-def _receipt_rows(receipt: Receipt) -> list[Row]:
-    return [
-        {"part": row.part, "what": row.what, "is_equal": row.is_equal}
-        | {f"run_{number}": value for number, value in enumerate(row.values, 1)}
-        for row in receipt.rows
-    ]
+    return {"runs": receipt.run_ids, "rows": rows}

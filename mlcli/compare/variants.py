@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from glob import glob, has_magic
+from itertools import product
 from pathlib import Path
 
 from mlcli.compare.receipt import facts_of
@@ -55,13 +56,10 @@ def _result(directory: RunDirectory) -> RunResult:
     if record is not None and record.status == "finished":
         run = measure(open_run(directory, record))
         return RunResult(run.facts.config, run)
-    return RunResult(read_config(directory.path), None, _reason(record))
-
-
-def _reason(record: RunRecord | None) -> str:
-    if record is None:
-        return "unfinished: interrupted, or still running"
-    return f"{record.status}: {first_line(record.error)}" if record.error else record.status
+    reason = "unfinished: interrupted, or still running"
+    if record is not None:
+        reason = f"{record.status}: {first_line(record.error)}" if record.error else record.status
+    return RunResult(read_config(directory.path), None, reason)
 
 
 def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
@@ -109,17 +107,13 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
 def check_same_data(runs: Iterable[MeasuredRun]) -> None:
     """UsageError if runs were trained or scored on different data or splits."""
     records = [run.facts.record for run in runs]
-    for record in records[1:]:
-        for part, what in (("dataset", "datasets"), ("split", "splits")):
-            if record.digests[part] != records[0].digests[part]:
-                raise UsageError(
-                    f"different {what}: {_data_of(records[0], part)}, {_data_of(record, part)}\n"
-                    "scores on different data are not comparable; --allow-different-data shows them anyway"
-                )
-
-
-def _data_of(record: RunRecord, part: str) -> str:
-    return f"{record.run_id} has {record.dataset} {record.digests[part][:12]}"
+    for record, part in product(records[1:], ("dataset", "split")):
+        if record.digests[part] != records[0].digests[part]:
+            data = [f"{r.run_id} has {r.dataset} {r.digests[part][:12]}" for r in (records[0], record)]
+            raise UsageError(
+                f"different {part}s: {', '.join(data)}\n"
+                "scores on different data are not comparable; --allow-different-data shows them anyway"
+            )
 
 
 def variants_of(results: Sequence[RunResult]) -> tuple[list[Variant], list[str]]:
@@ -129,23 +123,17 @@ def variants_of(results: Sequence[RunResult]) -> tuple[list[Variant], list[str]]
     """
     groups: dict[str, list[RunResult]] = {}
     for result in results:
-        key = config_digest(result.config.model_copy(update={"seed": 0}))
-        groups.setdefault(key, []).append(result)
+        groups.setdefault(config_digest(result.config.model_copy(update={"seed": 0})), []).append(result)
     settings = distinguishing_settings([members[0].config for members in groups.values()])
-    variants, notes = [], []
-    for members, chosen in zip(groups.values(), settings, strict=True):
-        variant, more = _variant(members, chosen)
-        variants.append(variant)
-        notes += more
-    return variants, notes
+    notes: list[str] = []
+    variants = [_variant(members, chosen, notes) for members, chosen in zip(groups.values(), settings, strict=True)]
+    return variants, list(dict.fromkeys(notes))
 
 
-def _variant(members: Sequence[RunResult], settings: Mapping[str, str]) -> tuple[Variant, list[str]]:
+def _variant(members: Sequence[RunResult], settings: Mapping[str, str], notes: list[str]) -> Variant:
     label = label_of(settings)
     newest: dict[int, MeasuredRun] = {}
-    notes = []
-    runs = [member.run for member in members if member.run]
-    for run in sorted(runs, key=lambda run: run.facts.record.created):
+    for run in sorted((member.run for member in members if member.run), key=lambda run: run.facts.record.created):
         if run.seed in newest:
             notes.append(f"{label}: several runs with seed {run.seed}; the newest is used")
         newest[run.seed] = run
@@ -154,8 +142,7 @@ def _variant(members: Sequence[RunResult], settings: Mapping[str, str]) -> tuple
         for member in members
         if member.run is None and member.config.seed not in newest
     ]
-    ran = tuple(newest[seed] for seed in sorted(newest))
-    return Variant(label, settings, ran, tuple(failures)), list(dict.fromkeys(notes))
+    return Variant(label, settings, tuple(newest[seed] for seed in sorted(newest)), tuple(failures))
 
 
 def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[str, str]]:
@@ -166,25 +153,20 @@ def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[st
     if len(configs) == 1:
         return [{"backend": configs[0].backend or ""}]
     flat = [{key: _text(value) for key, value in settings_by_key(config).items()} for config in configs]
-    names = list(dict.fromkeys([*_FIRST_KEYS, *(key for settings in flat for key in settings)]))
-    varying = [name for name in names if name != "seed" and len({settings.get(name, "") for settings in flat}) > 1]
+    names = dict.fromkeys([*_FIRST_KEYS, *(key for settings in flat for key in settings)])
     chosen: list[str] = []
-    for name in varying:
-        before = _n_distinct(flat, chosen)
-        if before == len(flat):
-            break
-        if _n_distinct(flat, [*chosen, name]) > before:
+    n_distinct = 1
+    for name in names:
+        n_with_name = len({tuple(settings.get(key) for key in (*chosen, name)) for settings in flat})
+        if name != "seed" and n_with_name > n_distinct:
             chosen.append(name)
+            n_distinct = n_with_name
     return [{name: settings.get(name, "none") for name in chosen} for settings in flat]
-
-
-def _n_distinct(flat: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
-    return len({tuple(settings.get(name) for name in names) for settings in flat})
 
 
 def _text(value: object) -> str:
     if isinstance(value, list):
-        return "[" + ",".join(map(_text, value)) + "]"
+        return f"[{','.join(map(_text, value))}]"
     return "none" if value is None else str(value)
 
 

@@ -139,7 +139,6 @@ def test_finished_runs_are_compared_by_glob(matrix):
         (("--fail-under", "accuracy=0.01"), 0, ""),
         (("--fail-if-worse", "good"), 7, "lr=0.0001 is .* percentage points less accurate"),
         (("--fail-if-worse", "bad"), 0, ""),
-        (("--columns", "nothing"), 2, "unknown column"),
         (("--format", "pdf"), 2, "unknown format"),
     ],
 )

@@ -79,9 +79,9 @@ def _comparison(variants: dict[str, tuple[list[int], list[float]]], failures=Non
         )
         for label, (wrong, seconds) in variants.items()
     )
-    ran = [variant.label for variant in made if variant.runs]
+    ran = [variant for variant in made if variant.runs]
     means = {variant.label: mean_measurements(variant) for variant in made}
-    return Comparison("named", "digits", made, means, ran[0] if ran else None, compare_pairs(made), cost=cost)
+    return Comparison("named", "digits", made, means, ran[0].label if ran else None, compare_pairs(ran), cost=cost)
 
 
 def _run(label, seed, n_wrong, seconds):

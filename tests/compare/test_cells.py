@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlcli.compare.cells import EXPERIMENT, LOG, CellRunner, CellStore
+from mlcli.compare.cells import EXPERIMENT, LOG, CellStore, run_cell
 from mlcli.compare.matrix import Cell
 from mlcli.config.experiment import load_experiment
 
@@ -37,7 +37,7 @@ def cell():
 
 def _ended(tmp_path, cell, code, log=""):
     store = CellStore(tmp_path)
-    return store, CellRunner(store, FakeExecutor(code, log)).run(cell)
+    return store, run_cell(cell, store, FakeExecutor(code, log))
 
 
 @pytest.mark.parametrize(

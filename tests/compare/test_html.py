@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.report import report_comparison
-from mlcli.compare.tables import TableOptions
 
 STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
 TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
@@ -18,7 +17,7 @@ THREE = {
 def test_html_stands_alone(comparison_of, tmp_path):
     path = tmp_path / "new" / "report.html"
     comparison = comparison_of({("<b>" if label == "a" else label): runs for label, runs in THREE.items()})
-    report_comparison(comparison, CompareRequest(output_format="html", output=path), TableOptions())
+    report_comparison(comparison, CompareRequest(output_format="html", output=path))
     text = path.read_text()
     assert "<b>" not in text
     assert "&lt;b&gt;" in text

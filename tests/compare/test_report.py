@@ -11,7 +11,6 @@ import pytest
 from mlcli.compare import CompareRequest
 from mlcli.compare.records import Receipt, ReceiptRow
 from mlcli.compare.report import print_comparison, print_receipt, report_comparison
-from mlcli.compare.tables import TableOptions
 from mlcli.errors import MlcliError
 
 STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
@@ -24,7 +23,7 @@ THREE = {
 
 
 def test_json_holds_every_measurement(comparison_of, capsys):
-    print_comparison(comparison_of(THREE), "json", TableOptions())
+    print_comparison(comparison_of(THREE), "json")
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 2
     assert [run["fit_seconds"] for run in document["variants"][1]["runs"]] == TWICE
@@ -34,7 +33,7 @@ def test_json_holds_every_measurement(comparison_of, capsys):
 
 
 def test_csv_has_a_row_per_variant_and_the_rest_on_stderr(comparison_of, capsys):
-    print_comparison(comparison_of(THREE), "csv", TableOptions())
+    print_comparison(comparison_of(THREE), "csv")
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
     assert [(row["variant"], row["accuracy_is"], row["time_is"]) for row in rows] == [
@@ -44,7 +43,7 @@ def test_csv_has_a_row_per_variant_and_the_rest_on_stderr(comparison_of, capsys)
 
 
 def test_markdown_is_a_pipe_table(comparison_of, capsys):
-    print_comparison(comparison_of(THREE), "markdown", TableOptions())
+    print_comparison(comparison_of(THREE), "markdown")
     out = capsys.readouterr().out
     assert "| backend | seeds | accuracy | loss | difference vs a (pp) | verdict |" in out
     assert "- accuracy: a tie; c and a are the most accurate, the others are less accurate" in out
@@ -53,7 +52,7 @@ def test_markdown_is_a_pipe_table(comparison_of, capsys):
 def test_a_table_fits_a_hundred_columns(comparison_of, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     comparison = comparison_of({"sklearn" if label == "a" else label: runs for label, runs in THREE.items()})
-    print_comparison(comparison, "table", TableOptions())
+    print_comparison(comparison, "table")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     assert sum("…" in line for line in lines) == 0
@@ -64,7 +63,7 @@ def test_a_file_that_cannot_be_written_is_named(comparison_of, tmp_path):
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "out.json"
     with pytest.raises(MlcliError, match="cannot be written"):
-        report_comparison(comparison_of(THREE), CompareRequest(output_format="json", output=path), TableOptions())
+        report_comparison(comparison_of(THREE), CompareRequest(output_format="json", output=path))
 
 
 DIGESTS = ("0123456789abcdef" * 4, "f" * 64)

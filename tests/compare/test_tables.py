@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 from mlcli.compare.conclusions import conclusions
 from mlcli.compare.records import Failure, MatrixCost
-from mlcli.compare.tables import TableOptions, checked_options, comparison_tables
-from mlcli.errors import UsageError
+from mlcli.compare.statistics import mean_interval
+from mlcli.compare.tables import comparison_tables
 
 STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
 TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
@@ -18,8 +18,8 @@ THREE = {
 }
 
 
-def _rows(comparison, **options):
-    return [dict(row) for row in comparison_tables(comparison, TableOptions(**options))[0].rows]
+def _rows(comparison):
+    return comparison_tables(comparison)[0].rows
 
 
 def test_the_verdict_is_in_the_row_of_the_variant(comparison_of):
@@ -30,37 +30,30 @@ def test_the_verdict_is_in_the_row_of_the_variant(comparison_of):
 
 
 def test_what_does_not_vary_is_no_column(comparison_of):
-    assert "parameters" not in _rows(comparison_of(THREE))[0]
-    assert "parameters" in _rows(comparison_of(THREE), columns=("parameters",))[0]
-
-
-def test_rows_are_sorted_by_any_column(comparison_of):
     comparison = comparison_of(THREE)
-    assert [row["backend"] for row in _rows(comparison, sort="accuracy")] == ["b", "a", "c"]
-    assert [row["backend"] for row in _rows(comparison, sort="-accuracy")] == ["c", "a", "b"]
+    assert "parameters" not in _rows(comparison)[0]
+    larger = {**comparison.means["b"], "n_parameters": mean_interval([20.0])}
+    comparison = replace(comparison, means={**comparison.means, "b": larger})
+    assert [row["parameters"] for row in _rows(comparison)] == ["10", "20", "10"]
 
 
-def test_only_changed_leaves_out_ties(comparison_of):
-    assert [row["backend"] for row in _rows(comparison_of(THREE), only_changed=True)] == ["a", "b"]
-
-
-def test_unknown_columns_are_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="--columns.*did you mean 'accuracy'"):
-        checked_options("acuracy", None, only_changed=False)
-    with pytest.raises(UsageError, match="--sort.*unknown column"):
-        checked_options(None, "-speed", only_changed=False)
+def test_a_variant_alone_is_not_compared_with_itself(comparison_of):
+    for table in comparison_tables(comparison_of({"a": THREE["a"]})):
+        assert not any(
+            "relative" in header or "verdict" in header or "difference" in header for header in table.rows[0]
+        )
 
 
 def test_failed_runs_have_a_table(comparison_of):
     comparison = comparison_of(
         {**THREE, "d": ([], [])}, {"d": [Failure(0, "out of memory"), Failure(1, "out of memory")]}
     )
-    *_, failed = comparison_tables(comparison, TableOptions())
-    assert failed.rows == ({"backend": "d", "seeds": "0, 1", "reason": "out of memory"},)
-    assert [row["backend"] for row in _rows(comparison, sort="-accuracy")] == ["c", "a", "b"]
+    *_, failed = comparison_tables(comparison)
+    assert failed.rows == [{"backend": "d", "seeds": "0, 1", "reason": "out of memory"}]
+    assert [row["backend"] for row in _rows(comparison)] == ["a", "b", "c"]
 
 
 def test_contended_times_are_marked(comparison_of):
     comparison = comparison_of(THREE, cost=MatrixCost(15, 15, 0, 0, 10.0, 18.0, 2.0, contended=True))
-    assert "contended" in comparison_tables(comparison, TableOptions())[1].title
+    assert "contended" in comparison_tables(comparison)[1].title
     assert "contended" in conclusions(comparison)[1]

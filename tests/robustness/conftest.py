@@ -19,7 +19,6 @@ from mlcli.batch_bench.source import plans_of
 from mlcli.compare.comparison import compare_results
 from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.report import print_comparison, print_receipt
-from mlcli.compare.tables import TableOptions
 from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.convert import ConvertRequest
@@ -77,7 +76,7 @@ def compares(run, scratch, formats):
     others = [str(run.parent / SOURCE), str(run)]
     comparison = compare_results(find_results(others, run.parent), allow_different_data=True)
     for output_format in formats:
-        print_comparison(comparison, output_format, TableOptions())
+        print_comparison(comparison, output_format)
 
 
 def makes_a_receipt(run, scratch, formats):

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from mlcli.compare.comparison import compare_results
 from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.report import print_comparison, print_receipt
-from mlcli.compare.tables import TableOptions
 from mlcli.compare.variants import find_results
 from mlcli.errors import MlcliError
 from mlcli.evaluate import EvaluateRequest
@@ -227,7 +226,7 @@ def makes_a_receipt(runs: Path, way: Way) -> None:
 
 def compares(runs: Path, way: Way, *references: str) -> None:
     comparison = compare_results(find_results(references, runs), allow_different_data=way.allow_different_data)
-    print_comparison(comparison, way.output_format, TableOptions())
+    print_comparison(comparison, way.output_format)
 
 
 def is_done(use: Any, *arguments: Any) -> bool:

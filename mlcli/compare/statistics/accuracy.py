@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import bdtr
 
-from mlcli.compare.statistics.intervals import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,17 +83,9 @@ def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]
     error = math.sqrt(seed_variance / n_seeds + sample_variance)
     degrees = _degrees_of_freedom(seed_variance / n_seeds, sample_variance, n_seeds, n_differing)
     half_width = critical_t(degrees) * error
-    return AccuracyDifference(
-        mean=mean,
-        low=mean - half_width,
-        high=mean + half_width,
-        p_value=_p_value(mean, error, degrees),
-        n_seeds=n_seeds,
-        n_samples=n_samples,
-        n_differing=n_differing,
-        seed_variance=seed_variance,
-        sample_variance=sample_variance,
-    )
+    low, high = mean - half_width, mean + half_width
+    p_value = two_sided_p(mean / error, degrees) if error else float(mean == 0)
+    return AccuracyDifference(mean, low, high, p_value, n_seeds, n_samples, n_differing, seed_variance, sample_variance)
 
 
 def _components(difference: NDArray[np.int8], of_samples: NDArray[np.float64], mean: float) -> tuple[float, float]:
@@ -119,12 +111,6 @@ def _degrees_of_freedom(of_seeds: float, of_samples: float, n_seeds: int, n_diff
     """
     squares = of_seeds**2 / (n_seeds - 1) + of_samples**2 / max(n_differing - 1, 1)
     return (of_seeds + of_samples) ** 2 / squares if squares else math.inf
-
-
-def _p_value(mean: float, error: float, degrees_of_freedom: float) -> float:
-    if error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return two_sided_p(mean / error, degrees_of_freedom)
 
 
 def mcnemar_p(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:

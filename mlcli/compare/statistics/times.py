@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from mlcli.compare.statistics.intervals import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ class TimeRatio:
     n_rounds: int
     log_deviation: float
 
-    def rounds_needed(self, margin: float, confidence: float) -> int | None:
-        """Return how many rounds would show a difference, or a tie within the margin, if the deviation stayed the same.
+    def seeds_needed(self, margin: float, confidence: float) -> int | None:
+        """Return how many seeds would show a difference, or a tie within the margin, if the deviation stayed the same.
 
         margin: 0.05 counts ratios between 1/1.05 and 1.05 as equal. confidence: see AccuracyDifference.seeds_needed.
-        None if 10,000 rounds would not suffice, and with one round.
+        None if 10,000 seeds would not suffice, and with one seed.
         """
         if self.n_rounds < 2 or self.log_deviation == 0:
             return None
         log_ratio = abs(math.log(self.mean))
         distance = max(log_ratio, math.log1p(margin) - log_ratio)
 
-        def is_sufficient(n_rounds: int) -> bool:
-            return two_sided_p(distance / self.log_deviation * math.sqrt(n_rounds), n_rounds - 1) < 1 - confidence
+        def is_sufficient(n_seeds: int) -> bool:
+            return two_sided_p(distance / self.log_deviation * math.sqrt(n_seeds), n_seeds - 1) < 1 - confidence
 
         return smallest_sufficient(is_sufficient, self.n_rounds)
 
 
 def time_ratio(seconds: Sequence[float], reference: Sequence[float]) -> TimeRatio:
-    """Return `seconds` divided by `reference`, the two times of each round; all above 0, at least one round."""
+    """Return `seconds` divided by `reference`, the two times of each seed; all above 0, at least one seed."""
     logs = [math.log(time / other) for time, other in zip(seconds, reference, strict=True)]
     n = len(logs)
     mean = fmean(logs)

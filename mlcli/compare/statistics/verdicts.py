@@ -7,11 +7,11 @@ no difference (equivalence test of Schuirmann, Journal of Pharmacokinetics and B
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
+
+import numpy as np
 
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.times import TimeRatio
@@ -28,7 +28,7 @@ class Verdict:
     """The conclusion about a difference.
 
     corrected_p: the p value, corrected for the number of pairs; None if nothing was tested.
-    n_needed: for "inconclusive", the estimated number of seeds or rounds for a conclusion; None if no number of them
+    n_needed: for "inconclusive", the estimated number of seeds for a conclusion; None if no number of them
     would suffice, or if there is only one.
     """
 
@@ -39,47 +39,29 @@ class Verdict:
 
 def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
-    confidence = 1 - ALPHA / max(1, len(differences))
-    return [
-        _verdict(
-            corrected,
-            sign=difference.mean,
-            is_within=_is_within(difference.low, difference.high, -ACCURACY_MARGIN, ACCURACY_MARGIN),
-            n_needed=partial(difference.seeds_needed, ACCURACY_MARGIN, confidence),
-        )
-        for difference, corrected in zip(differences, _corrected([d.p_value for d in differences]), strict=True)
-    ]
+    return _verdicts(differences, no_effect=0.0, tie=(-ACCURACY_MARGIN, ACCURACY_MARGIN), margin=ACCURACY_MARGIN)
 
 
 def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
     """Return a verdict on each ratio, corrected for their number; "higher" is slower."""
-    confidence = 1 - ALPHA / max(1, len(ratios))
-    return [
-        _verdict(
-            corrected,
-            sign=math.log(ratio.mean),
-            is_within=_is_within(ratio.low, ratio.high, 1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN),
-            n_needed=partial(ratio.rounds_needed, TIME_MARGIN, confidence),
-        )
-        for ratio, corrected in zip(ratios, _corrected([r.p_value for r in ratios]), strict=True)
-    ]
+    return _verdicts(ratios, no_effect=1.0, tie=(1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN), margin=TIME_MARGIN)
 
 
-def _corrected(p_values: Sequence[float | None]) -> list[float | None]:
-    corrected = iter(holm([p for p in p_values if p is not None]))
-    return [None if p is None else next(corrected) for p in p_values]
-
-
-def _is_within(low: float | None, high: float | None, least: float, most: float) -> bool:
-    return low is not None and high is not None and least <= low and high <= most
-
-
-def _verdict(corrected: float | None, *, sign: float, is_within: bool, n_needed: Callable[[], int | None]) -> Verdict:
-    if corrected is not None and corrected < ALPHA:
-        return Verdict("higher" if sign > 0 else "lower", corrected)
-    if is_within:
-        return Verdict("tie", corrected)
-    return Verdict("inconclusive", corrected, n_needed())
+def _verdicts(
+    effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: float, tie: tuple[float, float], margin: float
+) -> list[Verdict]:
+    confidence = 1 - ALPHA / max(1, len(effects))
+    corrected_p = iter(holm([effect.p_value for effect in effects if effect.p_value is not None]))
+    verdicts = []
+    for effect in effects:
+        p = None if effect.p_value is None else next(corrected_p)
+        if p is not None and p < ALPHA:
+            verdicts.append(Verdict("higher" if effect.mean > no_effect else "lower", p))
+        elif effect.low is not None and effect.high is not None and tie[0] <= effect.low and effect.high <= tie[1]:
+            verdicts.append(Verdict("tie", p))
+        else:
+            verdicts.append(Verdict("inconclusive", p, effect.seeds_needed(margin, confidence)))
+    return verdicts
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -88,10 +70,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Rejecting what stays below 0.05 keeps the probability of any false rejection at 0.05 or less, whatever the
     dependence between the tests (Holm, Scandinavian Journal of Statistics 6, 1979).
     """
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
+    order = np.argsort(p_values)
+    raised = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(np.minimum(raised, 1.0))
+    return [float(p) for p in corrected]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.ray_executor import RayTasks
+from mlcli.compare.execution import run_cells
+from mlcli.compare.executors import RayTasks
+from mlcli.compare.matrix import plan_matrix
 from mlcli.errors import MlcliError
+from mlcli.experiment.plan import make_plan
+from mlcli.train.progress import QuietProgress
+from mlcli.train.trainer import RunPaths, train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'mlcli[ray]'")
 
@@ -50,37 +52,31 @@ def cluster(tmp_path_factory):
     process.wait(timeout=60)
 
 
-def _compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "knn.yaml").write_text(NEIGHBOURS)
-    command = [sys.executable, "-m", "mlcli", "compare", "knn.yaml", "--vary", VARY, "--seeds", "1", *arguments]
-    return subprocess.run(
-        [*command, "--format", "json"], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300,
-        check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+@pytest.fixture(autouse=True)
+def disconnect():
+    yield
+    ray.shutdown()
 
 
-def _without_times(document: dict) -> list:
-    return [
-        [
-            variant["label"],
-            [[run["seed"], run["accuracy"], run["loss"]] for run in variant["runs"]],
-            variant["failures"],
-        ]
-        for variant in document["variants"]
-    ]
-
-
-def test_results_and_failures_are_those_of_the_local_executor(cluster, tmp_path):
-    folders = [tmp_path / "ray", tmp_path / "local"]
-    for folder in folders:
-        folder.mkdir()
-    on_ray = _compare(folders[0], "--executor", "ray", "--address", cluster)
-    local = _compare(folders[1], "--threads", "1")
-    assert on_ray.returncode == local.returncode == 6, on_ray.stderr
-    documents = [json.loads(process.stdout) for process in (on_ray, local)]
-    assert _without_times(documents[0]) == _without_times(documents[1])
-    assert [len(variant["runs"]) for variant in documents[0]["variants"]] == [1, 0]
-    assert len(list((folders[0] / "runs").glob("*/metrics.json"))) == 2
+def test_a_run_is_that_of_this_process_and_a_failure_keeps_its_reason(cluster, tmp_path):
+    (tmp_path / "knn.yaml").write_text(NEIGHBOURS)
+    request = CompareRequest(
+        inputs=[str(tmp_path / "knn.yaml")],
+        vary=[VARY],
+        seeds="1",
+        executor="ray",
+        address=cluster,
+        threads=1,
+        quiet=True,
+    )
+    cells = plan_matrix(request, tmp_path / "runs")
+    (good, failed), _ = run_cells(cells, request, tmp_path / "runs")
+    test = train(make_plan(cells[0].config), RunPaths(tmp_path / "here"), 1, QuietProgress()).record.metrics["test"]
+    assert good.reason is None
+    assert [good.run.measurements[name] for name in ("accuracy", "loss")] == [test.accuracy, test.loss]
+    assert failed.run is None
+    assert "n_neighbors = 5000, n_samples_fit = 120" in failed.reason
+    assert len(list((tmp_path / "runs").glob("*/metrics.json"))) == 2
 
 
 def _connect(tmp_path, address, n_cpus):
@@ -88,13 +84,10 @@ def _connect(tmp_path, address, n_cpus):
 
 
 def test_cells_that_fit_no_node_are_refused(cluster, tmp_path):
-    try:
-        assert _connect(tmp_path, cluster, n_cpus=1).n_slots == 2
-        ray.shutdown()
-        with pytest.raises(MlcliError, match="a cell needs 64 CPUs and 0 GPUs.*the largest has 2 CPUs"):
-            _connect(tmp_path, cluster, n_cpus=64)
-    finally:
-        ray.shutdown()
+    assert _connect(tmp_path, cluster, n_cpus=1).n_slots == 2
+    ray.shutdown()
+    with pytest.raises(MlcliError, match="a cell needs 64 CPUs and 0 GPUs.*the largest has 2 CPUs"):
+        _connect(tmp_path, cluster, n_cpus=64)
 
 
 def test_a_missing_cluster_is_refused(tmp_path):
