@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from mlcli.experiment.plan import Plan
 
-BATCH_BENCH_SCHEMA_VERSION = 1
-
 Phase = Literal["forward", "train"]
 PHASES: tuple[Phase, ...] = ("forward", "train")
 PHASE_TITLES: Mapping[Phase, str] = {"forward": "prediction", "train": "training"}
@@ -125,19 +123,8 @@ class SeriesStatistics:
     n_disturbed: int  # among them
     slowdown: float  # the slowest speed probe among them relative to the fastest
     median_of_all_seconds: float  # disturbed samples included
-
-    @property
-    def spread(self) -> float:
-        """The interquartile range relative to the median."""
-        return (self.third_quartile_seconds - self.first_quartile_seconds) / self.median_seconds
-
-    @property
-    def half_width(self) -> float | None:
-        """The larger distance from the median to an end of its interval, relative to the median."""
-        if self.median_interval is None:
-            return None
-        low, high = self.median_interval
-        return max(high - self.median_seconds, self.median_seconds - low) / self.median_seconds
+    spread: float  # the interquartile range relative to the median
+    half_width: float | None  # the larger distance from the median to an end of its interval, relative to the median
 
 
 @dataclass(frozen=True)
@@ -219,6 +206,7 @@ class BenchTiming:
 class BatchBenchRecord:
     """The result of one benchmark."""
 
+    schema_version: int = field(default=1, init=False)
     experiment: str
     dataset: str
     model: str
@@ -232,7 +220,6 @@ class BatchBenchRecord:
     environment: Mapping[str, Any]
     busy_cores: float | None  # cores kept busy by other processes; None where the system does not tell
     created: str  # UTC, ISO 8601
-    schema_version: int = BATCH_BENCH_SCHEMA_VERSION
 
     @property
     def has_several_thread_counts(self) -> bool:

@@ -58,13 +58,14 @@ def _rank(n: int) -> int:
     return int(np.searchsorted(probabilities, (1 - _CONFIDENCE) / 2, side="right"))
 
 
-def is_median_within(values: Sequence[float], tolerance: float) -> bool:
-    """Return whether both ends of the 95 % interval are within a fraction `tolerance` of the median."""
+def half_width(values: Sequence[float]) -> float | None:
+    """Return the larger distance from the median to an end of its interval, relative to the median; None below six."""
     interval = median_interval(values)
     if interval is None:
-        return False
+        return None
+    low, high = interval
     middle = median(values)
-    return max(middle - interval[0], interval[1] - middle) <= tolerance * abs(middle)
+    return max(middle - low, high - middle) / middle
 
 
 def fastest_probe(probes: Iterable[float]) -> float:
@@ -140,8 +141,10 @@ class Measurements:
         marks = disturbed_marks(self.probes, fastest)
         undisturbed = [seconds for seconds, is_disturbed in zip(self.samples, marks, strict=True) if not is_disturbed]
         seconds = sum(undisturbed) * (self.calls_per_sample or 1)
-        is_sampled = self.n_rounds >= MIN_ROUNDS and seconds >= settings.min_seconds
-        return is_sampled and is_median_within(undisturbed, TOLERANCE)
+        if self.n_rounds < MIN_ROUNDS or seconds < settings.min_seconds:
+            return False
+        width = half_width(undisturbed)
+        return width is not None and width <= TOLERANCE
 
 
 def fastest_probe_of(measurements: Sequence[Measurements], engine: int) -> float:
@@ -204,6 +207,8 @@ def _statistics(measurements: Measurements, engine: BenchEngine, network: Networ
         n_disturbed=sum(disturbed_marks(probes, fastest)),
         slowdown=max(probes) / fastest if fastest else 1.0,
         median_of_all_seconds=median(measurements.samples),
+        spread=(third_quartile - first_quartile) / seconds,
+        half_width=half_width(samples),
     )
 
 

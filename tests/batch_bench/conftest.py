@@ -19,7 +19,7 @@ STATISTICS = SeriesStatistics(
     median_seconds=0.0125, median_interval=(0.0120, 0.0130), first_quartile_seconds=0.0122,
     third_quartile_seconds=0.0127, p95_seconds=0.0150, seconds_per_sample=1.25e-5, samples_per_second=80000.0,
     speedup=12.3, flops=3.2e10, share_of_peak=0.21, n_samples=6, n_disturbed=0, slowdown=1.05,
-    median_of_all_seconds=0.0130,
+    median_of_all_seconds=0.0130, spread=0.04, half_width=0.04,
 )  # fmt: skip
 MEASURED = BenchSeries(
     "torch", 2, "train", 1000, 60, 1000, "measured", loss=2.3026, first_call_seconds=0.9, calls_per_sample=3,
