@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,9 +83,9 @@ class MeasurementResult:
     out_of_memory: str | None = None  # the message of the framework
 
 
-@dataclass(frozen=True)
+@dataclass
 class BenchEngine:
-    """One engine with one thread count, measured in its own process."""
+    """One engine with one thread count, measured in its own process. The last two fields grow meanwhile."""
 
     backend: str
     threads: int
@@ -95,7 +95,7 @@ class BenchEngine:
     clock_resolution_seconds: float
     waiting: Literal["spin", "sleep"]  # what idle threads do; sleep on a busy machine
     notes: tuple[str, ...] = ()
-    matrix_products: Mapping[int, Sequence[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
+    matrix_products: dict[int, list[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
     fastest_probe_seconds: float = 0.0  # speed probe on an undisturbed machine
 
     @property
@@ -127,9 +127,9 @@ class SeriesStatistics:
     half_width: float | None  # the larger distance from the median to an end of its interval, relative to the median
 
 
-@dataclass(frozen=True)
+@dataclass
 class BenchSeries:
-    """All samples of one engine, thread count, phase and batch size; without any where nothing was measured."""
+    """All samples so far of one engine, thread count, phase and batch size; none where nothing could be measured."""
 
     backend: str
     threads: int
@@ -137,23 +137,42 @@ class BenchSeries:
     batch_size: int
     steps_per_epoch: int  # ceil(n / batch_size)
     last_batch_size: int
-    status: Literal["measured", "out of memory", "not applicable"]
+    status: Literal["measured", "out of memory", "not applicable"] = "measured"
     reason: str | None = None  # why nothing was measured
     loss: float | None = None  # mean cross-entropy of the first batch before any training, nats per sample
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
-    samples: tuple[float, ...] = ()  # seconds per batch, each a mean over calls_per_sample calls, in time order
-    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
-    disturbed: tuple[bool, ...] = ()  # whether the speed probe next to the sample was too slow
-    sampled_seconds: float = 0.0  # all samples together
+    samples: list[float] = field(default_factory=list)  # seconds per batch, means over calls_per_sample calls
+    probes: list[float] = field(default_factory=list)  # seconds of the speed probe next to each sample
+    disturbed: list[bool] = field(default_factory=list)  # whether the speed probe next to the sample was too slow
+    sampled_seconds: float = 0.0  # all samples together, without the first call, which may be a long compilation
     warmup_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     statistics: SeriesStatistics | None = None
+    n_rounds: int = 0  # in which it was measured
 
     @property
     def group(self) -> tuple[str, int, Phase]:
         """What series of different batch sizes share: engine, thread count and phase."""
         return self.backend, self.threads, self.phase
+
+    def add(self, result: MeasurementResult) -> None:
+        """Add the result of one request."""
+        self.n_rounds += 1
+        self.samples += result.samples
+        self.probes += result.probes
+        self.warmup_seconds += result.warmup_seconds
+        self.sampled_seconds += sum(result.samples) * result.calls_per_sample
+        if self.first_call_seconds is None:
+            self.first_call_seconds = result.first_call_seconds
+        if self.loss is None:
+            self.loss = result.loss
+        if self.peak_memory_bytes is None:  # later, the process may hold what larger sizes need
+            self.peak_memory_bytes = result.peak_memory_bytes
+        if result.out_of_memory is None:
+            self.calls_per_sample = result.calls_per_sample
+        else:
+            self.status, self.reason = "out of memory", result.out_of_memory
 
 
 @dataclass(frozen=True)

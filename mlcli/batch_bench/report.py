@@ -169,6 +169,8 @@ def _document(record: BatchBenchRecord) -> dict[str, object]:
     for subject, engine in zip(document["subjects"], record.engines, strict=True):
         subject["peak_flops"] = engine.peak_flops
         subject["matrix_products"] = [{"n": n, "seconds": times} for n, times in engine.matrix_products.items()]
+    for item in document["series"]:
+        del item["n_rounds"]
     for item, advice in zip(document["advice"], record.advice, strict=True):
         item["sentence"] = advice_sentence(advice, several_threads=record.has_several_thread_counts)
     return document

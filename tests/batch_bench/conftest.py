@@ -23,8 +23,8 @@ STATISTICS = SeriesStatistics(
 )  # fmt: skip
 MEASURED = BenchSeries(
     "torch", 2, "train", 1000, 60, 1000, "measured", loss=2.3026, first_call_seconds=0.9, calls_per_sample=3,
-    samples=(*(0.0125,) * 6, 0.0225, 0.0225), probes=(*(26e-6,) * 6, 50e-6, 50e-6),
-    disturbed=(*(False,) * 6, True, True), sampled_seconds=0.2, warmup_seconds=0.01, peak_memory_bytes=600 * 2**20,
+    samples=[*[0.0125] * 6, 0.0225, 0.0225], probes=[*[26e-6] * 6, 50e-6, 50e-6],
+    disturbed=[*[False] * 6, True, True], sampled_seconds=0.2, warmup_seconds=0.01, peak_memory_bytes=600 * 2**20,
     statistics=STATISTICS,
 )  # fmt: skip
 TOO_LARGE = BenchSeries("torch", 2, "train", 7000, 9, 4000, "out of memory", reason="out of memory: 9 GiB asked for")
@@ -41,8 +41,8 @@ def record():
     n_parameters=203_530,
     settings=BenchSettings(("torch",), (2,), PHASES, (1000, 7000), 0.25, 2.0, None, "float32", False, False),
     engines=(
-        BenchEngine("torch", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: (0.0133, 0.0140)}, 26e-6),
-        BenchEngine("sklearn", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: (0.0133, 0.0140)}),
+        BenchEngine("torch", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: [0.0133, 0.0140]}, 26e-6),
+        BenchEngine("sklearn", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: [0.0133, 0.0140]}),
     ),
     series=(MEASURED, TOO_LARGE, NO_STEP),
     advice=(
