@@ -47,7 +47,7 @@ def run(request: BatchBenchRequest) -> None:
 
     Raises the errors of errors.py. Running out of memory with one batch size is a row of the result, not an error.
     """
-    from mlcli.batch_bench import benchmark, plot, progress, report, source
+    from mlcli.batch_bench import benchmark, plot, report, source
     from mlcli.rendering.console import checked_format, print_notes, stdout_into
     from mlcli.rendering.plots import require_matplotlib
 
@@ -56,7 +56,7 @@ def run(request: BatchBenchRequest) -> None:
     if request.save_plots is not None:
         require_matplotlib()
     task = source.task_of(request)
-    with progress.BenchProgress(quiet=request.quiet) as bar:
+    with report.BenchProgress(quiet=request.quiet) as bar:
         record = benchmark.run_benchmark(task, bar)
     with stdout_into(request.output):
         report.print_batch_bench(record, output_format)

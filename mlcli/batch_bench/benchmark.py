@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from mlcli.batch_bench.advice import advise, warnings_about
 from mlcli.batch_bench.machine import BackgroundLoad, current_busy_cores
-from mlcli.batch_bench.progress import BenchProgress
-from mlcli.batch_bench.records import BatchBenchRecord, BenchEngine, BenchSeries, BenchTiming, Phase, WorkerSpec
+from mlcli.batch_bench.records import BatchBenchRecord, BenchSeries, BenchTiming, Phase, WorkerSpec
+from mlcli.batch_bench.report import BenchProgress
 from mlcli.batch_bench.schedule import Schedule, ScheduledEngine, fitting_sizes
 from mlcli.batch_bench.source import BenchTask
 from mlcli.batch_bench.statistics import add_statistics
@@ -116,20 +115,9 @@ def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
 
 def _wait_for(worker: Worker, phases: Sequence[Phase]) -> ScheduledEngine:
     hello = worker.hello()
-    policy = worker.environment.get("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", ""))
-    plan = worker.spec.plan
-    engine = BenchEngine(
-        backend=plan.backend,
-        threads=worker.spec.threads,
-        device=hello.device,
-        n_samples=hello.n_samples,
-        startup_seconds=time.perf_counter() - worker.started,
-        clock_resolution_seconds=time.get_clock_info("perf_counter").resolution,
-        waiting="sleep" if policy.lower() == "passive" else "spin",
-        notes=hello.notes,
-    )
-    phases = tuple(phase for phase in phases if phase == "forward" or plan.is_iterative)
-    return ScheduledEngine(worker, engine, phases, hello.fingerprint)
+    hello.engine.startup_seconds = time.perf_counter() - worker.started
+    phases = tuple(phase for phase in phases if phase == "forward" or worker.spec.plan.is_iterative)
+    return ScheduledEngine(worker, hello.engine, phases, hello.fingerprint)
 
 
 def _record(

@@ -49,16 +49,6 @@ class WorkerSpec:
 
 
 @dataclass(frozen=True)
-class WorkerHello:
-    """The first message of a worker: it is ready, and what it measures."""
-
-    device: str
-    n_samples: int
-    fingerprint: str
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class MeasurementRequest:
     """Asks for samples of one phase and batch size."""
 
@@ -91,10 +81,10 @@ class BenchEngine:
     threads: int
     device: str
     n_samples: int  # in the training split
-    startup_seconds: float  # from the start of the process until the model and the data are ready
     clock_resolution_seconds: float
     waiting: Literal["spin", "sleep"]  # what idle threads do; sleep on a busy machine
     notes: tuple[str, ...] = ()
+    startup_seconds: float = 0.0  # from the start of the process until the model and the data are ready
     matrix_products: dict[int, list[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
     fastest_probe_seconds: float = 0.0  # speed probe on an undisturbed machine
 
@@ -103,6 +93,14 @@ class BenchEngine:
         """The fastest matrix product, in floating-point operations per second (2 n^3 operations each)."""
         rates = [2 * n**3 / seconds for n, samples in self.matrix_products.items() for seconds in samples]
         return max(rates, default=None)
+
+
+@dataclass(frozen=True)
+class WorkerHello:
+    """The first message of a worker: it is ready to measure this engine."""
+
+    engine: BenchEngine
+    fingerprint: str  # of the data
 
 
 @dataclass(frozen=True)

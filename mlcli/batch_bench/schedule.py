@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from mlcli.batch_bench.progress import BenchProgress
 from mlcli.batch_bench.records import BenchEngine, BenchSeries, BenchSettings, MeasurementRequest, Phase
+from mlcli.batch_bench.report import BenchProgress
 from mlcli.batch_bench.statistics import MIN_ROUNDS, epoch_steps, fastest_probe, is_done, least_disturbed
 from mlcli.batch_bench.worker import Worker
 from mlcli.errors import UsageError

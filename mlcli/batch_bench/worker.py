@@ -188,7 +188,7 @@ def _serve(connection: Connection, spec: WorkerSpec, log: str) -> None:
     _redirect_output(log)
     try:
         engine = _prepare(spec)
-        connection.send(engine.hello())
+        connection.send(engine.hello(spec))
         for request in _requests(connection):
             connection.send(engine.matrix_products() if request is None else engine.measure(request))
     except MlcliError as error:

@@ -41,8 +41,8 @@ def record():
     n_parameters=203_530,
     settings=BenchSettings(("torch",), (2,), PHASES, (1000, 7000), 0.25, 2.0, None, "float32", False, False),
     engines=(
-        BenchEngine("torch", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: [0.0133, 0.0140]}, 26e-6),
-        BenchEngine("sklearn", 2, "cpu", 60000, 3.0, 1e-7, "spin", (), {1000: [0.0133, 0.0140]}),
+        BenchEngine("torch", 2, "cpu", 60000, 1e-7, "spin", (), 3.0, {1000: [0.0133, 0.0140]}, 26e-6),
+        BenchEngine("sklearn", 2, "cpu", 60000, 1e-7, "spin", (), 3.0, {1000: [0.0133, 0.0140]}),
     ),
     series=(MEASURED, TOO_LARGE, NO_STEP),
     advice=(

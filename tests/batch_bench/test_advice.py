@@ -15,7 +15,6 @@ ENGINE = BenchEngine(
     threads=2,
     device="cpu",
     n_samples=60000,
-    startup_seconds=3.0,
     clock_resolution_seconds=1e-7,
     matrix_products={100: [1e-3, 2e-3]},
     waiting="spin",

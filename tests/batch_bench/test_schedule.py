@@ -103,7 +103,7 @@ def steady(size, number):
 def run(*fakes, sizes=(1, 10, 100), phases=PHASES, n_samples=1000, **settings):
     """Return the engines after the schedule."""
     engines = [
-        ScheduledEngine(fake, BenchEngine("fake", number, "cpu", n_samples, 0.0, 1e-9, "spin"), phases)
+        ScheduledEngine(fake, BenchEngine("fake", number, "cpu", n_samples, 1e-9, "spin"), phases)
         for number, fake in enumerate(fakes)
     ]
     Schedule(engines, replace(SETTINGS, **settings), SilentProgress()).run(sizes)

@@ -16,7 +16,6 @@ ENGINE = BenchEngine(
     2,
     "cpu",
     60000,
-    3.0,
     clock_resolution_seconds=1e-7,
     matrix_products={100: [1e-3, 2e-3]},
     waiting="spin",
