@@ -50,19 +50,29 @@ def run_benchmark(task: BenchTask, progress: BenchProgress) -> BatchBenchRecord:
 
 def _timing(engines: Sequence[ScheduledEngine], wall_seconds: float, startup_seconds: float) -> BenchTiming:
     series = [series for one in engines for series in one.series]
-    in_products = sum(sum(seconds) for one in engines for seconds in one.engine.matrix_products.values())
-    in_batches = sum(one.sampled_seconds + (one.first_call_seconds or 0.0) for one in series)
-    warmup_seconds = sum(one.warmup_seconds for one in series)
-    return BenchTiming(wall_seconds, startup_seconds, in_products + in_batches, warmup_seconds)
+    measured = sum(sum(seconds) for one in engines for seconds in one.engine.matrix_products.values())
+    measured += sum(one.sampled_seconds + (one.first_call_seconds or 0.0) for one in series)
+    warmup = sum(one.warmup_seconds for one in series)
+    after_startup = wall_seconds - startup_seconds
+    return BenchTiming(
+        wall_seconds=wall_seconds,
+        startup_seconds=startup_seconds,
+        measured_seconds=measured,
+        warmup_seconds=warmup,
+        harness_seconds=after_startup - measured - warmup,
+        unmeasured_share=(after_startup - measured) / after_startup,
+    )
 
 
 def _check(task: BenchTask) -> None:
+    settings = task.settings
+    runtime = EngineRuntime(matmul_precision=settings.matmul_precision, compiled=settings.compiled)
     for backend, plan in task.plans.items():
-        check_runtime(backend, _runtime(task, plan, threads=1))
+        check_runtime(backend, runtime)
         n_at_most = min(plan.info.n_train or math.inf, plan.config.dataset.limit or math.inf)
         if math.isfinite(n_at_most):
             _sizes(task, int(n_at_most))
-    if task.settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
+    if settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
         raise UsageError(f"--phase train: {_why_not_trained(next(iter(task.plans.values())))}; use --phase forward")
 
 
@@ -70,17 +80,6 @@ def _sizes(task: BenchTask, n_samples: int) -> tuple[int, ...] | None:
     if task.settings.sizes is None:
         return None
     return fitting_sizes(task.settings.sizes, n_samples, is_default=task.request.sizes is None)
-
-
-def _runtime(task: BenchTask, plan: Plan, threads: int) -> EngineRuntime:
-    precision = task.settings.precision
-    return EngineRuntime(
-        device=plan.config.runtime.device,
-        threads=threads,
-        precision=plan.config.runtime.precision,
-        matmul_precision=precision if precision in ("tf32", "bf16") else None,
-        compiled=task.settings.compiled,
-    )
 
 
 def _why_not_trained(plan: Plan) -> str:
@@ -105,7 +104,7 @@ def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
         plan=plan,
         run=task.run.resolve() if task.run else None,
         threads=threads,
-        matmul_precision=_runtime(task, plan, threads).matmul_precision,
+        matmul_precision=task.settings.matmul_precision,
         compiled=task.settings.compiled,
         include_transfer=task.settings.include_transfer,
         data_directory=task.request.data_dir,

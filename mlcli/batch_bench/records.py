@@ -33,6 +33,11 @@ class BenchSettings:
     compiled: bool
     include_transfer: bool
 
+    @property
+    def matmul_precision(self) -> Literal["tf32", "bf16"] | None:
+        """The reduced precision of matrix products, if any."""
+        return self.precision if self.precision in ("tf32", "bf16") else None
+
 
 @dataclass(frozen=True)
 class WorkerSpec:
@@ -207,16 +212,8 @@ class BenchTiming:
     startup_seconds: float
     measured_seconds: float  # first calls, samples and matrix products
     warmup_seconds: float
-
-    @property
-    def harness_seconds(self) -> float:
-        """The time that was spent neither on start-up nor on the measured work."""
-        return self.wall_seconds - self.startup_seconds - self.measured_seconds - self.warmup_seconds
-
-    @property
-    def unmeasured_share(self) -> float:
-        """Warm-up and harness as a fraction of the time after start-up."""
-        return (self.warmup_seconds + self.harness_seconds) / (self.wall_seconds - self.startup_seconds)
+    harness_seconds: float
+    unmeasured_share: float  # warm-up and harness as a fraction of the time after start-up
 
 
 @dataclass(frozen=True)

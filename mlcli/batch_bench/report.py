@@ -205,7 +205,6 @@ def _document(record: BatchBenchRecord) -> dict[str, object]:
     """Return the record as plain values, raw samples included, with what is derived from them."""
     document = asdict(record, dict_factory=lambda fields: {_JSON_KEYS.get(name, name): value for name, value in fields})
     document["settings"]["tile"] = False  # kept for readers of schema version 1
-    document["timing"] |= {name: getattr(record.timing, name) for name in ("harness_seconds", "unmeasured_share")}
     for subject, engine in zip(document["subjects"], record.engines, strict=True):
         subject["peak_flops"] = engine.peak_flops
         subject["matrix_products"] = [{"n": n, "seconds": times} for n, times in engine.matrix_products.items()]

@@ -47,16 +47,6 @@ class ScheduledEngine:
     fingerprint: str = ""  # of the data
     series: list[BenchSeries] = field(default_factory=list)
 
-    def measure(self, series: BenchSeries, request: MeasurementRequest) -> None:
-        """Add samples to a series of this engine."""
-        series.add(self.worker.measure(request))
-        self.engine.fastest_probe_seconds = fastest_probe(seconds for one in self.series for seconds in one.probes)
-
-    def multiply_matrices(self) -> None:
-        """Time matrix products once more."""
-        for n, seconds in self.worker.matrix_products().items():
-            self.engine.matrix_products.setdefault(n, []).append(seconds)
-
 
 class Schedule:
     """Measures in rounds until every median is known or its time is up.
@@ -78,7 +68,8 @@ class Schedule:
         for n_round in itertools.count(1):
             # In every round, because the peak drifts with the machine too.
             for scheduled in self._engines:
-                scheduled.multiply_matrices()
+                for n, seconds in scheduled.worker.matrix_products().items():
+                    scheduled.engine.matrix_products.setdefault(n, []).append(seconds)
             if self._n_done() == len(self._series()):
                 return
             order = sorted({series.batch_size for _, series in self._series()})
@@ -114,7 +105,9 @@ class Schedule:
             max_samples=max_samples,
             warmup_seconds=_WARMUP_FRACTION * settings.max_seconds,
         )
-        scheduled.measure(series, request)
+        series.add(scheduled.worker.measure(request))
+        probes = [seconds for one in scheduled.series for seconds in one.probes]
+        scheduled.engine.fastest_probe_seconds = fastest_probe(probes)
 
     def _n_done(self) -> int:
         return sum(self._is_done(*one) for one in self._series())

@@ -64,10 +64,9 @@ def half_width(values: Sequence[float]) -> float | None:
     return max(middle - low, high - middle) / middle
 
 
-def fastest_probe(probes: Iterable[float]) -> float:
+def fastest_probe(probes: Sequence[float]) -> float:
     """Return the seconds of the speed probe on an undisturbed machine; 0 without any probe."""
-    seconds = list(probes)
-    return float(np.quantile(seconds, _FASTEST_QUANTILE)) if seconds else 0.0
+    return float(np.quantile(probes, _FASTEST_QUANTILE)) if probes else 0.0
 
 
 def disturbed_marks(probes: Iterable[float], fastest: float) -> list[bool]:

@@ -49,7 +49,7 @@ def record():
         BenchAdvice("torch", 2, "train", 1000, 80000.0, 6000, 82000.0, 60, 1000, 128, 469, LINE),
     ),
     warnings=("a warning",),
-    timing=BenchTiming(wall_seconds=30.0, startup_seconds=10.0, measured_seconds=18.0, warmup_seconds=1.0),
+    timing=BenchTiming(30.0, 10.0, 18.0, 1.0, harness_seconds=1.0, unmeasured_share=0.1),
     environment={"cores": 2},
     busy_cores=0.1,
     created="2026-01-01T00:00:00+00:00",
