@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from mlcli.batch_bench.advice import advise, warnings_about
 from mlcli.batch_bench.machine import BackgroundLoad, current_busy_cores
@@ -149,17 +150,14 @@ def _record(
 
 def _series(task: BenchTask, engines: Sequence[ScheduledEngine]) -> tuple[BenchSeries, ...]:
     """Return the series of all engines with their statistics, then a row for each training step that does not exist."""
-    measured: list[BenchSeries] = []
+    found: list[BenchSeries] = []
     for one in engines:
         add_statistics(one.series, one.engine, one.worker.spec.plan.network)
-        measured += sorted(one.series, key=lambda series: (series.phase, series.batch_size))
-    steps = {series.batch_size: (series.steps_per_epoch, series.last_batch_size) for series in measured}
-    missing = [
-        BenchSeries(
-            one.engine.backend, one.engine.threads, "train", size, *steps[size], "not applicable",
-            reason=_why_not_trained(one.worker.spec.plan),
-        )
-        for one in engines if "train" in task.settings.phases and "train" not in one.phases
-        for size in sorted(steps)
-    ]  # fmt: skip
-    return (*measured, *missing)
+        found += sorted(one.series, key=lambda series: (series.phase, series.batch_size))
+    steps = {series.batch_size: (series.steps_per_epoch, series.last_batch_size) for series in found}
+    for one in engines:
+        if "train" in task.settings.phases and "train" not in one.phases:
+            series = partial(BenchSeries, one.engine.backend, one.engine.threads, "train")
+            reason = _why_not_trained(one.worker.spec.plan)
+            found += [series(size, *steps[size], "not applicable", reason) for size in sorted(steps)]
+    return tuple(found)

@@ -132,15 +132,15 @@ class RepeatedTiming:
         self.samples: list[float] = []
         self.probes: list[float] = []  # one per sample
 
-    def warm_up(self, max_seconds: float, tolerance: float = 0.05) -> None:
+    def warm_up(self, max_seconds: float) -> None:
         """Make the first call, find calls_per_sample, and repeat until the times are stable.
 
-        Stable means that three blocks in a row differ by less than a fraction `tolerance`; the warm-up also ends after
-        max_seconds. If a single call takes longer than that, the second call is already the first sample.
+        Stable means that three blocks in a row differ by less than 5 %; the warm-up also ends after max_seconds. If a
+        single call takes longer than that, the second call is already the first sample.
         """
         self.first_call_seconds = self._block(1)
         recent: list[float] = []
-        while len(recent) < 3 or max(recent[-3:]) > (1 + tolerance) * min(recent[-3:]):
+        while len(recent) < 3 or max(recent[-3:]) > 1.05 * min(recent[-3:]):
             self._probe.begin()
             seconds = self._block(self.calls_per_sample)
             if self.calls_per_sample == 1 and seconds >= max(max_seconds, self._block_seconds):

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from mlcli.experiment.plan import Plan
+from mlcli.experiment.plan import Plan
 
 Phase = Literal["forward", "train"]
 PHASES: tuple[Phase, ...] = ("forward", "train")
 PHASE_TITLES: Mapping[Phase, str] = {"forward": "prediction", "train": "training"}
 PrecisionName = Literal["float32", "float64", "tf32", "bf16"]
-
-CLOSE_TO_PEAK = 0.95  # fraction of peak throughput that the advised batch size must reach
 
 
 @dataclass(frozen=True)
@@ -197,11 +194,6 @@ class BenchAdvice:
     configured_batch_size: int | None
     configured_steps_per_epoch: int | None
     command: str | None  # trains with this batch size
-
-    @property
-    def is_close(self) -> bool:
-        """Whether the medians themselves are within 5 %."""
-        return self.samples_per_second >= CLOSE_TO_PEAK * self.best_samples_per_second
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from mlcli.registry import DEFAULT_BACKEND, backend_info
 from mlcli.runs.find import default_runs_directory, find_run
 from mlcli.text import comma_separated
 
-_DEFAULT_DATASET = "mnist"
 _FLAGS = {
     "dataset.name": "--dataset",
     "model.name": "--model",
@@ -102,16 +101,14 @@ def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[st
 
 
 def _flags(request: BatchBenchRequest) -> dict[str, object]:
-    """Return the flags of the experiment by their keys, with the default dataset if nothing names one."""
-    default = {"dataset.name": _DEFAULT_DATASET} if _needs_default_dataset(request) else {}
-    return {**default, **request.flags}
-
-
-def _needs_default_dataset(request: BatchBenchRequest) -> bool:
-    """Return whether nothing names a dataset. The default sizes suit one with 60,000 samples."""
-    is_set = any(text.startswith("dataset") for text in request.settings)
-    is_in_environment = any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME"))
-    return request.source is None and "dataset.name" not in request.flags and not is_set and not is_in_environment
+    """Return the flags of the experiment by their keys. Without any dataset it is MNIST, which fills all default sizes."""
+    is_named = (
+        request.source is not None
+        or "dataset.name" in request.flags
+        or any(text.startswith("dataset") for text in request.settings)
+        or any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME"))
+    )
+    return {**({} if is_named else {"dataset.name": "mnist"}), **request.flags}
 
 
 def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSettings:
