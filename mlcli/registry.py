@@ -75,6 +75,7 @@ class DatasetRow:
 
 
 _DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 DATASETS: dict[str, DatasetRow] = {
     "iris": DatasetRow(
@@ -124,18 +125,7 @@ DATASETS: dict[str, DatasetRow] = {
             name="fashion",
             kind="image",
             input_shape=(1, 28, 28),
-            class_names=(
-                "T-shirt/top",
-                "Trouser",
-                "Pullover",
-                "Dress",
-                "Coat",
-                "Sandal",
-                "Shirt",
-                "Sneaker",
-                "Bag",
-                "Ankle boot",
-            ),
+            class_names=_CLOTHES,
             feature_names=(),
             n_train=60000,
             n_test=10000,

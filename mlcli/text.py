@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -24,8 +24,10 @@ def printable(text: str) -> str:
 
 
 def first_line(text: object, limit: int = 200) -> str:
-    """Return the first line of a text or an error for a message, escaped and shortened."""
+    """Return the first line of a text for a message, escaped and shortened; of an error without a text, its type."""
     lines = str(text).strip().splitlines()
+    if not lines and isinstance(text, BaseException):
+        return type(text).__name__
     return escaped(lines[0], limit) if lines else ""
 
 
@@ -57,3 +59,9 @@ def _plain(value: Any) -> Any:
 def comma_separated(text: str) -> list[str]:
     """Return the parts of `a,b,c` without surrounding blanks, each once; empty parts are dropped."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def listed(texts: Sequence[str], n_shown: int) -> str:
+    """Return the first texts with the number of the others: "a, b and 3 more"."""
+    more = f" and {len(texts) - n_shown} more" if len(texts) > n_shown else ""
+    return ", ".join(texts[:n_shown]) + more

@@ -117,7 +117,7 @@ def malformed_as_value_error(what: str) -> Iterator[None]:
     except ValueError as error:
         raise ValueError(first_line(error)) from error
     except _MALFORMED as error:
-        raise ValueError(f"{what}: {first_line(error) or type(error).__name__}") from error
+        raise ValueError(f"{what}: {first_line(error)}") from error
 
 
 def parse_json(data: bytes) -> dict[str, Any]:

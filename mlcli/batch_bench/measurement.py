@@ -20,7 +20,7 @@ from mlcli.experiment.initial_weights import drawn_weights
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.metrics import log_loss
+from mlcli.metrics.scores import log_loss
 from mlcli.records import Dataset, Scores
 from mlcli.runs.directory import RunDirectory
 from mlcli.timing import Clock
@@ -270,9 +270,13 @@ class MeasuredEngine:
         train = self._prepared.dataset.train
         if self._scores is None:  # all at once, before any training step moves a weight in its last digits
             self._scores = self._prepared.engine.predict(train.x, batch_size=_SCORING_SIZE)
-        labels, *values = self._scores.labels, self._scores.logits, self._scores.probabilities
-        logits, probabilities = (None if value is None else value[:batch_size] for value in values)
-        return log_loss(Scores(labels[:batch_size], logits, probabilities), train.y[:batch_size])
+        labels, logits, probabilities = self._scores.labels, self._scores.logits, self._scores.probabilities
+        first = Scores(
+            labels[:batch_size],
+            None if logits is None else logits[:batch_size],
+            None if probabilities is None else probabilities[:batch_size],
+        )
+        return log_loss(first, train.y[:batch_size])
 
     def matrix_products(self) -> dict[int, float]:
         """Return the seconds of one n x n matrix product for a few n that are large enough to reach peak speed."""

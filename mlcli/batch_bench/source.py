@@ -101,7 +101,7 @@ def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[st
 
 
 def _flags(request: BatchBenchRequest) -> dict[str, object]:
-    """Return the flags of the experiment by their keys. Without any dataset it is MNIST, which fills all default sizes."""
+    """Return the flags of the experiment by their keys. If none names a dataset, it is MNIST, which fills all sizes."""
     is_named = (
         request.source is not None
         or "dataset.name" in request.flags

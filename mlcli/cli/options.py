@@ -158,13 +158,13 @@ def command(help_text: str, run: Callable[[Any], None], request_type: type, /, *
     CONFIG_KEYS, which sets that key in the `flags` of the request. An option that is not given keeps its default.
     """
     fields = {field.name: field for field in dataclasses.fields(request_type)}
-    flags = [name for name in options if name not in fields]
+    keys = {name: CONFIG_KEYS[name] for name in options if name not in fields}
     parameters = [_parameter(name, annotation, fields.get(name)) for name, annotation in options.items()]
 
     def call(**values: Any) -> None:
         given = {name: value for name, value in values.items() if value is not None}
-        if flags:
-            values = {CONFIG_KEYS[name]: given.pop(name) for name in flags if name in given}
+        if keys:
+            values = {key: given.pop(name) for name, key in keys.items() if name in given}
             given["flags"] = {key: value for key, value in values.items() if value is not False}
         run(request_type(**given))
 

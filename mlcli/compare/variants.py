@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
 
 from mlcli.compare.receipt import facts_of
 from mlcli.compare.records import Failure, MeasuredRun, RunResult, Variant
-from mlcli.config.dump import config_digest, to_dict
+from mlcli.config.dump import config_digest, settings_by_key
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun, open_run
@@ -166,7 +165,7 @@ def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[st
     """
     if len(configs) == 1:
         return [{"backend": configs[0].backend or ""}]
-    flat = [_flat(to_dict(config)) for config in configs]
+    flat = [{key: _text(value) for key, value in settings_by_key(config).items()} for config in configs]
     names = list(dict.fromkeys([*_FIRST_KEYS, *(key for settings in flat for key in settings)]))
     varying = [name for name in names if name != "seed" and len({settings.get(name, "") for settings in flat}) > 1]
     chosen: list[str] = []
@@ -181,16 +180,6 @@ def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[st
 
 def _n_distinct(flat: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
     return len({tuple(settings.get(name) for name in names) for settings in flat})
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = _text(value)
-    return flat
 
 
 def _text(value: object) -> str:

@@ -52,6 +52,18 @@ def _name_first(section: Any) -> Any:
     return {"name": section["name"], **section} if isinstance(section, dict) and "name" in section else section
 
 
+def settings_by_key(config: ExperimentConfig) -> dict[str, Any]:
+    """Return every setting by dotted key, e.g. "optimizer.lr"; sections without keys are omitted."""
+    return _leaves(to_dict(config), "")
+
+
+def _leaves(section: dict[str, Any], prefix: str) -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves
+
+
 def to_yaml(config: ExperimentConfig) -> str:
     """Return the configuration as YAML, in the order of the schema; it loads back to an equal configuration."""
     return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)

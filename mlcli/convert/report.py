@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 from mlcli.convert.conversion import Conversion
 from mlcli.convert.formats import FORMATS
 from mlcli.rendering.console import OutputFormat, write_text
-from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
-from mlcli.text import to_json
+from mlcli.rendering.tables import Fields, print_summary
 
 _SCHEMA_VERSION = 1
 
@@ -17,17 +15,13 @@ _SCHEMA_VERSION = 1
 def print_conversion(conversion: Conversion, output_format: str) -> None:
     """Print a conversion to stdout; a table is followed by the Python code, ready to be copied."""
     document = asdict(conversion) | {"is_within": conversion.is_within}
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **document}))
-        case OutputFormat.CSV:
-            print_csv([{key: value for key, value in document.items() if key not in ("usage", "notes")}])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(conversion), _fields(conversion))
-            write_text(f"\n```python\n{conversion.usage}```\n")
-        case OutputFormat.TABLE:
-            print_fields(_title(conversion), _fields(conversion))
-            write_text(f"\n{conversion.usage}")
+    row = {key: value for key, value in document.items() if key not in ("usage", "notes")}
+    document = {"schema_version": _SCHEMA_VERSION, **document}
+    print_summary(_title(conversion), _fields(conversion), row, document, output_format)
+    if output_format == OutputFormat.MARKDOWN:
+        write_text(f"\n```python\n{conversion.usage}```\n")
+    elif output_format == OutputFormat.TABLE:
+        write_text(f"\n{conversion.usage}")
 
 
 def _title(conversion: Conversion) -> str:

@@ -6,9 +6,12 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from mlcli.errors import DataError, UsageError
 
@@ -21,24 +24,14 @@ def data_directory(flag: Path | None) -> Path:
 
     DataError if the path exists but is not a folder.
     """
-    chosen = os.fspath(flag) if flag is not None else os.environ.get("MLCLI_DATA_DIR", "")
-    path = _expanded(chosen) if chosen else _platform_cache()
+    chosen = flag or os.environ.get("MLCLI_DATA_DIR")
+    try:
+        path = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else user_cache_path("mlcli", appauthor=False)
+    except RuntimeError as error:  # ~name of an unknown user
+        raise DataError(f"data directory {chosen} cannot be resolved: {error}") from error
     if os.path.lexists(path) and not os.path.isdir(path):
         raise DataError(f"data directory {path} is not a folder\nchoose a folder with --data-dir or MLCLI_DATA_DIR")
     return path
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(os.path.abspath(Path(text).expanduser()))
-    except RuntimeError as error:  # ~name of an unknown user
-        raise DataError(f"data directory {text} cannot be resolved: {error}") from error
-
-
-def _platform_cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("mlcli", appauthor=False)
 
 
 def offline_requested(flag: bool) -> bool:
@@ -55,19 +48,16 @@ def fallback_root(data_dir: Path) -> Path:
     Data directories are often shared by several users and mounted read-only.
     """
     key = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
-    return _platform_cache() / "for-read-only" / key
+    return user_cache_path("mlcli", appauthor=False) / "for-read-only" / key
 
 
-def prepared_roots(data_dir: Path) -> Iterator[Path]:
-    """Yield the folders that can contain prepared data for this data directory: its own, then the fallback."""
-    yield data_dir / "prepared"
-    yield fallback_root(data_dir) / "prepared"
+def prepared_roots(data_dir: Path) -> tuple[Path, Path]:
+    """Return the folders that can contain prepared data for this data directory: in it, and in the platform's cache."""
+    return data_dir / "prepared", fallback_root(data_dir) / "prepared"
 
 
 def writable_prepared_root(data_dir: Path) -> Path:
     """Return the first of `prepared_roots` that can be written, created if necessary; DataError if none can."""
-    import tempfile  # late, because most starts find the data prepared
-
     failures: list[str] = []
     for root in prepared_roots(data_dir):
         try:

@@ -6,25 +6,23 @@ loaders are used instead.
 
 from __future__ import annotations
 
-import gzip
+import math
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.source import FetchReport, FileCheck, Log, Presence, SourceData, VerifyReport, fingerprint
 from mlcli.errors import DataError
-from mlcli.records import Split
+from mlcli.records import DatasetInfo, Split
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+_REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class EmbeddedSource:
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples in the order of the file; the arguments are ignored."""
         table = self.read_table()
-        n_features = int(np.prod(self.info.input_shape))
+        n_features = math.prod(self.info.input_shape)
         if table.shape != (self.info.n_train, n_features + 1) or not np.isfinite(table).all():
             raise DataError(f"{self.info.name}: unexpected content in {_package_folder()}\n{_REMEDY}")
         x = table[:, :-1].reshape(-1, *self.info.input_shape).astype(self.dtype)
@@ -76,15 +74,18 @@ def digits(info: DatasetInfo) -> EmbeddedSource:
 
 
 def _read_table(file_name: str, n_header_lines: int, loader: str) -> NDArray[np.float64]:
+    """Return the numbers of a comma-separated file, plain or gzipped; DataError if it is damaged."""
     path = _package_folder() / file_name
-    if path.is_file():
-        return _parsed(path, n_header_lines)
-    import sklearn.datasets
+    if not path.is_file():
+        import sklearn.datasets
 
-    return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True))
-
-
-_REMEDY = "reinstall scikit-learn: pip install --force-reinstall --no-deps scikit-learn"
+        return np.column_stack(getattr(sklearn.datasets, loader)(return_X_y=True))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an empty file is only warned about
+            return np.loadtxt(path, delimiter=",", skiprows=n_header_lines, ndmin=2, encoding="ascii")
+    except (OSError, EOFError, ValueError, UserWarning, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}\n{_REMEDY}") from error
 
 
 def _package_folder() -> Path:
@@ -93,16 +94,3 @@ def _package_folder() -> Path:
     if found is None or found.origin is None:
         raise DataError("iris and digits need scikit-learn, which is not installed\npip install scikit-learn")
     return Path(found.origin).parent / "datasets" / "data"
-
-
-def _parsed(path: Path, n_header_lines: int) -> NDArray[np.float64]:
-    """Return the numbers of a comma-separated file, plain or gzipped; DataError if it is damaged."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii")
-        lines = text.splitlines()[n_header_lines:]
-        if not lines:
-            raise ValueError("it is empty")
-        return np.loadtxt(lines, delimiter=",", ndmin=2)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}\n{_REMEDY}") from error

@@ -5,7 +5,6 @@ urllib and not a download library: pooch and requests limit neither the size nor
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import socket
@@ -15,19 +14,18 @@ import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO
 
 from mlcli import __version__
 from mlcli.data.directory import staging_folder, writing
-from mlcli.data.source import Log, RawFile, check_file
+from mlcli.data.source import Log, Mirror, RawFile, check_file
 from mlcli.errors import DataError, UsageError
 from mlcli.text import escaped
 
 _SCHEMES = ("http", "https")
 _CHUNK = 1 << 16
-
-Mirror = str | Path  # a base URL to which file names are appended, or a folder
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,24 @@ def _fetch_file(file: RawFile, target: Path, mirrors: Sequence[Mirror], log: Log
         address = mirror / file.name if isinstance(mirror, Path) else f"{mirror.rstrip('/')}/{file.name}"
         log(f"fetching {address} ({file.n_bytes / 1e6:.3g} MB)")
         try:
-            _transfer(address, target, file)
+            if isinstance(address, str):
+                download(address, target, file.n_bytes)
+            else:
+                _check_intact(file, address)
+                with writing(target):
+                    shutil.copyfile(address, target)
+            _check_intact(file, target)
         except TransferError as error:
             failures.append(f"{address}: {error}")
-            continue
-        check = check_file(file, target)
-        if check.state == "ok":
+        else:
             return
-        failures.append(f"{address}: {check.detail}")
     raise FetchError(file, failures)
 
 
-def _transfer(address: str | Path, target: Path, file: RawFile) -> None:
-    if isinstance(address, str):
-        download(address, target, file.n_bytes)
-        return
-    check = check_file(file, address)
+def _check_intact(file: RawFile, path: Path) -> None:
+    check = check_file(file, path)
     if check.state != "ok":
         raise TransferError(check.detail)
-    with writing(target):
-        shutil.copyfile(address, target)
 
 
 def check_url(url: str) -> None:
@@ -118,14 +114,13 @@ def download(url: str, target: Path, n_bytes: int, pace: Pace | None = None) -> 
     transfer.start()
     n_before = 0
     try:
-        while True:
-            transfer.join(pace.window_seconds)
+        transfer.join(pace.window_seconds)
+        while transfer.is_alive():
             n_received = transfer.n_received
-            if not transfer.is_alive():
-                break
             if n_received - n_before < pace.bytes_per_window:
                 raise TransferError(f"stalled after {n_received} of {n_bytes} bytes")
             n_before = n_received
+            transfer.join(pace.window_seconds)
     finally:
         transfer.cancelled.set()
     if transfer.error is not None:
@@ -152,10 +147,10 @@ class _Transfer(threading.Thread):
                 self._receive(response)
         except (TransferError, DataError) as error:
             self.error = error
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, HTTPException) as error:
             self.error = TransferError(_reason(error))
 
-    def _receive(self, response: http.client.HTTPResponse) -> None:
+    def _receive(self, response: HTTPResponse) -> None:
         announced = response.headers.get("Content-Length", str(self._n_bytes)).strip()
         if announced != str(self._n_bytes):
             raise TransferError(f"announces {escaped(announced, 20)} bytes instead of {self._n_bytes}")
@@ -178,13 +173,7 @@ class _HttpRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https only; urllib alone would follow one to ftp as well."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme not in _SCHEMES:
             raise TransferError(f"redirects to {newurl[:100]!r}, an address that is not http or https")

@@ -12,16 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlcli.data.directory import prepared_roots, staging_folder, writable_prepared_root
 from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, is_complete, open_prepared, write_prepared
-from mlcli.data.source import FetchReport, FileCheck, Log, Presence, RawFile, SourceData, VerifyReport, check_file
+from mlcli.data.source import (
+    FetchReport,
+    FileCheck,
+    Log,
+    Mirror,
+    Presence,
+    RawFile,
+    SourceData,
+    VerifyReport,
+    check_file,
+)
 from mlcli.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from mlcli.data.fetch import Mirror
-    from mlcli.records import DatasetInfo
+from mlcli.records import DatasetInfo
 
 _LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 
@@ -51,9 +57,9 @@ class ImageSource:
 
     def presence(self, data_dir: Path) -> Presence:
         """Return prepared, raw only, incomplete (a file is missing or has the wrong size) or absent."""
-        for root in prepared_roots(data_dir):
-            if is_complete(root / self.info.name):
-                return Presence("prepared", root / self.info.name)
+        for folder in self._prepared_folders(data_dir):
+            if is_complete(folder):
+                return Presence("prepared", folder)
         raw = self._raw_folder(data_dir)
         sizes = [_size(raw / file.name) for file in self.files]
         if all(size == file.n_bytes for size, file in zip(sizes, self.files, strict=True)):
@@ -72,11 +78,8 @@ class ImageSource:
     def verify(self, data_dir: Path) -> VerifyReport:
         """Verify the raw files by size and md5, and the prepared arrays by sha256."""
         raw = tuple(check_file(file, self._raw_folder(data_dir) / file.name) for file in self.files)
-        prepared = tuple(
-            self._check_prepared(root / self.info.name)
-            for root in prepared_roots(data_dir)
-            if os.path.exists(root / self.info.name)
-        )
+        folders = filter(os.path.exists, self._prepared_folders(data_dir))
+        prepared = tuple(self._check_prepared(folder) for folder in folders)
         usable = all(check.state == "ok" for check in raw) or any(check.state == "ok" for check in prepared)
         return VerifyReport(self.info.name, raw + prepared, usable)
 
@@ -94,9 +97,11 @@ class ImageSource:
     def _raw_folder(self, data_dir: Path) -> Path:
         return data_dir / self.class_name / "raw"
 
+    def _prepared_folders(self, data_dir: Path) -> list[Path]:
+        return [root / self.info.name for root in prepared_roots(data_dir)]
+
     def _open_prepared(self, data_dir: Path, log: Log) -> SourceData | None:
-        for root in prepared_roots(data_dir):
-            folder = root / self.info.name
+        for folder in self._prepared_folders(data_dir):
             if not os.path.exists(folder / MANIFEST):
                 continue
             try:
@@ -139,9 +144,8 @@ class ImageSource:
         if not wanted:
             return 0
         if offline and any(isinstance(mirror, str) for mirror in mirrors):
-            raise self._unavailable(
-                data_dir, "network access is disabled (--offline or MLCLI_OFFLINE)", checks[wanted[0]]
-            )
+            reason = "network access is disabled (--offline or MLCLI_OFFLINE)"
+            raise self._unavailable(data_dir, reason, checks[wanted[0]])
         for file in wanted:
             if checks[file].state == "altered":
                 log(f"{folder / file.name} {checks[file].detail}; fetching it again")
@@ -154,9 +158,8 @@ class ImageSource:
         return len(wanted)
 
     def _unavailable(self, data_dir: Path, reason: str, check: FileCheck) -> DataError:
-        state = "is missing" if check.state == "missing" else check.detail
         return DataError(
-            f"{self.info.name}: {check.path} {state}\n"
+            f"{self.info.name}: {check.path} {check.detail}\n"
             f"{reason}\n"
             "fetch it from a copy or another mirror: "
             f"mlcli data fetch {self.info.name} --from DIR|URL --data-dir {shlex.quote(str(data_dir))}"

@@ -17,8 +17,7 @@ from mlcli.text import escaped
 
 def list_datasets(data_dir: Path | None, output_format: str) -> None:
     """Print one row per dataset: what it contains and whether it is on this machine."""
-    output = checked_format(output_format)
-    directory = data_directory(data_dir)
+    output, directory = checked_format(output_format), data_directory(data_dir)
     print_rows("Datasets", [_list_row(name, directory) for name in DATASETS], output)
 
 
@@ -28,10 +27,9 @@ def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, outpu
     mirror: a folder that contains the files, flat or in torchvision's layout, or a base URL; None: the mirrors of each
     dataset. UsageError for an unknown name or an unusable mirror, DataError if files cannot be fetched.
     """
-    output = checked_format(output_format)
-    _check_names(names)
-    directory, offline = data_directory(data_dir), offline_requested(False)
-    reports = [dataset_source(name).fetch(directory, mirror, offline=offline, log=_log) for name in names]
+    output, directory, offline = checked_format(output_format), data_directory(data_dir), offline_requested(False)
+    sources = [dataset_source(name) for name in names]  # refuses an unknown name before minutes of work
+    reports = [source.fetch(directory, mirror, offline=offline, log=_log) for source in sources]
     rows: list[Row] = [
         {
             "name": report.name,
@@ -50,10 +48,9 @@ def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> N
     DataError if a file is altered, or if a dataset is incomplete. A dataset without any file counts as incomplete only
     if it is named.
     """
-    output = checked_format(output_format)
-    _check_names(names)
-    directory = data_directory(data_dir)
-    reports = [dataset_source(name).verify(directory) for name in names or DATASETS]
+    output, directory = checked_format(output_format), data_directory(data_dir)
+    sources = [dataset_source(name) for name in names or DATASETS]
+    reports = [source.verify(directory) for source in sources]
     print_rows("Verified", [row for report in reports for row in _verify_rows(report)], output)
     problems = {report.name: _problems(report, is_named=bool(names)) for report in reports}
     lines = [line for found in problems.values() for line in found]
@@ -61,12 +58,6 @@ def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> N
         others = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         affected = " ".join(name for name, found in problems.items() if found)
         raise DataError(f"{lines[0]}{others}\nfetch altered and missing files: mlcli data fetch {affected}")
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """UsageError for an unknown name, before minutes of work on the known ones."""
-    for name in names:
-        dataset_info(name)
 
 
 def _log(line: str) -> None:
@@ -102,6 +93,5 @@ def _problems(report: VerifyReport, *, is_named: bool) -> list[str]:
     """Return one line per problem. A missing file is a problem only if the dataset cannot be loaded without it."""
     if report.is_absent:
         return [f"{report.name} is not downloaded"] if is_named else []
-    altered = [f"{check.path} {check.detail}" for check in report.checks if check.state == "altered"]
-    missing = [f"{check.path} is missing" for check in report.checks if check.state == "missing"]
-    return altered if report.usable else altered + missing
+    states = ("altered",) if report.usable else ("altered", "missing")
+    return [f"{check.path} {check.detail}" for state in states for check in report.checks if check.state == state]

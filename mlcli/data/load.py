@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mlcli.config.schema import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
-from mlcli.data.source import dataset_source
+from mlcli.data.source import Log, dataset_source
 from mlcli.records import Dataset, Preprocessing
 from mlcli.registry import dataset_row
-
-if TYPE_CHECKING:
-    from mlcli.config.schema import DatasetConfig
-    from mlcli.data.source import Log
 
 
 def load_dataset(
@@ -24,29 +20,12 @@ def load_dataset(
     data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1). log: receives one line per
     slow step. UsageError for an unknown name or a split without samples, DataError for missing or altered data.
     """
-    # numpy must not be imported with this module: the thread count is decided later, from a stored run or a config.
-    from mlcli.data.scaling import fit_scaling
-    from mlcli.data.splits import plan_splits, samples_of
+    # numpy must not be imported with this module, because the thread count is decided later.
+    from mlcli.data.preprocessing import preprocess
 
     row = dataset_row(config.name)
     data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
-    plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
-    train = samples_of(data, plan.train)
-    test = train if plan.test is plan.train else samples_of(data, plan.test)
-    if plan.validation is None:
-        validation = None
-    else:
-        validation = test if plan.validation is plan.test else samples_of(data, plan.validation)
-    return Dataset(
-        info=row.info,
-        train=train,
-        validation=validation,
-        test=test,
-        scaling=fit_scaling(config.scaling, row.info, row.maximum, train.x),
-        fingerprint=data.fingerprint,
-        split_digest=plan.digest(),
-        notes=plan.notes,
-    )
+    return preprocess(data, row, config)
 
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:

@@ -15,18 +15,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.directory import staging_folder, writing
 from mlcli.data.source import SourceData, content_sha256, fingerprint
-from mlcli.records import Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+from mlcli.records import DatasetInfo, Split
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -74,14 +70,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             manifest = json.loads(file.read(_MAX_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise PreparedError(f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(manifest, dict):
-        raise PreparedError(f"{MANIFEST} is not a manifest")
-    files = manifest.get("files")
+    files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise PreparedError(f"{MANIFEST} is not a manifest")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise PreparedError("was made by another version of mlcli")
-    return manifest
+    return dict(manifest)
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from mlcli.records import Split
 from mlcli.registry import dataset_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlcli.records import Split
-
 Log = Callable[[str], None]  # receives one line of progress
+Mirror = str | Path  # a base URL to which file names are appended, or a folder
 PresenceState = Literal["embedded", "prepared", "raw only", "incomplete", "absent"]
 FileState = Literal["ok", "missing", "altered"]
 
@@ -57,7 +57,7 @@ class FileCheck:
 
     path: Path
     state: FileState
-    detail: str
+    detail: str  # follows the path in a sentence, e.g. "is missing"
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,15 @@ class Source(Protocol):
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples; download them first if necessary."""
-        ...
 
     def presence(self, data_dir: Path) -> Presence:
         """Return whether the dataset is on this machine, without opening its data files."""
-        ...
 
     def fetch(self, data_dir: Path, mirror: str | None, *, offline: bool, log: Log) -> FetchReport:
-        """Download or copy missing and altered files into data_dir, then prepare the dataset.
-
-        mirror: a folder or a base URL; None for the mirrors of the source.
-        """
-        ...
+        """Fetch missing and altered files from a folder or base URL (None: the source's mirrors), and prepare them."""
 
     def verify(self, data_dir: Path) -> VerifyReport:
         """Verify the checksum of every file; changes nothing."""
-        ...
 
 
 def dataset_source(name: str) -> Source:
@@ -116,24 +109,20 @@ def check_file(file: RawFile, path: Path) -> FileCheck:
     """Verify size and checksum of the file at `path`; a file of the wrong size is not read."""
     try:
         if not path.exists():
-            return FileCheck(path, "missing", "does not exist")
+            return FileCheck(path, "missing", "is missing")
         if not path.is_file():
             return FileCheck(path, "altered", "is not a file")
         n_bytes = path.stat().st_size
         if n_bytes != file.n_bytes:
             return FileCheck(path, "altered", f"has {n_bytes} bytes instead of {file.n_bytes}")
-        digest = _md5(path)
+        with path.open("rb") as stream:
+            # usedforsecurity: the publisher's checksum must work even if a system policy forbids MD5.
+            digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         return FileCheck(path, "altered", f"cannot be read: {error.strerror or error}")
     if digest != file.md5:
         return FileCheck(path, "altered", f"has md5 {digest} instead of {file.md5}")
     return FileCheck(path, "ok", f"md5 {digest}")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        # usedforsecurity: the publisher's checksum must work even if a system policy forbids MD5.
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def content_sha256(array: NDArray[Any]) -> str:

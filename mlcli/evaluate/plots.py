@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.evaluate.records import EvaluationResult
-from mlcli.metrics.mistakes import Mistake, confident_mistakes
+from mlcli.evaluate.evaluate import EvaluationResult
 from mlcli.metrics.overfitting import Overfitting, overfitting
+from mlcli.metrics.scores import Mistake, confident_mistakes
 from mlcli.records import EpochRecord, Preprocessing, Split
 from mlcli.rendering.plots import BLUE, GREY, ORANGE, PALETTE, RED, new_figure, plain_axes, plot_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 _N_COLUMNS = 5
 
@@ -69,10 +69,10 @@ def _draw_image(axes: Axes, x: NDArray[np.generic], mistake: Mistake, preprocess
 
 def _draw_scatter(result: EvaluationResult) -> Figure:
     samples, labels, preprocessing = result.samples, result.scores.labels, result.preprocessing
-    features = _most_separating_features(samples)
+    first, second = _most_separating_features(samples)
     figure = new_figure(7.5, 5.5)
     axes = figure.subplots()
-    x, y = samples.x[:, features[0]], samples.x[:, features[1]]
+    x, y = samples.x[:, first], samples.x[:, second]
     for label, name in enumerate(preprocessing.class_names):
         is_class = samples.y == label
         color = _color(label)
@@ -82,15 +82,15 @@ def _draw_scatter(result: EvaluationResult) -> Figure:
     axes.scatter(x[is_wrong], y[is_wrong], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
     ring = "misclassified (ring: predicted class)"
     axes.scatter([], [], s=130, facecolor="none", edgecolor=GREY, linewidth=1.8, label=ring)
-    axes.set_xlabel(_feature_name(preprocessing, features[0]))
-    axes.set_ylabel(_feature_name(preprocessing, features[1]))
+    axes.set_xlabel(plot_text(preprocessing.feature_names[first]))
+    axes.set_ylabel(plot_text(preprocessing.feature_names[second]))
     plain_axes(axes)
     axes.legend(framealpha=0.9, edgecolor="none", fontsize=9, loc="best")
     _set_title(figure, result, f"{is_wrong.sum()} of {len(samples)} samples misclassified")
     return figure
 
 
-def _most_separating_features(samples: Split) -> list[int]:
+def _most_separating_features(samples: Split) -> tuple[int, int]:
     """Return the two features with the largest ratio of variance between classes to variance within classes."""
     x = samples.x.astype(np.float64)
     labels = np.unique(samples.y)
@@ -98,16 +98,11 @@ def _most_separating_features(samples: Split) -> list[int]:
     within = np.mean([x[samples.y == label].var(axis=0) for label in labels], axis=0)
     ratios = means.var(axis=0) / np.where(within == 0, 1.0, within)
     best = np.argsort(-ratios, kind="stable")
-    return [int(best[0]), int(best[min(1, len(best) - 1)])]
+    return int(best[0]), int(best[min(1, len(best) - 1)])
 
 
 def _color(label: int) -> str:
     return PALETTE[label % len(PALETTE)]
-
-
-def _feature_name(preprocessing: Preprocessing, index: int) -> str:
-    names = preprocessing.feature_names
-    return plot_text(names[index]) if names else f"feature {index}"
 
 
 def draw_confusion_matrix(result: EvaluationResult) -> Figure:
@@ -148,7 +143,7 @@ def draw_learning_curves(history: Sequence[EpochRecord], run_id: str) -> Figure:
         for axes in (loss, accuracy):
             _mark_overfitting(axes, finding, last_epoch=history[-1].epoch)
     loss.legend(framealpha=0.9, edgecolor="none", fontsize=9)
-    figure.suptitle(f"{plot_text(run_id)}\n{overfitting_text(finding)}", fontsize=11, x=0.01, ha="left")
+    figure.suptitle(f"{plot_text(run_id)}\n{_overfitting_text(finding)}", fontsize=11, x=0.01, ha="left")
     return figure
 
 
@@ -159,10 +154,9 @@ def _draw_curves(axes: Axes, history: Sequence[EpochRecord], name: str, label: s
     marker = "o" if len(epochs) <= 30 else None
     labels = {"train": "training (running mean during the epoch)", "validation": "validation"}
     for split, color in (("train", BLUE), ("validation", ORANGE)):
-        values = [getattr(record, f"{split}_{name}") for record in history]
-        if any(value is not None for value in values):
-            shown = [float("nan") if value is None else value for value in values]
-            axes.plot(epochs, shown, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split])
+        values = np.array([getattr(record, f"{split}_{name}") for record in history], dtype=np.float64)  # None is NaN
+        if not np.isnan(values).all():
+            axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split])
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -177,8 +171,7 @@ def _mark_overfitting(axes: Axes, finding: Overfitting, last_epoch: int) -> None
         axes.axvspan(best, last_epoch, color=RED, alpha=0.08, linewidth=0, label=label)
 
 
-def overfitting_text(finding: Overfitting | None) -> str:
-    """Return the finding as one line."""
+def _overfitting_text(finding: Overfitting | None) -> str:
     if finding is None:
         return "no validation data, overfitting not assessed"
     lowest = f"lowest validation loss: epoch {finding.best_epoch}"

@@ -9,31 +9,19 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from mlcli.evaluate.records import EVALUATION_SCHEMA_VERSION, Evaluation
+from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
 from mlcli.rendering.console import OutputFormat, escape, result_console
-from mlcli.rendering.tables import (
-    Fields,
-    Row,
-    print_csv,
-    print_fields,
-    print_markdown,
-    print_markdown_fields,
-    print_table,
-)
-from mlcli.text import to_json
+from mlcli.rendering.tables import Fields, Row, print_markdown, print_summary, print_table
 
 
 def print_evaluation(evaluation: Evaluation, output_format: str) -> None:
     """Print to stdout; CSV is one row of scores and times, without classes, confusion matrix and mistakes."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json(_document(evaluation)))
-        case OutputFormat.CSV:
-            print_csv([_flat_row(evaluation)])
-        case OutputFormat.MARKDOWN:
-            _print_markdown(evaluation)
-        case OutputFormat.TABLE:
-            _print_tables(evaluation)
+    row, document = _flat_row(evaluation), _document(evaluation)
+    print_summary(_title(evaluation), _sections(evaluation), row, document, output_format)
+    if output_format == OutputFormat.TABLE:
+        _print_tables(evaluation)
+    elif output_format == OutputFormat.MARKDOWN:
+        _print_markdown(evaluation)
 
 
 def _document(evaluation: Evaluation) -> dict[str, Any]:
@@ -66,7 +54,6 @@ def _flat_row(evaluation: Evaluation) -> Row:
 
 
 def _print_tables(evaluation: Evaluation) -> None:
-    print_fields(_title(evaluation), _sections(evaluation))
     print_table("Scores by class", _class_rows(evaluation))
     _print_confusion(evaluation)
     if evaluation.mistakes:
@@ -74,14 +61,10 @@ def _print_tables(evaluation: Evaluation) -> None:
 
 
 def _print_markdown(evaluation: Evaluation) -> None:
-    print_markdown_fields(_title(evaluation), _sections(evaluation))
-    sys.stdout.write("\n")
-    print_markdown(_class_rows(evaluation))
-    sys.stdout.write("\n")
-    print_markdown(_confusion_rows(evaluation))
-    if evaluation.mistakes:
-        sys.stdout.write("\n")
-        print_markdown(_mistake_rows(evaluation))
+    for rows in (_class_rows(evaluation), _confusion_rows(evaluation), _mistake_rows(evaluation)):
+        if rows:
+            sys.stdout.write("\n")
+            print_markdown(rows)
 
 
 def _title(evaluation: Evaluation) -> str:
@@ -90,9 +73,15 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _sections(evaluation: Evaluation) -> list[Fields]:
+    time = evaluation.time
     return [
         _score_fields(evaluation),
-        _time_fields(evaluation),
+        [
+            ("first prediction", f"{time.first_seconds:.4f} s"),
+            (f"later predictions, median of {len(time.warm_seconds)}", f"{time.median_seconds:.4f} s"),
+            ("samples/s", f"{evaluation.metrics.n_samples / time.median_seconds:,.0f}"),
+            ("batch size", f"{time.batch_size:,}"),
+        ],
         [("device", evaluation.device), ("threads", str(evaluation.threads)), ("run", evaluation.run_id)],
     ]
 
@@ -112,16 +101,6 @@ def _score_fields(evaluation: Evaluation) -> Fields:
         n_bins = len(evaluation.calibration.bins)
         fields.append((f"calibration error ({n_bins} bins)", f"{evaluation.calibration.error:.4f}"))
     return fields
-
-
-def _time_fields(evaluation: Evaluation) -> Fields:
-    time = evaluation.time
-    return [
-        ("first prediction", f"{time.first_seconds:.4f} s"),
-        (f"later predictions, median of {len(time.warm_seconds)}", f"{time.median_seconds:.4f} s"),
-        ("samples/s", f"{evaluation.metrics.n_samples / time.median_seconds:,.0f}"),
-        ("batch size", f"{time.batch_size:,}"),
-    ]
 
 
 def _class_rows(evaluation: Evaluation) -> list[Row]:
@@ -151,8 +130,7 @@ def _print_confusion(evaluation: Evaluation) -> None:
         cells = [f"{count:,}" if count else "[dim]·[/dim]" for count in row]
         cells[index] = f"[bold]{row[index]:,}[/bold]"
         table.add_row(escape(name if len(name) == 1 else f"{index} {name}"), *cells)
-    console = result_console()
-    console.print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
+    result_console().print("[bold]Confusion matrix (rows: true class)[/bold]", table, sep="\n")
 
 
 def _confusion_rows(evaluation: Evaluation) -> list[Row]:
@@ -167,11 +145,7 @@ def _mistake_rows(evaluation: Evaluation) -> list[Row]:
     names = [scores.name for scores in evaluation.classes]
     rows: list[Row] = []
     for mistake in evaluation.mistakes:
-        row: dict[str, object] = {
-            "index": str(mistake.index),
-            "true": names[mistake.true],
-            "predicted": names[mistake.predicted],
-        }
+        row = {"index": str(mistake.index), "true": names[mistake.true], "predicted": names[mistake.predicted]}
         if mistake.probability is not None:
             row["probability"] = f"{mistake.probability:.4f}"
         rows.append(row)

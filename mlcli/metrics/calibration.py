@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.metrics.scores import check_scores
+from mlcli.metrics.scores import check_scores, confidence
 from mlcli.records import Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-N_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -35,14 +30,7 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
-def confidence(scores: Scores) -> NDArray[np.float32] | None:
-    """Return the probability of each sample's predicted class, float32 (n,); None without probabilities."""
-    if scores.probabilities is None:
-        return None
-    return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
-
-
-def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> Calibration | None:
+def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = 15) -> Calibration | None:
     """Return the expected calibration error over bins of equal width; None without probabilities.
 
     ECE = sum over bins of n_bin / n * |accuracy of the bin - mean confidence of the bin|
@@ -58,14 +46,9 @@ def calibration(scores: Scores, y: NDArray[np.int64], n_bins: int = N_BINS) -> C
     counts = np.bincount(index, minlength=n_bins)
     confidence_sums = np.bincount(index, weights=confidences, minlength=n_bins)
     hit_sums = np.bincount(index, weights=scores.labels == y, minlength=n_bins)
+    columns = (edges[:-1], edges[1:], counts, confidence_sums, hit_sums)
     bins = tuple(
-        CalibrationBin(
-            lower=float(edges[i]),
-            upper=float(edges[i + 1]),
-            n_samples=int(counts[i]),
-            confidence=float(confidence_sums[i] / counts[i]) if counts[i] else None,
-            accuracy=float(hit_sums[i] / counts[i]) if counts[i] else None,
-        )
-        for i in range(n_bins)
+        CalibrationBin(lower, upper, n, confidence=total / n if n else None, accuracy=hits / n if n else None)
+        for lower, upper, n, total, hits in zip(*(column.tolist() for column in columns), strict=True)
     )
     return Calibration(error=float(np.abs(hit_sums - confidence_sums).sum() / len(y)), bins=bins)

@@ -1,18 +1,15 @@
-"""Accuracy and cross-entropy of a split; confusion matrix, precision, recall and F1 of its classes."""
+"""Accuracy, cross-entropy and mistakes of a split; confusion matrix, precision, recall and F1 of its classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.errors import DataError
 from mlcli.records import Metrics, Scores
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def check_scores(scores: Scores, y: NDArray[np.int64]) -> None:
@@ -60,6 +57,39 @@ def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
     epsilon = np.finfo(scores.probabilities.dtype).eps
     chosen = scores.probabilities[rows, y].astype(np.float64)
     return float(-np.log(chosen.clip(epsilon, 1 - epsilon)).mean())
+
+
+def confidence(scores: Scores) -> NDArray[np.float32] | None:
+    """Return the probability of each sample's predicted class, float32 (n,); None without probabilities."""
+    if scores.probabilities is None:
+        return None
+    return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A misclassified sample: its position in the split, and the probability of the predicted class if there is one."""
+
+    index: int
+    true: int
+    predicted: int
+    probability: float | None
+
+
+def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mistake, ...]:
+    """Return the n mistakes with the highest probability, lower index first if they tie; without any, by index.
+
+    DataError: see `check_scores`.
+    """
+    check_scores(scores, y)
+    wrong = np.flatnonzero(scores.labels != y)
+    probabilities = confidence(scores)
+    if probabilities is not None:
+        wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
+    return tuple(
+        Mistake(i, int(y[i]), int(scores.labels[i]), None if probabilities is None else float(probabilities[i]))
+        for i in wrong[:n].tolist()
+    )
 
 
 def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:

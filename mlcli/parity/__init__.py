@@ -40,8 +40,7 @@ def run(request: ParityRequest) -> None:
 
     checked_format(request.output_format)
     experiments = _experiments(request)
-    readable = (experiment for experiment in experiments.values() if not isinstance(experiment, str))
-    threads = configure_threads(next(readable))
+    threads = configure_threads(next(one for one in experiments.values() if not isinstance(one, ConfigError)))
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.parity.parity import check_parity, raise_if_different
     from mlcli.parity.report import print_parity
@@ -52,28 +51,24 @@ def run(request: ParityRequest) -> None:
     raise_if_different(report)
 
 
-def _experiments(request: ParityRequest) -> dict[str, ExperimentConfig | str]:
-    """Return the experiment resolved for each engine, or the reason why that fails; ConfigError if it fails for all."""
+def _experiments(request: ParityRequest) -> dict[str, ExperimentConfig | ConfigError]:
+    """Return the experiment resolved for each engine, or the error that prevents that; raise it if no engine has one.
+
+    UsageError for fewer than two engines and for an unknown one.
+    """
     from mlcli.config.experiment import load_experiment
 
-    experiments: dict[str, ExperimentConfig | str] = {}
-    errors: list[ConfigError] = []
-    for backend in _backends(request.backends):
+    experiments: dict[str, ExperimentConfig | ConfigError] = {}
+    for backend in comma_separated(request.backends):
+        backend_info(backend)
         flags = {**request.flags, "backend": backend}
         try:
             experiments[backend] = load_experiment(request.config, flags=flags, settings=request.settings)
         except ConfigError as error:
-            errors.append(error)
-            experiments[backend] = str(error)
+            experiments[backend] = error
+    if len(experiments) < 2:
+        raise UsageError(f"--backends {request.backends}: give at least two engines, e.g. torch,keras")
+    errors = [one for one in experiments.values() if isinstance(one, ConfigError)]
     if len(errors) == len(experiments):
         raise errors[0]
     return experiments
-
-
-def _backends(text: str) -> list[str]:
-    names = comma_separated(text)
-    for name in names:
-        backend_info(name)
-    if len(names) < 2:
-        raise UsageError(f"--backends {text}: give at least two engines, e.g. torch,keras")
-    return names

@@ -7,61 +7,104 @@ different mathematics: another formula, another constant, or a computation in fl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.config.dump import to_dict
+from mlcli.config.dump import settings_by_key
 from mlcli.config.schema import CnnModel, ExperimentConfig, Lbfgs, MlpModel
 from mlcli.data.load import load_dataset
-from mlcli.engines.contract import Engine, Weights
+from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine
-from mlcli.errors import DivergedError, MlcliError, UsageError
+from mlcli.errors import ConfigError, DivergedError, MlcliError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.experiment.initial_weights import drawn_weights
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
-from mlcli.parity.records import ParityPair, ParityReport, ParityStep
+from mlcli.parity import ParityRequest
 from mlcli.records import Dataset
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives, backend_info
+from mlcli.text import listed
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.parity import ParityRequest
-
-Pair = tuple[str, str]
-
+_Pair = tuple[str, str]  # of engines
 # Two engines take the same steps if these sections are equal; the rest of a configuration does not matter here.
 _SECTIONS = ("seed", "dataset", "model", "optimizer", "schedule", "training", "runtime")
 _N_SETTINGS_SHOWN = 3
 
 
+@dataclass(frozen=True)
+class ParityStep:
+    """One step of two engines on the same batch; losses in nats per sample, before the update."""
+
+    step: int  # from 1
+    first_loss: float
+    second_loss: float
+    loss_difference: float  # absolute
+    weight_difference: float  # the largest absolute difference over all weights, after the update
+
+
+@dataclass(frozen=True)
+class ParityPair:
+    """Two engines compared step by step, or the reason why they cannot be."""
+
+    engines: tuple[str, str]
+    tolerance: float  # on the loss of each step
+    steps: tuple[ParityStep, ...] = ()
+    reason: str | None = None  # given if there are no steps
+
+    @property
+    def first_beyond(self) -> ParityStep | None:
+        """The first step whose losses differ by more than the tolerance, or by NaN."""
+        return next((step for step in self.steps if not step.loss_difference <= self.tolerance), None)
+
+    @property
+    def verdict(self) -> Literal["equal", "different", "not compared"]:
+        """Whether all steps agree within the tolerance."""
+        if not self.steps:
+            return "not compared"
+        return "equal" if self.first_beyond is None else "different"
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Engines that took the same steps from the same initial weights, pair by pair."""
+
+    experiment: str
+    n_steps: int
+    batch_size: int | None  # None if no engine can take a step
+    n_parameters: int | None
+    pairs: tuple[ParityPair, ...]
+    notes: tuple[str, ...]
+
+
 def check_parity(
-    experiments: Mapping[str, ExperimentConfig | str], request: ParityRequest, threads: int
+    experiments: Mapping[str, ExperimentConfig | ConfigError], request: ParityRequest, threads: int
 ) -> ParityReport:
     """Take the steps on every engine and compare losses and weights after each.
 
-    experiments: by engine, the experiment resolved for it, or the reason why that is impossible.
+    experiments: by engine, the experiment resolved for it, or the error that prevents that.
 
     For an engine that cannot take the steps, the report contains the reason. The steps end when a loss is no longer
     finite; DivergedError if that happens on every engine at once.
     """
     if request.n_steps < 1:
         raise UsageError(f"--steps {request.n_steps}: must be at least 1")
-    plans, reasons = _comparable_plans(experiments)
-    steps: dict[Pair, list[ParityStep]] = {pair: [] for pair in combinations(experiments, 2)}
+    reasons: dict[str, str] = {}
+    plans = _comparable_plans(experiments, reasons)
+    steps: dict[_Pair, list[ParityStep]] = {pair: [] for pair in combinations(experiments, 2)}
     if len(plans) > 1:
         config = next(iter(plans.values())).config
         dataset = load_dataset(config.dataset, data_dir=request.data_dir, offline=request.offline)
-        course = _course(config, len(dataset.train), request.n_steps)
-        engines, more_reasons = _build_engines(plans, dataset, course, threads)
-        reasons |= more_reasons
-        for compared in _take_steps(engines, course) if len(engines) > 1 else ():
-            for pair, step in compared.items():
-                steps[pair].append(step)
+        schedule = _first_steps(config, len(dataset.train), request.n_steps)
+        # Only the samples in these steps are placed: a float64 copy of a whole split is large.
+        placed = np.unique(np.concatenate([step.samples for step in schedule]))
+        engines = _placed_engines(plans, dataset, placed, threads, reasons)
+        for pair, step in _compared_steps(engines, schedule, placed):
+            steps[pair].append(step)
     pairs = tuple(
         ParityPair(pair, request.tolerance, tuple(taken), None if taken else _reason(pair, reasons))
         for pair, taken in steps.items()
@@ -91,33 +134,32 @@ def raise_if_different(report: ParityReport) -> None:
         raise MlcliError("no two of these engines can be compared; the report gives the reasons")
 
 
+@contextmanager
+def _reason_noted(backend: str, reasons: dict[str, str]) -> Iterator[None]:
+    """Note a UsageError as the reason why an engine cannot take the steps."""
+    try:
+        yield
+    except UsageError as error:
+        reasons[backend] = str(error)
+
+
 def _comparable_plans(
-    experiments: Mapping[str, ExperimentConfig | str],
-) -> tuple[dict[str, Plan], dict[str, str]]:
-    """Return, by engine, plans with the same steps as the first possible plan, and the reasons of the other engines."""
+    experiments: Mapping[str, ExperimentConfig | ConfigError], reasons: dict[str, str]
+) -> dict[str, Plan]:
+    """Return, by engine, plans with the same steps as the first possible plan."""
     plans: dict[str, Plan] = {}
-    reasons: dict[str, str] = {}
     for backend, experiment in experiments.items():
-        try:
-            plan = _step_plan(experiment)
+        with _reason_noted(backend, reasons):
+            if isinstance(experiment, ConfigError):
+                raise experiment
+            plan = make_plan(_controlled(experiment))
+            if not plan.is_iterative:
+                title, model = backend_info(backend).title, plan.config.model.name
+                raise UsageError(f"{title} trains {model} with a single fit, which has no steps to compare")
             if plans:
                 _check_same_settings(plan, next(iter(plans.values())))
-        except UsageError as error:
-            reasons[backend] = str(error)
-        else:
             plans[backend] = plan
-    return plans, reasons
-
-
-def _step_plan(experiment: ExperimentConfig | str) -> Plan:
-    """Return the plan of an experiment in float64; UsageError if it has no steps, or the experiment is a reason."""
-    if isinstance(experiment, str):
-        raise UsageError(experiment)
-    plan = make_plan(_controlled(experiment))
-    if not plan.is_iterative:
-        title, model = backend_info(plan.backend).title, plan.config.model.name
-        raise UsageError(f"{title} trains {model} with a single fit, which has no steps to compare")
-    return plan
+    return plans
 
 
 def _controlled(experiment: ExperimentConfig) -> ExperimentConfig:
@@ -145,34 +187,24 @@ def _dropout(experiment: ExperimentConfig) -> float:
 
 def _check_same_settings(plan: Plan, reference: Plan) -> None:
     """UsageError with the first settings that the configuration chooses differently for the two engines."""
-    settings, others = ({key: to_dict(one.config)[key] for key in _SECTIONS} for one in (plan, reference))
-    flat, flat_others = _flattened(settings), _flattened(others)
-    keys = [key for key in flat | flat_others if flat.get(key) != flat_others.get(key)]
-    if keys:
-        shown = [
-            f"{key} {flat.get(key)} (on {reference.backend} {flat_others.get(key)})" for key in keys[:_N_SETTINGS_SHOWN]
-        ]
-        more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
-        raise UsageError(f"the configuration has other settings for {plan.backend}: {', '.join(shown)}{more}")
-
-
-def _flattened(value: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dicts by dotted path."""
-    if not isinstance(value, dict):
-        return {path: value}
-    return {leaf: item for key in value for leaf, item in _flattened(value[key], f"{path}.{key}".lstrip(".")).items()}
+    found, expected = settings_by_key(plan.config), settings_by_key(reference.config)
+    different = [
+        f"{key} {found.get(key)} (on {reference.backend} {expected.get(key)})"
+        for key in found | expected
+        if key.split(".")[0] in _SECTIONS and found.get(key) != expected.get(key)
+    ]
+    if different:
+        shown = listed(different, _N_SETTINGS_SHOWN)
+        raise UsageError(f"the configuration has other settings for {plan.backend}: {shown}")
 
 
 @dataclass(frozen=True)
-class _Course:
-    """The steps of every engine. Only the samples in them are placed: a float64 copy of a whole split is large."""
-
-    samples: NDArray[np.int64]  # (placed,), positions in the training split
-    batches: tuple[NDArray[np.int64], ...]  # (batch,) each, positions in `samples`
-    learning_rates: NDArray[np.float64]  # (steps,)
+class _Step:
+    samples: NDArray[np.int64]  # (batch,), positions in the training split
+    learning_rate: NDArray[np.float64]  # (1,)
 
 
-def _course(config: ExperimentConfig, n_samples: int, n_steps: int) -> _Course:
+def _first_steps(config: ExperimentConfig, n_samples: int, n_steps: int) -> list[_Step]:
     """Return the first steps of the run that a configuration describes, short last batches of epochs included."""
     if config.optimizer is None or isinstance(config.optimizer, Lbfgs):
         raise UsageError(f"parity needs an optimizer with a learning rate: {alternatives(ITERATIVE_OPTIMIZERS)}")
@@ -180,74 +212,66 @@ def _course(config: ExperimentConfig, n_samples: int, n_steps: int) -> _Course:
     n_per_epoch = math.ceil(n_samples / size)
     n_needed = math.ceil(n_steps / n_per_epoch)
     n_epochs = max(config.training.epochs or 1, n_needed)
-    batches: list[NDArray[np.int64]] = []
-    rates: list[NDArray[np.float64]] = []
+    steps: list[_Step] = []
     for epoch in range(1, n_needed + 1):
         order = epoch_order(config.seed, epoch, n_samples)
-        batches += [order[start : start + size] for start in range(0, n_samples, size)]
-        rates.append(
-            learning_rates(config.schedule, config.optimizer.lr, epoch=epoch, n_epochs=n_epochs, n_steps=n_per_epoch)
+        rates = learning_rates(
+            config.schedule, config.optimizer.lr, epoch=epoch, n_epochs=n_epochs, n_steps=n_per_epoch
         )
-    batches = batches[:n_steps]
-    samples = np.unique(np.concatenate(batches))
-    return _Course(samples, tuple(np.searchsorted(samples, batch) for batch in batches), np.concatenate(rates))
+        steps += [_Step(order[i * size : (i + 1) * size], rates[i : i + 1]) for i in range(n_per_epoch)]
+    return steps[:n_steps]
 
 
-def _build_engines(
-    plans: Mapping[str, Plan], dataset: Dataset, course: _Course, threads: int
-) -> tuple[dict[str, Engine], dict[str, str]]:
-    """Return the engines with their samples placed, and the reasons of those that cannot be built."""
-    x, y = dataset.train.x[course.samples], dataset.train.y[course.samples]
+def _placed_engines(
+    plans: Mapping[str, Plan], dataset: Dataset, placed: NDArray[np.int64], threads: int, reasons: dict[str, str]
+) -> dict[str, Engine]:
+    """Return the engines that can be built, with these samples of the training split placed."""
+    x, y = dataset.train.x[placed], dataset.train.y[placed]
     engines: dict[str, Engine] = {}
-    reasons: dict[str, str] = {}
     for backend, plan in plans.items():
-        try:
+        with _reason_noted(backend, reasons):
             engine = build_engine(backend, engine_spec(plan, dataset, threads), drawn_weights(plan))
             engine.place(x, y)
-        except UsageError as error:
-            reasons[backend] = str(error)
-        else:
             engines[backend] = engine
-    return engines, reasons
+    return engines
 
 
-def _take_steps(engines: Mapping[str, Engine], course: _Course) -> Iterator[dict[Pair, ParityStep]]:
+def _compared_steps(
+    engines: Mapping[str, Engine], schedule: Sequence[_Step], placed: NDArray[np.int64]
+) -> Iterator[tuple[_Pair, ParityStep]]:
     """Take one step after the other on every engine, and yield each step of every pair."""
-    for index, batch in enumerate(course.batches):
-        rate = course.learning_rates[index : index + 1]
-        losses = {backend: engine.train_steps(batch, rate).loss for backend, engine in engines.items()}
+    if len(engines) < 2:
+        return
+    for number, step in enumerate(schedule, 1):
+        order = np.searchsorted(placed, step.samples)
+        losses = {backend: engine.train_steps(order, step.learning_rate).loss for backend, engine in engines.items()}
         is_finite = [math.isfinite(loss) for loss in losses.values()]
         if not any(is_finite):
             raise DivergedError(
-                f"the loss became {next(iter(losses.values()))} in step {index + 1} on {', '.join(losses)}\n"
+                f"the loss became {next(iter(losses.values()))} in step {number} on {', '.join(losses)}\n"
                 "lower the learning rate (--lr), or check the data for values that are not finite"
             )
         weights = {backend: engine.weights() for backend, engine in engines.items()}
-        yield {
-            (a, b): ParityStep(index + 1, (losses[a], losses[b]), _largest_difference(weights[a], weights[b]))
-            for a, b in combinations(engines, 2)
-        }
+        for a, b in combinations(engines, 2):
+            difference = np.max([np.abs(weights[a][name] - weights[b][name]).max() for name in weights[a]])
+            yield (a, b), ParityStep(number, losses[a], losses[b], abs(losses[a] - losses[b]), float(difference))
         if not all(is_finite):
             return
 
 
-def _largest_difference(a: Weights, b: Weights) -> float:
-    return float(np.max([np.abs(a[name] - b[name]).max() for name in a]))
-
-
-def _reason(pair: Pair, reasons: Mapping[str, str]) -> str:
+def _reason(pair: _Pair, reasons: Mapping[str, str]) -> str:
     """Return on one line why a pair has no steps."""
     found = dict.fromkeys(reasons[backend] for backend in pair if backend in reasons)
     return "; ".join(found).replace("\n", "; ")
 
 
-def _notes(experiments: Mapping[str, ExperimentConfig | str], pairs: tuple[ParityPair, ...]) -> tuple[str, ...]:
+def _notes(experiments: Mapping[str, ExperimentConfig | ConfigError], pairs: tuple[ParityPair, ...]) -> tuple[str, ...]:
     notes = []
-    readable = [experiment for experiment in experiments.values() if not isinstance(experiment, str)]
-    dropout = max(map(_dropout, readable), default=0.0)
+    resolved = [experiment for experiment in experiments.values() if not isinstance(experiment, ConfigError)]
+    dropout = max(map(_dropout, resolved), default=0.0)
     if dropout:
         notes.append(f"dropout is off (model.dropout {dropout:g}): each engine draws it from another random stream")
-    if any(experiment.init_from for experiment in readable):
+    if any(experiment.init_from for experiment in resolved):
         notes.append("init_from is ignored: every engine starts from weights drawn from the seed")
     if any(pair.steps for pair in pairs) and any(pair.reason for pair in pairs):
         notes.append("pairs that cannot be compared do not fail the check; the report gives the reasons")

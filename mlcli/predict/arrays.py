@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from mlcli.errors import DataError, UsageError
-from mlcli.predict.samples import SampleBatch, SampleSource, check_dtype, check_shape, reading
+from mlcli.predict.samples import SampleBatch, SampleSource, reading
 from mlcli.records import Preprocessing
-from mlcli.text import escaped
+from mlcli.registry import alternatives
+from mlcli.text import escaped, listed
 from mlcli.untrusted import COMPRESSIONS, ArrayHeader, read_array_header
 
 _MAX_FORTRAN_BYTES = 256 * 2**20  # of an array in an archive, which is read whole
 _N_NAMES_SHOWN = 12
-_MAX_NAME = 60  # characters
-_MAX_NAMES = 400  # characters of all names together
+# Characters that a message shows of one name, of all names together, and of a type or shape.
+_MAX_NAME, _MAX_NAMES, _MAX_SHAPE = 60, 400, 80
 _KIND = "a readable array file"
 
 
@@ -90,8 +91,31 @@ def _loaded_rows(path: Path, name: str, n_rows: int) -> Iterator[SampleBatch]:
 
 
 def _check_header(location: str, header: ArrayHeader, expected: Preprocessing) -> None:
-    check_dtype(location, header.dtype)
-    check_shape(location, header.shape, expected)
+    """DataError unless the array contains real numbers in a shape that fits the run.
+
+    Python objects, which are pickled, are never loaded.
+    """
+    dtype, shape, accepted = header.dtype, header.shape, _accepted_shapes(expected)
+    if dtype.hasobject:
+        raise DataError(f"{location}: contains Python objects, which are never loaded; save plain numbers")
+    if dtype.kind not in "buif":
+        raise DataError(f"{location}: contains {escaped(str(dtype), _MAX_SHAPE)}, expected numbers")
+    if len(shape) < 2 or shape[1:] not in accepted:
+        shown = alternatives(f"({', '.join(['n', *map(str, one)])})" for one in accepted)
+        advice = "; a single sample needs a first axis of length 1" if shape in accepted else ""
+        found = escaped(str(shape), _MAX_SHAPE)
+        raise DataError(f"{location}: shape {found} does not fit; expected {shown}{advice}")
+    if shape[0] >= 2**63:
+        raise DataError(f"{location}: announces more samples than any file can contain")
+
+
+def _accepted_shapes(expected: Preprocessing) -> list[tuple[int, ...]]:
+    """Return the shapes of one sample that are equivalent; the first is the run's."""
+    shape = expected.input_shape
+    if expected.kind == "table":
+        return [shape]
+    flat = (math.prod(shape),)
+    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, flat]
 
 
 def _location(path: Path, name: str) -> str:
@@ -99,12 +123,11 @@ def _location(path: Path, name: str) -> str:
 
 
 def _chosen_array(path: Path, names: list[str], array: str | None) -> str:
-    more = f" and {len(names) - _N_NAMES_SHOWN} more" if len(names) > _N_NAMES_SHOWN else ""
-    known = escaped(", ".join(names[:_N_NAMES_SHOWN]) or "none", _MAX_NAMES) + more
-    if array is not None:
-        if array not in names:
-            raise UsageError(f"--array {array}: {path} has no such array; its arrays: {known}")
+    if array in names:
         return array
-    if "x" in names or len(names) == 1:
+    if array is None and ("x" in names or len(names) == 1):
         return "x" if "x" in names else names[0]
-    raise UsageError(f"{path}: several arrays, none of them named x; choose one with --array: {known}")
+    known = escaped(listed(names, _N_NAMES_SHOWN) or "none", _MAX_NAMES)
+    if array is None:
+        raise UsageError(f"{path}: several arrays, none of them named x; choose one with --array: {known}")
+    raise UsageError(f"--array {array}: {path} has no such array; its arrays: {known}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,9 +9,8 @@ from dataclasses import asdict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mlcli.predict.predict import OnBatch, Prediction
-from mlcli.rendering.console import OutputFormat, message_console
-from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown_fields
-from mlcli.text import to_json
+from mlcli.rendering.console import message_console
+from mlcli.rendering.tables import Fields, print_summary
 
 _SCHEMA_VERSION = 1
 
@@ -20,18 +18,11 @@ _SCHEMA_VERSION = 1
 def print_prediction(prediction: Prediction, output_format: str) -> None:
     """Print counts and times, not the predictions themselves, to stdout."""
     title = f"{prediction.n_samples:,} samples predicted with {prediction.backend}"
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION, **asdict(prediction)}))
-        case OutputFormat.CSV:
-            row = asdict(prediction)
-            counts = {f"n_{name}": n for name, n in row.pop("counts").items()}
-            del row["notes"]
-            print_csv([row | counts])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(title, _sections(prediction))
-        case OutputFormat.TABLE:
-            print_fields(title, _sections(prediction))
+    document = asdict(prediction)
+    row = {key: value for key, value in document.items() if key not in ("counts", "notes")}
+    row |= {f"n_{name}": n for name, n in prediction.counts.items()}
+    document = {"schema_version": _SCHEMA_VERSION, **document}
+    print_summary(title, _sections(prediction), row, document, output_format)
 
 
 def _sections(prediction: Prediction) -> list[Fields]:
@@ -41,23 +32,16 @@ def _sections(prediction: Prediction) -> list[Fields]:
         ("read, predict and write", f"{prediction.total_seconds:.3f} s"),
         ("samples/s", f"{prediction.n_samples / prediction.total_seconds:,.0f}"),
     ]
-    context = [
-        ("device", prediction.device),
-        ("threads", str(prediction.threads)),
-        ("run", prediction.run_id),
-        ("output", prediction.output),
-    ]
-    return [counts, times, context]
+    context = [("device", prediction.device), ("threads", str(prediction.threads))]
+    return [counts, times, [*context, ("run", prediction.run_id), ("output", prediction.output)]]
 
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[OnBatch]:
     """Show a progress bar if stderr is a terminal; yield the function to call after every batch."""
     console = message_console()
-    if quiet or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda n_done, n_samples: None
-        return
     columns = (TextColumn("predicting"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    is_hidden = quiet or not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
         task = progress.add_task("", total=None)
         yield lambda n_done, n_samples: progress.update(task, completed=n_done, total=n_samples)

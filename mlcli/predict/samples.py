@@ -7,26 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.errors import DataError, MlcliError
 from mlcli.records import Preprocessing
-from mlcli.text import escaped, first_line
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from mlcli.text import first_line, listed
 
 _BATCH_BYTES = 16 * 2**20  # of a batch as float32
 _MAX_ROWS = 65_536
 # Engines scale and multiply in float32, whose largest number is 3e38; no measurement comes near either.
 _MAX_VALUE = 1e18
-
-# What a message shows of a file's content at most.
-_N_NAMES_SHOWN = 6
-_MAX_NAME = 60  # characters
-_MAX_SHAPE = 80  # characters
+_N_NAMES_SHOWN = 6  # in a message
+_MAX_NAME = 60  # characters of a name in a message
 
 
 @dataclass(frozen=True)
@@ -87,39 +82,7 @@ def reading(location: str, kind: str) -> Iterator[None]:
     except MlcliError:
         raise
     except Exception as error:
-        raise DataError(f"{location}: not {kind}: {first_line(error) or type(error).__name__}") from error
-
-
-def check_dtype(location: str, dtype: np.dtype[Any]) -> None:
-    """DataError for values that are not real numbers. Python objects, which are pickled, are never loaded."""
-    if dtype.hasobject:
-        raise DataError(f"{location}: contains Python objects, which are never loaded; save plain numbers")
-    if dtype.kind not in "buif":
-        raise DataError(f"{location}: contains {escaped(str(dtype), _MAX_NAME)}, expected numbers")
-
-
-def check_shape(location: str, shape: tuple[int, ...], expected: Preprocessing) -> None:
-    """DataError, with the shapes that are accepted, unless `shape` is one of them: (n, ...)."""
-    accepted = _accepted_shapes(expected)
-    if len(shape) > 1 and shape[1:] in accepted:
-        if shape[0] >= 2**63:
-            raise DataError(f"{location}: announces more samples than any file can contain")
-        return
-    shown = [f"({', '.join(['n', *map(str, one)])})" for one in accepted]
-    alternatives = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]
-    advice = "; a single sample needs a first axis of length 1" if shape in accepted else ""
-    raise DataError(
-        f"{location}: shape {escaped(str(shape), _MAX_SHAPE)} does not fit; expected {alternatives}{advice}"
-    )
-
-
-def _accepted_shapes(expected: Preprocessing) -> list[tuple[int, ...]]:
-    """Return the shapes of one sample that are equivalent; the first is the run's."""
-    shape = expected.input_shape
-    if expected.kind == "table":
-        return [shape]
-    flat = (math.prod(shape),)
-    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, flat]
+        raise DataError(f"{location}: not {kind}: {first_line(error)}") from error
 
 
 def _as_native(x: NDArray[Any]) -> NDArray[Any]:
@@ -155,32 +118,27 @@ def ordered_columns(location: str, columns: Sequence[str], expected: Preprocessi
     DataError for a column that is missing, unexpected or repeated.
     """
     if not expected.feature_names:
-        _check_pixel_columns(location, len(columns), expected)
+        n_pixels = math.prod(expected.input_shape)
+        if len(columns) != n_pixels:
+            size = " x ".join(map(str, expected.input_shape[1:]))
+            raise DataError(
+                f"{location}: {len(columns)} columns, expected {n_pixels}, one for each pixel of {size}, row by row, "
+                "without labels or an index"
+            )
         return list(columns)
-    names, counts = expected.feature_names, Counter(columns)
-    repeated = sorted(name for name, n in counts.items() if n > 1)
+    expected_names = expected.feature_names
+    repeated = sorted(name for name, n in Counter(columns).items() if n > 1)
     if repeated:
         raise DataError(f"{location}: column {repeated[0][:_MAX_NAME]!r} appears more than once")
-    known = set(names)
-    missing = [name for name in names if name not in counts]
+    found, known = set(columns), set(expected_names)
+    missing = [name for name in expected_names if name not in found]
     unexpected = [name for name in columns if name not in known]
     if missing or unexpected:
         problems = [f"missing columns: {_listed(missing)}"] if missing else []
         problems += [f"unexpected columns: {_listed(unexpected)}"] if unexpected else []
-        raise DataError(f"{location}: {'; '.join(problems)}\nexpected {', '.join(names)}, in any order")
-    return list(names)
-
-
-def _check_pixel_columns(location: str, n_columns: int, expected: Preprocessing) -> None:
-    n_pixels = math.prod(expected.input_shape)
-    if n_columns != n_pixels:
-        size = " x ".join(map(str, expected.input_shape[1:]))
-        raise DataError(
-            f"{location}: {n_columns} columns, expected {n_pixels}, one for each pixel of {size}, row by row, "
-            "without labels or an index"
-        )
+        raise DataError(f"{location}: {'; '.join(problems)}\nexpected {', '.join(expected_names)}, in any order")
+    return list(expected_names)
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _N_NAMES_SHOWN} more" if len(names) > _N_NAMES_SHOWN else ""
-    return ", ".join(repr(name[:_MAX_NAME]) for name in names[:_N_NAMES_SHOWN]) + more
+    return listed([repr(name[:_MAX_NAME]) for name in names], _N_NAMES_SHOWN)

@@ -25,14 +25,14 @@ Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
 
-def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
+def print_rows(title: str, rows: Sequence[Row], output_format: str) -> None:
     """Print rows with the same keys to stdout: a table with a title, one JSON document, CSV or Markdown.
 
-    JSON is `{"schema_version": ..., "rows": [...]}`. Values are printed unchanged; None is an empty cell.
+    JSON is `{"schema_version": 1, "rows": [...]}`. Values are printed unchanged; None is an empty cell.
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": schema_version, "rows": list(rows)}))
+            sys.stdout.write(to_json({"schema_version": 1, "rows": list(rows)}))
         case OutputFormat.CSV:
             print_csv(rows)
         case OutputFormat.MARKDOWN:
@@ -49,7 +49,7 @@ def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -
     ones such as paths; a table that is still too wide extends beyond the edge.
     """
     console = result_console()
-    columns = {name: _Column.of(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    columns = {name: _column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())}
     layout = _FRAMED if _FRAMED.width([c.natural_width for c in columns.values()]) <= console.width else _OPEN
     hidden: list[str] = []
     for name in optional:
@@ -62,8 +62,8 @@ def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -
     table = Table(title=escape(title), box=layout.box, padding=layout.padding, title_justify="left", title_style="bold")
     for column, width in zip(columns.values(), widths, strict=True):
         justify: JustifyMethod = "right" if column.is_number else "left"
-        table.add_column(Text(column.heading), justify=justify, width=width, overflow="fold")
-    for cells in zip(*(column.cells for column in columns.values()), strict=True):
+        table.add_column(Text(column.texts[0]), justify=justify, width=width, overflow="fold")
+    for cells in zip(*(column.texts[1:] for column in columns.values()), strict=True):
         table.add_row(*map(Text, cells))
     if hidden:
         table.caption, table.caption_justify = f"not shown here: {', '.join(hidden)}", "left"
@@ -72,25 +72,18 @@ def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -
 
 @dataclass(frozen=True)
 class _Column:
-    heading: str
-    cells: list[str]
+    texts: list[str]  # the heading and the cells
     is_number: bool
+    natural_width: int  # without wrapping
+    narrowest_width: int  # of the longest number or word, or less for a long word
 
-    @classmethod
-    def of(cls, name: str, values: Sequence[object]) -> _Column:
-        cells = [printable(format_cell(value)) for value in values]
-        return cls(printable(_heading(name)), cells, all(map(_looks_like_number, values)))
 
-    @property
-    def natural_width(self) -> int:
-        """The width without wrapping."""
-        return max(cell_len(line) for text in (self.heading, *self.cells) for line in text.split("\n"))
-
-    @property
-    def narrowest_width(self) -> int:
-        """The width of the longest number or word, or less for a long word."""
-        longest = max((cell_len(word) for text in (self.heading, *self.cells) for word in text.split()), default=0)
-        return longest if self.is_number else min(longest, _MAX_WORD)
+def _column(name: str, values: Sequence[object]) -> _Column:
+    texts = [printable(_heading(name)), *(printable(format_cell(value)) for value in values)]
+    is_number = all(map(_looks_like_number, values))
+    natural_width = max(cell_len(line) for text in texts for line in text.split("\n"))
+    longest = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    return _Column(texts, is_number, natural_width, longest if is_number else min(longest, _MAX_WORD))
 
 
 @dataclass(frozen=True)
@@ -123,21 +116,38 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     Values that do not fit and cannot be wrapped, such as paths and run ids, follow below it on lines of their own.
     """
     console = result_console()
-    fields = [(printable(label), printable(value)) for section in sections for label, value in section]
-    room = console.width - _FRAMED.width([max((cell_len(label) for label, _ in fields), default=0), 0])
-    below = [(label, value) for label, value in fields if cell_len(value) > room and " " not in value]
+    label_width = max((cell_len(printable(label)) for section in sections for label, _ in section), default=0)
+    room = console.width - _FRAMED.width([label_width, 0])
     table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
     table.min_width = _MIN_WIDTH
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", overflow="fold")
+    below: list[str] = []
     for section in sections:
         for label, value in section:
-            if (printable(label), printable(value)) not in below:
+            if cell_len(printable(value)) > room and " " not in value:
+                below.append(printable(f"{label}: {value}"))
+            else:
                 table.add_row(escape(label), escape(value))
         table.add_section()
     console.print(table)
-    for label, value in below:
-        console.print(f"{label}: {value}", markup=False, soft_wrap=True)
+    for line in below:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def print_summary(
+    title: str, sections: Sequence[Fields], row: Row, document: Mapping[str, object], output_format: str
+) -> None:
+    """Print one result to stdout: its sections as a table or as Markdown, its row as CSV, or its JSON document."""
+    match OutputFormat(output_format):
+        case OutputFormat.JSON:
+            sys.stdout.write(to_json(document))
+        case OutputFormat.CSV:
+            print_csv([row])
+        case OutputFormat.MARKDOWN:
+            print_markdown([{title: label, "": value} for section in sections for label, value in section])
+        case OutputFormat.TABLE:
+            print_fields(title, sections)
 
 
 def print_csv(rows: Sequence[Row]) -> None:
@@ -162,11 +172,6 @@ def print_markdown(rows: Sequence[Row]) -> None:
 def markdown_cell(text: str) -> str:
     """Return the text on one line, with vertical bars escaped."""
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def print_markdown_fields(title: str, sections: Sequence[Fields]) -> None:
-    """Print a pipe table of labels and values to stdout, with the title as the first header."""
-    print_markdown([{title: label, "": value} for section in sections for label, value in section])
 
 
 def format_cell(value: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import RunRecord
 from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
-from mlcli.text import first_line, printable
+from mlcli.text import first_line, listed, printable
 
 _N_SHOWN = 5  # ids in a message
 _ADVICE = "choose another directory with --runs-dir or MLCLI_RUNS_DIR; mlcli train creates a run"
@@ -95,5 +95,4 @@ def _not_found(reference: str, runs_directory: Path, ids: list[str]) -> str:
 
 
 def _shown(ids: list[str]) -> str:
-    more = f" and {len(ids) - _N_SHOWN} more" if len(ids) > _N_SHOWN else ""
-    return ", ".join(map(printable, ids[:_N_SHOWN])) + more
+    return listed([*map(printable, ids)], _N_SHOWN)

@@ -9,19 +9,10 @@ from pathlib import Path
 
 from mlcli.records import EpochRecord, RunRecord, Timing
 from mlcli.rendering.console import OutputFormat, checked_format, print_notes
-from mlcli.rendering.tables import (
-    Row,
-    print_csv,
-    print_fields,
-    print_markdown,
-    print_markdown_fields,
-    print_rows,
-    print_table,
-)
+from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs import RunQuery
 from mlcli.runs.find import default_runs_directory, find_run
 from mlcli.runs.listing import ListedRun, describe_run, list_runs
-from mlcli.text import to_json
 
 _Fields = list[tuple[str, str]]
 
@@ -44,34 +35,21 @@ def report_run(run: str, runs_directory: Path | None, output_format: str) -> Non
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
     """Print a finished run to stdout, as `train` does."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "is_reused": is_reused}))
-        case OutputFormat.CSV:
-            print_csv([_flat_row(record, directory)])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(record), _sections(record, directory, is_reused))
-        case OutputFormat.TABLE:
-            print_fields(_title(record), _sections(record, directory, is_reused))
+    document = asdict(record) | {"directory": str(directory), "is_reused": is_reused}
+    sections = _sections(record, directory, is_reused)
+    print_summary(_title(record), sections, _flat_row(record, directory), document, output_format)
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
     """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
-    match OutputFormat(output_format):
-        case OutputFormat.JSON:
-            epochs = [asdict(epoch) for epoch in history]
-            sys.stdout.write(to_json(asdict(record) | {"directory": str(directory), "history": epochs}))
-        case OutputFormat.CSV:
-            print_csv([_full_row(record, directory)])
-        case OutputFormat.MARKDOWN:
-            print_markdown_fields(_title(record), _all_sections(record, directory))
-            if history:
-                sys.stdout.write("\n")
-                print_markdown(_history_rows(history))
-        case OutputFormat.TABLE:
-            print_fields(_title(record), _all_sections(record, directory))
-            if history:
-                print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+    document = asdict(record) | {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+    sections = _all_sections(record, directory)
+    print_summary(_title(record), sections, _full_row(record, directory), document, output_format)
+    if history and output_format == OutputFormat.MARKDOWN:
+        sys.stdout.write("\n")
+        print_markdown(_history_rows(history))
+    elif history and output_format == OutputFormat.TABLE:
+        print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:

@@ -15,7 +15,7 @@ from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, Weights
 from mlcli.errors import UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.metrics import score
+from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, Metrics
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
 from mlcli.train.checkpointing import Checkpointer, CheckpointEvery

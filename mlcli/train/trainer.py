@@ -19,7 +19,7 @@ from mlcli.experiment.initial_weights import initial_weights, pin_initial_weight
 from mlcli.experiment.memory_errors import batch_advice, translated_memory_errors
 from mlcli.experiment.plan import Plan, engine_spec
 from mlcli.experiment.threads import is_busy, machine_load
-from mlcli.metrics import score
+from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory

@@ -10,7 +10,7 @@ import pytest
 
 from mlcli.batch_bench.measurement import MeasuredEngine, PreparedEngine, RepeatedTiming, SpeedProbe
 from mlcli.batch_bench.records import MeasurementRequest
-from mlcli.metrics import log_loss
+from mlcli.metrics.scores import log_loss
 from mlcli.records import Scores, Split
 
 N = 1000

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlcli.predict import INPUT_SUFFIXES, OUTPUT_SUFFIXES
 from mlcli.predict.readers import READERS
-from mlcli.predict.writers import WRITERS
+from mlcli.predict.tables import WRITERS
 
 
 def test_the_help_lists_every_reader_and_writer():

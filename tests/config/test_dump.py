@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlcli.config.dump import config_digest, json_schema, to_dict, to_yaml
+from mlcli.config.dump import config_digest, json_schema, settings_by_key, to_dict, to_yaml
 from mlcli.config.schema import (
     Adam,
     CnnModel,
@@ -32,6 +32,14 @@ def test_the_yaml_is_readable():
         "training:\n  epochs: null\n  batch_size: null\n  early_stopping: null\n"
         "runtime:\n  device: auto\n  threads: null\n  precision: float32\n  deterministic: false\n"
     )
+
+
+def test_every_setting_has_a_dotted_key():
+    settings = settings_by_key(
+        ExperimentConfig(backend="torch", model=MlpModel(hidden=(64, 32)), optimizer=Adam(lr=0.001))
+    )
+    assert (settings["seed"], settings["optimizer.lr"], settings["model.hidden"]) == (0, 0.001, [64, 32])
+    assert not any(isinstance(value, dict) for value in settings.values())
 
 
 ODD_TEXTS = [

@@ -31,7 +31,7 @@ def altered(report):
     return [check.path for check in report.checks if check.state == "altered"]
 
 
-def test_raw_files_are_decoded_and_prepared_and_extracted_files_removed(tiny_source, tiny_data_dir, tiny_bodies):
+def test_raw_files_are_decoded_and_prepared(tiny_source, tiny_data_dir, tiny_bodies):
     data = read(tiny_source(), tiny_data_dir)
     assert data.test is not None
     images = np.frombuffer(gzip.decompress(tiny_bodies[IMAGES])[16:], np.uint8)

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mlcli.errors import DataError
-from mlcli.metrics import score
 from mlcli.metrics.calibration import calibration
-from mlcli.metrics.mistakes import confident_mistakes
 from mlcli.metrics.overfitting import overfitting
-from mlcli.metrics.scores import class_scores, confusion_matrix, macro_average
+from mlcli.metrics.scores import class_scores, confident_mistakes, confusion_matrix, macro_average, score
 from mlcli.records import EpochRecord, Scores
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from mlcli.metrics.scores import accuracy, class_scores, confusion_matrix, log_loss, macro_average, score
+from mlcli.metrics.scores import (
+    accuracy,
+    class_scores,
+    confident_mistakes,
+    confusion_matrix,
+    log_loss,
+    macro_average,
+    score,
+)
 from mlcli.records import Scores
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -100,3 +108,25 @@ def test_the_macro_average_covers_the_classes_that_have_a_score(labels_and_truth
         )
         assert ours == pytest.approx(theirs)
     assert macro.n_samples == 300
+
+
+PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]], dtype=np.float32)
+Y = np.array([1, 0, 1, 1, 1])
+
+
+def test_the_most_confident_come_first_and_ties_keep_their_order():
+    mistakes = confident_mistakes(Scores(PROBABILITIES.argmax(1), None, PROBABILITIES), Y, 10)
+    assert [mistake.index for mistake in mistakes] == [0, 3, 1, 2]
+    assert (mistakes[2].true, mistakes[2].predicted) == (0, 1)
+    assert mistakes[2].probability == float(np.float32(0.8))
+
+
+def test_at_most_n_are_returned():
+    scores = Scores(PROBABILITIES.argmax(1), None, PROBABILITIES)
+    assert [mistake.index for mistake in confident_mistakes(scores, Y, 2)] == [0, 3]
+    assert confident_mistakes(scores, Y, 0) == ()
+
+
+def test_without_probabilities_they_are_ordered_by_index():
+    mistakes = confident_mistakes(Scores(PROBABILITIES.argmax(1), None, None), Y, 3)
+    assert [(mistake.index, mistake.probability) for mistake in mistakes] == [(0, None), (1, None), (2, None)]

@@ -8,13 +8,13 @@ import json
 
 import pytest
 
-from mlcli.parity.records import ParityPair, ParityReport, ParityStep
+from mlcli.parity.parity import ParityPair, ParityReport, ParityStep
 from mlcli.parity.report import print_parity
 
 
 def steps(differences):
     return tuple(
-        ParityStep(number, (1 / number, 1 / number + difference), difference / 2)
+        ParityStep(number, 1 / number, 1 / number + difference, difference, difference / 2)
         for number, difference in enumerate(differences, 1)
     )
 
@@ -61,7 +61,7 @@ def test_json_contains_every_step(report, capsys):
 
 
 def test_a_difference_of_nan_is_null_in_json(capsys):
-    pair = ParityPair(("torch", "keras"), 1e-8, (ParityStep(1, (1.0, float("nan")), 0.0),))
+    pair = ParityPair(("torch", "keras"), 1e-8, (ParityStep(1, 1.0, float("nan"), float("nan"), 0.0),))
     print_parity(ParityReport("x", 1, 1, 1, (pair,), ()), "json")
     (shown,) = json.loads(capsys.readouterr().out)["pairs"]
     assert shown["verdict"] == "different"

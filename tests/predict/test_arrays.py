@@ -150,13 +150,3 @@ def test_a_file_of_another_format_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(DataError, match="not a readable array file"):
         open_samples(tmp_path / name, IMAGES)
-
-
-def test_missing_files_and_unknown_formats_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no such file or folder"):
-        open_samples(tmp_path / "x.npy", IMAGES)
-    (tmp_path / "x.xlsx").touch()
-    with pytest.raises(UsageError, match=r"use .npy, .npz, .csv, .parquet, an image or a folder of images"):
-        open_samples(tmp_path / "x.xlsx", IMAGES)
-    with pytest.raises(UsageError, match="--array x"):
-        open_samples(saved(tmp_path, VALUES), IMAGES, array="x")

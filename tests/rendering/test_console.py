@@ -16,7 +16,7 @@ from mlcli.evaluate.plots import save_evaluation_plots
 from mlcli.rendering.console import print_notes, stdout_into
 from mlcli.rendering.tables import print_fields, print_rows
 from mlcli.runs.report import print_one_run
-from mlcli.text import first_line, printable, to_json
+from mlcli.text import to_json
 
 TERMINAL = "\x1b]0;owned\x07\x9b31m\x08\r\x7f\u202e\ufeff"
 
@@ -77,20 +77,6 @@ def test_names_in_plots_are_not_read_as_formulas(digits_run, tmp_path):
     changed = replace(result, evaluation=evaluation, preprocessing=preprocessing)
     paths = save_evaluation_plots(changed, digits_run.files.history(), 5, tmp_path)
     assert all(path.stat().st_size > 1000 for path in paths)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("plain", "plain"), ("a\nb", "a\nb"), ("\x1b[0m", "\\x1b[0m"), ("\t", "\\t"), ("é☃", "é☃"), ("\ud800", "\\ud800")],
-)
-def test_which_characters_are_escaped(text, shown):
-    assert printable(text) == shown
-
-
-def test_the_first_line_of_an_error():
-    assert first_line(ValueError("one\ntwo")) == "one"
-    assert first_line("") == ""
-    assert len(first_line("x" * 1000)) == 200
 
 
 def test_a_result_is_written_to_a_file_completely_or_not_at_all(tmp_path):

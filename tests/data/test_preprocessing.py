@@ -6,17 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcli.config.schema import DatasetConfig
-from mlcli.data.splits import Part, SplitPlan, plan_splits, stratified_split, take
+from mlcli.data.preprocessing import Part, SplitPlan, fit_scaling, plan_splits, stratified_split, take
 from mlcli.errors import UsageError
-from mlcli.records import Split
-from mlcli.registry import dataset_info
+from mlcli.records import Scaling, Split
+from mlcli.registry import DATASETS
 
-IRIS = dataset_info("iris")
+IRIS, FASHION = DATASETS["iris"], DATASETS["fashion"]
 SORTED_LABELS = np.repeat(np.arange(3), 50)
+TABLE = np.array([[1, 7, 0], [3, 7, -2], [8, 7, 10]], np.float32)
+IMAGES = np.random.default_rng(1).integers(0, 256, (2500, 1, 28, 28), dtype=np.uint8)
 
 
 def plan(n_test=0, **settings):
-    return plan_splits(DatasetConfig(name="iris", **settings), IRIS, SORTED_LABELS, n_test)
+    return plan_splits(DatasetConfig(name="iris", **settings), IRIS.info, SORTED_LABELS, n_test)
 
 
 @given(
@@ -151,3 +153,47 @@ def test_the_first_samples_are_taken_without_a_copy():
     taken = take(source, np.array([4, 1]))
     assert taken.x.tolist() == [[16, 17, 18, 19], [4, 5, 6, 7]]
     assert taken.y.tolist() == [4, 1]
+
+
+def scaled(x, scaling):
+    shifted = x.astype(np.float64) if scaling.shift is None else x.astype(np.float64) - scaling.shift
+    return shifted if scaling.scale is None else shifted / scaling.scale
+
+
+def test_none_does_not_change_values():
+    assert fit_scaling("none", IRIS.info, None, TABLE) == Scaling("none")
+
+
+def test_unit_divides_pixels_by_their_maximum():
+    assert fit_scaling("auto", FASHION.info, FASHION.maximum, IMAGES) == Scaling("unit", scale=255.0)
+    assert fit_scaling("unit", DATASETS["digits"].info, DATASETS["digits"].maximum, IMAGES).scale == 16.0
+
+
+def test_unit_maps_table_features_to_0_1():
+    values = scaled(TABLE, fit_scaling("unit", IRIS.info, None, TABLE))
+    assert values.min(axis=0).tolist() == [0, 0, 0]
+    assert values.max(axis=0).tolist() == [1, 0, 1]  # the constant feature stays at 0
+
+
+def test_standard_equals_scikit_learns_scaler_on_tables():
+    from sklearn.preprocessing import StandardScaler
+
+    scaling = fit_scaling("auto", IRIS.info, None, TABLE)
+    assert scaling.kind == "standard"
+    reference = StandardScaler().fit(TABLE.astype(np.float64))
+    np.testing.assert_allclose(scaling.shift, reference.mean_, rtol=1e-15)
+    np.testing.assert_allclose(scaling.scale, reference.scale_, rtol=1e-15)
+    assert scaling.scale[1] == 1.0
+
+
+def test_standard_is_one_mean_and_one_deviation_over_all_pixels():
+    scaling = fit_scaling("standard", FASHION.info, 255.0, IMAGES)
+    assert scaling.shift == pytest.approx(IMAGES.mean(dtype=np.float64), rel=1e-14)
+    assert scaling.scale == pytest.approx(IMAGES.astype(np.float64).std(), rel=1e-14)
+    flat = IMAGES.reshape(len(IMAGES), -1)
+    assert np.array_equal(scaled(IMAGES, scaling).reshape(flat.shape), scaled(flat, scaling))
+
+
+def test_constant_pixels_are_divided_by_one():
+    constant = np.full((3, 1, 2, 2), 9, np.uint8)
+    assert fit_scaling("standard", FASHION.info, 255.0, constant).scale == 1.0

@@ -1,4 +1,4 @@
-"""Samples from image files."""
+"""Samples from files of every kind and from folders of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlcli.errors import DataError
+from mlcli.errors import DataError, UsageError
 from mlcli.predict import samples
 from mlcli.predict.readers import open_samples
 from mlcli.records import Preprocessing, Scaling
@@ -85,3 +85,14 @@ def test_a_folder_without_images_and_a_run_on_tables_are_refused(tmp_path):
     table = Preprocessing("table", (2,), ("a", "b"), ("left", "right"), None, Scaling("none"))
     with pytest.raises(DataError, match=r"expects tables \(left, right\), not images"):
         open_samples(tmp_path / "x.png", table)
+
+
+def test_missing_files_and_unknown_formats_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        open_samples(tmp_path / "x.npy", BYTES)
+    (tmp_path / "x.xlsx").touch()
+    with pytest.raises(UsageError, match=r"use .npy, .npz, .csv, .parquet, an image or a folder of images"):
+        open_samples(tmp_path / "x.xlsx", BYTES)
+    np.save(tmp_path / "x.npy", GREY[np.newaxis])
+    with pytest.raises(UsageError, match="--array x"):
+        open_samples(tmp_path / "x.npy", BYTES, array="x")
