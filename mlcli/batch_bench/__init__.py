@@ -5,7 +5,8 @@ Each engine is measured in its own worker process, in interleaved rounds over al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PHASE_CHOICES = ("forward", "train", "both")
@@ -29,12 +30,8 @@ class BatchBenchRequest:
     min_time: float | None = None  # seconds per batch size; None: DEFAULT_MIN_SECONDS, or max_time if that is less
     max_time: float = 2.0  # seconds per batch size
     repeats: int | None = None  # samples per batch size; None: until the median is known
-    dataset: str | None = None
-    model: str | None = None
-    optimizer: str | None = None
-    limit: int | None = None
-    settings: tuple[str, ...] = ()  # KEY=VALUE
-    device: str | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key
+    settings: Sequence[str] = ()  # KEY=VALUE
     threads: str | None = None  # comma-separated
     runs_dir: Path | None = None
     data_dir: Path | None = None
@@ -50,7 +47,7 @@ def run(request: BatchBenchRequest) -> None:
 
     Raises the errors of errors.py. Running out of memory with one batch size is a row of the result, not an error.
     """
-    from mlcli.batch_bench import benchmark, plot, progress, report, source
+    from mlcli.batch_bench import benchmark, plot, report, source
     from mlcli.rendering.console import checked_format, print_notes, stdout_into
     from mlcli.rendering.plots import require_matplotlib
 
@@ -59,7 +56,7 @@ def run(request: BatchBenchRequest) -> None:
     if request.save_plots is not None:
         require_matplotlib()
     task = source.task_of(request)
-    with progress.BenchProgress(quiet=request.quiet) as bar:
+    with report.BenchProgress(quiet=request.quiet) as bar:
         record = benchmark.run_benchmark(task, bar)
     with stdout_into(request.output):
         report.print_batch_bench(record, output_format)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from mlcli.batch_bench.records import (
-    CLOSE_TO_PEAK,
-    PHASE_TITLES,
-    BenchAdvice,
-    BenchEngine,
-    BenchSeries,
-    Phase,
-    SeriesStatistics,
-)
+from mlcli.batch_bench.records import PHASE_TITLES, BenchAdvice, BenchEngine, BenchSeries, Phase, SeriesStatistics
 
 TrainCommand = Callable[[str, int, int], str | None]  # backend, threads, batch size -> command line
 
+_CLOSE = 0.95  # of peak throughput, which the advised batch size must reach
 _PERHAPS_CLOSE = 0.90  # of peak throughput; less is not close, whatever the interval
 _WIDE_SPREAD = 0.10
 _BUSY_CORES = 0.25
@@ -68,10 +61,10 @@ def _may_be_close(one: SeriesStatistics, best: SeriesStatistics) -> bool:
     """Return whether the throughput may be within 5 % of the best, given the intervals of both medians."""
     fraction = one.samples_per_second / best.samples_per_second
     if one.median_interval is None or best.median_interval is None:
-        return fraction >= CLOSE_TO_PEAK
+        return fraction >= _CLOSE
     at_most = one.median_seconds / one.median_interval[0]
     best_at_least = best.median_seconds / best.median_interval[1]
-    return fraction >= _PERHAPS_CLOSE and fraction * at_most >= CLOSE_TO_PEAK * best_at_least
+    return fraction >= _PERHAPS_CLOSE and fraction * at_most >= _CLOSE * best_at_least
 
 
 def advice_sentence(advice: BenchAdvice, *, several_threads: bool) -> str:
@@ -84,7 +77,8 @@ def advice_sentence(advice: BenchAdvice, *, several_threads: bool) -> str:
     if advice.batch_size == advice.best_batch_size:
         text += "peak throughput)"
     else:
-        overlap = "" if advice.is_close else "; medians overlap"
+        is_close = advice.samples_per_second >= _CLOSE * advice.best_samples_per_second
+        overlap = "" if is_close else "; medians overlap"
         text += (
             f"within 5 % of peak throughput, {advice.best_samples_per_second:,.0f} at "
             f"{advice.best_batch_size:,}{overlap})"

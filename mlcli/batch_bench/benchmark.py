@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from functools import partial
 
 from mlcli.batch_bench.advice import advise, warnings_about
 from mlcli.batch_bench.machine import BackgroundLoad, current_busy_cores
-from mlcli.batch_bench.progress import BenchProgress
-from mlcli.batch_bench.records import BatchBenchRecord, BenchEngine, BenchSeries, BenchTiming, WorkerSpec
+from mlcli.batch_bench.records import BatchBenchRecord, BenchSeries, BenchTiming, Phase, WorkerSpec
+from mlcli.batch_bench.report import BenchProgress
 from mlcli.batch_bench.schedule import Schedule, ScheduledEngine, fitting_sizes
 from mlcli.batch_bench.source import BenchTask
-from mlcli.batch_bench.statistics import epoch_steps, series_of, with_speedups
+from mlcli.batch_bench.statistics import add_statistics
 from mlcli.batch_bench.worker import Worker
 from mlcli.engines.contract import EngineRuntime
 from mlcli.engines.registry import check_runtime
@@ -32,16 +30,6 @@ from mlcli.registry import backend_info
 _BUSY_CORES = 0.75
 
 
-@dataclass(frozen=True)
-class _Started:
-    """An engine with its plan and its worker."""
-
-    plan: Plan
-    worker: Worker
-    engine: BenchEngine
-    fingerprint: str
-
-
 def run_benchmark(task: BenchTask, progress: BenchProgress) -> BatchBenchRecord:
     """Measure every engine, thread count, phase and batch size of a task.
 
@@ -51,26 +39,41 @@ def run_benchmark(task: BenchTask, progress: BenchProgress) -> BatchBenchRecord:
     _check(task)
     begin = time.perf_counter()
     with ExitStack() as stack:
-        started = _start_workers(task, progress, stack)
+        engines = _start_workers(task, progress, stack)
         startup_seconds = time.perf_counter() - begin
-        load = BackgroundLoad([one.worker.cpu_seconds for one in started])
-        schedule = Schedule([_scheduled(task, one) for one in started], task.settings, progress)
-        n_samples = min(one.engine.n_samples for one in started)
-        schedule.run(_sizes(task, n_samples), n_samples)
+        load = BackgroundLoad([one.worker.cpu_seconds for one in engines])
+        sizes = _sizes(task, min(one.engine.n_samples for one in engines))
+        Schedule(engines, task.settings, progress).run(sizes)
         busy_cores = load.busy_cores()
         wall_seconds = time.perf_counter() - begin
-    warmup_seconds = sum(one.warmup_seconds for one in schedule.measurements)
-    timing = BenchTiming(wall_seconds, startup_seconds, schedule.measured_seconds, warmup_seconds)
-    return _record(task, started, schedule, timing, busy_cores)
+    return _record(task, engines, _timing(engines, wall_seconds, startup_seconds), busy_cores)
+
+
+def _timing(engines: Sequence[ScheduledEngine], wall_seconds: float, startup_seconds: float) -> BenchTiming:
+    series = [series for one in engines for series in one.series]
+    measured = sum(sum(seconds) for one in engines for seconds in one.engine.matrix_products.values())
+    measured += sum(one.sampled_seconds + (one.first_call_seconds or 0.0) for one in series)
+    warmup = sum(one.warmup_seconds for one in series)
+    after_startup = wall_seconds - startup_seconds
+    return BenchTiming(
+        wall_seconds=wall_seconds,
+        startup_seconds=startup_seconds,
+        measured_seconds=measured,
+        warmup_seconds=warmup,
+        harness_seconds=after_startup - measured - warmup,
+        unmeasured_share=(after_startup - measured) / after_startup,
+    )
 
 
 def _check(task: BenchTask) -> None:
+    settings = task.settings
+    runtime = EngineRuntime(matmul_precision=settings.matmul_precision, compiled=settings.compiled)
     for backend, plan in task.plans.items():
-        check_runtime(backend, _runtime(task, plan, threads=1))
+        check_runtime(backend, runtime)
         n_at_most = min(plan.info.n_train or math.inf, plan.config.dataset.limit or math.inf)
         if math.isfinite(n_at_most):
             _sizes(task, int(n_at_most))
-    if task.settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
+    if settings.phases == ("train",) and not any(plan.is_iterative for plan in task.plans.values()):
         raise UsageError(f"--phase train: {_why_not_trained(next(iter(task.plans.values())))}; use --phase forward")
 
 
@@ -80,23 +83,12 @@ def _sizes(task: BenchTask, n_samples: int) -> tuple[int, ...] | None:
     return fitting_sizes(task.settings.sizes, n_samples, is_default=task.request.sizes is None)
 
 
-def _runtime(task: BenchTask, plan: Plan, threads: int) -> EngineRuntime:
-    precision = task.settings.precision
-    return EngineRuntime(
-        device=plan.config.runtime.device,
-        threads=threads,
-        precision=plan.config.runtime.precision,
-        matmul_precision=precision if precision in ("tf32", "bf16") else None,
-        compiled=task.settings.compiled,
-    )
-
-
 def _why_not_trained(plan: Plan) -> str:
     title, model = backend_info(plan.backend).title, plan.config.model.name
     return f"{title} fits {model} in a single fit, so it has no training step"
 
 
-def _start_workers(task: BenchTask, progress: BenchProgress, stack: ExitStack) -> list[_Started]:
+def _start_workers(task: BenchTask, progress: BenchProgress, stack: ExitStack) -> list[ScheduledEngine]:
     """Start all workers, then wait until each is ready."""
     must_sleep = is_busy() and current_busy_cores() >= _BUSY_CORES
     workers = []
@@ -105,7 +97,7 @@ def _start_workers(task: BenchTask, progress: BenchProgress, stack: ExitStack) -
             progress.on_stage(f"starting {backend}, threads: {threads}")
             environment = thread_environment(threads, sleep=threads > 1 and must_sleep)
             workers.append(stack.enter_context(Worker(_spec(task, plan, threads), environment)))
-    return [_wait_for(worker) for worker in workers]
+    return [_wait_for(worker, task.settings.phases) for worker in workers]
 
 
 def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
@@ -113,7 +105,7 @@ def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
         plan=plan,
         run=task.run.resolve() if task.run else None,
         threads=threads,
-        matmul_precision=_runtime(task, plan, threads).matmul_precision,
+        matmul_precision=task.settings.matmul_precision,
         compiled=task.settings.compiled,
         include_transfer=task.settings.include_transfer,
         data_directory=task.request.data_dir,
@@ -121,37 +113,19 @@ def _spec(task: BenchTask, plan: Plan, threads: int) -> WorkerSpec:
     )
 
 
-def _wait_for(worker: Worker) -> _Started:
+def _wait_for(worker: Worker, phases: Sequence[Phase]) -> ScheduledEngine:
     hello = worker.hello()
-    policy = worker.environment.get("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", ""))
-    waiting: Literal["spin", "sleep"] = "sleep" if policy.lower() == "passive" else "spin"
-    engine = BenchEngine(
-        backend=worker.spec.plan.backend,
-        threads=worker.spec.threads,
-        device=hello.device,
-        n_samples=hello.n_samples,
-        startup_seconds=time.perf_counter() - worker.started,
-        clock_resolution_seconds=time.get_clock_info("perf_counter").resolution,
-        waiting=waiting,
-        notes=hello.notes,
-    )
-    return _Started(worker.spec.plan, worker, engine, hello.fingerprint)
-
-
-def _scheduled(task: BenchTask, started: _Started) -> ScheduledEngine:
-    phases = tuple(phase for phase in task.settings.phases if phase == "forward" or started.plan.is_iterative)
-    return ScheduledEngine(started.worker, f"{started.engine.backend}, threads: {started.engine.threads},", phases)
+    hello.engine.startup_seconds = time.perf_counter() - worker.started
+    phases = tuple(phase for phase in phases if phase == "forward" or worker.spec.plan.is_iterative)
+    return ScheduledEngine(worker, hello.engine, phases, hello.fingerprint)
 
 
 def _record(
-    task: BenchTask, started: Sequence[_Started], schedule: Schedule, timing: BenchTiming, busy_cores: float
+    task: BenchTask, scheduled: Sequence[ScheduledEngine], timing: BenchTiming, busy_cores: float
 ) -> BatchBenchRecord:
-    plan, settings = started[0].plan, task.settings
-    engines = tuple(
-        replace(one.engine, matrix_products=products, fastest_probe_seconds=fastest)
-        for one, products, fastest in zip(started, schedule.products, schedule.fastest_probes, strict=True)
-    )
-    series = _series(task, started, schedule, engines)
+    plan, settings = scheduled[0].worker.spec.plan, task.settings
+    engines = tuple(one.engine for one in scheduled)
+    series = _series(task, scheduled)
     n_samples = min(engine.n_samples for engine in engines)
     return BatchBenchRecord(
         experiment=plan.config.name or "",
@@ -167,29 +141,23 @@ def _record(
         ),
         timing=timing,
         environment=describe_environment(
-            device=engines[0].device, threads=engines[0].threads, fingerprint=started[0].fingerprint
+            device=engines[0].device, threads=engines[0].threads, fingerprint=scheduled[0].fingerprint
         ),
         busy_cores=busy_cores,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _series(
-    task: BenchTask, started: Sequence[_Started], schedule: Schedule, engines: Sequence[BenchEngine]
-) -> tuple[BenchSeries, ...]:
-    n_samples = min(engine.n_samples for engine in engines)
-    ordered = sorted(schedule.measurements, key=lambda one: (one.engine, one.phase, one.batch_size))
-    series = [series_of(one, engines[one.engine], n_samples, started[one.engine].plan.network) for one in ordered]
-    if "train" in task.settings.phases:
-        sizes = sorted({one.batch_size for one in ordered})
-        series += [
-            _not_applicable(one, size, n_samples) for one in started if not one.plan.is_iterative for size in sizes
-        ]
-    return with_speedups(series)
-
-
-def _not_applicable(started: _Started, size: int, n_samples: int) -> BenchSeries:
-    """Return the row for the training step that an engine with a single fit does not have."""
-    steps, last = epoch_steps(n_samples, size)
-    engine, reason = started.engine, _why_not_trained(started.plan)
-    return BenchSeries(engine.backend, engine.threads, "train", size, steps, last, "not applicable", reason=reason)
+def _series(task: BenchTask, engines: Sequence[ScheduledEngine]) -> tuple[BenchSeries, ...]:
+    """Return the series of all engines with their statistics, then a row for each training step that does not exist."""
+    found: list[BenchSeries] = []
+    for one in engines:
+        add_statistics(one.series, one.engine, one.worker.spec.plan.network)
+        found += sorted(one.series, key=lambda series: (series.phase, series.batch_size))
+    steps = {series.batch_size: (series.steps_per_epoch, series.last_batch_size) for series in found}
+    for one in engines:
+        if "train" in task.settings.phases and "train" not in one.phases:
+            series = partial(BenchSeries, one.engine.backend, one.engine.threads, "train")
+            reason = _why_not_trained(one.worker.spec.plan)
+            found += [series(size, *steps[size], "not applicable", reason) for size in sorted(steps)]
+    return tuple(found)

@@ -1,24 +1,25 @@
-"""Measuring one engine, inside its worker."""
+"""Measuring one engine, inside its worker: repeated timing with a speed probe next to every sample."""
 
 from __future__ import annotations
 
 import gc
+import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mlcli.batch_bench import machine
-from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, Phase, WorkerHello, WorkerSpec
-from mlcli.batch_bench.sampling import RepeatedTiming, SpeedProbe
+from mlcli.batch_bench.records import BenchEngine, MeasurementRequest, MeasurementResult, Phase, WorkerHello, WorkerSpec
 from mlcli.data.load import load_dataset
-from mlcli.engines.contract import Bench, Engine, EngineSpec, Weights
+from mlcli.engines.contract import Bench, Engine
 from mlcli.engines.registry import build_engine
 from mlcli.errors import OutOfMemoryError, batch_advice, translated_memory_errors
 from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.metrics.scores import log_loss
-from mlcli.models.layers import Network
 from mlcli.records import Dataset, Scores
 from mlcli.runs.directory import RunDirectory
 from mlcli.timing import Clock
@@ -33,6 +34,9 @@ _PRODUCT_SECONDS = 0.02
 # The speed probe is a product of matrices so small that they stay in the cache of a core. It takes all threads and some
 # hundredths of a millisecond: it is disturbed by what disturbs the sample, and costs little.
 _PROBE_SIZE = 128
+# It is the fastest of a few calls, because the first one finds the cache full of other data; one slow call is enough.
+_PROBE_CALLS = 4
+_PROBE_SECONDS = 0.002
 _SCORING_SIZE = 128  # samples at once for the loss: few, so that it hardly needs memory
 
 
@@ -49,40 +53,131 @@ class PreparedEngine:
 def prepare(spec: WorkerSpec) -> PreparedEngine:
     """Read the data, build the engine and give it the samples. Raises the errors of errors.py."""
     stored = open_run(RunDirectory(spec.run)) if spec.run else None
-    dataset = _dataset(spec, stored)
+    if stored is None:
+        dataset = load_dataset(spec.plan.config.dataset, data_dir=spec.data_directory, offline=spec.offline)
+    else:
+        dataset = stored.load_dataset(data_directory=spec.data_directory, offline=spec.offline)
     engine, notes = _engine(spec, dataset, stored)
     bench = engine.bench(dataset.train.x, dataset.train.y, include_transfer=spec.include_transfer)
     return PreparedEngine(engine, bench, dataset, (*dataset.notes, *notes))
 
 
-def _dataset(spec: WorkerSpec, stored: StoredRun | None) -> Dataset:
-    if stored is not None:
-        return stored.load_dataset(data_directory=spec.data_directory, offline=spec.offline)
-    return load_dataset(spec.plan.config.dataset, data_dir=spec.data_directory, offline=spec.offline)
-
-
 def _engine(spec: WorkerSpec, dataset: Dataset, stored: StoredRun | None) -> tuple[Engine, tuple[str, ...]]:
     """Return the engine with the weights of a run or initial ones, and notes."""
     plan = spec.plan
-    if plan.network is not None:
-        weights = initial_weights(plan) if stored is None else _weights_for(plan.network, stored)
-        return build_engine(plan.backend, _engine_spec(spec, dataset), weights), ()
-    if stored is not None:
+    if stored is not None and plan.network is None:
         return stored.build_engine(plan.backend, device=plan.config.runtime.device, threads=spec.threads), ()
-    engine = build_engine(plan.backend, _engine_spec(spec, dataset), None)
-    engine.place(dataset.train.x, dataset.train.y)
-    engine.fit()
-    return engine, (f"fitted on {len(dataset.train):,} samples before the measurement",)
+    base = engine_spec(plan, dataset, spec.threads)
+    runtime = replace(base.runtime, matmul_precision=spec.matmul_precision, compiled=spec.compiled)
+    build = partial(build_engine, plan.backend, replace(base, runtime=runtime))
+    if plan.network is None:
+        engine = build(None)
+        engine.place(dataset.train.x, dataset.train.y)
+        engine.fit()
+        return engine, (f"fitted on {len(dataset.train):,} samples before the measurement",)
+    if stored is None:
+        return build(initial_weights(plan)), ()
+    # Under the names of the network, whose layers without weights may differ from those of the run.
+    return build(dict(zip(plan.network.parameter_shapes(), stored.weights().values(), strict=True))), ()
 
 
-def _weights_for(network: Network, stored: StoredRun) -> Weights:
-    """Return the weights of a run under the names of a network, whose layers without weights may differ."""
-    return dict(zip(network.parameter_shapes(), stored.weights().values(), strict=True))
+def _timed(work: Callable[[], None], clock: Clock) -> float:
+    started = clock()
+    work()
+    return clock() - started
 
 
-def _engine_spec(spec: WorkerSpec, dataset: Dataset) -> EngineSpec:
-    base = engine_spec(spec.plan, dataset, spec.threads)
-    return replace(base, runtime=replace(base.runtime, matmul_precision=spec.matmul_precision, compiled=spec.compiled))
+class SpeedProbe:
+    """Times a fixed piece of work before and after every sample."""
+
+    def __init__(self, work: Callable[[], None], clock: Clock) -> None:
+        """work: takes a few hundredths of a millisecond and as many threads as the samples."""
+        self._work = work
+        self._clock = clock
+        self._before = 0.0
+
+    def begin(self) -> None:
+        """Run the probe before a sequence of samples."""
+        self._before = self._seconds()
+
+    def end(self) -> float:
+        """Return the slower of the probes before and after the sample that has just ended, in seconds."""
+        before, self._before = self._before, self._seconds()
+        return max(before, self._before)
+
+    def _seconds(self) -> float:
+        seconds = [_timed(self._work, self._clock)]
+        while len(seconds) < _PROBE_CALLS and sum(seconds) < _PROBE_SECONDS:
+            seconds.append(_timed(self._work, self._clock))
+        return min(seconds)
+
+
+class RepeatedTiming:
+    """Times one piece of work: a first call, a warm-up until the times are stable, then samples.
+
+    A sample is the mean over calls_per_sample consecutive calls, enough to last block_seconds, so that the fixed cost
+    of a block, reading the clock included, has little weight. All times are seconds per call in the order in which
+    they were taken.
+    """
+
+    def __init__(self, block: Callable[[int], float], block_seconds: float, probe: SpeedProbe) -> None:
+        """block: does the work n times and returns the seconds. probe: is timed next to every sample."""
+        self._block = block
+        self._block_seconds = block_seconds
+        self._probe = probe
+        self.first_call_seconds: float | None = None
+        self.calls_per_sample = 1
+        self.warmup_seconds = 0.0
+        self.samples: list[float] = []
+        self.probes: list[float] = []  # one per sample
+
+    def warm_up(self, max_seconds: float) -> None:
+        """Make the first call, find calls_per_sample, and repeat until the times are stable.
+
+        Stable means that three blocks in a row differ by less than 5 %; the warm-up also ends after max_seconds. If a
+        single call takes longer than that, the second call is already the first sample.
+        """
+        self.first_call_seconds = self._block(1)
+        recent: list[float] = []
+        while len(recent) < 3 or max(recent[-3:]) > 1.05 * min(recent[-3:]):
+            self._probe.begin()
+            seconds = self._block(self.calls_per_sample)
+            if self.calls_per_sample == 1 and seconds >= max(max_seconds, self._block_seconds):
+                self._keep(seconds)
+                return
+            self.warmup_seconds += seconds
+            recent.append(seconds)
+            if seconds < self._block_seconds:
+                self._lengthen(seconds)
+                recent.clear()
+            elif self.warmup_seconds >= max_seconds:
+                return
+
+    def rewarm(self, max_seconds: float) -> None:
+        """Repeat the work after other work, for at most one sample and max_seconds; longer calls are not repeated."""
+        last = self.samples[-1] if self.samples else math.inf
+        n_calls = min(self.calls_per_sample, int(max_seconds / last)) if last else self.calls_per_sample
+        if n_calls:
+            self.warmup_seconds += self._block(n_calls)
+
+    def sample(self, seconds: float, max_samples: int | None = None) -> None:
+        """Take samples, at least one, for this many seconds and at most max_samples."""
+        total, n_taken = 0.0, 0
+        self._probe.begin()
+        while not n_taken or (total < seconds and (max_samples is None or n_taken < max_samples)):
+            taken = self._block(self.calls_per_sample)
+            self._keep(taken)
+            total, n_taken = total + taken, n_taken + 1
+
+    def _keep(self, seconds: float) -> None:
+        """Keep a sample. seconds: of all its calls."""
+        self.probes.append(self._probe.end())
+        self.samples.append(seconds / self.calls_per_sample)
+
+    def _lengthen(self, seconds: float) -> None:
+        """Raise calls_per_sample after a block of `seconds`: to 1.2 block_seconds, at most tenfold."""
+        factor = min(1.2 * self._block_seconds / seconds, 10.0) if seconds > 0 else 10.0
+        self.calls_per_sample = max(self.calls_per_sample + 1, math.ceil(self.calls_per_sample * factor))
 
 
 class MeasuredEngine:
@@ -98,14 +193,18 @@ class MeasuredEngine:
         self._scores: Scores | None = None
         self._probe = SpeedProbe(self._bench.matrix_product(_PROBE_SIZE), clock)
 
-    def hello(self) -> WorkerHello:
+    def hello(self, spec: WorkerSpec) -> WorkerHello:
         """Return what the parent needs to know before the first request."""
-        return WorkerHello(
+        engine = BenchEngine(
+            backend=spec.plan.backend,
+            threads=spec.threads,
             device=self._bench.device,
             n_samples=len(self._prepared.dataset.train),
-            fingerprint=self._prepared.dataset.fingerprint,
+            clock_resolution_seconds=time.get_clock_info("perf_counter").resolution,
+            waiting="sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "spin",
             notes=self._prepared.notes,
         )
+        return WorkerHello(engine, self._prepared.dataset.fingerprint)
 
     def measure(self, request: MeasurementRequest) -> MeasurementResult:
         """Measure one phase and batch size; if memory runs out, free what the attempt took and report it."""
@@ -170,34 +269,25 @@ class MeasuredEngine:
         train = self._prepared.dataset.train
         if self._scores is None:  # all at once, before any training step moves a weight in its last digits
             self._scores = self._prepared.engine.predict(train.x, batch_size=_SCORING_SIZE)
-        return log_loss(_first(self._scores, batch_size), train.y[:batch_size])
+        labels, logits, probabilities = self._scores.labels, self._scores.logits, self._scores.probabilities
+        first = Scores(
+            labels[:batch_size],
+            None if logits is None else logits[:batch_size],
+            None if probabilities is None else probabilities[:batch_size],
+        )
+        return log_loss(first, train.y[:batch_size])
 
     def matrix_products(self) -> dict[int, float]:
         """Return the seconds of one n x n matrix product for a few n that are large enough to reach peak speed."""
         if not self._products:
             self._choose_products()
-        return {n: self._seconds(multiply) for n, multiply in self._products.items()}
+        return {n: _timed(multiply, self._clock) for n, multiply in self._products.items()}
 
     def _choose_products(self) -> None:
         """Choose the two largest sizes that are not too slow; each product runs twice to warm up."""
-        chosen: list[int] = []
         for n in _PRODUCT_SIZES:
-            self._products[n] = self._bench.matrix_product(n)
-            chosen.append(n)
-            self._seconds(self._products[n])
-            if self._seconds(self._products[n]) >= _PRODUCT_SECONDS:
+            multiply = self._products[n] = self._bench.matrix_product(n)
+            multiply()
+            if _timed(multiply, self._clock) >= _PRODUCT_SECONDS:
                 break
-        self._products = {n: self._products[n] for n in chosen[-2:]}
-
-    def _seconds(self, work: Callable[[], None]) -> float:
-        started = self._clock()
-        work()
-        return self._clock() - started
-
-
-def _first(scores: Scores, n: int) -> Scores:
-    return Scores(
-        labels=scores.labels[:n],
-        logits=None if scores.logits is None else scores.logits[:n],
-        probabilities=None if scores.probabilities is None else scores.probabilities[:n],
-    )
+        self._products = dict(list(self._products.items())[-2:])

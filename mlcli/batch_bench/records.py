@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from mlcli.experiment.plan import Plan
-
-BATCH_BENCH_SCHEMA_VERSION = 1
+from mlcli.experiment.plan import Plan
 
 Phase = Literal["forward", "train"]
 PHASES: tuple[Phase, ...] = ("forward", "train")
 PHASE_TITLES: Mapping[Phase, str] = {"forward": "prediction", "train": "training"}
 PrecisionName = Literal["float32", "float64", "tf32", "bf16"]
-
-CLOSE_TO_PEAK = 0.95  # fraction of peak throughput that the advised batch size must reach
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,11 @@ class BenchSettings:
     compiled: bool
     include_transfer: bool
 
+    @property
+    def matmul_precision(self) -> Literal["tf32", "bf16"] | None:
+        """The reduced precision of matrix products, if any."""
+        return self.precision if self.precision in ("tf32", "bf16") else None
+
 
 @dataclass(frozen=True)
 class WorkerSpec:
@@ -48,16 +48,6 @@ class WorkerSpec:
     include_transfer: bool = False
     data_directory: Path | None = None
     offline: bool = False
-
-
-@dataclass(frozen=True)
-class WorkerHello:
-    """The first message of a worker: it is ready, and what it measures."""
-
-    device: str
-    n_samples: int
-    fingerprint: str
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,19 +75,19 @@ class MeasurementResult:
     out_of_memory: str | None = None  # the message of the framework
 
 
-@dataclass(frozen=True)
+@dataclass
 class BenchEngine:
-    """One engine with one thread count, measured in its own process."""
+    """One engine with one thread count, measured in its own process. The last two fields grow meanwhile."""
 
     backend: str
     threads: int
     device: str
     n_samples: int  # in the training split
-    startup_seconds: float  # from the start of the process until the model and the data are ready
     clock_resolution_seconds: float
     waiting: Literal["spin", "sleep"]  # what idle threads do; sleep on a busy machine
     notes: tuple[str, ...] = ()
-    matrix_products: Mapping[int, Sequence[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
+    startup_seconds: float = 0.0  # from the start of the process until the model and the data are ready
+    matrix_products: dict[int, list[float]] = field(default_factory=dict)  # n -> seconds of each n x n product
     fastest_probe_seconds: float = 0.0  # speed probe on an undisturbed machine
 
     @property
@@ -105,6 +95,14 @@ class BenchEngine:
         """The fastest matrix product, in floating-point operations per second (2 n^3 operations each)."""
         rates = [2 * n**3 / seconds for n, samples in self.matrix_products.items() for seconds in samples]
         return max(rates, default=None)
+
+
+@dataclass(frozen=True)
+class WorkerHello:
+    """The first message of a worker: it is ready to measure this engine."""
+
+    engine: BenchEngine
+    fingerprint: str  # of the data
 
 
 @dataclass(frozen=True)
@@ -125,24 +123,13 @@ class SeriesStatistics:
     n_disturbed: int  # among them
     slowdown: float  # the slowest speed probe among them relative to the fastest
     median_of_all_seconds: float  # disturbed samples included
-
-    @property
-    def spread(self) -> float:
-        """The interquartile range relative to the median."""
-        return (self.third_quartile_seconds - self.first_quartile_seconds) / self.median_seconds
-
-    @property
-    def half_width(self) -> float | None:
-        """The larger distance from the median to an end of its interval, relative to the median."""
-        if self.median_interval is None:
-            return None
-        low, high = self.median_interval
-        return max(high - self.median_seconds, self.median_seconds - low) / self.median_seconds
+    spread: float  # the interquartile range relative to the median
+    half_width: float | None  # the larger distance from the median to an end of its interval, relative to the median
 
 
-@dataclass(frozen=True)
+@dataclass
 class BenchSeries:
-    """All samples of one engine, thread count, phase and batch size; without any where nothing was measured."""
+    """All samples so far of one engine, thread count, phase and batch size; none where nothing could be measured."""
 
     backend: str
     threads: int
@@ -150,23 +137,42 @@ class BenchSeries:
     batch_size: int
     steps_per_epoch: int  # ceil(n / batch_size)
     last_batch_size: int
-    status: Literal["measured", "out of memory", "not applicable"]
+    status: Literal["measured", "out of memory", "not applicable"] = "measured"
     reason: str | None = None  # why nothing was measured
     loss: float | None = None  # mean cross-entropy of the first batch before any training, nats per sample
     first_call_seconds: float | None = None
     calls_per_sample: int | None = None
-    samples: tuple[float, ...] = ()  # seconds per batch, each a mean over calls_per_sample calls, in time order
-    probes: tuple[float, ...] = ()  # seconds of the speed probe next to each sample
-    disturbed: tuple[bool, ...] = ()  # whether the speed probe next to the sample was too slow
-    sampled_seconds: float = 0.0  # all samples together
+    samples: list[float] = field(default_factory=list)  # seconds per batch, means over calls_per_sample calls
+    probes: list[float] = field(default_factory=list)  # seconds of the speed probe next to each sample
+    disturbed: list[bool] = field(default_factory=list)  # whether the speed probe next to the sample was too slow
+    sampled_seconds: float = 0.0  # all samples together, without the first call, which may be a long compilation
     warmup_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     statistics: SeriesStatistics | None = None
+    n_rounds: int = 0  # in which it was measured
 
     @property
     def group(self) -> tuple[str, int, Phase]:
         """What series of different batch sizes share: engine, thread count and phase."""
         return self.backend, self.threads, self.phase
+
+    def add(self, result: MeasurementResult) -> None:
+        """Add the result of one request."""
+        self.n_rounds += 1
+        self.samples += result.samples
+        self.probes += result.probes
+        self.warmup_seconds += result.warmup_seconds
+        self.sampled_seconds += sum(result.samples) * result.calls_per_sample
+        if self.first_call_seconds is None:
+            self.first_call_seconds = result.first_call_seconds
+        if self.loss is None:
+            self.loss = result.loss
+        if self.peak_memory_bytes is None:  # later, the process may hold what larger sizes need
+            self.peak_memory_bytes = result.peak_memory_bytes
+        if result.out_of_memory is None:
+            self.calls_per_sample = result.calls_per_sample
+        else:
+            self.status, self.reason = "out of memory", result.out_of_memory
 
 
 @dataclass(frozen=True)
@@ -189,11 +195,6 @@ class BenchAdvice:
     configured_steps_per_epoch: int | None
     command: str | None  # trains with this batch size
 
-    @property
-    def is_close(self) -> bool:
-        """Whether the medians themselves are within 5 %."""
-        return self.samples_per_second >= CLOSE_TO_PEAK * self.best_samples_per_second
-
 
 @dataclass(frozen=True)
 class BenchTiming:
@@ -203,22 +204,15 @@ class BenchTiming:
     startup_seconds: float
     measured_seconds: float  # first calls, samples and matrix products
     warmup_seconds: float
-
-    @property
-    def harness_seconds(self) -> float:
-        """The time that was spent neither on start-up nor on the measured work."""
-        return self.wall_seconds - self.startup_seconds - self.measured_seconds - self.warmup_seconds
-
-    @property
-    def unmeasured_share(self) -> float:
-        """Warm-up and harness as a fraction of the time after start-up."""
-        return (self.warmup_seconds + self.harness_seconds) / (self.wall_seconds - self.startup_seconds)
+    harness_seconds: float
+    unmeasured_share: float  # warm-up and harness as a fraction of the time after start-up
 
 
 @dataclass(frozen=True)
 class BatchBenchRecord:
     """The result of one benchmark."""
 
+    schema_version: int = field(default=1, init=False)
     experiment: str
     dataset: str
     model: str
@@ -232,7 +226,6 @@ class BatchBenchRecord:
     environment: Mapping[str, Any]
     busy_cores: float | None  # cores kept busy by other processes; None where the system does not tell
     created: str  # UTC, ISO 8601
-    schema_version: int = BATCH_BENCH_SCHEMA_VERSION
 
     @property
     def has_several_thread_counts(self) -> bool:

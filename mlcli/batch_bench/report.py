@@ -1,40 +1,65 @@
-"""The report of a benchmark: a table for each engine and phase, then the advice; or JSON, CSV and Markdown."""
+"""The progress of a benchmark on stderr, and its report: tables and advice, JSON, CSV or Markdown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from itertools import groupby
+from typing import Self
 
-from rich.box import ROUNDED
-from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlcli.batch_bench.advice import advice_sentence, counted
-from mlcli.batch_bench.records import (
-    PHASE_TITLES,
-    BatchBenchRecord,
-    BenchEngine,
-    BenchSeries,
-    SeriesStatistics,
-)
-from mlcli.rendering.console import OutputFormat, escape, result_console
-from mlcli.rendering.tables import print_csv, print_markdown
+from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, SeriesStatistics
+from mlcli.rendering.console import OutputFormat, escape, message_console, result_console
+from mlcli.rendering.tables import print_csv, print_markdown, print_table
 from mlcli.text import comma_separated, to_json
 
-_UNLIMITED_WIDTH = 10_000
 
+class BenchProgress:
+    """A bar on a terminal, a line per stage otherwise; nothing if quiet."""
 
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    text: Callable[[BenchSeries, SeriesStatistics], str]
-    rank: int = 0  # on a narrow terminal the highest is dropped first; 0 always stays
+    def __init__(self, *, quiet: bool) -> None:
+        console = message_console()
+        has_bar = console.is_terminal and not console.is_dumb_terminal
+        self._lines = None if quiet or has_bar else console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            refresh_per_second=2,  # drawing takes processor time from what is measured
+            disable=quiet or not has_bar,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_stage(self, text: str) -> None:
+        """Show that a stage begins, e.g. "starting torch"."""
+        self._bar.update(self._task, description=escape(text))
+        if self._lines is not None:
+            self._lines.print(escape(text))
+
+    def on_measurement(self, text: str, n_done: int, n_measurements: int) -> None:
+        """Show what is measured next, and how many measurements are complete."""
+        self._bar.update(self._task, description=escape(text), completed=n_done, total=n_measurements)
 
 
 def _percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{fraction:.1%}" if fraction < 0.0995 else f"{fraction:.0%}"
+
+
+def _mebibytes(n_bytes: int | None) -> str:
+    return "" if n_bytes is None else f"{n_bytes / 2**20:,.0f} MiB"
 
 
 def _three_digits(value: float) -> str:
@@ -51,39 +76,34 @@ def seconds_text(seconds: float | None) -> str:
     return f"{_three_digits(seconds)} s"
 
 
-_STATUS_TITLE = "time per\nbatch"
-_FIRST_TITLES = ("batch\nsize", "steps per\nepoch")
-_COLUMNS = (
-    _Column("loss", lambda series, _: "" if series.loss is None else f"{series.loss:.3f}", rank=3),
-    _Column(_STATUS_TITLE, lambda _, statistics: seconds_text(statistics.median_seconds)),
-    _Column("±", lambda _, statistics: _percent(statistics.half_width), rank=6),
-    _Column("IQR", lambda _, statistics: f"{statistics.spread:.0%}", rank=2),
-    _Column("p95", lambda _, statistics: seconds_text(statistics.p95_seconds), rank=10),
-    _Column("time per\nsample", lambda _, statistics: seconds_text(statistics.seconds_per_sample), rank=8),
-    _Column("samples/s", lambda _, statistics: f"{statistics.samples_per_second:,.0f}"),
-    _Column("speed-up", lambda _, statistics: f"{_three_digits(statistics.speedup)}x", rank=1),
-    _Column(
-        "GFLOP/s",
-        lambda _, statistics: "" if statistics.flops is None else _three_digits(statistics.flops / 1e9),
-        rank=5,
-    ),
-    _Column("of\npeak", lambda _, statistics: _percent(statistics.share_of_peak), rank=7),
-    _Column(
-        "peak\nmemory",
-        lambda series, _: "" if series.peak_memory_bytes is None else f"{series.peak_memory_bytes / 2**20:,.0f} MiB",
-        rank=9,
-    ),
-    _Column("first\ncall", lambda series, _: seconds_text(series.first_call_seconds), rank=4),
-)
+_TIME = "time per\nbatch"
+_COLUMNS: Mapping[str, Callable[[BenchSeries, SeriesStatistics], str]] = {
+    "loss": lambda series, _: "" if series.loss is None else f"{series.loss:.3f}",
+    _TIME: lambda _, statistics: seconds_text(statistics.median_seconds),
+    "±": lambda _, statistics: _percent(statistics.half_width),
+    "IQR": lambda _, statistics: f"{statistics.spread:.0%}",
+    "p95": lambda _, statistics: seconds_text(statistics.p95_seconds),
+    "time per\nsample": lambda _, statistics: seconds_text(statistics.seconds_per_sample),
+    "samples/s": lambda _, statistics: f"{statistics.samples_per_second:,.0f}",
+    "speed-up": lambda _, statistics: f"{_three_digits(statistics.speedup)}x",
+    "GFLOP/s": lambda _, statistics: "" if statistics.flops is None else _three_digits(statistics.flops / 1e9),
+    "of\npeak": lambda _, statistics: _percent(statistics.share_of_peak),
+    "peak\nmemory": lambda series, _: _mebibytes(series.peak_memory_bytes),
+    "first\ncall": lambda series, _: seconds_text(series.first_call_seconds),
+}
+# Dropped in this order where the terminal is too narrow.
+_OPTIONAL = (
+    "p95", "peak\nmemory", "time per\nsample", "of\npeak", "±", "GFLOP/s", "first\ncall", "loss", "IQR", "speed-up"
+)  # fmt: skip
 
 
 def print_batch_bench(record: BatchBenchRecord, output_format: str) -> None:
     """Print a benchmark to stdout. JSON holds every raw sample, CSV the statistics in plain units."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json(batch_bench_document(record)))
+            sys.stdout.write(to_json(_document(record)))
         case OutputFormat.CSV:
-            print_csv([flat_row(series, record) for series in record.series])
+            print_csv([_csv_row(series, record) for series in record.series])
         case OutputFormat.MARKDOWN:
             _print_markdown(record)
         case OutputFormat.TABLE:
@@ -94,21 +114,35 @@ def _print_tables(record: BatchBenchRecord) -> None:
     console = result_console()
     for title, group in _titled_groups(record):
         if all(series.status == "not applicable" for series in group):
-            console.print(f"{title}: not applicable. {group[0].reason}\n", markup=False, soft_wrap=True)
+            lines = [f"{title}: not applicable. {group[0].reason}", ""]
         else:
-            _print_series_table(title, group)
+            print_table(title, [_row(series) for series in group], _OPTIONAL)
+            lines = [f"{one.batch_size:,}: {one.reason}" for one in group if one.status == "out of memory"]
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
     for line in closing_lines(record):
         console.print(line, markup=False, soft_wrap=True)
 
 
 def _print_markdown(record: BatchBenchRecord) -> None:
-    titles = [title.replace("\n", " ") for title in (*_FIRST_TITLES, *(column.title for column in _COLUMNS))]
     for title, group in _titled_groups(record):
         sys.stdout.write(f"**{title}**\n\n")
-        print_markdown([dict(zip(titles, _cells(series, _COLUMNS), strict=True)) for series in group])
+        print_markdown([_row(series) for series in group])
         sys.stdout.write("\n")
     for line in closing_lines(record):
         sys.stdout.write(f"    {line.strip()}\n" if line.startswith("  ") else f"- {line}\n")
+
+
+def _row(series: BenchSeries) -> dict[str, str]:
+    """Return the cells of a table by their column; without statistics, the status replaces the time."""
+    steps = f"{series.steps_per_epoch:,}"
+    if series.last_batch_size != series.batch_size:
+        steps += f", last {series.last_batch_size:,}"
+    statistics = series.statistics
+    cells = {name: text(series, statistics) if statistics else "" for name, text in _COLUMNS.items()}
+    if statistics is None:
+        cells[_TIME] = series.status
+    return {"batch\nsize": f"{series.batch_size:,}", "steps per\nepoch": steps} | cells
 
 
 def _titled_groups(record: BatchBenchRecord) -> list[tuple[str, list[BenchSeries]]]:
@@ -125,51 +159,6 @@ def _title(record: BatchBenchRecord, series: BenchSeries) -> str:
         f"{series.backend}, {PHASE_TITLES[series.phase]}: {record.dataset} {record.model}, {device}, "
         f"{counted(series.threads, 'thread')}, {settings.precision}{compiled}, {transfer}"
     )
-
-
-def _print_series_table(title: str, series: Sequence[BenchSeries]) -> None:
-    """Print a table with the columns that fit the terminal, and the reason of each size that ran out of memory."""
-    console = result_console()
-    columns = list(_COLUMNS)
-    table = _table(title, series, columns)
-    while _width(table, console) > console.width and any(column.rank for column in columns):
-        columns.remove(max(columns, key=lambda column: column.rank))
-        table = _table(title, series, columns)
-    dropped = [column.title.replace("\n", " ") for column in _COLUMNS if column not in columns]
-    # A table that still does not fit exceeds the width: no number is cut.
-    console.width = max(console.width, _width(table, console))
-    console.print(table)
-    if dropped:
-        console.print(f"not shown at this width: {', '.join(dropped)}", markup=False, soft_wrap=True)
-    for one in series:
-        if one.status == "out of memory":
-            console.print(f"{one.batch_size:,}: {one.reason}", markup=False, soft_wrap=True)
-
-
-def _width(table: Table, console: Console) -> int:
-    """Return the natural width of the table."""
-    return console.measure(table, options=console.options.update_width(_UNLIMITED_WIDTH)).maximum
-
-
-def _table(title: str, series: Sequence[BenchSeries], columns: Sequence[_Column]) -> Table:
-    table = Table(title=escape(title), box=ROUNDED, title_justify="left", title_style="bold", padding=(0, 1))
-    for name in (*_FIRST_TITLES, *(column.title for column in columns)):
-        table.add_column(escape(name), justify="right", no_wrap=True)
-    for one in series:
-        table.add_row(*map(escape, _cells(one, columns)))
-    return table
-
-
-def _cells(series: BenchSeries, columns: Sequence[_Column]) -> list[str]:
-    is_short = series.last_batch_size != series.batch_size
-    steps = f"{series.steps_per_epoch:,}" + (f", last {series.last_batch_size:,}" if is_short else "")
-    return [f"{series.batch_size:,}", steps, *(_cell(series, column) for column in columns)]
-
-
-def _cell(series: BenchSeries, column: _Column) -> str:
-    if series.statistics is not None:
-        return column.text(series, series.statistics)
-    return series.status if column.title == _STATUS_TITLE else ""
 
 
 def closing_lines(record: BatchBenchRecord) -> list[str]:
@@ -203,39 +192,26 @@ def _engine_line(record: BatchBenchRecord, engine: BenchEngine) -> str:
     return text
 
 
-def batch_bench_document(record: BatchBenchRecord) -> dict[str, object]:
+# The keys of schema version 1 that are not the names of fields.
+_JSON_KEYS = {
+    "engines": "subjects",
+    "fastest_probe_seconds": "fastest_reference_seconds",
+    "probes": "references",
+    "statistics": "figures",
+}
+
+
+def _document(record: BatchBenchRecord) -> dict[str, object]:
     """Return the record as plain values, raw samples included, with what is derived from them."""
-    document = asdict(record)
-    document = {"schema_version": document.pop("schema_version")} | document
+    document = asdict(record, dict_factory=lambda fields: {_JSON_KEYS.get(name, name): value for name, value in fields})
     document["settings"]["tile"] = False  # kept for readers of schema version 1
-    document["subjects"] = [_engine_document(engine) for engine in record.engines]
-    document["series"] = [_series_document(series) for series in record.series]
-    document["timing"] |= {
-        "harness_seconds": record.timing.harness_seconds,
-        "unmeasured_share": record.timing.unmeasured_share,
-    }
-    several = record.has_several_thread_counts
-    document["advice"] = [
-        asdict(advice) | {"sentence": advice_sentence(advice, several_threads=several)} for advice in record.advice
-    ]
-    del document["engines"]
-    return document
-
-
-def _engine_document(engine: BenchEngine) -> dict[str, object]:
-    document = asdict(engine)
-    document["fastest_reference_seconds"] = document.pop("fastest_probe_seconds")
-    document["peak_flops"] = engine.peak_flops
-    document["matrix_products"] = [{"n": n, "seconds": list(seconds)} for n, seconds in engine.matrix_products.items()]
-    return document
-
-
-def _series_document(series: BenchSeries) -> dict[str, object]:
-    document = asdict(series)
-    document["references"] = document.pop("probes")
-    document["figures"] = document.pop("statistics")
-    if series.statistics is not None:
-        document["figures"] |= {"spread": series.statistics.spread, "half_width": series.statistics.half_width}
+    for subject, engine in zip(document["subjects"], record.engines, strict=True):
+        subject["peak_flops"] = engine.peak_flops
+        subject["matrix_products"] = [{"n": n, "seconds": times} for n, times in engine.matrix_products.items()]
+    for item in document["series"]:
+        del item["n_rounds"]
+    for item, advice in zip(document["advice"], record.advice, strict=True):
+        item["sentence"] = advice_sentence(advice, several_threads=record.has_several_thread_counts)
     return document
 
 
@@ -247,7 +223,7 @@ _CSV_COLUMNS = comma_separated(
 )
 
 
-def flat_row(series: BenchSeries, record: BatchBenchRecord) -> dict[str, object]:
+def _csv_row(series: BenchSeries, record: BatchBenchRecord) -> dict[str, object]:
     """Return a series as one row of plain values, the same columns for every series."""
     statistics = series.statistics
     low, high = (statistics and statistics.median_interval) or (None, None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
-from mlcli.batch_bench.progress import BenchProgress
-from mlcli.batch_bench.records import BenchSettings, MeasurementRequest, Phase
-from mlcli.batch_bench.statistics import MIN_ROUNDS, Measurements, fastest_probe_of
+from mlcli.batch_bench.records import BenchEngine, BenchSeries, BenchSettings, MeasurementRequest, Phase
+from mlcli.batch_bench.report import BenchProgress
+from mlcli.batch_bench.statistics import MIN_ROUNDS, epoch_steps, fastest_probe, is_done, least_disturbed
 from mlcli.batch_bench.worker import Worker
 from mlcli.errors import UsageError
 
@@ -36,13 +37,15 @@ def is_worth_doubling(throughputs: Sequence[float]) -> bool:
     return max(throughputs[-_PATIENCE:]) > (1 + _WORTHWHILE) * max(throughputs[:-_PATIENCE])
 
 
-@dataclass(frozen=True)
+@dataclass
 class ScheduledEngine:
-    """A worker, the name of its engine in progress messages, and the phases that the engine has."""
+    """An engine in its worker, and what was measured of it so far."""
 
     worker: Worker
-    name: str
+    engine: BenchEngine
     phases: tuple[Phase, ...]
+    fingerprint: str = ""  # of the data
+    series: list[BenchSeries] = field(default_factory=list)
 
 
 class Schedule:
@@ -56,72 +59,66 @@ class Schedule:
         self._engines = engines
         self._settings = settings
         self._progress = progress
-        self.measurements: list[Measurements] = []
-        self.products: list[dict[int, list[float]]] = [{} for _ in engines]  # n -> seconds, for each engine
-        self.fastest_probes = [0.0] * len(engines)  # so far, for each engine
+        self._n_samples = min(one.engine.n_samples for one in engines)  # in the data that batches are cut from
 
-    def run(self, sizes: Sequence[int] | None, n_samples: int) -> None:
-        """Measure all sizes; None doubles from 1 on. n_samples: in the data that batches are cut from."""
-        for size in self._doubling(n_samples) if sizes is None else sizes:
+    def run(self, sizes: Sequence[int] | None) -> None:
+        """Measure all sizes; None doubles from 1 on. The samples go to the series of the engines."""
+        for size in self._doubling() if sizes is None else sizes:
             self._measure_first(size)
-        self._multiply_matrices()
-        n_round = 1
-        while not all(self._are_done()):
-            order = sorted({one.batch_size for one in self.measurements})
+        for n_round in itertools.count(1):
+            # In every round, because the peak drifts with the machine too.
+            for scheduled in self._engines:
+                for n, seconds in scheduled.worker.matrix_products().items():
+                    scheduled.engine.matrix_products.setdefault(n, []).append(seconds)
+            if self._n_done() == len(self._series()):
+                return
+            order = sorted({series.batch_size for _, series in self._series()})
             random.Random(n_round).shuffle(order)
             for size in order:
-                for one in self.measurements:
-                    if one.batch_size == size and not self._is_done(one):
-                        self._measure(one)
-            self._multiply_matrices()
-            n_round += 1
+                for scheduled, series in self._series():
+                    if series.batch_size == size and not self._is_done(scheduled, series):
+                        self._measure(scheduled, series)
 
-    @property
-    def measured_seconds(self) -> float:
-        """Seconds of all first calls, samples and matrix products."""
-        in_products = sum(sum(seconds) for products in self.products for seconds in products.values())
-        return in_products + sum(one.sampled_seconds + (one.first_call_seconds or 0.0) for one in self.measurements)
+    def _series(self) -> list[tuple[ScheduledEngine, BenchSeries]]:
+        return [(scheduled, series) for scheduled in self._engines for series in scheduled.series]
 
     def _measure_first(self, size: int) -> None:
-        for engine, scheduled in enumerate(self._engines):
+        for scheduled in self._engines:
             for phase in scheduled.phases:
-                self.measurements.append(Measurements(engine, phase, size))
-                self._measure(self.measurements[-1])
+                backend, threads = scheduled.engine.backend, scheduled.engine.threads
+                series = BenchSeries(backend, threads, phase, size, *epoch_steps(self._n_samples, size))
+                scheduled.series.append(series)
+                self._measure(scheduled, series)
 
-    def _measure(self, measurements: Measurements) -> None:
-        settings, scheduled = self._settings, self._engines[measurements.engine]
-        text = f"{scheduled.name} {measurements.phase} {measurements.batch_size:,}"
-        self._progress.on_measurement(text, sum(self._are_done()), len(self.measurements))
+    def _measure(self, scheduled: ScheduledEngine, series: BenchSeries) -> None:
+        settings = self._settings
+        text = f"{series.backend}, threads: {series.threads}, {series.phase} {series.batch_size:,}"
+        self._progress.on_measurement(text, self._n_done(), len(self._series()))
         max_samples = None
         if settings.repeats is not None:
-            n_missing = settings.repeats - len(measurements.samples)
+            n_missing = settings.repeats - len(series.samples)
             max_samples = min(math.ceil(settings.repeats / MIN_ROUNDS), n_missing)
         request = MeasurementRequest(
-            phase=measurements.phase,
-            batch_size=measurements.batch_size,
+            phase=series.phase,
+            batch_size=series.batch_size,
             seconds=math.inf if max_samples else settings.max_seconds / _ROUNDS,
             max_samples=max_samples,
             warmup_seconds=_WARMUP_FRACTION * settings.max_seconds,
         )
-        measurements.add(scheduled.worker.measure(request))
-        self.fastest_probes[measurements.engine] = fastest_probe_of(self.measurements, measurements.engine)
+        series.add(scheduled.worker.measure(request))
+        probes = [seconds for one in scheduled.series for seconds in one.probes]
+        scheduled.engine.fastest_probe_seconds = fastest_probe(probes)
 
-    def _are_done(self) -> list[bool]:
-        return [self._is_done(one) for one in self.measurements]
+    def _n_done(self) -> int:
+        return sum(self._is_done(*one) for one in self._series())
 
-    def _is_done(self, measurements: Measurements) -> bool:
-        return measurements.is_done(self._settings, self.fastest_probes[measurements.engine])
+    def _is_done(self, scheduled: ScheduledEngine, series: BenchSeries) -> bool:
+        return is_done(series, self._settings, scheduled.engine.fastest_probe_seconds)
 
-    def _multiply_matrices(self) -> None:
-        """Time matrix products of every engine in every round, because the peak drifts with the machine too."""
-        for scheduled, products in zip(self._engines, self.products, strict=True):
-            for n, seconds in scheduled.worker.matrix_products().items():
-                products.setdefault(n, []).append(seconds)
-
-    def _doubling(self, n_samples: int) -> Iterator[int]:
+    def _doubling(self) -> Iterator[int]:
         """Yield 1, 2, 4 ... while memory, the data and the throughput of any series allow."""
         size = 1
-        while size <= n_samples:
+        while size <= self._n_samples:
             yield size
             if not any(map(is_worth_doubling, self._throughputs())):
                 return
@@ -130,10 +127,11 @@ class Schedule:
     def _throughputs(self) -> list[list[float]]:
         """Return samples/s by size for each engine and phase that has not run out of memory."""
         found = []
-        for engine, scheduled in enumerate(self._engines):
+        for scheduled in self._engines:
             for phase in scheduled.phases:
-                group = [one for one in self.measurements if (one.engine, one.phase) == (engine, phase)]
-                if all(one.out_of_memory is None for one in group):
-                    fastest = self.fastest_probes[engine]
-                    found.append([one.batch_size / median(one.least_disturbed(fastest)) for one in group])
+                group = [one for one in scheduled.series if one.phase == phase]
+                if all(one.status == "measured" for one in group):
+                    fastest = scheduled.engine.fastest_probe_seconds
+                    medians = [median(least_disturbed(one.samples, one.probes, fastest)) for one in group]
+                    found.append([one.batch_size / seconds for one, seconds in zip(group, medians, strict=True)])
         return found

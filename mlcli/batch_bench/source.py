@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shlex
@@ -21,7 +22,13 @@ from mlcli.registry import DEFAULT_BACKEND, backend_info
 from mlcli.runs.find import default_runs_directory, find_run
 from mlcli.text import comma_separated
 
-_DEFAULT_DATASET = "mnist"
+_FLAGS = {
+    "dataset.name": "--dataset",
+    "model.name": "--model",
+    "optimizer.name": "--optimizer",
+    "dataset.limit": "--limit",
+    "runtime.device": "--device",
+}
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,12 @@ class BenchTask:
         request = self.request
         if request.compiled or request.precision not in (None, "float32"):
             return None
-        words = ["mlcli", "train"]
-        if self.run is not None:
-            words.append(str(self.run / "config.yaml"))
-        elif request.source:
-            words.append(request.source)
-        elif _needs_default_dataset(request):
-            words += ["--dataset", _DEFAULT_DATASET]
-        for flag, (_, value) in _experiment_flags(request).items():
-            words += [flag, str(value)] if value is not None else []
+        source = str(self.run / "config.yaml") if self.run else request.source
+        words = ["mlcli", "train", *([source] if source else [])]
+        for key, value in _flags(request).items():
+            words += [_FLAGS[key], str(value)]
         for text in request.settings:
             words += ["--set", text]
-        words += ["--device", request.device] if request.device else []
         words += ["--data-dir", str(request.data_dir)] if request.data_dir else []
         words += ["--backend", backend, "--batch-size", str(batch_size)]
         words += ["--threads", str(threads)] if request.threads else []
@@ -58,73 +59,56 @@ class BenchTask:
 
 def task_of(request: BatchBenchRequest) -> BenchTask:
     """Return what a request measures. Raises UsageError for values that make no sense, or what the source raises."""
-    _check_name("--phase", "phase", request.phase, PHASE_CHOICES)
-    if request.precision is not None:
-        _check_name("--precision", "precision", request.precision, PRECISIONS)
+    for kind, name, choices in (("phase", request.phase, PHASE_CHOICES), ("precision", request.precision, PRECISIONS)):
+        if name is not None and name not in choices:
+            raise UsageError(f"--{kind}: {unknown_name(kind, name, choices)}")
     plans, run = plans_of(request)
     return BenchTask(request, plans, _settings(request, plans), run)
 
 
 def plans_of(request: BatchBenchRequest) -> tuple[dict[str, Plan], Path | None]:
     """Return the plan of each engine, and the directory of the run if one was named."""
+    backends = comma_separated(request.backends or "")
+    for name in backends:
+        backend_info(name)  # UsageError for an unknown one
     source = request.source
     if source is not None and not source.endswith((".yaml", ".yml")) and not os.path.isfile(source):
-        return _plans_of_run(request, source)
-    return _plans_of_config(request), None
+        return _plans_of_run(request, source, backends)
+    return _plans_of_config(request, backends), None
 
 
-def _plans_of_config(request: BatchBenchRequest) -> dict[str, Plan]:
+def _plans_of_config(request: BatchBenchRequest, backends: Sequence[str]) -> dict[str, Plan]:
     path = Path(request.source) if request.source else None
-    flags = dict(_experiment_flags(request).values()) | _runtime_keys(request)
-    if _needs_default_dataset(request):
-        flags["dataset.name"] = _DEFAULT_DATASET
-    settings = list(request.settings)
-    names = _backends(request) or [load_experiment(path, flags=flags, settings=settings).backend or DEFAULT_BACKEND]
-    return {
-        name: make_plan(load_experiment(path, flags={**flags, "backend": name}, settings=settings)) for name in names
-    }
+    flags = _flags(request) | ({"runtime.precision": "float32"} if request.precision else {})
+    load = functools.partial(load_experiment, path, settings=request.settings)
+    names = backends or [load(flags=flags).backend or DEFAULT_BACKEND]
+    return {name: make_plan(load(flags=flags | {"backend": name})) for name in names}
 
 
-def _plans_of_run(request: BatchBenchRequest, source: str) -> tuple[dict[str, Plan], Path]:
+def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[str]) -> tuple[dict[str, Plan], Path]:
     stored = open_run(find_run(source, request.runs_dir or default_runs_directory()))
-    given = [flag for flag, (_, value) in _experiment_flags(request).items() if value is not None]
+    given = [_FLAGS[key] for key in request.flags if key != "runtime.device"]
     given += ["--set"] if request.settings else []
     if given:
         raise UsageError(
             f"{', '.join(given)}: a run is measured with its own experiment\nomit these flags, or give a YAML file"
         )
-    changes = {key.partition(".")[2]: value for key, value in _runtime_keys(request).items() if value is not None}
+    changes = {"device": request.flags.get("runtime.device"), "precision": "float32" if request.precision else None}
+    changes = {key: value for key, value in changes.items() if value is not None}
     config = stored.config.model_copy(update={"runtime": stored.config.runtime.model_copy(update=changes)})
-    names = _backends(request) or [stored.record.backend]
+    names = backends or [stored.record.backend]
     return {name: make_plan(config.model_copy(update={"backend": name})) for name in names}, stored.path
 
 
-def _backends(request: BatchBenchRequest) -> list[str]:
-    names = comma_separated(request.backends or "")
-    for name in names:
-        backend_info(name)  # UsageError for an unknown one
-    return names
-
-
-def _experiment_flags(request: BatchBenchRequest) -> dict[str, tuple[str, object]]:
-    """Return the flags that describe the experiment, each with its key and value."""
-    return {
-        "--dataset": ("dataset.name", request.dataset),
-        "--model": ("model.name", request.model),
-        "--optimizer": ("optimizer.name", request.optimizer),
-        "--limit": ("dataset.limit", request.limit),
-    }
-
-
-def _runtime_keys(request: BatchBenchRequest) -> dict[str, object]:
-    return {"runtime.device": request.device, "runtime.precision": "float32" if request.precision else None}
-
-
-def _needs_default_dataset(request: BatchBenchRequest) -> bool:
-    """Return whether nothing names a dataset. The default sizes suit one with 60,000 samples."""
-    is_set = any(text.startswith("dataset") for text in request.settings)
-    is_in_environment = any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME"))
-    return request.source is None and request.dataset is None and not is_set and not is_in_environment
+def _flags(request: BatchBenchRequest) -> dict[str, object]:
+    """Return the flags of the experiment by their keys. If none names a dataset, it is MNIST, which fills all sizes."""
+    is_named = (
+        request.source is not None
+        or "dataset.name" in request.flags
+        or any(text.startswith("dataset") for text in request.settings)
+        or any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME"))
+    )
+    return {**({} if is_named else {"dataset.name": "mnist"}), **request.flags}
 
 
 def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSettings:
@@ -135,11 +119,12 @@ def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSet
             f"--min-time {min_seconds:g}, --max-time {max_seconds:g}: must be seconds with 0 <= min <= max, and max > 0"
         )
     runtime = next(iter(plans.values())).config.runtime
+    threads = [runtime.threads or available_cores()]
+    if request.threads:
+        threads = _whole_numbers("--threads", request.threads, "1,2")
     return BenchSettings(
         backends=tuple(plans),
-        threads=tuple(_whole_numbers("--threads", request.threads, "1,2"))
-        if request.threads
-        else (runtime.threads or available_cores(),),
+        threads=tuple(threads),
         phases=tuple(phase for phase in PHASES if request.phase in (phase, "both")),
         sizes=_sizes(request.sizes),
         min_seconds=min_seconds,
@@ -152,7 +137,6 @@ def _settings(request: BatchBenchRequest, plans: Mapping[str, Plan]) -> BenchSet
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:
-    """Return the batch sizes in ascending order; None for `auto`."""
     if text is None:
         return DEFAULT_SIZES
     if text.strip() == "auto":
@@ -169,8 +153,3 @@ def _whole_numbers(flag: str, text: str, example: str) -> list[int]:
     if not numbers or min(numbers) < 1:
         raise UsageError(f"{flag} {text}: must be whole numbers of at least 1, e.g. {example}")
     return numbers
-
-
-def _check_name(flag: str, kind: str, name: str, choices: Sequence[str]) -> None:
-    if name not in choices:
-        raise UsageError(f"{flag}: {unknown_name(kind, name, choices)}")

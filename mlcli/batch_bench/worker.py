@@ -14,12 +14,12 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from mlcli.batch_bench.records import MeasurementRequest, MeasurementResult, WorkerHello, WorkerSpec
 from mlcli.errors import MlcliError, batch_advice, translated_memory_errors
@@ -37,7 +37,7 @@ class _Failure:
     traceback: str
 
 
-class Worker:
+class Worker(AbstractContextManager["Worker"]):
     """The parent's side of a worker; the process is started anew where the system has killed it."""
 
     def __init__(self, spec: WorkerSpec, environment: Mapping[str, str]) -> None:
@@ -57,9 +57,6 @@ class Worker:
         with _set_environment(self.environment), _blocked_interrupts():
             self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -149,9 +146,8 @@ class Worker:
     def _last_line(self) -> str:
         """Return the last line that the worker printed, on a line of its own; empty if it printed nothing."""
         self._log.seek(0)
-        text = self._log.read().decode("utf-8", "replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f"\n{lines[-1]}" if lines else ""
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return f"\n{lines[-1].strip()}" if lines else ""
 
 
 @contextmanager
@@ -188,7 +184,7 @@ def _serve(connection: Connection, spec: WorkerSpec, log: str) -> None:
     _redirect_output(log)
     try:
         engine = _prepare(spec)
-        connection.send(engine.hello())
+        connection.send(engine.hello(spec))
         for request in _requests(connection):
             connection.send(engine.matrix_products() if request is None else engine.measure(request))
     except MlcliError as error:

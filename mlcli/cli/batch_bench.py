@@ -7,14 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlcli.batch_bench import (
-    DEFAULT_MIN_SECONDS,
-    DEFAULT_SIZES,
-    PHASE_CHOICES,
-    PRECISIONS,
-    BatchBenchRequest,
-    run,
-)
+from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest, run
 from mlcli.cli import options
 from mlcli.cli.options import FORMATS, command, execution, option, output
 from mlcli.registry import alternatives
@@ -29,8 +22,7 @@ batch_bench = command(
     source=Annotated[
         str | None,
         typer.Argument(
-            metavar="CONFIG|RUN",
-            help="A YAML file, or a finished run whose weights are used. Default: MNIST, mlp.",
+            metavar="CONFIG|RUN", help="A YAML file, or a finished run whose weights are used. Default: MNIST, mlp."
         ),
     ],
     backends=Annotated[str | None, execution("--backend", "-b", help="One engine or several.", metavar="A,B,...")],

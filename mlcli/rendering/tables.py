@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mlcli.text import printable, to_json
 
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
+_NUMBER = re.compile(r"(\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?)?")  # or an empty cell
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
@@ -54,7 +56,7 @@ def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -
         if layout.width([column.natural_width for column in columns.values()]) <= console.width:
             break
         if columns.pop(name, None):
-            hidden.append(_heading(name))
+            hidden.append(_heading(name).replace("\n", " "))
     widths = layout.fitted(list(columns.values()), console.width)
     console.width = max(console.width, layout.width(widths))
     table = Table(title=escape(title), box=layout.box, padding=layout.padding, title_justify="left", title_style="bold")
@@ -187,7 +189,7 @@ def format_cell(value: object) -> str:
 
 def _looks_like_number(value: object) -> bool:
     if isinstance(value, str):
-        return value.replace(",", "").replace(".", "").isdecimal()
+        return _NUMBER.fullmatch(value) is not None
     return value is None or isinstance(value, int | float)
 
 

@@ -7,17 +7,16 @@ from dataclasses import replace
 import pytest
 
 from mlcli.batch_bench.advice import advice_sentence, advise, warnings_about
-from mlcli.batch_bench.records import PHASES, BenchAdvice, BenchEngine, BenchSettings
-from mlcli.batch_bench.statistics import Measurements, series_of, with_speedups
+from mlcli.batch_bench.records import PHASES, BenchAdvice, BenchEngine, BenchSeries, BenchSettings
+from mlcli.batch_bench.statistics import add_statistics, epoch_steps
 
 ENGINE = BenchEngine(
     backend="torch",
     threads=2,
     device="cpu",
     n_samples=60000,
-    startup_seconds=3.0,
     clock_resolution_seconds=1e-7,
-    matrix_products={100: (1e-3, 2e-3)},
+    matrix_products={100: [1e-3, 2e-3]},
     waiting="spin",
     notes=(),
     fastest_probe_seconds=1.0,
@@ -28,11 +27,13 @@ ADVICE = BenchAdvice("torch", 2, "train", 1000, 80000.0, 6000, 82000.0, 60, 1000
 
 def series(batch_size, *samples, phase="train", **fields):
     fields = {"probes": [1.0] * len(samples), "calls_per_sample": 1} | fields
-    return series_of(Measurements(0, phase, batch_size, samples=list(samples), **fields), ENGINE, 60000, None)
+    found = BenchSeries("torch", 2, phase, batch_size, *epoch_steps(60000, batch_size), samples=list(samples), **fields)
+    add_statistics([found], ENGINE, None)
+    return found
 
 
 def sweep(throughputs, phase="train"):
-    return with_speedups([series(size, *[size / rate] * 6, phase=phase) for size, rate in throughputs.items()])
+    return [series(size, *[size / rate] * 6, phase=phase) for size, rate in throughputs.items()]
 
 
 def test_the_advice_is_the_smallest_size_within_five_percent_of_the_best():

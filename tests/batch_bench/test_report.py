@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -78,13 +77,13 @@ def test_a_narrow_terminal_gets_the_most_important_columns_and_no_number_is_cut(
 ):
     monkeypatch.setenv("COLUMNS", str(width))
     text = printed(capsys, "table", record)
-    header = [line for line in text.splitlines() if line.startswith("│")][0:2]
-    assert any(shown in line for line in header)
-    assert not any(left_out in line for line in header)
-    assert re.search(rf"not shown at this width: .*{left_out}", text)
+    table, _, dropped = text.partition("not shown here:")
+    assert shown in table
+    assert left_out not in table
+    assert left_out in dropped
     assert "…" not in text
-    for cell in ("9, last 4,000", "out of memory", "12.5 ms", "80,000"):
-        assert f" {cell} │" in text
+    for word in ("9,", "4,000", "12.5", "ms", "80,000", "7,000"):
+        assert word in table.split()
     sentence = next(line for line in text.splitlines() if "use batch size" in line)
     assert sentence.endswith("instead of 469 with batch size 128")
 

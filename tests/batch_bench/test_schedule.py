@@ -9,8 +9,9 @@ from statistics import median
 import pytest
 
 from mlcli.batch_bench import DEFAULT_SIZES
-from mlcli.batch_bench.records import PHASES, BenchSettings, MeasurementResult
+from mlcli.batch_bench.records import PHASES, BenchEngine, BenchSettings, MeasurementResult
 from mlcli.batch_bench.schedule import Schedule, ScheduledEngine, fitting_sizes, is_worth_doubling
+from mlcli.batch_bench.statistics import least_disturbed
 from mlcli.errors import UsageError
 
 SETTINGS = BenchSettings(
@@ -99,11 +100,18 @@ def steady(size, number):
     return 0.02 + size * 1e-5
 
 
-def run(*engines, sizes=(1, 10, 100), phases=PHASES, n_samples=1000, **settings):
-    scheduled = [ScheduledEngine(engine, f"engine {number}", phases) for number, engine in enumerate(engines)]
-    schedule = Schedule(scheduled, replace(SETTINGS, **settings), SilentProgress())
-    schedule.run(sizes, n_samples)
-    return schedule
+def run(*fakes, sizes=(1, 10, 100), phases=PHASES, n_samples=1000, **settings):
+    """Return the engines after the schedule."""
+    engines = [
+        ScheduledEngine(fake, BenchEngine("fake", number, "cpu", n_samples, 1e-9, "spin"), phases)
+        for number, fake in enumerate(fakes)
+    ]
+    Schedule(engines, replace(SETTINGS, **settings), SilentProgress()).run(sizes)
+    return engines
+
+
+def undisturbed(series, fastest=1e-4):
+    return least_disturbed(series.samples, series.probes, fastest)
 
 
 def test_the_first_round_takes_sizes_in_ascending_order_and_every_engine_at_each():
@@ -127,42 +135,46 @@ def test_later_rounds_take_every_size_once_in_changing_orders():
 
 def test_a_steady_series_is_done_after_six_rounds():
     engine = FakeEngine(steady)
-    schedule = run(engine)
-    assert len(engine.requests) == 6 * len(schedule.measurements)
-    assert all(one.n_rounds == 6 for one in schedule.measurements)
+    (scheduled,) = run(engine)
+    assert len(engine.requests) == 6 * len(scheduled.series)
+    assert all(one.n_rounds == 6 for one in scheduled.series)
 
 
 def test_a_series_that_varies_is_sampled_until_its_time_is_up():
-    schedule = run(FakeEngine(lambda size, number: 0.01 * (1 + number % 2)), sizes=(1,), phases=("train",))
+    (scheduled,) = run(FakeEngine(lambda size, number: 0.01 * (1 + number % 2)), sizes=(1,), phases=("train",))
     # The first call of 9 s does not count.
-    assert schedule.measurements[0].sampled_seconds == pytest.approx(2.0, abs=0.2)
+    assert scheduled.series[0].sampled_seconds == pytest.approx(2.0, abs=0.2)
 
 
 def test_slow_batches_get_the_samples_that_an_interval_needs_within_four_times_the_maximum():
-    schedule = run(FakeEngine(lambda size, number: 1.0 + number % 2), sizes=(1,), max_seconds=4.0, phases=("train",))
-    assert len(schedule.measurements[0].samples) == 6
-    schedule = run(FakeEngine(lambda size, number: 5.0 + number % 2), sizes=(1,), max_seconds=4.0, phases=("train",))
-    assert sum(schedule.measurements[0].samples) == 16.0  # four times the most, after three samples
+    (scheduled,) = run(
+        FakeEngine(lambda size, number: 1.0 + number % 2), sizes=(1,), max_seconds=4.0, phases=("train",)
+    )
+    assert len(scheduled.series[0].samples) == 6
+    (scheduled,) = run(
+        FakeEngine(lambda size, number: 5.0 + number % 2), sizes=(1,), max_seconds=4.0, phases=("train",)
+    )
+    assert sum(scheduled.series[0].samples) == 16.0  # four times the most, after three samples
 
 
 def test_repeats_are_exact_and_spread_over_rounds():
     engine = FakeEngine(steady)
-    schedule = run(engine, repeats=11)
-    assert {len(one.samples) for one in schedule.measurements} == {11}
-    assert {one.n_rounds for one in schedule.measurements} == {6}
+    (scheduled,) = run(engine, repeats=11)
+    assert {len(one.samples) for one in scheduled.series} == {11}
+    assert {one.n_rounds for one in scheduled.series} == {6}
 
 
 def test_first_call_loss_and_memory_are_those_of_the_first_round():
-    schedule = run(FakeEngine(steady), sizes=(1,), phases=("train",))
-    (one,) = schedule.measurements
+    (scheduled,) = run(FakeEngine(steady), sizes=(1,), phases=("train",))
+    (one,) = scheduled.series
     assert (one.first_call_seconds, one.loss, one.peak_memory_bytes) == (9.0, 2.3, 1)
 
 
 def test_a_size_that_runs_out_of_memory_is_a_series_and_the_others_continue():
     engine = FakeEngine(steady, too_large=(10,))
-    schedule = run(engine)
-    by_size = {one.batch_size: one for one in schedule.measurements if one.phase == "train"}
-    assert by_size[10].out_of_memory == "no more memory"
+    (scheduled,) = run(engine)
+    by_size = {one.batch_size: one for one in scheduled.series if one.phase == "train"}
+    assert (by_size[10].status, by_size[10].reason) == ("out of memory", "no more memory")
     assert not by_size[10].samples
     assert len(by_size[1].samples) > 6
     assert len(by_size[100].samples) > 6
@@ -171,24 +183,24 @@ def test_a_size_that_runs_out_of_memory_is_a_series_and_the_others_continue():
 
 def test_matrices_are_multiplied_in_every_round():
     engine = FakeEngine(steady)
-    schedule = run(engine)
-    assert schedule.products == [{512: [0.01] * 6}]
+    (scheduled,) = run(engine)
+    assert scheduled.engine.matrix_products == {512: [0.01] * 6}
 
 
 def test_auto_doubles_as_far_as_the_data_goes():
-    schedule = run(FakeEngine(lambda size, number: 0.02), sizes=None, phases=("forward",), n_samples=1000)
-    assert [one.batch_size for one in schedule.measurements] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    (scheduled,) = run(FakeEngine(lambda size, number: 0.02), sizes=None, phases=("forward",), n_samples=1000)
+    assert [one.batch_size for one in scheduled.series] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
 
 def test_auto_stops_when_nothing_gets_faster_any_more():
-    schedule = run(FakeEngine(lambda size, number: 0.02 * max(1, size / 16)), sizes=None, n_samples=10**6)
-    assert max(one.batch_size for one in schedule.measurements) == 128  # three doublings past 16
+    (scheduled,) = run(FakeEngine(lambda size, number: 0.02 * max(1, size / 16)), sizes=None, n_samples=10**6)
+    assert max(one.batch_size for one in scheduled.series) == 128  # three doublings past 16
 
 
 def test_auto_stops_when_memory_runs_out():
     engine = FakeEngine(lambda size, number: 0.02, too_large=(64,))
-    schedule = run(engine, sizes=None, n_samples=1000)
-    assert max(one.batch_size for one in schedule.measurements) == 64
+    (scheduled,) = run(engine, sizes=None, n_samples=1000)
+    assert max(one.batch_size for one in scheduled.series) == 64
 
 
 def test_disturbed_samples_do_not_count_towards_a_known_median():
@@ -198,19 +210,19 @@ def test_disturbed_samples_do_not_count_towards_a_known_median():
         return 2 if number % 10 else 1
 
     engine = FakeEngine(lambda size, number: 0.02 * slowness(number), probe=lambda number: 1e-4 * slowness(number))
-    (measurements,) = run(engine, sizes=(1,), phases=("train",)).measurements
-    assert measurements.n_rounds > 6
-    assert set(measurements.least_disturbed(1e-4)) == {0.02}
+    ((series,),) = [one.series for one in run(engine, sizes=(1,), phases=("train",))]
+    assert series.n_rounds > 6
+    assert set(undisturbed(series)) == {0.02}
 
 
 def test_the_maximum_time_holds_for_a_disturbed_machine():
     """The machine is undisturbed in the first round and then never again."""
     engine = FakeEngine(lambda size, number: 0.02)
     engine.probe = lambda number: 1e-4 if len(engine.requests) <= 6 and number % 4 == 0 else 2e-4
-    schedule = run(engine)
-    for measurements in schedule.measurements:
-        assert measurements.sampled_seconds == pytest.approx(SETTINGS.max_seconds, rel=0.1)
-        assert len(measurements.least_disturbed(1e-4)) >= 6
+    (scheduled,) = run(engine)
+    for series in scheduled.series:
+        assert series.sampled_seconds == pytest.approx(SETTINGS.max_seconds, rel=0.1)
+        assert len(undisturbed(series)) >= 6
 
 
 class SharedMachine:
@@ -240,11 +252,10 @@ class SharedMachine:
 def test_runs_with_different_spells_have_the_same_medians():
     """Spells of some seconds, as a neighbour causes them, over a third of one run and most of the other."""
     machines = SharedMachine(lambda now: now % 9 > 6), SharedMachine(lambda now: now % 7 > 1.5)
-    schedules = [run(machine, sizes=DEFAULT_SIZES[:-1], phases=("train",)) for machine in machines]
-    undisturbed, everything = [], []
-    for schedule in schedules:
-        fastest = schedule.fastest_probes[0]
-        undisturbed.append([median(one.least_disturbed(fastest)) for one in schedule.measurements])
-        everything.append([median(one.samples) for one in schedule.measurements])
-    assert [a / b for a, b in zip(*undisturbed, strict=True)] == pytest.approx([1.0] * 7, abs=0.03)
+    engines = [run(machine, sizes=DEFAULT_SIZES[:-1], phases=("train",))[0] for machine in machines]
+    selected = [
+        [median(undisturbed(one, each.engine.fastest_probe_seconds)) for one in each.series] for each in engines
+    ]
+    everything = [[median(one.samples) for one in each.series] for each in engines]
+    assert [a / b for a, b in zip(*selected, strict=True)] == pytest.approx([1.0] * 7, abs=0.03)
     assert max(b / a for a, b in zip(*everything, strict=True)) > 1.3

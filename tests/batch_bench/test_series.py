@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.batch_bench.records import BenchEngine
-from mlcli.batch_bench.statistics import Measurements, series_of, with_speedups
+from mlcli.batch_bench.records import BenchEngine, BenchSeries
+from mlcli.batch_bench.statistics import add_statistics, epoch_steps
 from mlcli.config.schema import LogisticModel
 from mlcli.models.layers import build_network
 
@@ -16,9 +16,8 @@ ENGINE = BenchEngine(
     2,
     "cpu",
     60000,
-    3.0,
     clock_resolution_seconds=1e-7,
-    matrix_products={100: (1e-3, 2e-3)},
+    matrix_products={100: [1e-3, 2e-3]},
     waiting="spin",
     notes=(),
     fastest_probe_seconds=1.0,
@@ -28,8 +27,11 @@ NETWORK = build_network(LogisticModel(), (5,), 10)  # 100 operations forward, 20
 
 def series(batch_size, *samples, phase="train", n_samples=60000, **fields):
     fields = {"probes": [1.0] * len(samples), "calls_per_sample": 1} | fields
-    measurements = Measurements(0, phase, batch_size, samples=list(samples), **fields)
-    return series_of(measurements, ENGINE, n_samples, NETWORK)
+    found = BenchSeries(
+        "torch", 2, phase, batch_size, *epoch_steps(n_samples, batch_size), samples=list(samples), **fields
+    )
+    add_statistics([found], ENGINE, NETWORK)
+    return found
 
 
 def test_statistics_describe_the_samples():
@@ -46,7 +48,7 @@ def test_statistics_describe_the_samples():
 
 def test_statistics_use_undisturbed_samples_and_all_samples_are_kept():
     found = series(10, *[0.010] * 6, *[0.020] * 8, probes=[1.05] * 6 + [1.3] * 8)
-    assert found.disturbed == (False,) * 6 + (True,) * 8
+    assert found.disturbed == [False] * 6 + [True] * 8
     assert (len(found.samples), len(found.probes)) == (14, 14)
     statistics = found.statistics
     assert (statistics.median_seconds, statistics.p95_seconds, statistics.median_of_all_seconds) == (
@@ -82,5 +84,6 @@ def test_an_epoch_has_its_steps_and_a_short_last_one(batch_size, steps, last):
 
 def test_speedups_are_relative_to_the_smallest_size_that_was_measured():
     too_large = replace(series(1000, 1.0), statistics=None, status="out of memory")
-    found = with_speedups([series(100, 0.05), series(10, 0.01), too_large])
+    found = [series(100, 0.05), series(10, 0.01), too_large]
+    add_statistics(found, ENGINE, NETWORK)
     assert [one.statistics.speedup if one.statistics else None for one in found] == pytest.approx([2.0, 1.0, None])

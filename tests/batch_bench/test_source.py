@@ -9,8 +9,9 @@ from mlcli.batch_bench.source import task_of
 from mlcli.errors import UsageError
 
 
-def task(**options):
-    return task_of(BatchBenchRequest(**{"dataset": "iris", "backends": "torch"} | options))
+def task(dataset="iris", **options):
+    flags = {"dataset.name": dataset} if dataset else {}
+    return task_of(BatchBenchRequest(**{"flags": flags, "backends": "torch"} | options))
 
 
 @pytest.mark.parametrize(

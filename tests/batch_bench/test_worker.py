@@ -32,7 +32,7 @@ def started(settings, environment=None, **changes):
 def iris():
     with started(IRIS) as worker:
         hello = worker.hello()
-        assert (hello.n_samples, hello.device) == (120, "cpu")
+        assert (hello.engine.n_samples, hello.engine.device) == (120, "cpu")
         yield worker
 
 
@@ -83,7 +83,7 @@ def test_what_a_framework_prints_is_no_answer(capfd):
     parameters = {"n_estimators": 2, "verbose": 2}
     forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": parameters}
     with started(IRIS | {"model": forest}) as worker:
-        assert worker.hello().notes == ("fitted on 120 samples before the measurement",)
+        assert worker.hello().engine.notes == ("fitted on 120 samples before the measurement",)
         assert worker.measure(REQUEST).samples
         assert worker._last_line()
     assert capfd.readouterr() == ("", "")
