@@ -12,19 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlcli import __version__, signals
-from mlcli.cli import (
-    batch_bench,
-    compare,
-    config,
-    convert,
-    data,
-    evaluate,
-    parity,
-    predict,
-    receipt,
-    runs,
-    train,
-)
+from mlcli.cli import batch_bench, compare, config, convert, data, evaluate, parity, predict, receipt, runs, train
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.text import escaped

@@ -23,8 +23,7 @@ def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> 
 @app.command()
 def fetch(
     names: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME", help=f"{alternatives(DATASETS)}.", autocompletion=completed(DATASETS)),
+        list[str], typer.Argument(metavar="NAME", help=f"{alternatives(DATASETS)}.", autocompletion=completed(DATASETS))
     ],
     mirror: Annotated[
         str | None,

@@ -28,12 +28,7 @@ evaluate = command(
     batch_size=options.PredictBatchSize,
     n_misclassified=Annotated[
         int,
-        output(
-            "--misclassified",
-            min=0,
-            help="List N misclassified samples, the most confident first.",
-            metavar="N",
-        ),
+        output("--misclassified", min=0, help="List N misclassified samples, the most confident first.", metavar="N"),
     ],
     plots_dir=options.SavePlots,
     device=options.Device,

@@ -48,8 +48,7 @@ ConfigArgument = Annotated[
 ]
 RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {_RUN}.")]
 Backend = Annotated[
-    str | None,
-    experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", names=BACKENDS),
+    str | None, experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", names=BACKENDS)
 ]
 OtherBackend = Annotated[
     str | None,
@@ -61,14 +60,12 @@ OtherBackend = Annotated[
     ),
 ]
 DatasetName = Annotated[
-    str | None,
-    experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", names=DATASETS),
+    str | None, experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", names=DATASETS)
 ]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
-    str | None,
-    experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", names=OPTIMIZERS),
+    str | None, experiment("--optimizer", help=f"Optimizer: {alternatives(OPTIMIZERS)}.", names=OPTIMIZERS)
 ]
 LearningRate = Annotated[float | None, experiment("--lr", help="Learning rate.", metavar="RATE")]
 Seed = Annotated[
@@ -88,8 +85,7 @@ Device = Annotated[
     execution("--device", help="auto, cpu, cuda, cuda:N or mps.", names=("auto", "cpu", "cuda", "cuda:0", "mps")),
 ]
 Threads = Annotated[
-    int | None,
-    execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N"),
+    int | None, execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N")
 ]
 PredictBatchSize = Annotated[int, execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
 RunsDir = Annotated[
@@ -104,8 +100,7 @@ Offline = Annotated[bool, execution("--offline", help="Never use the network. Al
 
 # What is printed and written.
 Format = Annotated[
-    str,
-    output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS),
+    str, output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)
 ]
 Output = Annotated[Path | None, output("--output", "-o", help="Write the result to this file.", metavar="FILE")]
 SavePlots = Annotated[Path | None, output("--save-plots", help="Write plots to this directory.", metavar="DIR")]

@@ -26,8 +26,7 @@ train = command(
     seed=options.Seed,
     limit=options.Limit,
     init_from=Annotated[
-        str | None,
-        experiment("--init-from", help=f"Start from the weights of a finished run: {_RUN}.", metavar="RUN"),
+        str | None, experiment("--init-from", help=f"Start from the weights of a finished run: {_RUN}.", metavar="RUN")
     ],
     settings=options.Settings,
     device=options.Device,
@@ -41,8 +40,7 @@ train = command(
     data_dir=options.DataDir,
     offline=options.Offline,
     if_needed=Annotated[
-        bool,
-        execution("--if-needed", help="Report a finished run of the same experiment instead of repeating it."),
+        bool, execution("--if-needed", help="Report a finished run of the same experiment instead of repeating it.")
     ],
     resume=Annotated[
         str | None,

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binom
 
-from mlcli.batch_bench.statistics import (
-    disturbed_marks,
-    fastest_probe,
-    half_width,
-    least_disturbed,
-    median_interval,
-)
+from mlcli.batch_bench.statistics import disturbed_marks, fastest_probe, half_width, least_disturbed, median_interval
 
 
 @pytest.mark.parametrize("n", [6, 9, 10, 20, 57, 1500])

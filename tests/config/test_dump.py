@@ -10,15 +10,7 @@ import pytest
 import yaml
 
 from mlcli.config.dump import config_digest, json_schema, settings_by_key, to_dict, to_yaml
-from mlcli.config.schema import (
-    Adam,
-    CnnModel,
-    EstimatorModel,
-    ExperimentConfig,
-    MlpModel,
-    OneCycleSchedule,
-    Sgd,
-)
+from mlcli.config.schema import Adam, CnnModel, EstimatorModel, ExperimentConfig, MlpModel, OneCycleSchedule, Sgd
 
 
 def test_the_yaml_is_readable():

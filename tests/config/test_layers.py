@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from mlcli.config.schema import (
-    CnnModel,
-    CosineSchedule,
-    EstimatorModel,
-    InitFrom,
-    MlpModel,
-    RmsProp,
-    Sgd,
-)
+from mlcli.config.schema import CnnModel, CosineSchedule, EstimatorModel, InitFrom, MlpModel, RmsProp, Sgd
 
 
 def test_mappings_merge_deeply(load):

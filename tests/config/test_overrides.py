@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlcli.config.experiment import load_experiment
-from mlcli.config.schema import (
-    Adam,
-    EstimatorModel,
-    ExperimentConfig,
-    MlpModel,
-    Sgd,
-)
+from mlcli.config.schema import Adam, EstimatorModel, ExperimentConfig, MlpModel, Sgd
 from mlcli.errors import ConfigError
 
 
@@ -90,10 +84,7 @@ def test_the_default_environment_is_that_of_the_process(monkeypatch):
         ({"seed": 2**70}, f"--seed: the number is too large (text belongs in quotes), got {2**70}"),
         ({"dataset.name": "\udcff"}, "--dataset: the text is not UTF-8, got '\\udcff'"),
         ({"training.batch_size": 0}, "--batch-size: must be at least 1, got 0"),
-        (
-            {"model.name": "\x1b[31m"},
-            "--model: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator",
-        ),
+        ({"model.name": "\x1b[31m"}, "--model: unknown model '\\x1b[31m'; known: logistic, mlp, cnn, estimator"),
     ],
 )
 def test_flags_are_named_in_their_issues(flags, issue):

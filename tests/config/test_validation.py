@@ -82,10 +82,7 @@ TOP_LEVEL = "name, backend, seed, dataset, model, init_from, optimizer, schedule
             'model: {name: estimator, estimator: SVC, parameters: {C: 1, "\\e[31m": 2}}',
             "61: model.parameters.\\x1b[31m: must be a plain name, e.g. SVC or max_depth, got '\\x1b[31m'",
         ),
-        (
-            "dataset: {test: 1.5}",
-            "17: dataset.test: must be auto, train, or a fraction above 0 and below 1, got 1.5",
-        ),
+        ("dataset: {test: 1.5}", "17: dataset.test: must be auto, train, or a fraction above 0 and below 1, got 1.5"),
         (
             "dataset: {test: '0.5'}",
             "17: dataset.test: must be auto, train, or a fraction above 0 and below 1, got '0.5'",

@@ -76,12 +76,7 @@ def test_missing_files_are_downloaded_from_the_first_mirror_that_has_them(
 
 @pytest.mark.parametrize("content", [b"", b"?", None], ids=["empty", "short", "altered"])
 def test_an_altered_raw_file_is_fetched_again_and_the_others_are_kept(
-    server,
-    tiny_source,
-    tiny_data_dir,
-    tiny_bodies,
-    messages,
-    content,
+    server, tiny_source, tiny_data_dir, tiny_bodies, messages, content
 ):
     offer_all(server, tiny_bodies)
     path = tiny_data_dir / "FashionMNIST" / "raw" / IMAGES
@@ -197,12 +192,7 @@ def test_a_read_only_data_directory_is_prepared_in_the_platform_cache(
 
 
 def test_a_folder_without_write_permission_is_not_written_even_by_root(
-    monkeypatch,
-    server,
-    tiny_source,
-    tiny_data_dir,
-    tiny_bodies,
-    tmp_path,
+    monkeypatch, server, tiny_source, tiny_data_dir, tiny_bodies, tmp_path
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     offer_all(server, tiny_bodies)

@@ -131,16 +131,10 @@ def test_another_run_on_the_command_line_drops_the_digest_of_the_file(runs, tmp_
     ("flags", "difference"),
     [
         ({"model__hidden": [17]}, "its model:  flatten, linear 64 to 16, relu, linear 16 to 10\nthis model: flatten"),
-        (
-            {"model__hidden": [16], "model__activation": "tanh"},
-            "this model: flatten, linear 64 to 16, tanh, linear 16",
-        ),
+        ({"model__hidden": [16], "model__activation": "tanh"}, "this model: flatten, linear 64 to 16, tanh, linear 16"),
         ({"model__hidden": [16], "dataset__name": "iris"}, "this model: flatten, linear 4 to 16"),
         ({"model__name": "logistic"}, "this model: flatten, linear 64 to 10"),
-        (
-            {"model__name": "cnn", "model__channels": [2]},
-            "this model: convolution 1 to 2 (3x3), relu, 2x2 max pooling",
-        ),
+        ({"model__name": "cnn", "model__channels": [2]}, "this model: convolution 1 to 2 (3x3), relu, 2x2 max pooling"),
     ],
 )
 def test_another_model_is_refused_with_a_description_of_both(flags, difference, runs):

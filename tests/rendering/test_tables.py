@@ -7,12 +7,7 @@ import pytest
 from mlcli.rendering.tables import print_fields, print_table
 
 ROWS = [
-    {
-        "engine": "sklearn and torch",
-        "largest_loss_difference": 2.431e-16,
-        "loss": "2.431601091592",
-        "note": "same",
-    },
+    {"engine": "sklearn and torch", "largest_loss_difference": 2.431e-16, "loss": "2.431601091592", "note": "same"},
     {"engine": "sklearn and keras", "largest_loss_difference": 1.5, "loss": "1.887668435812", "note": None},
 ]
 

@@ -105,13 +105,7 @@ def test_a_damaged_prepared_file_is_rebuilt_without_a_network(server, intact, so
 @pytest.mark.parametrize("prepared_name", PREPARED)
 @pytest.mark.parametrize("raw_name", RAW)
 def test_a_damaged_prepared_and_a_damaged_raw_file_together(
-    server,
-    intact,
-    source,
-    tiny_data_dir,
-    raw_name,
-    prepared_name,
-    manner,
+    server, intact, source, tiny_data_dir, raw_name, prepared_name, manner
 ):
     damage(prepared_folder(tiny_data_dir) / prepared_name, manner)
     damage(raw_folder(tiny_data_dir) / raw_name, manner)

@@ -128,13 +128,7 @@ STOPS = {"SIGINT": (signal.SIGINT, 130), "SIGTERM": (signal.SIGTERM, 143), "SIGK
 
 @pytest.mark.parametrize(("number", "code"), STOPS.values(), ids=STOPS)
 def test_a_signal_ends_a_download_and_the_next_start_works(
-    server,
-    start,
-    tiny_source,
-    tiny_bodies,
-    tmp_path,
-    number,
-    code,
+    server, start, tiny_source, tiny_bodies, tmp_path, number, code
 ):
     offer_all(server, tiny_bodies)
     first, second, *_ = tiny_bodies

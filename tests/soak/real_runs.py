@@ -10,11 +10,7 @@ from pathlib import Path
 _COMMAND = (sys.executable, "-m", "mlcli", "train", "--backend", "sklearn", "--dataset", "iris", "--quiet")
 _MLP = ("--model", "mlp", "--set", "model.hidden=[4]", "--set", "dataset.validation=0.2")
 _TREE = "model={name: estimator, estimator: DecisionTreeClassifier, parameters: {max_depth: 1}}"
-_FINISHED = {
-    "logistic": ("--model", "logistic"),
-    "mlp": (*_MLP, "--epochs", "3"),
-    "tree": ("--set", _TREE),
-}
+_FINISHED = {"logistic": ("--model", "logistic"), "mlp": (*_MLP, "--epochs", "3"), "tree": ("--set", _TREE)}
 KILLED = "killed"
 NAMES = (*_FINISHED, KILLED)
 _LONGEST_SECONDS = 120

@@ -49,11 +49,7 @@ def run(tmp_path, *, observer=None, if_needed=False, out=None, **settings):
 
 
 def small(backend, **training):
-    return {
-        "backend": backend,
-        "model": {"name": "mlp", "hidden": (32,)},
-        "training": {"epochs": 3, **training},
-    }
+    return {"backend": backend, "model": {"name": "mlp", "hidden": (32,)}, "training": {"epochs": 3, **training}}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -90,9 +90,7 @@ def test_the_step_and_the_optimizers_of_keras_give_the_same_weights(optimizer, s
     engine.place(x, y)
     result = engine.train_steps(np.arange(len(y)), np.full(N_STEPS, optimizer.lr))
 
-    plain = keras.Sequential(
-        [keras.Input((64,)), keras.layers.Dense(24, activation="tanh"), keras.layers.Dense(10)],
-    )
+    plain = keras.Sequential([keras.Input((64,)), keras.layers.Dense(24, activation="tanh"), keras.layers.Dense(10)])
     kernels = weights_for(spec)
     plain.set_weights([kernels["1.weight"].T, kernels["1.bias"], kernels["3.weight"].T, kernels["3.bias"]])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
