@@ -1,4 +1,4 @@
-"""The options of `mlcli compare`."""
+"""The options of `mlcli compare` and `mlcli receipt`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from mlcli.cli import options
 from mlcli.cli.options import command, execution, option, output
-from mlcli.compare import EXECUTORS, FORMATS, CompareRequest, run
+from mlcli.compare import EXECUTORS, FORMATS, CompareRequest, ReceiptRequest, run, run_receipt
 from mlcli.registry import alternatives
 
 _matrix = functools.partial(option, panel="Matrix")
@@ -85,4 +85,21 @@ compare = command(
         ),
     ],
     quiet=options.Quiet,
+)
+
+
+receipt = options.command(
+    """Report what differed between finished runs, and what was controlled: data, weights, training, machine, code.""",
+    run_receipt,
+    ReceiptRequest,
+    runs=Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Two or more finished runs: directories, run ids, unique prefixes, or last.",
+            show_default=False,
+        ),
+    ],
+    runs_dir=options.RunsDir,
+    output_format=options.Format,
 )

@@ -40,8 +40,7 @@ def run(request: ConvertRequest) -> None:
     stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
     # These import numpy, which reads the thread count when it is loaded.
-    from mlcli.convert.conversion import check_tolerance, convert
-    from mlcli.convert.report import print_conversion
+    from mlcli.convert.conversion import check_tolerance, convert, print_conversion
 
     conversion = convert(stored, replace(request, threads=threads))
     if not request.quiet:

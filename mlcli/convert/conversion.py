@@ -6,7 +6,7 @@ The code that will be printed is run on the converted file, and its scores are c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,8 @@ from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
 from mlcli.records import Scores
+from mlcli.rendering.console import OutputFormat, write_text
+from mlcli.rendering.tables import Fields, print_summary
 
 _BATCH_SIZE = 1024
 
@@ -197,3 +199,36 @@ def _precision_notes(run: StoredRun, target: str) -> list[str]:
     if run.network and run.config.runtime.precision == "float64" and FORMATS[target].is_float32_only:
         return [f"the run is in float64, and the {target} model is in float32"]
     return []
+
+
+_SCHEMA_VERSION = 1
+
+
+def print_conversion(conversion: Conversion, output_format: str) -> None:
+    """Print a conversion to stdout; a table is followed by the Python code, ready to be copied."""
+    document = asdict(conversion) | {"is_within": conversion.is_within}
+    title = f"{conversion.run_id} as {FORMATS[conversion.target].title}"
+    row = {key: value for key, value in document.items() if key not in ("usage", "notes")}
+    document = {"schema_version": _SCHEMA_VERSION, **document}
+    print_summary(title, _fields(conversion), row, document, output_format)
+    if output_format == OutputFormat.MARKDOWN:
+        write_text(f"\n```python\n{conversion.usage}```\n")
+    elif output_format == OutputFormat.TABLE:
+        write_text(f"\n{conversion.usage}")
+
+
+def _fields(conversion: Conversion) -> list[Fields]:
+    compared = [("compared", f"{conversion.compared} of {conversion.n_samples:,} test samples of {conversion.dataset}")]
+    if conversion.largest_difference is not None:
+        compared.append((f"largest |difference| from {conversion.backend}", f"{conversion.largest_difference:.3g}"))
+    if conversion.largest_relative_difference is not None:
+        relative = f"{conversion.largest_relative_difference:.3g} (tolerance {conversion.tolerance:g})"
+        compared.append(("relative to the largest score of the sample", relative))
+    compared.append(("changed predictions", f"{conversion.n_changed:,}"))
+    accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
+    if conversion.reported_accuracy is not None:
+        accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
+    written = f"{conversion.path} ({conversion.n_bytes:,} bytes)"
+    if not conversion.is_within:
+        written = "nothing, because the tolerance is exceeded"
+    return [compared, accuracies, [("written", written)]]

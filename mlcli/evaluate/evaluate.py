@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from mlcli.errors import UsageError, batch_advice, translated_memory_errors
 from mlcli.evaluate import SCORES, EvaluateRequest
 from mlcli.experiment.stored_run import StoredRun
-from mlcli.metrics.calibration import Calibration, calibration
 from mlcli.metrics.scores import (
+    Calibration,
     ClassScores,
     Mistake,
+    calibration,
     class_scores,
     confident_mistakes,
     confusion_matrix,

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlcli.convert.conversion import Conversion
-from mlcli.convert.report import print_conversion
+from mlcli.convert.conversion import Conversion, print_conversion
 
 USAGE = "import torch\n\nmodel = load('a [b].safetensors')\n"
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mlcli.errors import DataError
-from mlcli.metrics.calibration import calibration
-from mlcli.metrics.overfitting import overfitting
-from mlcli.metrics.scores import class_scores, confident_mistakes, confusion_matrix, macro_average, score
+from mlcli.evaluate.plots import overfitting
+from mlcli.metrics.scores import calibration, class_scores, confident_mistakes, confusion_matrix, macro_average, score
 from mlcli.records import EpochRecord, Scores
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from mlcli.metrics.calibration import calibration
-from mlcli.metrics.scores import confidence
+from mlcli.metrics.scores import calibration, confidence
 from mlcli.records import Scores
 
 

@@ -22,9 +22,9 @@ from mlcli.compare.variants import find_results
 from mlcli.errors import MlcliError
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
+from mlcli.evaluate.plots import overfitting
 from mlcli.evaluate.report import print_evaluation
 from mlcli.experiment.stored_run import open_run
-from mlcli.metrics.overfitting import overfitting
 from mlcli.rendering.console import print_notes
 from mlcli.runs import SORT_KEYS, RunQuery
 from mlcli.runs.find import describe_run, find_run, list_runs

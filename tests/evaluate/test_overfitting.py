@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcli.metrics.overfitting import overfitting
+from mlcli.evaluate.plots import overfitting
 from mlcli.records import EpochRecord
 
 
