@@ -84,7 +84,7 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
-    from mlcli.train.progress import QuietProgress
+    from mlcli.train.report import QuietProgress
     from mlcli.train.trainer import RunPaths, train
 
     directory = tmp_path_factory.mktemp("stored-runs")

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlcli.runs import DEFAULT_RUNS_DIR
+
 PHASE_CHOICES = ("forward", "train", "both")
 PRECISIONS = ("float32", "tf32", "bf16")
 DEFAULT_SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
@@ -33,7 +35,7 @@ class BatchBenchRequest:
     flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key
     settings: Sequence[str] = ()  # KEY=VALUE
     threads: str | None = None  # comma-separated
-    runs_dir: Path | None = None
+    runs_dir: Path = DEFAULT_RUNS_DIR
     data_dir: Path | None = None
     offline: bool = False
     output_format: str | None = None  # None: by the suffix of output, else table

@@ -19,7 +19,7 @@ from mlcli.experiment.plan import Plan, make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.registry import DEFAULT_BACKEND, backend_info
-from mlcli.runs.find import default_runs_directory, find_run
+from mlcli.runs.find import find_run
 from mlcli.text import comma_separated
 
 _FLAGS = {
@@ -86,7 +86,7 @@ def _plans_of_config(request: BatchBenchRequest, backends: Sequence[str]) -> dic
 
 
 def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[str]) -> tuple[dict[str, Plan], Path]:
-    stored = open_run(find_run(source, request.runs_dir or default_runs_directory()))
+    stored = open_run(find_run(source, request.runs_dir))
     given = [_FLAGS[key] for key in request.flags if key != "runtime.device"]
     given += ["--set"] if request.settings else []
     if given:

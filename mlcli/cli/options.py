@@ -89,8 +89,7 @@ Threads = Annotated[
 ]
 PredictBatchSize = Annotated[int, execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
 RunsDir = Annotated[
-    Path | None,
-    execution("--runs-dir", help="Directory of all runs. Default: $MLCLI_RUNS_DIR, else runs.", metavar="DIR"),
+    Path, execution("--runs-dir", help="Directory of all runs.", envvar="MLCLI_RUNS_DIR", metavar="DIR")
 ]
 DataDir = Annotated[
     Path | None,

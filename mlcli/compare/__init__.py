@@ -15,6 +15,7 @@ from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
 from mlcli.rendering.plots import require_matplotlib
+from mlcli.runs import DEFAULT_RUNS_DIR
 from mlcli.text import comma_separated
 
 EXECUTORS = ("local", "ray")
@@ -43,7 +44,7 @@ class CompareRequest:
     fail_fast: bool = False
     retry_failed: bool = False
     dry_run: bool = False
-    runs_dir: Path | None = None  # None: MLCLI_RUNS_DIR, else runs
+    runs_dir: Path = DEFAULT_RUNS_DIR
     data_dir: Path | None = None
     offline: bool = False
 
@@ -89,9 +90,8 @@ def run(request: CompareRequest) -> None:
     set_thread_environment(1)  # of this process, which computes little
     # These load numpy, which must not happen before.
     from mlcli.compare import comparison, execution, matrix, report, variants
-    from mlcli.runs.find import default_runs_directory
 
-    runs_directory = request.runs_dir or default_runs_directory()
+    runs_directory = request.runs_dir
     cost = None
     if request.inputs and request.config_path is None:
         results = variants.find_results(request.inputs, runs_directory)
@@ -131,7 +131,7 @@ class ReceiptRequest:
     """The request for a comparability report of finished runs."""
 
     runs: Sequence[str]  # references: directories, ids, unique prefixes, or last
-    runs_dir: Path | None = None
+    runs_dir: Path = DEFAULT_RUNS_DIR
     output_format: str = "table"
 
 
@@ -144,9 +144,9 @@ def run_receipt(request: ReceiptRequest) -> None:
     from mlcli.compare.receipt import comparability_report, facts_of
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory, find_run
+    from mlcli.runs.find import find_run
 
     checked_format(request.output_format)
-    directory = request.runs_dir or default_runs_directory()
+    directory = request.runs_dir
     receipt = comparability_report([facts_of(open_run(find_run(run, directory))) for run in request.runs])
     report.print_receipt(receipt, request.output_format)

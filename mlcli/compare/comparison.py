@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.receipt import comparability_report
@@ -33,9 +34,6 @@ from mlcli.errors import PartialFailureError, ThresholdError, UsageError, unknow
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.thresholds import missed_thresholds
 from mlcli.runs.find import find_run
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def compare_results(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlcli.experiment.threads import configure_threads
+from mlcli.runs import DEFAULT_RUNS_DIR
 
 DEFAULT_TOLERANCE = 1e-5
 
@@ -20,7 +21,7 @@ class ConvertRequest:
     tolerance: float = DEFAULT_TOLERANCE  # largest difference of a score, relative to the largest score of its sample
     force: bool = False  # overwrite an existing file
     threads: int | None = None  # None: as in the run
-    runs_dir: Path | None = None  # None: the default directory
+    runs_dir: Path = DEFAULT_RUNS_DIR
     data_dir: Path | None = None  # None: the default directory
     offline: bool = False  # never use the network
     output_format: str = "table"
@@ -34,10 +35,10 @@ def run(request: ConvertRequest) -> None:
     """
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.runs.find import default_runs_directory, find_run
+    from mlcli.runs.find import find_run
 
     checked_format(request.output_format)
-    stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
+    stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
     # These import numpy, which reads the thread count when it is loaded.
     from mlcli.convert.conversion import check_tolerance, convert, print_conversion

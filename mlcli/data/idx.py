@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.data.directory import writing
 from mlcli.errors import DataError, MlcliError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlcli.records import DatasetInfo
+from mlcli.records import DatasetInfo
 
 _MAX_HEADER_BYTES = 16  # of an IDX file with up to three dimensions
 _CHUNK = 1 << 20

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.runs import DEFAULT_RUNS_DIR
 
 SPLITS = ("train", "validation", "test")
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")  # names that thresholds can use
@@ -20,7 +21,7 @@ class EvaluateRequest:
     """What to score and how to report it. backend, dataset, device and threads: those of the run if None."""
 
     run: str = "last"  # a directory, a run id, a unique prefix of one, or "last"
-    runs_dir: Path | None = None
+    runs_dir: Path = DEFAULT_RUNS_DIR
     split: str = "test"
     backend: str | None = None
     dataset: str | None = None  # must have samples of the same shape
@@ -41,7 +42,7 @@ def run(request: EvaluateRequest) -> None:
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
     from mlcli.rendering.plots import require_matplotlib
-    from mlcli.runs.find import default_runs_directory, find_run
+    from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
@@ -49,7 +50,7 @@ def run(request: EvaluateRequest) -> None:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
     if request.plots_dir is not None:
         require_matplotlib()
-    stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
+    stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
     # These import numpy, which reads the thread count when it is imported.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlcli.experiment.threads import configure_threads
+from mlcli.runs import DEFAULT_RUNS_DIR
 
 # For help texts, which must not import the readers and writers; a test compares them.
 INPUT_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
@@ -25,7 +26,7 @@ class PredictRequest:
     device: str | None = None
     threads: int | None = None
     batch_size: int = 1024  # samples per call of the engine
-    runs_dir: Path | None = None  # None: the default directory
+    runs_dir: Path = DEFAULT_RUNS_DIR
     output_format: str = "table"  # of the report
     quiet: bool = False  # neither progress nor notes
 
@@ -34,10 +35,10 @@ def run(request: PredictRequest) -> None:
     """Write the predictions to the output file and a report to stdout."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.runs.find import default_runs_directory, find_run
+    from mlcli.runs.find import find_run
 
     checked_format(request.output_format)
-    stored = open_run(find_run(request.run, request.runs_dir or default_runs_directory()))
+    stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
     from mlcli.predict.predict import predict

@@ -14,6 +14,7 @@ from mlcli.errors import UsageError, unknown_name
 from mlcli.records import RunRecord, RunStatus
 from mlcli.registry import backend_info
 
+DEFAULT_RUNS_DIR = Path("runs")
 SORT_KEYS = ("created", "accuracy", "loss", "time", "name", "backend", "dataset", "status")
 
 
@@ -46,25 +47,24 @@ class RunQuery:
         )
 
 
-def run_list(query: RunQuery, runs_directory: Path | None, output_format: str) -> None:
+def run_list(query: RunQuery, directory: Path, output_format: str) -> None:
     """Print the runs of a directory to stdout, and notes on those that are not listed to stderr."""
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.runs.find import default_runs_directory, list_runs
+    from mlcli.runs.find import list_runs
     from mlcli.runs.report import print_run_list
 
     checked_format(output_format)
-    directory = runs_directory or default_runs_directory()
     found = list_runs(directory, query)
     print_run_list(found.runs, f"Runs in {directory}", output_format)
     print_notes(found.notes(directory))
 
 
-def run_show(run: str, runs_directory: Path | None, output_format: str) -> None:
+def run_show(run: str, runs_directory: Path, output_format: str) -> None:
     """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory, describe_run, find_run
+    from mlcli.runs.find import describe_run, find_run
     from mlcli.runs.report import print_one_run
 
     checked_format(output_format)
-    directory = find_run(run, runs_directory or default_runs_directory())
+    directory = find_run(run, runs_directory)
     print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)

@@ -110,8 +110,7 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     for group, members in zip(_GROUPS, (checkpoint.weights, best_weights or {}, engine.arrays), strict=True):
         arrays |= {f"{group}/{name}": array for name, array in members.items()}
     # In C order, because safetensors 0.8.0 silently corrupts other arrays.
-    data: bytes = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    return data
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def checkpoint_from(data: bytes) -> Checkpoint:

@@ -24,11 +24,6 @@ _N_SHOWN = 5  # ids in a message
 _ADVICE = "choose another directory with --runs-dir or MLCLI_RUNS_DIR; mlcli train creates a run"
 
 
-def default_runs_directory() -> Path:
-    """Return `MLCLI_RUNS_DIR`, else `runs` in the current directory."""
-    return Path(os.environ.get("MLCLI_RUNS_DIR") or "runs")
-
-
 def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
     """Yield the runs in a directory, the newest first, unfinished ones included."""
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.runs import DEFAULT_RUNS_DIR
 
 if TYPE_CHECKING:
     from mlcli.experiment.plan import Plan
@@ -26,7 +27,7 @@ class TrainRequest:
     flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key; None: not given
     settings: Sequence[str] = ()  # texts `key.path=value`
     resume: str | None = None  # the run to resume, instead of the three above
-    runs_dir: Path | None = None
+    runs_dir: Path = DEFAULT_RUNS_DIR
     out: Path | None = None  # the run directory itself
     data_dir: Path | None = None
     offline: bool = False
@@ -48,7 +49,6 @@ def run(request: TrainRequest) -> None:
     from mlcli.config.experiment import load_experiment
     from mlcli.experiment.plan import make_plan
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import default_runs_directory
     from mlcli.runs.report import print_run
     from mlcli.train.checkpointing import parse_checkpoint_every
     from mlcli.train.resume import open_resumable
@@ -56,7 +56,7 @@ def run(request: TrainRequest) -> None:
     checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
     every = parse_checkpoint_every(request.checkpoint_every)
-    runs_directory = request.runs_dir or default_runs_directory()
+    runs_directory = request.runs_dir
     found = None
     if request.resume is not None:
         _check_nothing_else(request)
@@ -69,7 +69,7 @@ def run(request: TrainRequest) -> None:
     if request.print_config or request.dry_run:
         _show(request, plan, runs_directory, n_threads)
         return
-    from mlcli.train.progress import training_progress
+    from mlcli.train.report import training_progress
     from mlcli.train.trainer import RunPaths, resume, train
 
     paths = RunPaths(runs_directory, request.out, request.data_dir, request.offline)

@@ -1,12 +1,19 @@
-"""The report of `--dry-run`: an experiment as it would be run."""
+"""What `mlcli train` shows: the plan of a dry run on stdout, and the progress of training on stderr."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
 from mlcli.experiment.plan import Plan
+from mlcli.records import EpochRecord
+from mlcli.rendering.console import escape, message_console
 from mlcli.rendering.tables import format_cell, print_summary
 
 
@@ -43,3 +50,131 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     else:
         settings["fitted"] = "in a single fit"
     return settings | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
+
+
+_SHORT = {"validation loss": "val. loss", "validation accuracy": "val. acc."}
+
+
+class QuietProgress:
+    """Shows only notes, or with show_notes=False nothing."""
+
+    def __init__(self, console: Console | None = None, *, show_notes: bool = True) -> None:
+        self.console = console or message_console()
+        self._show_notes = show_notes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def on_stage(self, text: str) -> None:
+        return None
+
+    def on_slow_step(self, text: str) -> None:
+        if self._show_notes:
+            self.console.print(f"[dim]{escape(text)}[/dim]")
+
+    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
+        return None
+
+    def on_note(self, text: str) -> None:
+        if self._show_notes:
+            self.console.print(f"[yellow]note:[/yellow] {escape(text)}")
+
+
+class LineProgress(QuietProgress):
+    """One plain line per epoch, for pipes and log files; with verbose, one per stage too."""
+
+    def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
+        super().__init__(console)
+        self._verbose = verbose
+
+    def on_stage(self, text: str) -> None:
+        if self._verbose:
+            self.console.print(escape(text))
+
+    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
+        self.console.print(escape(epoch_line(record, n_epochs)))
+
+
+class BarProgress(QuietProgress):
+    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row per epoch."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}  {task.fields[metrics]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            speed_estimate_period=24 * 3600,  # epochs can be long
+        )
+        self._task: TaskID = self._progress.add_task("", total=None, count="", metrics="")
+        self._has_header = False
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def on_stage(self, text: str) -> None:
+        self._progress.update(self._task, description=escape(text))
+
+    def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
+        scores = _scores(record)
+        if not self._has_header:
+            names = ["epoch", *(_SHORT.get(name, name) for name in scores), "seconds", "samples/s"]
+            self.console.print(f"[dim]{escape(_columns(names))}[/dim]")
+            self._has_header = True
+        rate = f"{record.samples_per_second:,.0f}"
+        row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
+        self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
+        shown = [f"{name} {scores[name]}" for name in ("loss", "accuracy") if name in scores]
+        self._progress.update(
+            self._task,
+            description="training",
+            completed=record.epoch,
+            total=n_epochs,
+            count=f"{record.epoch}/{n_epochs}",
+            metrics="  ".join([*shown, f"{rate} samples/s"]),
+        )
+
+
+def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
+    """Return the progress display that suits the flags and stderr: a terminal, a pipe or a file."""
+    console = message_console()
+    if quiet:
+        return QuietProgress(console, show_notes=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return BarProgress(console)
+    return LineProgress(console, verbose=verbose)
+
+
+def epoch_line(record: EpochRecord, n_epochs: int) -> str:
+    """Return an epoch as one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
+    parts = [f"epoch {record.epoch}/{n_epochs}" if record.learning_rate is not None else "fitted"]
+    parts += [f"{name} {text}" for name, text in _scores(record).items()]
+    parts += [f"{record.seconds:.2f} s", f"{record.samples_per_second:,.0f} samples/s"]
+    if record.is_best and record.learning_rate is not None:
+        parts.append("best")
+    return "  ".join(parts)
+
+
+def _scores(record: EpochRecord) -> dict[str, str]:
+    """The scores of an epoch that exist, by name."""
+    values = {
+        "loss": record.train_loss,
+        "accuracy": record.train_accuracy,
+        "validation loss": record.validation_loss,
+        "validation accuracy": record.validation_accuracy,
+    }
+    return {name: f"{value:.4f}" for name, value in values.items() if value is not None}
+
+
+def _columns(texts: Iterable[str]) -> str:
+    return "".join(f"{text:>10}" for text in texts)

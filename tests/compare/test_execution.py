@@ -16,7 +16,7 @@ from mlcli.errors import UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.runs.directory import RunDirectory
 from mlcli.train.checkpointing import CheckpointEvery
-from mlcli.train.progress import QuietProgress
+from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, train
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "digits_mlp.yaml"

@@ -15,7 +15,7 @@ from mlcli.compare.executors import RayTasks
 from mlcli.compare.matrix import plan_matrix
 from mlcli.errors import MlcliError
 from mlcli.experiment.plan import make_plan
-from mlcli.train.progress import QuietProgress
+from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'mlcli[ray]'")

@@ -110,7 +110,7 @@ def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
     from mlcli.experiment.plan import make_plan
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.find import find_run
-    from mlcli.train.progress import QuietProgress
+    from mlcli.train.report import QuietProgress
     from mlcli.train.trainer import RunPaths, train
 
     settings = {

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from mlcli.records import EpochRecord
-from mlcli.train.progress import BarProgress, LineProgress, QuietProgress
+from mlcli.train.report import BarProgress, LineProgress, QuietProgress
 
 FIRST = EpochRecord(1, 0.1, 0.5, 0.8, 0.6, 0.7, 2.0, 1234.0, True)
 SECOND = EpochRecord(2, 0.1, 0.4, 0.9, 0.7, 0.7, 1.0, 2468.0, False)

@@ -18,7 +18,7 @@ from mlcli.runs.directory import RunDirectory
 from mlcli.train import resume as resume_module
 from mlcli.train import trainer as train_module
 from mlcli.train.checkpointing import CheckpointEvery
-from mlcli.train.progress import QuietProgress
+from mlcli.train.report import QuietProgress
 from mlcli.train.resume import open_resumable
 from mlcli.train.trainer import RunPaths, resume, train
 

@@ -46,8 +46,7 @@ class KerasFormat(ModelFormat):
     def on_cpu(self) -> AbstractContextManager[object]:
         from mlcli.engines.keras import keras
 
-        context: AbstractContextManager[object] = keras.device("cpu")
-        return context
+        return keras.device("cpu")
 
 
 def _scaling_layers(scaling: Scaling) -> Iterator[Any]:

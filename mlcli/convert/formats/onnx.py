@@ -38,8 +38,7 @@ class OnnxFormat(ModelFormat):
             producer_version=__version__,
         )
         onnx.checker.check_model(document, full_check=True)
-        content: bytes = document.SerializeToString()
-        return content
+        return document.SerializeToString()
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         load = f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})\n"

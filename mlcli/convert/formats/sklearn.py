@@ -39,8 +39,7 @@ class SklearnFormat(ModelFormat):
         layers = _linear_layers(model)
         is_logistic = model.network.kind == "logistic"
         classifier = _logistic_regression(*layers[0]) if is_logistic else _mlp_classifier(model.network, layers)
-        content: bytes = skops.io.dumps(classifier)
-        return content
+        return skops.io.dumps(classifier)
 
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         has_logits = model.network.kind == "logistic" and model.network.n_classes > 2

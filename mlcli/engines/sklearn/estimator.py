@@ -108,11 +108,9 @@ class EstimatorEngine(SklearnEngine):
 
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
         """Return the probabilities of the classes if the estimator has them, else the labels."""
-        outputs: NDArray[Any] = getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
-        return outputs
+        return getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
 
     def estimator_bytes(self) -> bytes:
         import skops.io
 
-        data: bytes = skops.io.dumps(self._estimator)
-        return data
+        return skops.io.dumps(self._estimator)

@@ -79,8 +79,7 @@ class LogisticEngine(SklearnEngine):
         return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=probabilities)
 
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
-        decision: NDArray[Any] = self._fitted().decision_function(matrix)
-        return decision
+        return self._fitted().decision_function(matrix)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         model = self._fitted()

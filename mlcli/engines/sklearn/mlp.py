@@ -70,8 +70,7 @@ class _ScheduledSgd(SGDOptimizer):
             ratio = learning_rate / self.learning_rate
             self.velocities = [velocity * ratio for velocity in self.velocities]
             self.learning_rate = learning_rate
-        updates: list[NDArray[np.floating]] = super()._get_updates(grads)
-        return updates
+        return super()._get_updates(grads)
 
 
 class _ScheduledAdam(AdamOptimizer):
@@ -89,8 +88,7 @@ class _ScheduledAdam(AdamOptimizer):
     def _get_updates(self, grads: list[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
         self.learning_rate_init = float(next(self.learning_rates))
         self.epsilon = self.paper_epsilon * float(np.sqrt(1 - self.beta_2 ** (self.t + 1)))
-        updates: list[NDArray[np.floating]] = super()._get_updates(grads)
-        return updates
+        return super()._get_updates(grads)
 
 
 class MlpEngine(SklearnEngine):
@@ -175,8 +173,7 @@ class MlpEngine(SklearnEngine):
         hidden, activate = matrix, _FORWARD[self._activation]
         for coefficients, intercepts in zip(self._model.coefs_[:-1], self._model.intercepts_[:-1], strict=True):
             hidden = activate(hidden @ coefficients + intercepts)
-        logits: NDArray[np.floating] = hidden @ self._model.coefs_[-1] + self._model.intercepts_[-1]
-        return logits
+        return hidden @ self._model.coefs_[-1] + self._model.intercepts_[-1]
 
     def train_batches(
         self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rate: float, batch_size: int

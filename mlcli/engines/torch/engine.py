@@ -79,8 +79,7 @@ class TorchEngine(TensorEngine):
 
     def logits(self, x: Tensor) -> Tensor:
         self._model.eval()
-        logits: Tensor = self._body(x)
-        return logits
+        return self._body(x)
 
     def forward_batches(self, batches: Batches) -> None:
         self._model.eval()
