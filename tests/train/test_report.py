@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from mlcli.config.schema import ExperimentConfig
 from mlcli.experiment.plan import make_plan
-from mlcli.train.report import describe_plan
+from mlcli.records import EpochRecord
+from mlcli.train.report import BarProgress, LineProgress, QuietProgress, describe_plan
 
 
 def described(**settings):
@@ -21,3 +26,45 @@ def test_a_single_fit_is_described_without_epochs():
     settings = described(backend="sklearn", model={"name": "logistic"})
     assert settings["fitted"] == "in a single fit"
     assert "epochs" not in settings
+
+
+FIRST = EpochRecord(1, 0.1, 0.5, 0.8, 0.6, 0.7, 2.0, 1234.0, True)
+SECOND = EpochRecord(2, 0.1, 0.4, 0.9, 0.7, 0.7, 1.0, 2468.0, False)
+SINGLE_FIT = EpochRecord(1, None, None, 0.95, None, None, 0.5, 300.0, True)
+
+
+def printed(kind, records, **options):
+    console = Console(file=io.StringIO(), width=200, **options)
+    with kind(console) as progress:
+        progress.on_stage("loading digits")
+        for record in records:
+            progress.on_epoch(record, 2)
+        progress.on_note("a note")
+    return console.file.getvalue()
+
+
+def test_a_pipe_gets_one_line_per_epoch():
+    assert printed(LineProgress, [FIRST, SECOND]).splitlines() == [
+        "epoch 1/2  loss 0.5000  accuracy 0.8000  validation loss 0.6000  validation accuracy 0.7000  2.00 s  "
+        "1,234 samples/s  best",
+        "epoch 2/2  loss 0.4000  accuracy 0.9000  validation loss 0.7000  validation accuracy 0.7000  1.00 s  "
+        "2,468 samples/s",
+        "note: a note",
+    ]
+
+
+def test_a_single_fit_is_no_epoch_and_a_loss_that_does_not_exist_is_omitted():
+    (line, _) = printed(LineProgress, [SINGLE_FIT]).splitlines()
+    assert line == "fitted  accuracy 0.9500  0.50 s  300 samples/s"
+
+
+def test_a_terminal_gets_a_table_that_grows():
+    text = printed(BarProgress, [FIRST, SECOND], force_terminal=True, color_system=None)
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert any(row.endswith("epoch loss accuracy val. loss val. acc. seconds samples/s") for row in rows)
+    assert any(row.endswith("1 0.5000 0.8000 0.6000 0.7000 2.00 1,234 best") for row in rows)
+    assert any(row.endswith("2 0.4000 0.9000 0.7000 0.7000 1.00 2,468") for row in rows)
+
+
+def test_quiet_progress_prints_notes_only():
+    assert printed(QuietProgress, [FIRST, SECOND]) == "note: a note\n"
