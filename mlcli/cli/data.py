@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Commands, DataDir, Format, completed
+from mlcli.cli.options import Commands, DataDir, Format, completed, option
 from mlcli.registry import DATASETS, alternatives
 
 app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def fetch(
     ],
     mirror: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--from",
             help="A folder that contains the files, flat or in torchvision's layout, or an http(s) address to which "
             "the file names are appended. Default: the mirrors that torchvision uses.",

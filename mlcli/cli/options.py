@@ -168,11 +168,9 @@ def command(help_text: str, run: Callable[[Any], None], request_type: type, /, *
 
 
 def _parameter(name: str, annotation: Any, field: dataclasses.Field[Any] | None) -> inspect.Parameter:
-    default: Any = None
-    if field is not None and field.default is not dataclasses.MISSING:
-        default = field.default if not isinstance(field.default, tuple) else None
-    elif field is not None and field.default_factory is dataclasses.MISSING:
-        default = inspect.Parameter.empty
+    default = None if field is None or field.default == () else field.default
+    if field is not None and default is dataclasses.MISSING:
+        default = inspect.Parameter.empty if field.default_factory is dataclasses.MISSING else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

@@ -1,8 +1,4 @@
-"""Compare variants of an experiment over several seeds, and report what was controlled between runs.
-
-`run` runs a matrix of variants and seeds, or takes existing runs, and prints which differences are significant;
-`run_receipt` prints the comparability report of existing runs. Nothing heavy is imported before they are called.
-"""
+"""`mlcli compare` and `mlcli receipt`: variants over several seeds, and what was controlled between runs."""
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.conclusions import (
@@ -26,7 +24,7 @@ from mlcli.compare.plots import save_comparison_plots
 from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
 from mlcli.compare.tables import TextTable, comparison_tables, receipt_tables
 from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
-from mlcli.rendering.tables import Row, markdown_cell, print_csv, print_rows, print_table
+from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, print_table
 from mlcli.text import to_json
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 _RECEIPT_SCHEMA_VERSION = 1
 _VERDICT_STYLES = {"better": "green", "faster": "green", "worse": "red", "slower": "red"}
-_LONGEST_NAME = 24
-_TEXT_COLUMNS = ("", "equal in all runs", "reason", "values")
 
 
 def report_comparison(comparison: Comparison, request: CompareRequest) -> None:
@@ -77,40 +73,7 @@ def print_comparison(comparison: Comparison, output_format: str) -> None:
 
 def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
     for table in tables:
-        headers = list(table.rows[0])
-        widths = [_longest_word(header, table) for header in headers]
-        is_wide_enough = sum(widths) + 2 * len(widths) <= console.width
-        show_header = any(headers) and len(headers) != 2
-        shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=show_header)
-        for number, (header, width) in enumerate(zip(headers, widths, strict=True)):
-            shown.add_column(
-                escape(header),
-                justify="left" if _is_text(table, number) else "right",
-                overflow="fold",
-                min_width=width if number < table.n_names or is_wide_enough else None,
-            )
-        for row in table.rows:
-            shown.add_row(*(_styled(value or "") for value in row.values()))
-        console.print(escape(table.title), style="bold")
-        console.print(shown)
-        console.print()
-
-
-def _is_text(table: TextTable, number: int) -> bool:
-    """Return whether a column is aligned to the left."""
-    header = list(table.rows[0])[number]
-    return number < table.n_names or header in _TEXT_COLUMNS or table.title == "differences"
-
-
-def _longest_word(header: str, table: TextTable) -> int:
-    """Return the width that a column needs in order not to break words, if they are not very long."""
-    words = [word for text in (header, *(row[header] or "" for row in table.rows)) for word in text.split()]
-    return min(max(map(len, words), default=0), _LONGEST_NAME)
-
-
-def _styled(text: str) -> str:
-    style = _VERDICT_STYLES.get(text)
-    return f"[{style}]{text}[/{style}]" if style else escape(text)
+        print_table(table.title, table.rows, styles=_VERDICT_STYLES, console=console)
 
 
 def _print_closing(console: Console, comparison: Comparison) -> None:
@@ -123,17 +86,9 @@ def _print_closing(console: Console, comparison: Comparison) -> None:
 
 
 def _write_markdown(tables: Sequence[TextTable], lines: Sequence[str], footer: str | None = None) -> None:
-    parts = [f"**{table.title}**\n\n{_markdown_table(table)}" for table in tables]
+    parts = [f"**{table.title}**\n\n{markdown_table(table.rows)}" for table in tables]
     parts.append("".join(f"- {line}\n" for line in lines))
     write_text("\n".join([*parts, f"{footer}\n"] if footer else parts))
-
-
-def _markdown_table(table: TextTable) -> str:
-    headers = list(table.rows[0])
-    lines = [[markdown_cell(header) for header in headers]]
-    lines += [["---" if _is_text(table, number) else "---:" for number in range(len(headers))]]
-    lines += [[markdown_cell(value or "") for value in row.values()] for row in table.rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:

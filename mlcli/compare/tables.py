@@ -27,7 +27,6 @@ class TextTable:
 
     title: str
     rows: Sequence[Cells]
-    n_names: int = 1  # the first columns, which name the subject of a row
 
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
@@ -108,7 +107,7 @@ def _table_of_variants(title: str, variants: Sequence[Variant], cells: Sequence[
         _settings(variant) | {header: row[header] for header in shown}
         for variant, row in zip(variants, cells, strict=True)
     ]
-    return [TextTable(title, rows, n_names=len(variants[0].settings))]
+    return [TextTable(title, rows)]
 
 
 def _settings(variant: Variant) -> Cells:

@@ -1,5 +1,1 @@
-"""The metrics of a split: one implementation for every engine, on numpy alone.
-
-The definitions are those of `sklearn.metrics`, as tests verify; importing scikit-learn for a few sums would take longer
-than most of the work of a short run.
-"""
+"""Metrics by the definitions of `sklearn.metrics`, in numpy: importing scikit-learn would outlast a short run."""

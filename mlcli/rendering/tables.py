@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from types import MappingProxyType
 
 from rich.box import ROUNDED, SIMPLE_HEAD, Box
 from rich.cells import cell_len
-from rich.console import JustifyMethod
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,8 @@ from mlcli.text import printable, to_json
 
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
-_NUMBER = re.compile(r"(\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?)?")  # or an empty cell
+_NUMBER = re.compile(r"([+-]?\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?( ± [\d.]+| \[.*\])?)?")  # or an empty cell
+_WORD = re.compile(r"\S+( ± \S+)?")  # what is not wrapped
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
@@ -41,14 +43,21 @@ def print_rows(title: str, rows: Sequence[Row], output_format: str) -> None:
             print_table(title, rows)
 
 
-def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -> None:
-    """Print a table to stdout, with numbers aligned to the right.
+def print_table(
+    title: str,
+    rows: Sequence[Row],
+    optional: Sequence[str] = (),
+    *,
+    styles: Mapping[str, str] = MappingProxyType({}),
+    console: Console | None = None,
+) -> None:
+    """Print a table to stdout, or to another console, with numbers aligned to the right.
 
     If the terminal is too narrow, the frame is dropped first, then one column of `optional` after the other, which the
     caption lists. The remaining columns are wrapped between words. Numbers and words are not broken, except for long
-    ones such as paths; a table that is still too wide extends beyond the edge.
+    ones such as paths; a table that is still too wide extends beyond the edge. styles: of cells, by their text.
     """
-    console = result_console()
+    console = console or result_console()
     columns = {name: _column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())}
     layout = _FRAMED if _FRAMED.width([c.natural_width for c in columns.values()]) <= console.width else _OPEN
     hidden: list[str] = []
@@ -64,7 +73,7 @@ def print_table(title: str, rows: Sequence[Row], optional: Sequence[str] = ()) -
         justify: JustifyMethod = "right" if column.is_number else "left"
         table.add_column(Text(column.texts[0]), justify=justify, width=width, overflow="fold")
     for cells in zip(*(column.texts[1:] for column in columns.values()), strict=True):
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(cell, styles.get(cell, "")) for cell in cells))
     if hidden:
         table.caption, table.caption_justify = f"not shown here: {', '.join(hidden)}", "left"
     console.print(table)
@@ -82,7 +91,7 @@ def _column(name: str, values: Sequence[object]) -> _Column:
     texts = [printable(_heading(name)), *(printable(format_cell(value)) for value in values)]
     is_number = all(map(_looks_like_number, values))
     natural_width = max(cell_len(line) for text in texts for line in text.split("\n"))
-    longest = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    longest = max((cell_len(word[0]) for text in texts for word in _WORD.finditer(text)), default=0)
     return _Column(texts, is_number, natural_width, longest if is_number else min(longest, _MAX_WORD))
 
 
@@ -162,16 +171,15 @@ def print_csv(rows: Sequence[Row]) -> None:
 
 def print_markdown(rows: Sequence[Row]) -> None:
     """Print a pipe table to stdout."""
-    if not rows:
-        return
-    lines = [[markdown_cell(_heading(name)) for name in rows[0]], ["---"] * len(rows[0])]
-    lines += [[markdown_cell(format_cell(value)) for value in row.values()] for row in rows]
-    write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    write_text(markdown_table(rows))
 
 
-def markdown_cell(text: str) -> str:
-    """Return the text on one line, with vertical bars escaped."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Return rows as a pipe table; vertical bars in cells are escaped."""
+    lines = [[_heading(name) for name in rows[0]], ["---"] * len(rows[0])] if rows else []
+    lines += [[format_cell(value) for value in row.values()] for row in rows]
+    cells = [[text.replace("|", "\\|").replace("\n", " ") for text in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def format_cell(value: object) -> str:

@@ -1,7 +1,4 @@
-"""Runs on disk: the only code that knows the files of a run. Also the commands `mlcli runs list` and `mlcli runs show`.
-
-This module imports nothing heavy, so that `mlcli --help` can import it.
-"""
+"""Runs on disk: the only code that knows the files of a run; the commands `mlcli runs list` and `mlcli runs show`."""
 
 from __future__ import annotations
 

@@ -64,10 +64,6 @@ class VerifiedFiles:
         """Return the test scores: y and labels int64 (n,), logits and probabilities float (n, classes) if stored."""
         return self._parsed(PREDICTIONS, parsed_predictions)
 
-    def has_estimator(self) -> bool:
-        """Return whether the run stored a scikit-learn estimator instead of weights."""
-        return ESTIMATOR in self._digests
-
     def estimator(self) -> bytes:
         """Return a fitted scikit-learn estimator in skops form, not loaded."""
         return self._bytes(ESTIMATOR)

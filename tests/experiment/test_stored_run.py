@@ -38,7 +38,7 @@ def test_every_engine_gives_the_scores_of_the_run(digits_run, backend):
 def test_an_estimator_gives_the_scores_of_the_run(forest_run):
     scores = forest_run.build_engine().predict(forest_run.load_dataset().test.x)
     assert np.array_equal(scores.probabilities, forest_run.files.predictions()["probabilities"])
-    assert forest_run.files.has_estimator()
+    assert forest_run.files.estimator()
     with pytest.raises(UsageError, match="has no weights; it is an estimator"):
         forest_run.weights()
 

@@ -91,7 +91,7 @@ def test_every_file_is_verified_and_read(run):
     assert files.config().backend == record.backend
     assert files.environment()["mlcli"] == "0.1.0"
     assert files.preprocessing().class_names == ("setosa", "versicolor", "virginica")
-    assert files.has_estimator() == (run == FOREST)
+    assert (files.path / "estimator.skops").is_file() == (run == FOREST)
     if run in FINISHED:
         predictions = files.predictions()
         assert np.mean(predictions["labels"] == predictions["y"]) == record.metrics["test"].accuracy
