@@ -29,6 +29,7 @@ def _caches_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Caches of the platform and of the frameworks go to a folder of the session; subprocesses inherit it."""
     caches = tmp_path_factory.mktemp("caches")
     os.environ["XDG_CACHE_HOME"] = str(caches)
+    os.environ.pop("MLCLI_TEST_DATA_DIR", None)  # read above; mlcli refuses variables that it does not know
     os.environ["KERAS_HOME"] = str(caches / "keras")
 
 

@@ -34,17 +34,16 @@ class PredictRequest:
 def run(request: PredictRequest) -> None:
     """Write the predictions to the output file and a report to stdout."""
     from mlcli.experiment.stored_run import open_run
-    from mlcli.rendering.console import checked_format, print_notes
+    from mlcli.rendering.console import checked_format, print_notes, progress_bar
     from mlcli.runs.find import find_run
 
     checked_format(request.output_format)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
     # Only now: these load numpy, which reads the thread count when it is loaded.
-    from mlcli.predict.predict import predict
-    from mlcli.predict.report import print_prediction, progress_bar
+    from mlcli.predict.predict import predict, print_prediction
 
-    with progress_bar(quiet=request.quiet) as on_batch:
+    with progress_bar("predicting", quiet=request.quiet) as on_batch:
         prediction = predict(stored, replace(request, threads=threads), on_batch)
     if not request.quiet:
         print_notes(prediction.notes)

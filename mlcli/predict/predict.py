@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mlcli.predict import PredictRequest
 from mlcli.predict.readers import open_samples
 from mlcli.predict.tables import check_output, prediction_output
 from mlcli.records import Scores
+from mlcli.rendering.tables import Fields, print_summary
 from mlcli.timing import Stopwatch
 
 OnBatch = Callable[[int, int | None], None]  # called with the samples done, and all samples if their number is known
@@ -91,3 +92,24 @@ def _range_notes(trained_range: tuple[float, float] | None, smallest: float, lar
     if smallest < low or largest > high:
         return [f"values range from {smallest:g} to {largest:g}, but {trained}"]
     return []
+
+
+def print_prediction(prediction: Prediction, output_format: str) -> None:
+    """Print counts and times, not the predictions themselves, to stdout."""
+    title = f"{prediction.n_samples:,} samples predicted with {prediction.backend}"
+    document = asdict(prediction)
+    row = {key: value for key, value in document.items() if key not in ("counts", "notes")}
+    row |= {f"n_{name}": n for name, n in prediction.counts.items()}
+    document = {"schema_version": 1, **document}
+    print_summary(title, _sections(prediction), row, document, output_format)
+
+
+def _sections(prediction: Prediction) -> list[Fields]:
+    counts = [(name, f"{n:,}  ({n / prediction.n_samples:.1%})") for name, n in prediction.counts.items()]
+    times = [
+        ("predict", f"{prediction.predict_seconds:.3f} s"),
+        ("read, predict and write", f"{prediction.total_seconds:.3f} s"),
+        ("samples/s", f"{prediction.n_samples / prediction.total_seconds:,.0f}"),
+    ]
+    context = [("device", prediction.device), ("threads", str(prediction.threads))]
+    return [counts, times, [*context, ("run", prediction.run_id), ("output", prediction.output)]]

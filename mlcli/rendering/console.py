@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -82,3 +82,16 @@ def stdout_into(path: Path | None) -> Iterator[None]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue().encode("utf-8"))
+
+
+@contextlib.contextmanager
+def progress_bar(activity: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar if stderr is a terminal; yield a function that takes what is done and the total."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = message_console()
+    columns = (TextColumn(activity), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    is_hidden = quiet or not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda n_done, n_samples: progress.update(task, completed=n_done, total=n_samples)
