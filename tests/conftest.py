@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,14 @@ import pytest
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data")]
 
 if TYPE_CHECKING:
-    from mlcli.experiment.stored_run import StoredRun
+    pass
 
 _GIVEN_DATA_DIR = os.environ.get("MLCLI_TEST_DATA_DIR")
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _caches_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _caches_of_the_session(tmp_path_factory):
     """Caches of the platform and of the frameworks go to a folder of the session; subprocesses inherit it."""
     caches = tmp_path_factory.mktemp("caches")
     os.environ["XDG_CACHE_HOME"] = str(caches)
@@ -34,7 +33,7 @@ def _caches_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _no_settings_of_the_user(monkeypatch, tmp_path_factory):
     """No MLCLI_* variable of the user's shell, nor the size of his terminal, and an empty data directory."""
     for name in [name for name in os.environ if name.startswith("MLCLI_") or name in ("COLUMNS", "LINES")]:
         monkeypatch.delenv(name)
@@ -42,7 +41,7 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
 
 
 @pytest.fixture(autouse=True)
-def _denormals_as_they_were() -> Iterator[None]:
+def _denormals_as_they_were():
     """Engines let the processor flush denormal numbers to zero; what runs later must not inherit that."""
     yield
     torch = sys.modules.get("torch")
@@ -51,7 +50,7 @@ def _denormals_as_they_were() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def image_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_data_dir(tmp_path_factory):
     """A data directory with MNIST and Fashion-MNIST, prepared once a session.
 
     The files come from MLCLI_TEST_DATA_DIR, or from a folder shared/datasets beside the checkout.
@@ -69,7 +68,7 @@ def image_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data_dir
 
 
-def _prepare(data_dir: Path) -> None:
+def _prepare(data_dir):
     from mlcli.config.schema import DatasetConfig
     from mlcli.data.load import load_dataset
 
@@ -78,7 +77,7 @@ def _prepare(data_dir: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored_runs(tmp_path_factory):
     """A runs directory with three finished runs: a torch mlp on digits, and a logistic regression and a forest on iris.
 
     Tests read it; those that damage a run copy it first.
@@ -108,7 +107,7 @@ def stored_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def digits_run(stored_runs: Path) -> StoredRun:
+def digits_run(stored_runs):
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.find import find_run
 
@@ -116,7 +115,7 @@ def digits_run(stored_runs: Path) -> StoredRun:
 
 
 @pytest.fixture
-def iris_run(stored_runs: Path) -> StoredRun:
+def iris_run(stored_runs):
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.find import find_run
 
@@ -124,7 +123,7 @@ def iris_run(stored_runs: Path) -> StoredRun:
 
 
 @pytest.fixture
-def forest_run(stored_runs: Path) -> StoredRun:
+def forest_run(stored_runs):
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.find import find_run
 
@@ -132,6 +131,6 @@ def forest_run(stored_runs: Path) -> StoredRun:
 
 
 @pytest.fixture
-def digits_copy(stored_runs: Path, tmp_path: Path) -> Path:
+def digits_copy(stored_runs, tmp_path):
     """A copy of the digits run, to be damaged."""
     return Path(shutil.copytree(stored_runs / "20260101T000000Z_digits", tmp_path / "copy"))

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -38,7 +37,7 @@ model:
 VARY = ("--vary", "optimizer.lr=0.01,0.0001", "--seeds", "2")
 
 
-def _mlcli(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def _mlcli(folder, *arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "mlcli", "compare", *arguments],
         cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False,
@@ -59,7 +58,7 @@ def matrix(tmp_path_factory):
     return folder, first
 
 
-def _runs(folder: Path) -> list[Path]:
+def _runs(folder):
     return sorted(path.parent for path in (folder / "runs").glob("*/metrics.json"))
 
 

@@ -68,7 +68,7 @@ def comparison_of():
     return _comparison
 
 
-def _comparison(variants: dict[str, tuple[list[int], list[float]]], failures=None, cost=None) -> Comparison:
+def _comparison(variants, failures=None, cost=None):
     """Variants by label: wrong samples and fit seconds, each by seed."""
     made = tuple(
         Variant(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,14 +23,14 @@ class Silent:
     def on_note(self, text): ...
 
 
-def _train(runs_directory: Path, seed: int, *settings: str) -> str:
+def _train(runs_directory, seed, *settings):
     base = ["dataset=digits", "backend=sklearn", f"seed={seed}", "training.epochs=4", "model.hidden=[32]"]
     plan = make_plan(load_experiment(None, settings=[*base, *settings], environ={}))
     return train(plan, RunPaths(runs_directory), 1, Silent()).record.run_id
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
+def runs(tmp_path_factory):
     """Two learning rates, one of which is far too small, with three seeds each."""
     directory = tmp_path_factory.mktemp("runs")
     for seed in range(3):
@@ -41,7 +40,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def own_runs(runs, tmp_path) -> Path:
+def own_runs(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
     return tmp_path / "runs"
 

@@ -58,7 +58,7 @@ class Observer(QuietProgress):
             raise Stopped
 
 
-def stop_a_run(runs: Path, seed: int = 0, **options) -> Path:
+def stop_a_run(runs, seed=0, **options):
     """Return a run of the cell with this seed, interrupted after its fourth epoch."""
     config = load_experiment(CONFIG, flags={"backend": "sklearn", "seed": seed}, settings=SETTINGS)
     before = set(runs.iterdir()) if runs.is_dir() else set()
@@ -68,7 +68,7 @@ def stop_a_run(runs: Path, seed: int = 0, **options) -> Path:
     return path
 
 
-def compare(runs: Path) -> dict:
+def compare(runs):
     arguments = ["compare", str(CONFIG), "--backends", "sklearn", "--seeds", "2", "--set", *SETTINGS]
     process = subprocess.run(
         [sys.executable, "-m", "mlcli", *arguments, "--runs-dir", str(runs), "--format", "json", "--quiet"],
@@ -78,11 +78,11 @@ def compare(runs: Path) -> dict:
     return json.loads(process.stdout)
 
 
-def scores(document: dict) -> list:
+def scores(document):
     return [[run["seed"], run["accuracy"], run["loss"]] for run in document["variants"][0]["runs"]]
 
 
-def runs_in(runs: Path) -> list[Path]:
+def runs_in(runs):
     return sorted(path for path in runs.iterdir() if (path / "config.yaml").is_file())
 
 

@@ -120,7 +120,7 @@ class Victim:
     formats: tuple[str, ...] = ("table",)
 
     @property
-    def canary(self) -> Path:
+    def canary(self):
         """What is there only if something was executed."""
         return self.path.parent.parent / "canary"
 

@@ -8,8 +8,6 @@ import io
 import json
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -48,7 +46,7 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def templates(stored_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def templates(stored_runs, tmp_path_factory):
     """Two finished runs and one that was killed after two epochs."""
     folder = tmp_path_factory.mktemp("templates")
     shutil.copytree(stored_runs / "20260101T000000Z_digits", folder / GOOD)
@@ -62,7 +60,7 @@ def templates(stored_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory):
     return tmp_path_factory.mktemp("any") / "runs"
 
 
@@ -95,21 +93,21 @@ CHANGES = st.one_of(
 )
 
 
-def delete(runs: Path, run: str, name: str) -> None:
+def delete(runs, run, name):
     path = runs / run / name
     if path.is_dir():
         path.rmdir()
     path.unlink(missing_ok=True)
 
 
-def truncate(runs: Path, run: str, name: str, place: float) -> None:
+def truncate(runs, run, name, place):
     path = runs / run / name
     if path.is_file():
         data = path.read_bytes()
         path.write_bytes(data[: int(place * len(data))])
 
 
-def flip(runs: Path, run: str, name: str, place: float, bits: int) -> None:
+def flip(runs, run, name, place, bits):
     path = runs / run / name
     data = bytearray(path.read_bytes() if path.is_file() else b"")
     if data:
@@ -117,17 +115,17 @@ def flip(runs: Path, run: str, name: str, place: float, bits: int) -> None:
         path.write_bytes(data)
 
 
-def empty(runs: Path, run: str, name: str) -> None:
+def empty(runs, run, name):
     delete(runs, run, name)
     (runs / run / name).touch()
 
 
-def folder(runs: Path, run: str, name: str) -> None:
+def folder(runs, run, name):
     delete(runs, run, name)
     (runs / run / name).mkdir()
 
 
-def swap(runs: Path, run: str, name: str, other: str, other_name: str | None = None) -> None:
+def swap(runs, run, name, other, other_name=None):
     first, second = runs / run / name, runs / other / (other_name or name)
     if first.is_file() and second.is_file() and first != second:
         data = first.read_bytes()
@@ -135,11 +133,11 @@ def swap(runs: Path, run: str, name: str, other: str, other_name: str | None = N
         second.write_bytes(data)
 
 
-def status(runs: Path, run: str, status: str) -> None:
+def status(runs, run, status):
     value(runs, run, "metrics.json", None, status)
 
 
-def value(runs: Path, run: str, name: str, place: float | None, new: Any) -> None:
+def value(runs, run, name, place, new):
     """Put another value in the place of one that a JSON document holds, or the status."""
     path = runs / run / name
     try:
@@ -158,7 +156,7 @@ def value(runs: Path, run: str, name: str, place: float | None, new: Any) -> Non
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def _keys(document: Any) -> list[Any]:
+def _keys(document):
     return (
         list(document)
         if isinstance(document, dict)
@@ -166,7 +164,7 @@ def _keys(document: Any) -> list[Any]:
     )
 
 
-def cell(runs: Path, run: str, place: float, new: str) -> None:
+def cell(runs, run, place, new):
     """Put another text in the place of a cell of the history."""
     path = runs / run / "history.csv"
     cells = path.read_bytes().split(b",") if path.is_file() else []
@@ -181,7 +179,7 @@ DO = {
 }  # fmt: skip
 
 
-def remake_manifest(run: Path) -> None:
+def remake_manifest(run):
     files = sorted(
         path for path in run.iterdir() if path.is_file() and path.name not in ("manifest.json", "metrics.json")
     )
@@ -199,37 +197,37 @@ class Way:
     allow_different_data: bool
 
 
-def lists(runs: Path, way: Way) -> None:
+def lists(runs, way):
     found = list_runs(runs, RunQuery(sort=way.sort))
     assert all(len(issue.splitlines()) == 1 for issue in found.issues)
     print_run_list(found.runs, "runs", way.output_format)
     print_notes(found.issues)
 
 
-def shows(runs: Path, way: Way, run: str) -> None:
+def shows(runs, way, run):
     directory = find_run(str(runs / run), runs)
     history = directory.read_history()
     overfitting(history)
     print_one_run(describe_run(directory), directory.path, history, way.output_format)
 
 
-def evaluates(runs: Path, way: Way, run: str) -> None:
+def evaluates(runs, way, run):
     result = evaluate(open_run(find_run(run, runs)), EvaluateRequest(threads=1, backend="sklearn", n_misclassified=3))
     print_evaluation(result.evaluation, way.output_format)
 
 
-def makes_a_receipt(runs: Path, way: Way) -> None:
+def makes_a_receipt(runs, way):
     print_receipt(
         comparability_report([facts_of(open_run(find_run(run, runs))) for run in (OTHER, GOOD)]), way.output_format
     )
 
 
-def compares(runs: Path, way: Way, *references: str) -> None:
+def compares(runs, way, *references):
     comparison = compare_results(find_results(references, runs), allow_different_data=way.allow_different_data)
     print_comparison(comparison, way.output_format)
 
 
-def is_done(use: Any, *arguments: Any) -> bool:
+def is_done(use, *arguments):
     """Whether it was done, and not refused; what is printed or said is text alone."""
     printed = io.StringIO()
     try:
@@ -244,14 +242,14 @@ def is_done(use: Any, *arguments: Any) -> bool:
     return done
 
 
-def uses_of(runs: Path, way: Way) -> list[bool]:
+def uses_of(runs, way):
     """Everything that is made of run directories."""
     of_one = [is_done(use, runs, way, run) for use in (shows, evaluates) for run in RUNS]
     of_several = [is_done(compares, runs, way, *references) for references in (RUNS, ("2026*",), ("last", GOOD))]
     return [is_done(lists, runs, way), *of_one, is_done(makes_a_receipt, runs, way), *of_several]
 
 
-def test_every_use_works_on_intact_directories(templates: Path):
+def test_every_use_works_on_intact_directories(templates):
     """All but the unfinished one, which cannot be evaluated."""
     for output_format in FORMATS:
         assert uses_of(templates, Way(output_format, "created", True)).count(False) == 1
@@ -262,9 +260,7 @@ WAYS = st.builds(Way, st.sampled_from(FORMATS), st.sampled_from(sorted(SORT_KEYS
 
 @QUICK
 @given(changes=st.lists(CHANGES, min_size=1, max_size=3), vouched=st.booleans(), way=WAYS)
-def test_every_use_works_or_reports_what_is_wrong(
-    templates: Path, runs: Path, changes: list[tuple[Any, ...]], vouched: bool, way: Way
-):
+def test_every_use_works_or_reports_what_is_wrong(templates, runs, changes, vouched, way):
     shutil.rmtree(runs, ignore_errors=True)
     shutil.copytree(templates, runs)
     for kind, *arguments in changes:

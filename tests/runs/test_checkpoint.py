@@ -44,7 +44,7 @@ def test_the_description_tells_where_it_was_written(make_checkpoint):
     assert make_checkpoint().description == "after epoch 1 and 2 steps of the next"
 
 
-def _with_document(text: bytes) -> bytes:
+def _with_document(text):
     from safetensors.numpy import save
 
     return save({"document": np.frombuffer(text, dtype=np.uint8), "batch_losses": np.empty(0)})
