@@ -11,7 +11,7 @@ import pytest
 
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import sections_of
-from mlcli.data.idx import torchvision_datasets
+from mlcli.data.prepared import torchvision_datasets
 from mlcli.data.source import dataset_source
 from mlcli.errors import UsageError
 from mlcli.registry import (

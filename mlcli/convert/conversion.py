@@ -140,14 +140,13 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
     """Return the estimator file of the run, after checking that it has no types that mlcli does not trust."""
     from skops.io import get_untrusted_types
 
-    from mlcli.convert.formats.sklearn import estimator_usage
     from mlcli.engines.sklearn.stored import load_estimator
 
     data = run.files.estimator()
     n_classes = len(load_estimator(data).classes_)
     has_probabilities = expected.probabilities is not None and n_classes == expected.probabilities.shape[1]
     trusted = get_untrusted_types(data=data)
-    usage = partial(estimator_usage, run.preprocessing.scaling, run.config.runtime.precision)
+    usage = partial(load_format("sklearn").estimator_usage, run.preprocessing.scaling, run.config.runtime.precision)
     return _ConvertedModel(data, partial(usage, trusted=trusted, has_probabilities=has_probabilities))
 
 

@@ -167,7 +167,7 @@ class ImageSource:
 
     def _prepare(self, data_dir: Path, root: Path, log: Log) -> SourceData:
         """Decode the verified raw files and write the prepared folder below `root`."""
-        from mlcli.data.idx import decode
+        from mlcli.data.prepared import decode
 
         folder = root / self.info.name
         log(f"preparing {self.info.name} in {folder}")

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlcli.data.idx import torchvision_datasets
+from mlcli.data.prepared import torchvision_datasets
 
 
 def tensors(data: Fashion) -> TensorDataset:

@@ -7,7 +7,7 @@ from contest import BATCH_SIZE, DECAY, LEARNING_RATE, N_CLASSES, N_HIDDEN, Conte
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mlcli.data.idx import torchvision_datasets
+from mlcli.data.prepared import torchvision_datasets
 
 
 def tutorial_loader(data: Fashion) -> DataLoader:

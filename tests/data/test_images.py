@@ -48,7 +48,7 @@ def test_raw_files_are_decoded_and_prepared(tiny_source, tiny_data_dir, tiny_bod
 
 def test_prepared_data_needs_no_raw_files_and_no_torch(monkeypatch, tiny_source, tiny_data_dir):
     first = read(tiny_source(), tiny_data_dir)
-    monkeypatch.setitem(sys.modules, "mlcli.data.idx", None)
+    monkeypatch.setitem(sys.modules, "mlcli.data.prepared", None)
     for path in (tiny_data_dir / "FashionMNIST" / "raw").iterdir():
         path.unlink()
     assert tiny_source().read(tiny_data_dir, offline=True, log=pytest.fail).fingerprint == first.fingerprint
@@ -187,7 +187,7 @@ def test_a_read_only_data_directory_is_prepared_in_the_platform_cache(
     assert files_below(tiny_data_dir) == before
     presence = tiny_source().presence(tiny_data_dir)
     assert presence.path == fallback_root(tiny_data_dir) / "prepared" / "tiny"
-    monkeypatch.setitem(sys.modules, "mlcli.data.idx", None)
+    monkeypatch.setitem(sys.modules, "mlcli.data.prepared", None)
     assert read(tiny_source(), tiny_data_dir, pytest.fail).fingerprint == first.fingerprint
 
 

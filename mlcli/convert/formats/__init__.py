@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,15 @@ class ModelFormat(ABC):
     @abstractmethod
     def usage(self, model: TrainedModel, path: Path) -> Usage:
         """Return the code for the file at `path`."""
+
+    def estimator_usage(
+        self, scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
+    ) -> Usage:
+        """Return the code for a fitted estimator in skops form; UsageError for a format of networks.
+
+        trusted: the types in the file that skops does not trust by default. has_probabilities: for all classes.
+        """
+        raise UsageError("only scikit-learn reads fitted estimators: use --to sklearn")
 
     def on_cpu(self) -> AbstractContextManager[object]:
         """Return a context in which the code of `usage` runs on the CPU, even if the framework prefers a GPU."""

@@ -45,16 +45,11 @@ class SklearnFormat(ModelFormat):
         has_logits = model.network.kind == "logistic" and model.network.n_classes > 2
         return _usage(model.scaling, model.precision, repr(str(path)), "logits" if has_logits else "probabilities")
 
-
-def estimator_usage(
-    scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
-) -> Usage:
-    """Return the code for a fitted estimator in skops form.
-
-    trusted: the types in the file that skops does not trust by default. has_probabilities: for all classes of the run.
-    """
-    trust = f", trusted={list(trusted)!r}" if trusted else ""
-    return _usage(scaling, precision, f"{str(path)!r}{trust}", "probabilities" if has_probabilities else "labels")
+    def estimator_usage(
+        self, scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
+    ) -> Usage:
+        trust = f", trusted={list(trusted)!r}" if trusted else ""
+        return _usage(scaling, precision, f"{str(path)!r}{trust}", "probabilities" if has_probabilities else "labels")
 
 
 def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:
