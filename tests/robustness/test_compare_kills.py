@@ -14,6 +14,8 @@ from collections import Counter
 import psutil
 import pytest
 
+from tests.fixtures.processes import start
+
 N_KILLS = 2
 N_SEEDS = 3
 
@@ -27,7 +29,7 @@ def _command(runs_directory):
 
 
 def _start(command):
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    return start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
 def _kill_at_random(process, rng):
@@ -106,7 +108,7 @@ def test_a_cell_interrupted_by_sighup_runs_again_in_the_next_call(tmp_path):
     (tmp_path / "digits.yaml").write_text("dataset: digits\nmodel:\n  hidden: [16]\ntraining:\n  epochs: 100000\n")
     options = ["digits.yaml", "-b", "sklearn", "--seeds", "1", "--format", "json"]
     command = [sys.executable, "-m", "mlcli", "compare", *options]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = start(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     cell = _first_cell(process)
     while process.poll() is None and not list((tmp_path / "runs").glob("*/history.csv")):
         time.sleep(0.05)
