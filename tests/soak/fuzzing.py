@@ -67,7 +67,7 @@ def _outcome(target: str, code: int | None, log: Path, keep: Path) -> Outcome:
 
 
 def _finding(target: str, file: Path) -> str:
-    """Return the text of a finding: the end of its traceback, or the file name for hangs, crashes and excessive memory."""
+    """Return the text of a finding: the end of its traceback, or its file name (for hangs, crashes and memory)."""
     traceback = file.with_name(f"{file.name}.txt")
     what = last_line(traceback.read_text()) if traceback.exists() else file.name.removeprefix(f"{target}-")
     return f"{target}: {what[:300]}\n  {sys.executable} {_CHILD} {target} --reproduce {file}"
