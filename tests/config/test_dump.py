@@ -91,7 +91,7 @@ def test_text_that_looks_like_something_else_loads_back_as_text(load):
         ),
     ],
 )
-def test_written_and_loaded_it_is_equal(load, config):
+def test_a_configuration_written_and_loaded_is_equal(load, config):
     assert load(to_yaml(config)) == config
 
 
