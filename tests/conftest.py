@@ -1,4 +1,4 @@
-"""What every test stands on: nothing of the user's own folders is touched, and real image files where there are any."""
+"""Fixtures of all tests: isolation from the folders and settings of the user, real image files, and stored runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before numpy and torch are imported anywhere: threads that spin while idle slow everything down on a busy machine.
+# Set before numpy and torch are imported: idle threads that spin slow all processes down on a busy machine.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     pass
 
 _GIVEN_DATA_DIR = os.environ.get("MLCLI_TEST_DATA_DIR")
-_BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+_SHARED_DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _caches_of_the_session(tmp_path_factory):
-    """Caches of the platform and of the frameworks go to a folder of the session; subprocesses inherit it."""
+def _redirect_caches(tmp_path_factory):
+    """Redirect the caches of the platform and of the frameworks to a temporary folder, also in subprocesses."""
     caches = tmp_path_factory.mktemp("caches")
     os.environ["XDG_CACHE_HOME"] = str(caches)
     os.environ.pop("MLCLI_TEST_DATA_DIR", None)  # read above; mlcli refuses variables that it does not know
@@ -33,16 +33,16 @@ def _caches_of_the_session(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_user(monkeypatch, tmp_path_factory):
-    """No MLCLI_* variable of the user's shell, nor the size of his terminal, and an empty data directory."""
+def _isolate_from_user_settings(monkeypatch, tmp_path_factory):
+    """Remove MLCLI_* variables and the terminal size from the environment, and set an empty data directory."""
     for name in [name for name in os.environ if name.startswith("MLCLI_") or name in ("COLUMNS", "LINES")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLCLI_DATA_DIR", str(tmp_path_factory.getbasetemp() / "empty-data"))
 
 
 @pytest.fixture(autouse=True)
-def _denormals_as_they_were():
-    """Engines let the processor flush denormal numbers to zero; what runs later must not inherit that."""
+def _restore_denormals():
+    """Restore denormal numbers after each test, because engines make the processor flush them to zero."""
     yield
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -51,11 +51,11 @@ def _denormals_as_they_were():
 
 @pytest.fixture(scope="session")
 def image_data_dir(tmp_path_factory):
-    """A data directory with MNIST and Fashion-MNIST, prepared once a session.
+    """A data directory with MNIST and Fashion-MNIST, prepared once per session.
 
-    The files come from MLCLI_TEST_DATA_DIR, or from a folder shared/datasets beside the checkout.
+    The files come from MLCLI_TEST_DATA_DIR, or from a folder shared/datasets next to the checkout.
     """
-    source = Path(_GIVEN_DATA_DIR) if _GIVEN_DATA_DIR else _BESIDE_CHECKOUT
+    source = Path(_GIVEN_DATA_DIR) if _GIVEN_DATA_DIR else _SHARED_DATASETS
     files = [path for folder in ("MNIST", "FashionMNIST") for path in sorted((source / folder / "raw").glob("*.gz"))]
     if len(files) != 8:
         pytest.skip(f"no MNIST and Fashion-MNIST files in {source}; name a folder with MLCLI_TEST_DATA_DIR")
@@ -80,7 +80,7 @@ def _prepare(data_dir):
 def stored_runs(tmp_path_factory):
     """A runs directory with three finished runs: a torch mlp on digits, and a logistic regression and a forest on iris.
 
-    Tests read it; those that damage a run copy it first.
+    Tests only read it. A test that changes a run copies it first.
     """
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
@@ -132,5 +132,5 @@ def forest_run(stored_runs):
 
 @pytest.fixture
 def digits_copy(stored_runs, tmp_path):
-    """A copy of the digits run, to be damaged."""
+    """A copy of the digits run that a test may damage."""
     return Path(shutil.copytree(stored_runs / "20260101T000000Z_digits", tmp_path / "copy"))

@@ -30,7 +30,7 @@ MAKE_TARGETS = [command.removeprefix("make ") for command in COMMANDS if command
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the configs, as a user's checkout has them; data and runs stay in it from command to command."""
+    """A folder with the configs of a checkout, in which all commands store data and runs."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "configs", folder / "configs")
     np.save(folder / "samples.npy", np.zeros((5, 8, 8), dtype=np.uint8))
@@ -55,7 +55,7 @@ def test_a_command_of_the_readme_runs(command, folder, request):
 
 @pytest.mark.parametrize("target", [target for target in MAKE_TARGETS if target != "test"])
 def test_a_make_target_of_the_readme_runs(target, tmp_path):
-    """In the environment that runs the tests, taken as installed. `make test` is what runs this."""
+    """The environment that runs the tests counts as installed. `make test` is excluded, because it runs this test."""
     stamp = f"{sys.prefix}/.installed"
     process = subprocess.run(
         ["make", "-o", stamp, f"VENV={sys.prefix}", target],
@@ -85,13 +85,13 @@ def test_every_guarantee_names_existing_tests():
 
 
 def test_the_reference_has_every_key_of_the_schema_with_its_default():
-    """A key that is added to the schema must be told to the reader."""
+    """A key that is added to the schema must be added to the README."""
     for key, default in _keys(ExperimentConfig):
         assert re.search(rf"`{re.escape(key)}(: {re.escape(default)})?`", README), key
 
 
 def _keys(section, prefix=""):
-    """Every key as the README writes it, with the default: in full, or bare inside a section chosen by name."""
+    """Yield every key with its default as the README writes it: in full, or without its section if that has a name."""
     for key, field in section.model_fields.items():
         below = sections_of(section, key)
         if len(below) == 1:

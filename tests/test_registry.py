@@ -1,4 +1,4 @@
-"""The tables of names: the schema takes its names from them, and a row is all that a new dataset or engine needs."""
+"""The registries define the names in the schema, and a new dataset or engine needs only a file and a row."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_rows_name_models_and_optimizers_that_exist():
         assert {name for names in row.optimizers.values() for name in names} <= set(OPTIMIZERS)
 
 
-def test_the_default_dataset():
+def test_the_default_dataset_is_registered():
     assert ExperimentConfig().dataset.name == DEFAULT_DATASET
     assert DEFAULT_DATASET in DATASETS
 
@@ -87,7 +87,7 @@ def test_the_default_dataset():
         ("torch", "estimator", None),
     ],
 )
-def test_the_default_optimizer(backend, model, optimizer):
+def test_the_default_optimizer_depends_on_engine_and_model(backend, model, optimizer):
     assert default_optimizer(backend, model) == optimizer
 
 
@@ -113,7 +113,7 @@ def table():
 def source(info):
     return EmbeddedSource(info, table, "float32")
 """,
-    # One row each; what follows is the command.
+    # Add one row each, then run the command.
     "mlcli_with_more.py": """
 from mlcli.records import DatasetInfo
 from mlcli.registry import BACKENDS, DATASETS, BackendInfo, DatasetRow

@@ -1,4 +1,4 @@
-"""Signals, sent to a real process."""
+"""The handling of signals in a real process."""
 
 from __future__ import annotations
 

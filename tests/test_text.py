@@ -1,4 +1,4 @@
-"""Text of any origin is printed safely, and JSON is always valid."""
+"""Untrusted text is printed safely, and JSON is always valid."""
 
 from __future__ import annotations
 

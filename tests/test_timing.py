@@ -1,4 +1,4 @@
-"""Times of a few repeated calls, with work whose times are written down beforehand."""
+"""The times of repeated calls, with work of known duration."""
 
 from __future__ import annotations
 

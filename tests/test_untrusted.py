@@ -1,4 +1,4 @@
-"""Files of strangers are refused if they are not regular, not within bounds, or not what they announce."""
+"""Untrusted files are refused if they are not regular, exceed a limit or contradict their header."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_file_of_the_directory_is_read_through_a_link_within_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../secret", "link", "folder", "pipe", "loop", "/etc/passwd", "/dev/null"])
-def test_what_is_not_a_file_of_the_directory_is_not_opened(tmp_path, name, monkeypatch):
+def test_a_path_that_is_not_a_file_of_the_directory_is_not_opened(tmp_path, name, monkeypatch):
     (tmp_path / "run" / "folder").mkdir(parents=True)
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "run" / "link").symlink_to(tmp_path / "secret")
@@ -158,13 +158,13 @@ def test_a_malformed_header_is_refused(data):
         npy((1,), "|O", pickle.dumps(["x"])),
     ],
 )
-def test_an_array_that_is_not_what_it_announces_is_refused(data):
+def test_an_array_that_contradicts_its_header_is_refused(data):
     with pytest.raises(ValueError, match=r"array"):
         sized_array_header(io.BytesIO(data), len(data))
 
 
 def archive(compression=zipfile.ZIP_DEFLATED, **members):
-    """A zip archive; `a_npy=b""` is the member a.npy."""
+    """Return a zip archive. `a_npy=b""` is the member a.npy."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as file:
         for name, data in members.items():
@@ -176,7 +176,7 @@ ARRAY = npy((2,), body=bytes(16))
 
 
 def announcing(n_bytes, content):
-    """An archive whose member holds `content`, and announces the size and the checksum of its first bytes."""
+    """Return an archive whose member contains `content`, with the size and checksum of only its first bytes."""
     data = archive(x_txt=content)
     sizes, sums = ((len(content), n_bytes), (zlib.crc32(content), zlib.crc32(content[:n_bytes])))
     for before, after in (sizes, sums):
@@ -190,7 +190,7 @@ def test_an_archive_of_arrays_text_and_archives_is_accepted(compression):
     check_archive(archive(compression, a_npy=ARRAY, b_txt=b"", c_npz=inner, d_json=b"{}"))
 
 
-def test_the_member_that_announces_too_little_looks_complete_to_zipfile():
+def test_zipfile_accepts_a_member_larger_than_its_announced_size():
     data = announcing(10, b"a" * 1_000_000)
     assert zipfile.ZipFile(io.BytesIO(data)).read("x.txt") == b"a" * 10
 
@@ -210,7 +210,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("data", ARCHIVES.values(), ids=ARCHIVES)
-def test_an_archive_that_is_not_what_it_announces_is_refused(data, monkeypatch):
+def test_an_archive_that_contradicts_its_headers_is_refused(data, monkeypatch):
     monkeypatch.setattr(untrusted, "MIN_EXPANDED_BYTES", 2**20)
     with pytest.raises(ValueError, match=r"\w") as refusal:
         check_archive(data)

@@ -1,4 +1,4 @@
-"""A benchmark that is written down, for the report and the plots."""
+"""A benchmark record with fixed values, for the tests of the report and the plots."""
 
 from __future__ import annotations
 

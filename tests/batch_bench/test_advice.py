@@ -1,4 +1,4 @@
-"""Advice and warnings from samples that are written down."""
+"""Advice and warnings for series with fixed samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The load by other processes, and the memory of this one."""
+"""The background load of other processes, and the peak memory of this process."""
 
 from __future__ import annotations
 

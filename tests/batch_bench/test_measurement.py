@@ -1,4 +1,4 @@
-"""Repeated timing, the speed probe, and a whole engine as it is measured; all with clocks of their own."""
+"""Repeated timing, the speed probe and the measurement of a whole engine, with simulated clocks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ BLOCK_SECONDS = {"forward": 0.002, "train": 0.01}
 
 
 class OutOfMemoryError(RuntimeError):
-    """What torch raises on a GPU is known by this name."""
+    """A stand-in for the error of torch, which mlcli recognises by the name of its class."""
 
 
 class FakeBench:
-    """A training step takes twice as long as a forward pass, a sample 0.1 ms. Batches of too_large do not fit."""
+    """A bench with simulated times: 0.1 ms per sample forward, twice as much in training.
+
+    Batches of a size in too_large raise an OutOfMemoryError.
+    """
 
     def __init__(self, error=None, too_large=0):
         self.now = 0.0
@@ -37,7 +40,7 @@ class FakeBench:
     def batches(self, starts, batch_size):
         assert max(starts) + batch_size <= N
         self.starts += starts
-        self.now += 100.0  # cutting is not part of what is measured
+        self.now += 100.0  # cutting batches is not timed
         return [batch_size] * len(starts)
 
     def _compute(self, batches, seconds):
@@ -74,7 +77,7 @@ DATASET = SimpleNamespace(train=Split(LOGITS, Y), fingerprint="abc")
 
 
 class FakeEngine:
-    """Its samples are their own logits."""
+    """An engine that returns the samples as logits."""
 
     def predict(self, x, batch_size):
         return Scores(x.argmax(1), x, None)
@@ -168,7 +171,7 @@ def test_matrix_products_are_large_enough_to_show_the_peak():
 
 
 class Work:
-    """Blocks whose single calls take the given seconds, the last one repeated; each block costs `fixed` more."""
+    """Simulated work: calls take the given seconds (the last value repeats), and each block takes `fixed` more."""
 
     def __init__(self, *seconds, fixed=0.0):
         self.seconds = itertools.chain(seconds, itertools.repeat(seconds[-1]))
@@ -181,7 +184,7 @@ class Work:
 
 
 class NumberedProbe:
-    """Numbers the samples."""
+    """A probe that returns the number of the sample."""
 
     def __init__(self):
         self.numbers = itertools.count(1)
@@ -233,7 +236,7 @@ def test_the_warm_up_ends_for_work_that_never_settles():
     assert warmed(work, max_seconds=1.0).warmup_seconds == pytest.approx(1.0, abs=0.06)
 
 
-def test_work_longer_than_the_warm_up_is_measured_from_the_second_call_on():
+def test_work_longer_than_the_warm_up_is_measured_from_the_second_call():
     work = Work(3.0, 2.0)
     timing = warmed(work, max_seconds=0.1)
     assert (work.blocks, timing.samples, timing.warmup_seconds) == ([1, 1], [2.0], 0.0)
@@ -275,7 +278,10 @@ def test_a_second_call_that_is_a_sample_has_its_probe():
 
 
 class Machine:
-    """Its clock advances when the probe runs, by the next of the given seconds, the last one repeated."""
+    """A simulated machine whose clock advances by the next of the given seconds when the probe runs.
+
+    The last value repeats.
+    """
 
     def __init__(self, *seconds):
         self.now, self.n_calls = 0.0, 0

@@ -1,4 +1,4 @@
-"""A benchmark as a reader sees it, from a record that is written down."""
+"""The report of a benchmark record with fixed values in each output format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule over engines whose times are written down: what is measured when, and when it is enough."""
+"""The order of measurements and the conditions for stopping, with engines that have fixed times."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ SETTINGS = BenchSettings(
 
 
 class FakeEngine:
-    """seconds: of a batch, by batch size and number of the sample. Sizes in `too_large` run out of memory. probe: by
-    number of the sample."""
+    """An engine with fixed times.
+
+    seconds: time of a batch by batch size and sample number. probe: time of the speed probe by sample number. Sizes in
+    `too_large` run out of memory."""
 
     def __init__(self, seconds, too_large=(), probe=lambda number: 1e-4):
         self.seconds = seconds
@@ -92,7 +94,7 @@ def test_other_sizes_that_the_data_cannot_fill_are_refused():
         ([10.0, 8.0, 7.0, 6.0], False),
     ],
 )
-def test_doubling_stops_when_three_steps_bring_less_than_five_percent(throughputs, continues):
+def test_doubling_stops_when_three_steps_gain_less_than_five_percent(throughputs, continues):
     assert is_worth_doubling(throughputs) is continues
 
 
@@ -154,7 +156,7 @@ def test_slow_batches_get_the_samples_that_an_interval_needs_within_four_times_t
     (scheduled,) = run(
         FakeEngine(lambda size, number: 5.0 + number % 2), sizes=(1,), max_seconds=4.0, phases=("train",)
     )
-    assert sum(scheduled.series[0].samples) == 16.0  # four times the most, after three samples
+    assert sum(scheduled.series[0].samples) == 16.0  # four times the maximum, after three samples
 
 
 def test_repeats_are_exact_and_spread_over_rounds():
@@ -226,7 +228,7 @@ def test_the_maximum_time_holds_for_a_disturbed_machine():
 
 
 class SharedMachine:
-    """Its clock is what was measured; during spells it runs slower, more so for small batches."""
+    """A simulated machine whose clock is the measured time. It runs slower during spells, especially small batches."""
 
     def __init__(self, is_spell):
         self.is_spell = is_spell
@@ -250,7 +252,7 @@ class SharedMachine:
 
 
 def test_runs_with_different_spells_have_the_same_medians():
-    """Spells of some seconds, as a neighbour causes them, over a third of one run and most of the other."""
+    """Background load slows a third of one run and most of the other, in spells of some seconds."""
     machines = SharedMachine(lambda now: now % 9 > 6), SharedMachine(lambda now: now % 7 > 1.5)
     engines = [run(machine, sizes=DEFAULT_SIZES[:-1], phases=("train",))[0] for machine in machines]
     selected = [

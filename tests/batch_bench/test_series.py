@@ -1,4 +1,4 @@
-"""Series and their statistics from samples that are written down."""
+"""Series and their statistics for fixed samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks for: plans, settings, and the command that trains."""
+"""The plans, settings and training command of a benchmark request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interval of a median against the binomial distribution, and which samples count as undisturbed."""
+"""The interval of a median compared with the binomial distribution, and the selection of undisturbed samples."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_samples_are_chosen_by_their_probes_and_not_by_their_own_times():
     assert least_disturbed(samples, probes, 1.0) == [9.0, 8.0, 7.0, 3.0, 6.0, 4.0]
 
 
-def test_if_too_few_are_undisturbed_those_with_the_fastest_probes_count():
+def test_if_few_samples_are_undisturbed_those_with_the_fastest_probes_count():
     samples, probes = [float(n) for n in range(20)], [1.0] * 2 + [1.2] * 4 + [1.5] * 14
     assert least_disturbed(samples, probes, 1.0) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert least_disturbed([1.0, 2.0], [3.0, 4.0], 1.0) == [1.0, 2.0]

@@ -1,4 +1,4 @@
-"""A worker: an engine in a real process."""
+"""A worker process that measures an engine."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def test_any_other_end_is_an_error(iris):
         iris.measure(REQUEST)
 
 
-def test_what_the_engine_refuses_is_refused_here():
+def test_an_error_of_the_engine_in_the_worker_is_raised_here():
     with started(IRIS | {"runtime": {"device": "mps"}}) as worker, pytest.raises(UsageError, match="mps"):
         worker.hello()
 
 
-def test_what_a_framework_prints_is_no_answer(capfd):
-    """A forest that is told to be verbose prints to stdout."""
+def test_output_of_a_framework_is_not_read_as_an_answer(capfd):
+    """A verbose forest prints to stdout, which must not be mistaken for an answer."""
     parameters = {"n_estimators": 2, "verbose": 2}
     forest = {"name": "estimator", "estimator": "RandomForestClassifier", "parameters": parameters}
     with started(IRIS | {"model": forest}) as worker:

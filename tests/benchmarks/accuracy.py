@@ -1,9 +1,9 @@
-"""`make accuracy`: the shipped configurations trained in full, against the accuracy that each must reach.
+"""Train the shipped configurations in full and check their test accuracy (`make accuracy`).
 
     python tests/benchmarks/accuracy.py [--only ROW ...] [--data-dir DIR] [--device DEVICE] [--threads N]
 
-Every run is a process of its own, as a user starts it. The exit code is 1 where a figure is missed. MNIST and
-Fashion-MNIST are looked for where `mlcli data` keeps them and in a folder shared/datasets beside the checkout.
+Every run is a separate `mlcli train` process. The exit code is 1 if a target is missed. MNIST and Fashion-MNIST are
+searched in the data directory of `mlcli data` and in the folder shared/datasets next to the checkout.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fashion_files import find_data_dir, packed_copy
+from fashion_files import compressed_copy, find_data_dir
 from rich.box import ROUNDED
 from rich.table import Table
 from tables import console
@@ -32,12 +32,12 @@ Record = dict[str, Any]
 
 
 class TrainingError(Exception):
-    """A run that did not finish; the message is the last thing it said."""
+    """A run failed. The message is its error message."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What the records of one row show, and whether that reaches the figure."""
+    """The result of checking the records of a row: the measured value as text, and whether it reaches the target."""
 
     shown: str
     is_reached: bool
@@ -45,14 +45,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Row:
-    """Runs of one configuration: (backend, seed) each, and the judgement of their records in the same order."""
+    """Runs of one configuration, and the check of their records.
+
+    figure: the target as text. runs: (backend, seed) of each run. check: called with the records in the same order.
+    """
 
     name: str
     config: str
     figure: str
     runs: tuple[tuple[str, int], ...]
     check: Callable[[Sequence[Record]], Check]
-    device: str | None = None  # None: the one of the command line
+    device: str | None = None  # None: the device given on the command line
 
     @property
     def dataset(self) -> str:
@@ -61,7 +64,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """A row as it came out. seconds: of all its runs together."""
+    """The outcome of a row. seconds: the total time of its runs. epochs: the numbers of epochs that occurred."""
 
     row: Row
     verdict: str
@@ -75,11 +78,12 @@ class Outcome:
 
 
 def accuracy(record: Record) -> float:
+    """Return the test accuracy of a run."""
     return float(record["metrics"]["test"]["accuracy"])
 
 
 def at_least(least: float, most_epochs: int | None = None) -> Callable[[Sequence[Record]], Check]:
-    """Every run scores `least`, in at most so many epochs."""
+    """Return a check that every run reaches the accuracy `least` in at most `most_epochs` epochs."""
 
     def check(records: Sequence[Record]) -> Check:
         is_short = most_epochs is None or all(record["epochs"] <= most_epochs for record in records)
@@ -90,6 +94,8 @@ def at_least(least: float, most_epochs: int | None = None) -> Callable[[Sequence
 
 
 def near(middle: float, tolerance: float) -> Callable[[Sequence[Record]], Check]:
+    """Return a check that every accuracy differs from `middle` by at most `tolerance`."""
+
     def check(records: Sequence[Record]) -> Check:
         shown = ", ".join(f"{accuracy(record):.4f}" for record in records)
         return Check(shown, all(abs(accuracy(record) - middle) <= tolerance for record in records))
@@ -98,6 +104,8 @@ def near(middle: float, tolerance: float) -> Callable[[Sequence[Record]], Check]
 
 
 def n_correct(expected: int) -> Callable[[Sequence[Record]], Check]:
+    """Return a check that every run predicts exactly `expected` test samples correctly."""
+
     def check(records: Sequence[Record]) -> Check:
         counts = [round(accuracy(record) * record["metrics"]["test"]["n_samples"]) for record in records]
         return Check(", ".join(map(str, counts)), all(count == expected for count in counts))
@@ -106,7 +114,7 @@ def n_correct(expected: int) -> Callable[[Sequence[Record]], Check]:
 
 
 def means_within(tolerance: float) -> Callable[[Sequence[Record]], Check]:
-    """The mean scores of the engines differ by no more."""
+    """Return a check that the mean accuracies of the engines differ by at most `tolerance`."""
 
     def check(records: Sequence[Record]) -> Check:
         backends = dict.fromkeys(record["backend"] for record in records)
@@ -121,7 +129,7 @@ def means_within(tolerance: float) -> Callable[[Sequence[Record]], Check]:
 
 
 def identical(records: Sequence[Record]) -> Check:
-    """Weights and metrics of both runs, bit by bit: the digests and every number."""
+    """Check that two runs have bit-identical weights and equal metrics, by their digests and numbers."""
     first, second = records
     names = [name for name in ("weights", "estimator", "batch_order") if name in first["digests"]]
     is_same = first["metrics"] == second["metrics"] and all(
@@ -157,7 +165,14 @@ def _rows() -> list[Row]:
     for config, backends in (("digits_mlp", ("sklearn", "torch", "keras")), ("mnist_mlp", ("torch", "keras"))):
         name = config.partition("_")[0]
         rows += [
-            Row(f"repeat-{name}-{backend}", config, "same bits twice", ((backend, 0), (backend, 0)), identical, "cpu")
+            Row(
+                f"repeat-{name}-{backend}",
+                config,
+                "bit-identical twice",
+                ((backend, 0), (backend, 0)),
+                identical,
+                "cpu",
+            )
             for backend in backends
         ]
     return rows
@@ -177,20 +192,28 @@ def main() -> int:
 def _arguments(names: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--only", nargs="+", metavar="ROW", default=[], help=f"rows whose name begins so: {', '.join(names)}"
+        "--only",
+        nargs="+",
+        metavar="ROW",
+        default=[],
+        help=f"run only rows with these names or prefixes: {', '.join(names)}",
     )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where MNIST and Fashion-MNIST are")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; repeats run on the cpu")
-    parser.add_argument("--threads", metavar="N", help="CPU threads of each run; without it, mlcli decides")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="data directory that contains MNIST and Fashion-MNIST"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; the repeat rows always use the CPU"
+    )
+    parser.add_argument("--threads", metavar="N", help="number of CPU threads of each run; default: chosen by mlcli")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.only if not any(row.startswith(name) for row in names)]
     if unknown:
-        parser.error(f"no row begins with {unknown[0]}; there are {', '.join(names)}")
+        parser.error(f"no row has the name or prefix {unknown[0]!r}; rows: {', '.join(names)}")
     return arguments
 
 
 class _Runs:
-    """Starts runs, and starts none twice for the sake of two rows."""
+    """The runs of all rows. A run that several rows need is started only once."""
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self._folder = folder
@@ -198,7 +221,7 @@ class _Runs:
         self._records: dict[tuple[object, ...], Record] = {}
 
     def records(self, row: Row) -> list[Record]:
-        """One record a run. The second of two identical runs is made anew."""
+        """Return one record per run of a row. If a row lists a run twice, it is executed twice."""
         device = row.device or self._arguments.device
         seen: dict[tuple[str, int], int] = {}
         records = []
@@ -213,7 +236,7 @@ class _Runs:
     def _trained(self, row: Row, backend: str, seed: int, device: str) -> Record:
         print(f"{row.config} on {backend}, seed {seed}", file=sys.stderr, flush=True)
         options = ["--backend", backend, "--seed", str(seed), "--format", "json", "--quiet"]
-        # scikit-learn computes most models on the CPU alone, and says so when it is asked for another device.
+        # scikit-learn computes most models only on the CPU, so `auto` replaces any other device.
         options += ["--device", "auto" if backend == "sklearn" and device != "cpu" else device]
         options += ["--threads", self._arguments.threads] if self._arguments.threads else []
         folders = ["--runs-dir", str(self._folder / "runs"), "--data-dir", str(self._data_dir(row.dataset))]
@@ -227,13 +250,13 @@ class _Runs:
         return record
 
     def _data_dir(self, dataset: str) -> Path:
-        """A data directory of our own, so that nothing is written to the one that is found."""
+        """Return a temporary data directory with a copy of the dataset, so that the original is never modified."""
         target = self._folder / "data"
         if dataset in _CLASSES and not (target / _CLASSES[dataset]).exists():
             source = find_data_dir(self._arguments.data_dir, _CLASSES[dataset])
             if source is None:
-                raise TrainingError(f"{dataset} is not on this machine: mlcli data fetch {dataset}, or use --data-dir")
-            packed_copy(source, target, _CLASSES[dataset])
+                raise TrainingError(f"{dataset} was not found: run `mlcli data fetch {dataset}`, or use --data-dir")
+            compressed_copy(source, target, _CLASSES[dataset])
         return target
 
 
@@ -253,8 +276,8 @@ def _outcome(row: Row, runs: _Runs) -> Outcome:
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:
-    table = Table(title="accuracy of the shipped configurations", box=ROUNDED, title_justify="left")
-    for header in ("row", "configuration", "figure", "test accuracy"):
+    table = Table(title="test accuracy of the shipped configurations", box=ROUNDED, title_justify="left")
+    for header in ("row", "configuration", "target", "test accuracy"):
         table.add_column(header)
     for header in ("epochs", "seconds"):
         table.add_column(header, justify="right")

@@ -1,6 +1,6 @@
-"""The opponent of `mlcli --help`: a typer application with the same commands, options and texts, and empty bodies.
+"""Generate the baseline of `mlcli --help`: a typer application with the same commands, options and texts, but no code.
 
-It is written from the real application's own list whenever it is measured, so that the two cannot drift apart.
+The benchmark generates it from the real application before each measurement, so that the two always match.
 
     python bare_application.py FOLDER     writes FOLDER/bare_application.py and FOLDER/bare.py, which runs it
 """
@@ -31,12 +31,12 @@ _TYPES = ("str", "int", "float", "bool", "pathlib.Path")
 
 
 def source() -> str:
-    """A module that defines `app`."""
+    """Return the source code of a module that defines the application `app`."""
     return _HEAD + "\n".join(_application("app", app, app.info))
 
 
 def _application(name: str, application: typer.Typer, info: TyperInfo) -> Iterator[str]:
-    """Lines that make `application` again under a variable of that name."""
+    """Yield the lines of code that define a copy of `application` in the variable `name`."""
     settings = info.context_settings if isinstance(info.context_settings, dict) else None
     yield (
         f"{name} = typer.Typer(name={_text(info.name)}, help={_text(info.help)}, "
@@ -75,7 +75,7 @@ def _function(name: str, function: Callable[..., Any]) -> Iterator[str]:
 
 
 def _annotation(hint: Any, parameter: inspect.Parameter) -> str:
-    """`Annotated[type, typer.Option(...)] = default`, whichever way the original is written."""
+    """Return `Annotated[type, typer.Option(...)] = default` for a parameter declared in either style of typer."""
     kind, *details = get_args(hint) if hasattr(hint, "__metadata__") else (hint, parameter.default)
     info = details[0]
     default = info.default if info is parameter.default else parameter.default
@@ -92,7 +92,7 @@ def _type(kind: Any) -> str:
 
 def _declaration(info: ArgumentInfo | OptionInfo) -> str:
     kind = "Option" if isinstance(info, OptionInfo) else "Argument"
-    # Inside Annotated, typer.Option takes the first flag for its default.
+    # Inside Annotated, typer.Option stores the first flag as its default.
     first = [info.default] if isinstance(info.default, str) and info.default.startswith("-") else []
     arguments = [repr(declaration) for declaration in (*first, *(info.param_decls or ()))]
     settings = {name: getattr(info, name) for name in _SETTINGS}
@@ -115,5 +115,5 @@ def _variable(name: str) -> str:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     (folder / "bare_application.py").write_text(source(), encoding="utf-8")
-    # A module of its own, because Python keeps the compiled form of modules but not of the script it is started with.
+    # The application is a separate module, because Python caches the bytecode of modules but not of the main script.
     (folder / "bare.py").write_text("from bare_application import app\n\napp()\n", encoding="utf-8")

@@ -1,12 +1,13 @@
-"""`mlcli batch-bench` against itself: how closely two consecutive runs agree.
+"""Measure how closely two consecutive runs of `mlcli batch-bench` agree.
 
     python tests/benchmarks/batch_bench_repeat.py [--pairs 1] [--data-dir DIR] [--keep DIR] [-- OPTIONS OF batch-bench]
     python tests/benchmarks/batch_bench_repeat.py --read FIRST.json SECOND.json
 
-Prints a row per series: the reported medians of both runs and their ratio (larger over smaller), then the ratios of
-alternatives: the median of all samples, disturbed ones included, their first decile and their minimum. Below it the
-advice of both runs, the times they took, and the fastest speed probe of each: if that differs, everything does. The
-target is 10 % and the same or a neighbouring size. Nothing is asserted.
+Prints one row per series: the reported medians of both runs and their ratio (larger to smaller), then the ratios of
+three alternatives: the median of all samples including disturbed ones, the first decile and the minimum. Then prints
+the recommended batch sizes, the durations and the fastest speed probe of both runs. If the speed probes differ, the
+speed of the machine has changed between the runs. The target is a difference of at most 10 %, and the same or a
+neighbouring batch size. The exit code does not depend on the result.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ _ESTIMATORS: dict[str, Callable[[Document], float]] = {
     "reported": lambda series: series["figures"]["median_seconds"],
     "all": lambda series: median(series["samples"]),
     "decile": lambda series: quantiles(series["samples"], n=10, method="inclusive")[0],
-    "least": lambda series: min(series["samples"]),
+    "minimum": lambda series: min(series["samples"]),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--keep", type=Path, help="a directory for the documents of all runs")
-    parser.add_argument("--read", type=Path, nargs=2, metavar="FILE", help="two documents instead of two runs")
-    parser.add_argument("flags", nargs="*", help="options of batch-bench; default: --backend torch --dataset mnist")
+    parser.add_argument("--pairs", type=int, default=1, help="number of pairs of runs")
+    parser.add_argument("--data-dir", type=Path, help="data directory that contains the dataset")
+    parser.add_argument("--keep", type=Path, help="keep the JSON documents of all runs in this directory")
+    parser.add_argument(
+        "--read", type=Path, nargs=2, metavar="FILE", help="compare two existing JSON documents instead of running"
+    )
+    parser.add_argument("flags", nargs="*", help="options for batch-bench; default: --backend torch --dataset mnist")
     options = parser.parse_args()
     if options.read:
         compare(*(json.loads(path.read_text()) for path in options.read))
@@ -47,7 +50,7 @@ def main() -> None:
 
 
 def runs(options: argparse.Namespace, directory: Path, pair: int) -> Iterator[Document]:
-    """Two runs, one right after the other."""
+    """Run batch-bench twice, one run directly after the other, and yield the JSON documents."""
     directory.mkdir(parents=True, exist_ok=True)
     flags = options.flags or ["--backend", "torch", "--dataset", "mnist"]
     flags += ["--data-dir", str(options.data_dir)] if options.data_dir else []
@@ -70,8 +73,8 @@ def compare(first: Document, second: Document) -> None:
                 f"{one['figures']['median_seconds'] * 1e6:10,.1f} {other['figures']['median_seconds'] * 1e6:10,.1f}  "
                 f"{'  '.join(f'{value:8.3f}' for value in both.values())}"
             )
-    for words, of_all in (("µs; the worst ratio", max), ("the median ratio", median)):
-        print(f"{words:25} {'':21}  {'  '.join(f'{of_all(values):8.3f}' for values in ratios.values())}")
+    for label, summary in (("µs; largest ratio", max), ("median ratio", median)):
+        print(f"{label:25} {'':21}  {'  '.join(f'{summary(values):8.3f}' for values in ratios.values())}")
     within = sum(value <= 1.1 for value in ratios["reported"])
     print(f"{within} of {len(ratios['reported'])} reported medians within 10 %")
     print_advice(first, second)
@@ -87,10 +90,9 @@ def print_advice(first: Document, second: Document) -> None:
     for one, other in zip(first["advice"], second["advice"], strict=True):
         sizes = sorted({series["batch_size"] for series in first["series"]})
         steps = abs(sizes.index(one["batch_size"]) - sizes.index(other["batch_size"]))
-        verdict = ("the same", "a neighbour")[steps] if steps < 2 else f"{steps} sizes apart"
-        print(
-            f"advice for {one['backend']} {one['phase']}: {one['batch_size']:,} and {other['batch_size']:,}, {verdict}"
-        )
+        verdict = ("same size", "neighbouring sizes")[steps] if steps < 2 else f"{steps} sizes apart"
+        sizes_text = f"{one['batch_size']:,} and {other['batch_size']:,}"
+        print(f"recommended batch sizes for {one['backend']} {one['phase']}: {sizes_text}, {verdict}")
 
 
 def print_run(document: Document) -> None:
@@ -99,14 +101,14 @@ def print_run(document: Document) -> None:
     n_disturbed = sum(sum(one["disturbed"]) for one in series)
     fastest = ", ".join(f"{one['fastest_reference_seconds'] * 1e6:.1f} µs" for one in document["subjects"])
     print(
-        f"{timing['wall_seconds']:.1f} s, of which {timing['startup_seconds']:.1f} s to start; "
+        f"{timing['wall_seconds']:.1f} s, of which {timing['startup_seconds']:.1f} s startup; "
         f"{timing['unmeasured_share']:.1%} of the rest warm-up and overhead; {n_disturbed:,} of {n_samples:,} samples "
-        f"disturbed; others kept {document['busy_cores']:.2f} cores busy; fastest speed probe {fastest}; threads "
-        f"{_words(one['waiting'] for one in document['subjects'])}"
+        f"disturbed; background load {document['busy_cores']:.2f} cores; fastest speed probe {fastest}; threads "
+        f"{_distinct(one['waiting'] for one in document['subjects'])}"
     )
 
 
-def _words(values: Sequence[str] | Iterator[str]) -> str:
+def _distinct(values: Sequence[str] | Iterator[str]) -> str:
     return " and ".join(dict.fromkeys(values))
 
 

@@ -1,12 +1,12 @@
-"""`mlcli batch-bench` against torch's own timer, on the same model, sizes and threads, in one process.
+"""Compare `mlcli batch-bench` with the timer of torch, on the same model, sizes and threads, in one process.
 
     python tests/benchmarks/batch_bench_timer.py --data-dir DIR [--threads 2] [--seconds 0.15] [--rounds 12]
 
-The timer runs two things: the very model and step that mlcli measures, in the same mode, which shows whether mlcli
-measures correctly; and the plainest code that a user would write, `model(x)`, and zero_grad, cross_entropy, backward
-and torch.optim.Adam(fused=True).step, which shows whether it measures the right thing. All rotate through the same
-samples and take turns, so that other load affects all alike. Prints a row per phase and size: the medians of all
-samples, and the medians over rounds of the ratios within a round.
+The timer measures two variants. "same" is the model and training step that mlcli measures, in the same mode: it shows
+whether mlcli measures correctly. "plain" is the simplest code that a user would write (`model(x)`; zero_grad,
+cross_entropy, backward and torch.optim.Adam(fused=True).step): it shows whether mlcli measures the right work. All
+variants use the same samples and alternate, so that background load affects them equally. Prints one row per phase and
+size: the medians of all samples, and the medians over the rounds of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ SIZES = (1, 10, 100, 300, 600, 1000, 6000, 60000)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES)
+    parser.add_argument("--data-dir", type=Path, help="data directory that contains MNIST")
+    parser.add_argument("--threads", type=int, default=2, help="number of CPU threads")
+    parser.add_argument("--seconds", type=float, default=0.15, help="duration of each measurement in seconds")
+    parser.add_argument("--rounds", type=int, default=12, help="number of rounds")
+    parser.add_argument(
+        "--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES, help="batch sizes, e.g. 1,10"
+    )
     options = parser.parse_args()
     set_thread_environment(options.threads)
     print(f"{'phase':8} {'size':>6} {'mlcli':>12} {'Timer, same':>12} {'ratio':>6} {'Timer, plain':>13} {'ratio':>6}")
@@ -48,7 +50,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[list[float]]]]]:
-    """Phase, size, and for each round the samples in seconds: mlcli, timer on the same step, timer on plain code."""
+    """Yield phase, size and, for each round, the samples in seconds of mlcli, "same" and "plain"."""
     import gc
 
     import torch
@@ -80,14 +82,14 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, int, list[list[l
 
 
 def experiment():
-    """An mlp of 256 units on MNIST, trained by Adam."""
+    """Return an experiment with the default model and optimizer on MNIST: 256 hidden units, Adam."""
     from mlcli.config.schema import ExperimentConfig
 
     return ExperimentConfig.model_validate({"backend": "torch", "dataset": {"name": "mnist"}})
 
 
 class SameStep:
-    """The engine's own model and training step, called by the timer."""
+    """The model and training step of the torch engine, for the timer."""
 
     def __init__(self, data_directory: Path | None, threads: int, plain: HandWritten) -> None:
         from mlcli.batch_bench.measurement import prepare
@@ -119,7 +121,7 @@ class SameStep:
 
 
 class HandWritten:
-    """The same model and samples in plain torch."""
+    """The same model and samples in plain PyTorch code, for the timer."""
 
     def __init__(self, data_directory: Path | None) -> None:
         import torch

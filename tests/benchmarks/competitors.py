@@ -1,6 +1,6 @@
-"""The same work by libraries that wrap the training loop, each as its documentation shows it, fed from tensors.
+"""Contestants that train with libraries that wrap the training loop, written as their documentation shows, on tensors.
 
-Their clocks run from the start to the end of the epoch, so that what they set up around it does not count.
+The time is measured from the start to the end of the epoch. The setup of the library before and after is excluded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from mlcli.data.prepared import torchvision_datasets
 
 
 def tensors(data: Fashion) -> TensorDataset:
+    """Return the training images as float32 tensors with their labels."""
     return TensorDataset(torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy()))
 
 
 def lightning_epochs(data: Fashion) -> Contestant:
-    """Lightning: a module with `training_step` and logged loss and accuracy."""
-    torchvision_datasets()  # Lightning imports torchvision, which fails beside a torch that it was not built for
+    """Train with Lightning: a module with `training_step` that logs loss and accuracy."""
+    torchvision_datasets()  # Lightning imports torchvision, which may have been built for another torch
     import lightning
 
     class Classifier(lightning.LightningModule):
@@ -70,7 +71,7 @@ def lightning_epochs(data: Fashion) -> Contestant:
 
 
 def skorch_epochs(data: Fashion) -> Contestant:
-    """skorch: NeuralNetClassifier with the accuracy on the training data."""
+    """Train with skorch: a NeuralNetClassifier that computes the accuracy on the training data."""
     import skorch
     from skorch.callbacks import Callback, EpochScoring
 
@@ -95,7 +96,7 @@ def skorch_epochs(data: Fashion) -> Contestant:
         verbose=0,
     )
     net.initialize()
-    net.callbacks_.append(("stopwatch", stopwatch))  # last, so that the scoring of the epoch is in the time
+    net.callbacks_.append(("stopwatch", stopwatch))  # last, so that the measured time includes the scoring
     x, y = float_images(data), data.y.copy()
 
     def one_epoch() -> Round:
@@ -106,7 +107,7 @@ def skorch_epochs(data: Fashion) -> Contestant:
 
 
 def accelerate_epochs(data: Fashion) -> Contestant:
-    """accelerate: the plain loop with model, optimizer and loader prepared."""
+    """Train with accelerate: the plain loop with a prepared model, optimizer and loader."""
     torchvision_datasets()  # as for Lightning
     from accelerate import Accelerator
 
@@ -135,12 +136,12 @@ def accelerate_epochs(data: Fashion) -> Contestant:
 
 
 def fastai_epochs(data: Fashion) -> Contestant:
-    """fastai: a Learner with torch's RMSprop and the accuracy on the training data."""
+    """Train with fastai: a Learner with the RMSprop of torch that computes the accuracy on the training data."""
     torchvision_datasets()  # as for Lightning
     from fastai.basics import Callback, CrossEntropyLossFlat, DataLoaders, Learner, OptimWrapper, accuracy
 
     class Stopwatch(Callback):
-        order = 100  # after the recorder, so that its work is in the time
+        order = 100  # after the recorder, so that the measured time includes its work
 
         def before_train(self) -> None:
             self.started = clock()
@@ -149,7 +150,7 @@ def fastai_epochs(data: Fashion) -> Contestant:
             self.seconds = clock() - self.started
 
     dataset = tensors(data)
-    few = TensorDataset(*dataset[:BATCH_SIZE])  # a Learner validates after each epoch; that is outside the clock
+    few = TensorDataset(*dataset[:BATCH_SIZE])  # a Learner validates after each epoch; the time excludes this
     loaders = DataLoaders.from_dsets(dataset, few, bs=BATCH_SIZE, shuffle=True, num_workers=0, device="cpu")
     stopwatch = Stopwatch()
     learner = Learner(

@@ -1,4 +1,4 @@
-"""What a contestant is given and what it gives back."""
+"""The input and the result of a contestant, and the settings that all contestants share."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
-DECAY = 0.9  # of RMSprop's mean of squared gradients
+DECAY = 0.9  # decay rate of the mean of squared gradients in RMSprop
 N_HIDDEN = 512
 N_CLASSES = 10
-MAX_ITER = 100  # of logistic regression
+MAX_ITER = 100  # iterations of logistic regression
 
-# --cpu-time of run.py; the wall clock otherwise.
+# `run.py --cpu-time` sets BENCH_CPU_TIME and so selects processor time. The default is the wall clock.
 clock = time.process_time if os.environ.get("BENCH_CPU_TIME") else time.perf_counter
 
 
 @dataclass(frozen=True)
 class Fashion:
-    """The 60,000 training images: x uint8 (n, 1, 28, 28), y int64 (n,). folder: their files."""
+    """The 60,000 training images of Fashion-MNIST.
+
+    x: uint8 (n, 1, 28, 28). y: int64 (n,). folder: the data directory. threads: the number of CPU threads to use.
+    """
 
     x: NDArray[np.uint8]
     y: NDArray[np.int64]
@@ -36,10 +39,10 @@ class Fashion:
 
 @dataclass(frozen=True)
 class Round:
-    """What a contestant saw of its work, to show that it did it.
+    """The result of one round of a contestant.
 
-    seconds: where a framework does more than the work in question before and after, the contestant's own reading
-    of the clock around the work; None: the whole call counts.
+    loss and accuracy show that the contestant did the work. seconds: the time that the contestant measured itself,
+    for frameworks that do additional work before and after the measured part; None: the whole call is timed.
     """
 
     loss: float | None
@@ -47,13 +50,13 @@ class Round:
     seconds: float | None = None
 
 
-# Made once with the data, which is not timed; then called once a round, which is.
+# A maker is called once with the data and is not timed. The contestant it returns is called and timed in every round.
 Contestant = Callable[[], Round]
 Maker = Callable[[Fashion], Contestant]
 
 
 def float_images(data: Fashion) -> NDArray[Any]:
-    """The images as float32 (n, 784) in [0, 1], as one array."""
+    """Return the images as one float32 array of shape (n, 784) with values in [0, 1]."""
     import numpy as np
 
     return data.x.reshape(len(data.x), -1).astype(np.float32) / 255

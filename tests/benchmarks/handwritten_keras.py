@@ -1,6 +1,7 @@
-"""The opponent of the keras engine: `compile` and `fit` from arrays in memory, fed in every way that Keras takes.
+"""Baselines of the keras engine: `compile` and `fit` on arrays in memory, with each kind of input that Keras accepts.
 
-The fastest counts. The last one is the tutorials' way, `fit` on a DataLoader over PIL images.
+The engine is compared with the fastest of them. The last baseline follows the tutorials: `fit` on a DataLoader over
+PIL images.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 from tutorial_torch import tutorial_loader
 
-from mlcli.engines.keras import keras  # Keras on PyTorch, as the engine has it
+from mlcli.engines.keras import keras  # Keras with the PyTorch backend, configured as in the engine
 
 
 def new_model(input_shape: tuple[int, ...] = (784,), *first: keras.Layer) -> keras.Sequential:
-    """784-512-10 with ReLU, compiled with RMSprop; `first` stands in front of it."""
+    """Return a 784-512-10 network with ReLU, compiled with RMSprop. The layers in `first` precede it."""
     model = keras.Sequential(
         [
             keras.Input(input_shape),
@@ -35,8 +36,8 @@ def new_model(input_shape: tuple[int, ...] = (784,), *first: keras.Layer) -> ker
     return model
 
 
-def fitted(model: keras.Sequential, **arguments: Any) -> Contestant:
-    """One epoch of `fit`."""
+def epoch_of_fit(model: keras.Sequential, **arguments: Any) -> Contestant:
+    """Return a contestant that trains one epoch with `fit`."""
 
     def one_epoch() -> Round:
         history = model.fit(**arguments, epochs=1, verbose=0).history
@@ -46,37 +47,37 @@ def fitted(model: keras.Sequential, **arguments: Any) -> Contestant:
 
 
 def float_arrays(data: Fashion) -> Contestant:
-    """numpy float32."""
-    return fitted(new_model(), x=float_images(data), y=data.y.copy(), batch_size=BATCH_SIZE)
+    """Train on numpy float32 arrays."""
+    return epoch_of_fit(new_model(), x=float_images(data), y=data.y.copy(), batch_size=BATCH_SIZE)
 
 
 def float_tensors(data: Fashion) -> Contestant:
-    """torch float32 tensors."""
+    """Train on torch float32 tensors."""
     x, y = torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy())
-    return fitted(new_model(), x=x, y=y, batch_size=BATCH_SIZE)
+    return epoch_of_fit(new_model(), x=x, y=y, batch_size=BATCH_SIZE)
 
 
 def byte_tensors(data: Fashion) -> Contestant:
-    """torch uint8 tensors, scaled by a layer of the model."""
+    """Train on torch uint8 tensors, which a layer of the model scales."""
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
-    return fitted(new_model((784,), keras.layers.Rescaling(1 / 255)), x=x, y=y, batch_size=BATCH_SIZE)
+    return epoch_of_fit(new_model((784,), keras.layers.Rescaling(1 / 255)), x=x, y=y, batch_size=BATCH_SIZE)
 
 
 def loader_of_batches(data: Fashion) -> Contestant:
-    """A DataLoader that takes whole batches out of float32 tensors, with no work for each sample."""
+    """Train on a DataLoader that takes whole batches from float32 tensors, without work per sample."""
     dataset = TensorDataset(torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy()))
     sampler = BatchSampler(RandomSampler(dataset), BATCH_SIZE, drop_last=False)
-    return fitted(new_model(), x=DataLoader(dataset, sampler=sampler, batch_size=None))
+    return epoch_of_fit(new_model(), x=DataLoader(dataset, sampler=sampler, batch_size=None))
 
 
 def float_generator(data: Fashion) -> Contestant:
-    """A Python generator of float32 tensors."""
+    """Train on a Python generator of float32 tensors."""
     x, y = torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy())
     return _from_generator(x, y, lambda batch: batch)
 
 
 def byte_generator(data: Fashion) -> Contestant:
-    """A Python generator that gathers bytes and turns them to floats."""
+    """Train on a Python generator that gathers uint8 values and converts them to float32."""
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
     return _from_generator(x, y, lambda batch: batch.float().mul_(1 / 255))
 
@@ -87,17 +88,20 @@ def _from_generator(x: Tensor, y: Tensor, scaled: Callable[[Tensor], Tensor]) ->
             for batch in torch.randperm(len(y)).split(BATCH_SIZE):
                 yield scaled(x.index_select(0, batch)), y.index_select(0, batch)
 
-    return fitted(new_model(), x=batches(), steps_per_epoch=-(-len(y) // BATCH_SIZE))
+    return epoch_of_fit(new_model(), x=batches(), steps_per_epoch=-(-len(y) // BATCH_SIZE))
 
 
 def loader_with_callback(data: Fashion) -> Contestant:
-    """`loader_of_batches` with a callback after each batch, which keeps Keras from handing that moment to a thread."""
+    """Train as `loader_of_batches`, with a callback after each batch.
+
+    The callback keeps Keras from running its end-of-batch work in another thread.
+    """
     dataset = TensorDataset(torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy()))
     sampler = BatchSampler(RandomSampler(dataset), BATCH_SIZE, drop_last=False)
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
-    return fitted(new_model(), x=DataLoader(dataset, sampler=sampler, batch_size=None), callbacks=[callback])
+    return epoch_of_fit(new_model(), x=DataLoader(dataset, sampler=sampler, batch_size=None), callbacks=[callback])
 
 
 def tutorial_fit(data: Fashion) -> Contestant:
-    """`fit` on the DataLoader of the tutorials."""
-    return fitted(new_model((1, 28, 28), keras.layers.Flatten()), x=tutorial_loader(data))
+    """Train with `fit` on the DataLoader of the tutorials."""
+    return epoch_of_fit(new_model((1, 28, 28), keras.layers.Flatten()), x=tutorial_loader(data))

@@ -1,4 +1,4 @@
-"""The opponent of the sklearn engine: LogisticRegression on float32 arrays, and nothing else."""
+"""The baseline of the sklearn engine: a plain LogisticRegression fit on float32 arrays."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 
 def bare_fits(data: Fashion) -> Contestant:
-    """A fit without penalty, as the engine's."""
+    """Fit without penalty, as the engine does."""
     x, y = float_images(data), data.y.copy()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations are the work, not convergence
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the work is 100 iterations, not convergence
 
     def one_fit() -> Round:
         started = clock()

@@ -1,7 +1,7 @@
-"""The opponent of the torch engine: plain training loops over tensors in memory, as fast as the public API allows.
+"""Baselines of the torch engine: hand-written training loops over tensors in memory, as fast as the public API allows.
 
-Each function is a whole loop of its own, so that it can be read from top to bottom. They differ in how a batch comes
-to be and in how the optimizer is called; the fastest counts. None waits for a value inside the epoch.
+Each function contains a complete loop, so that it can be read from top to bottom. The loops differ in how they gather
+a batch and call the optimizer. The engine is compared with the fastest. No loop waits for a value during the epoch.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch.nn import functional
 
 
 def new_model() -> nn.Sequential:
-    """784-512-10 with ReLU."""
+    """Return a 784-512-10 network with ReLU, initialized with seed 0."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(784, N_HIDDEN), nn.ReLU(), nn.Linear(N_HIDDEN, N_CLASSES))
 
 
 def bytes_gathered_by_epoch(data: Fashion, *, foreach: bool = True) -> Contestant:
-    """The epoch's samples gathered once, as bytes; each batch turned to floats when its turn comes."""
+    """Gather the samples of the epoch once as uint8, and convert each batch to float32 when it is needed."""
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
     x_epoch = torch.empty_like(x)
     model = new_model()
@@ -40,18 +40,18 @@ def bytes_gathered_by_epoch(data: Fashion, *, foreach: bool = True) -> Contestan
             optimizer.step()
             scores[batch] = outputs.detach()
             losses.append(loss.detach())
-        return seen(losses, scores, y_epoch)
+        return epoch_result(losses, scores, y_epoch)
 
     return one_epoch
 
 
 def bytes_gathered_by_epoch_single_tensor(data: Fashion) -> Contestant:
-    """The same with the optimizer going from parameter to parameter, torch's default on a CPU."""
+    """Train as `bytes_gathered_by_epoch`, but update one parameter at a time (the default on a CPU)."""
     return bytes_gathered_by_epoch(data, foreach=False)
 
 
 def bytes_gathered_by_batch(data: Fashion) -> Contestant:
-    """Each batch gathered as bytes, and turned to floats while the processor still has it in its cache."""
+    """Gather each batch as uint8, and convert it to float32 while it is still in the processor cache."""
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
     model = new_model()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=LEARNING_RATE, alpha=DECAY, foreach=True)
@@ -70,13 +70,13 @@ def bytes_gathered_by_batch(data: Fashion) -> Contestant:
             optimizer.step()
             scores[batch] = outputs.detach()
             losses.append(loss.detach())
-        return seen(losses, scores, y_epoch)
+        return epoch_result(losses, scores, y_epoch)
 
     return one_epoch
 
 
 def floats_gathered_by_batch(data: Fashion) -> Contestant:
-    """Everything turned to floats beforehand, four times the memory; each batch gathered from that."""
+    """Convert all samples to float32 beforehand (four times the memory), and gather each batch from them."""
     x, y = torch.from_numpy(float_images(data)), torch.from_numpy(data.y.copy())
     model = new_model()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=LEARNING_RATE, alpha=DECAY, foreach=True)
@@ -95,13 +95,16 @@ def floats_gathered_by_batch(data: Fashion) -> Contestant:
             optimizer.step()
             scores[batch] = outputs.detach()
             losses.append(loss.detach())
-        return seen(losses, scores, y_epoch)
+        return epoch_result(losses, scores, y_epoch)
 
     return one_epoch
 
 
 def fused_adam_without_mean(data: Fashion) -> Contestant:
-    """torch's fused Adam with beta1 = 0: RMSprop, but for a bias correction that is gone after a hundred steps."""
+    """Train with the fused Adam of torch and beta1 = 0.
+
+    This is RMSprop with a bias correction that becomes negligible after about a hundred steps.
+    """
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
     x_epoch = torch.empty_like(x)
     model = new_model()
@@ -122,13 +125,13 @@ def fused_adam_without_mean(data: Fashion) -> Contestant:
             optimizer.step()
             scores[batch] = outputs.detach()
             losses.append(loss.detach())
-        return seen(losses, scores, y_epoch)
+        return epoch_result(losses, scores, y_epoch)
 
     return one_epoch
 
 
-def own_update(data: Fashion) -> Contestant:
-    """No optimizer object: gradients from autograd.grad, and RMSprop's two formulas in place."""
+def manual_update(data: Fashion) -> Contestant:
+    """Train without an optimizer object: gradients from autograd.grad, and the two formulas of RMSprop in place."""
     x, y = torch.from_numpy(data.x.copy()).flatten(1), torch.from_numpy(data.y.copy())
     x_epoch = torch.empty_like(x)
     model = new_model()
@@ -152,13 +155,13 @@ def own_update(data: Fashion) -> Contestant:
                     parameter.addcdiv_(gradient, square.sqrt().add_(1e-8), value=-LEARNING_RATE)
             scores[batch] = outputs.detach()
             losses.append(loss.detach())
-        return seen(losses, scores, y_epoch)
+        return epoch_result(losses, scores, y_epoch)
 
     return one_epoch
 
 
-def seen(losses: list[Tensor], scores: Tensor, y: Tensor) -> Round:
-    """Mean loss and accuracy of the epoch; the last batch, shorter than the others, counts by its samples."""
+def epoch_result(losses: list[Tensor], scores: Tensor, y: Tensor) -> Round:
+    """Return the mean loss and accuracy of the epoch, with the batches weighted by their number of samples."""
     lengths = torch.full((len(losses),), float(BATCH_SIZE))
     lengths[-1] = len(y) - BATCH_SIZE * (len(losses) - 1)
     loss = (torch.stack(losses) * lengths).sum() / len(y)

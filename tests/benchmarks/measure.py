@@ -1,4 +1,4 @@
-"""Rounds: every contestant once, one after the other, again and again."""
+"""Measure the contestants in rounds. Each round runs every contestant once, one after the other."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-LEAST_ACCURACY = 0.75  # what every contestant passes in its first epoch, if it does the work
+MINIMUM_ACCURACY = 0.75  # every contestant that does the work exceeds this after its first epoch
 _PACKAGES = ("lightning", "skorch", "accelerate", "fastai")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One round of one contestant."""
+    """The measurement of one round of one contestant."""
 
     seconds: float
     peak_bytes: int | None = None
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass
 class Samples:
-    """All rounds of one contestant. absent: not installed, in words; failure: what broke."""
+    """All rounds of one contestant. absent: why it cannot run (a package is missing). failure: its error message."""
 
     rounds: list[Sample] = field(default_factory=list)
     absent: str | None = None
@@ -38,8 +38,11 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the contestants work. data: see fashion_files.working_copy, None where there is no Fashion-MNIST."""
+class Workspace:
+    """The directories and threads of the contestants.
+
+    data: see fashion_files.working_copy; None if Fashion-MNIST was not found.
+    """
 
     work: Path
     data: Path | None
@@ -47,63 +50,63 @@ class Place:
 
 
 class ContestantError(Exception):
-    """A contestant broke; the message is the last thing it said."""
-
-
-class Runner(Protocol):
-    def one_round(self) -> Sample: ...
+    """A contestant failed. The message is the last line of its output."""
 
 
 def missing_package(contestant: str) -> str | None:
-    """The package that a contestant needs and that is not installed."""
+    """Return the package that a contestant needs and that is not installed; None if it can run."""
     for package in _PACKAGES:
         if contestant == f"competitors:{package}_epochs" and importlib.util.find_spec(package) is None:
             return package
     return None
 
 
-def measure(contestants: Sequence[str], place: Place, repeats: int, say: Callable[[str], None]) -> dict[str, Samples]:
-    """One round to warm up and `repeats` that count, for all contestants in turn."""
+def measure(
+    contestants: Sequence[str], workspace: Workspace, repeats: int, log: Callable[[str], None]
+) -> dict[str, Samples]:
+    """Run one warm-up round and `repeats` measured rounds of all contestants, and return the measurements by name."""
     samples = {name: Samples() for name in contestants}
     for name in contestants:
         package = missing_package(name)
         samples[name].absent = f"{package} is not installed" if package else None
     present = [name for name in contestants if not samples[name].absent]
-    workers = _started_workers([name for name in present if ":" in name], place, samples)
+    workers = _started_workers([name for name in present if ":" in name], workspace, samples)
     try:
         for number in range(repeats + 1):
-            say(f"round {number} of {repeats}" if number else "warming up")
+            log(f"round {number} of {repeats}" if number else "warming up")
             for name in present:
                 if not samples[name].failure:
-                    _one_round(name, workers, place, samples[name], is_counted=number > 0)
+                    _one_round(name, workers, workspace, samples[name], is_counted=number > 0)
     finally:
         for worker in set(workers.values()):
             worker.close()
     return samples
 
 
-def _one_round(name: str, workers: dict[str, Worker], place: Place, samples: Samples, *, is_counted: bool) -> None:
+def _one_round(
+    name: str, workers: dict[str, Worker], workspace: Workspace, samples: Samples, *, is_counted: bool
+) -> None:
     try:
-        sample = workers[name].one_round(name) if name in workers else one_process(_arguments(name, place))
+        sample = workers[name].one_round(name) if name in workers else one_process(_arguments(name, workspace))
         if is_counted:
             samples.rounds.append(sample)
-        if sample.accuracy is not None and sample.accuracy < LEAST_ACCURACY:
-            raise ContestantError(f"its accuracy is {sample.accuracy:.3f}: it does not do the work")
+        if sample.accuracy is not None and sample.accuracy < MINIMUM_ACCURACY:
+            raise ContestantError(f"its accuracy is {sample.accuracy:.3f}: it does not do the required work")
     except ContestantError as error:
         samples.failure = str(error)
 
 
 class Worker:
-    """A process of worker.py. Frameworks disturb each other, so each has a process of its own."""
+    """A process that runs worker.py. Frameworks influence each other, so each one gets a separate process."""
 
-    def __init__(self, framework: str, names: Sequence[str], place: Place) -> None:
-        arguments = [sys.executable, HERE / "worker.py", str(place.data), str(place.threads), framework, *names]
-        self._log = place.work / f"{framework}.log"
+    def __init__(self, framework: str, names: Sequence[str], workspace: Workspace) -> None:
+        arguments = [sys.executable, HERE / "worker.py", str(workspace.data), str(workspace.threads), framework, *names]
+        self._log = workspace.work / f"{framework}.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        self._answer()  # that it is ready
+        self._answer()  # wait until the contestants are prepared
 
     def one_round(self, name: str) -> Sample:
         assert self._process.stdin is not None
@@ -111,7 +114,7 @@ class Worker:
             self._process.stdin.write(f"{name}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ContestantError(self._last_words()) from None
+            raise ContestantError(self._last_error_line()) from None
         answer = self._answer()
         return Sample(seconds=answer["seconds"], accuracy=answer["accuracy"])
 
@@ -119,11 +122,11 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise ContestantError(self._last_words())
+            raise ContestantError(self._last_error_line())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         code = self._process.wait()
         lines = self._log.read_text().strip().splitlines()
         return lines[-1] if lines else f"exit code {code}"
@@ -134,15 +137,15 @@ class Worker:
         self._process.wait()
 
 
-def _started_workers(names: Sequence[str], place: Place, samples: dict[str, Samples]) -> dict[str, Worker]:
-    """One worker for the contestants of each framework, by contestant."""
+def _started_workers(names: Sequence[str], workspace: Workspace, samples: dict[str, Samples]) -> dict[str, Worker]:
+    """Start one worker for the contestants of each framework, and return the workers by contestant."""
     frameworks: dict[str, list[str]] = {}
     for name in names:
         frameworks.setdefault(_framework(name), []).append(name)
     workers = {}
     for framework, members in frameworks.items():
         try:
-            worker = Worker(framework, members, place)
+            worker = Worker(framework, members, workspace)
             workers |= dict.fromkeys(members, worker)
         except ContestantError as error:
             for name in members:
@@ -159,27 +162,27 @@ def _framework(name: str) -> str:
     return "keras" if "keras" in name else "torch"
 
 
-def _arguments(name: str, place: Place) -> list[str]:
-    """The command line of a contestant that is a whole process."""
+def _arguments(name: str, workspace: Workspace) -> list[str]:
+    """Return the command line of a contestant that is a whole process."""
     console_script = Path(sys.executable).with_name("mlcli")
     match name:
         case "mlcli --help":
             return [str(console_script), "--help"]
         case "bare.py --help":
-            return [sys.executable, str(place.work / "bare.py"), "--help"]
+            return [sys.executable, str(workspace.work / "bare.py"), "--help"]
         case "mlcli train":
-            options = f"--backend torch --dataset fashion --epochs 1 --threads {place.threads} --quiet --offline"
-            folders = ("--data-dir", str(place.data), "--runs-dir", str(place.work / "runs"))
+            options = f"--backend torch --dataset fashion --epochs 1 --threads {workspace.threads} --quiet --offline"
+            folders = ("--data-dir", str(workspace.data), "--runs-dir", str(workspace.work / "runs"))
             return [str(console_script), "train", *options.split(), *folders]
         case "script_fashion.py":
-            return [sys.executable, str(HERE / name), f"{place.data}/FashionMNIST/raw"]
-    raise ValueError(f"no contestant is called {name}")
+            return [sys.executable, str(HERE / name), f"{workspace.data}/FashionMNIST/raw"]
+    raise ValueError(f"unknown contestant: {name}")
 
 
 def one_process(arguments: Sequence[str]) -> Sample:
-    """Run a command to its end: seconds, and the most memory it had resident.
+    """Run a command, and return its duration and peak resident memory.
 
-    The kernel counts the memory of the process that starts it too, until its own is larger: this one stays small.
+    The kernel reports at least the memory of the process that starts the command, so this process must stay small.
     """
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
@@ -196,7 +199,7 @@ def one_process(arguments: Sequence[str]) -> Sample:
 
 
 def imported_packages(arguments: Sequence[str]) -> set[str]:
-    """The top-level packages that `mlcli` with these arguments imports."""
+    """Return the top-level packages that `mlcli` imports when it runs with these arguments."""
     command = [sys.executable, "-X", "importtime", "-m", "mlcli", *arguments]
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False

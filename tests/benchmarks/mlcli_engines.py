@@ -1,4 +1,4 @@
-"""Our side: the engines through their contract, as the training workflow uses them."""
+"""Contestants that run the engines of mlcli through their contract, as `mlcli train` does."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ INPUT_SHAPE = (1, 28, 28)
 
 
 def torch_epochs(data: Fashion) -> Contestant:
-    """An epoch of the torch engine."""
+    """Train one epoch per round with the torch engine."""
     return _epochs("torch", data)
 
 
 def keras_epochs(data: Fashion) -> Contestant:
-    """An epoch of the keras engine."""
+    """Train one epoch per round with the keras engine."""
     return _epochs("keras", data)
 
 
 def _epochs(backend: str, data: Fashion) -> Contestant:
     optimizer = RmsProp(lr=LEARNING_RATE, decay=DECAY)
-    engine = placed(backend, data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
+    engine = engine_with_data(backend, data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
     n_samples = len(data.y)
     n_steps = -(-n_samples // BATCH_SIZE)
     n_done = 0
@@ -44,8 +44,8 @@ def _epochs(backend: str, data: Fashion) -> Contestant:
 
 
 def logistic_fits(data: Fashion) -> Contestant:
-    """A fit of the sklearn engine, from the same start each time."""
-    engine = placed("sklearn", data, LogisticModel(), Lbfgs(max_iter=MAX_ITER), None)
+    """Fit once per round with the sklearn engine, from the same initial weights each time."""
+    engine = engine_with_data("sklearn", data, LogisticModel(), Lbfgs(max_iter=MAX_ITER), None)
     start = as_precision(initial_weights(build_network(LogisticModel(), INPUT_SHAPE, N_CLASSES), seed=0), "float32")
 
     def one_fit() -> Round:
@@ -58,10 +58,10 @@ def logistic_fits(data: Fashion) -> Contestant:
     return one_fit
 
 
-def placed(
+def engine_with_data(
     backend: str, data: Fashion, model: ModelConfig, optimizer: OptimizerConfig, batch_size: int | None
 ) -> Engine:
-    """An engine with the training images in it, from the same initial weights each time."""
+    """Return an engine that holds the training images and starts from fixed initial weights."""
     network = build_network(model, INPUT_SHAPE, N_CLASSES)
     spec = EngineSpec(
         model=model,

@@ -1,5 +1,7 @@
-"""Our side: what `mlcli train` adds around the engine's epochs. A round is several epochs, because not every one ends
-with a checkpoint."""
+"""Contestants that measure the overhead of `mlcli train` over the bare epochs of the engine.
+
+A round consists of several epochs, because not every epoch ends with a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contest import BATCH_SIZE, DECAY, LEARNING_RATE, N_HIDDEN, Contestant, Fashion, Round
-from mlcli_engines import placed, torch_epochs
+from mlcli_engines import engine_with_data, torch_epochs
 
 from mlcli.config.schema import ExperimentConfig, MlpModel, RmsProp
 from mlcli.data.load import load_dataset
@@ -23,8 +25,8 @@ from mlcli.train.run_progress import RunProgress
 N_EPOCHS_A_ROUND = 5
 
 
-def passes_alone(data: Fashion) -> Contestant:
-    """The engine's epochs, one after the other."""
+def epochs_alone(data: Fashion) -> Contestant:
+    """Train the epochs of a round with the engine alone, without checkpoints."""
     one_epoch = torch_epochs(data)
 
     def several_epochs() -> Round:
@@ -34,7 +36,7 @@ def passes_alone(data: Fashion) -> Contestant:
 
 
 def epochs_with_checkpoints(data: Fashion) -> Contestant:
-    """The epoch loop of `mlcli train`, with its chunks and its checkpoints as they are by default."""
+    """Train the epochs of a round with the epoch loop of `mlcli train`, with the default chunks and checkpoints."""
     optimizer = RmsProp(lr=LEARNING_RATE, decay=DECAY)
     config = ExperimentConfig.model_validate(
         {
@@ -45,7 +47,7 @@ def epochs_with_checkpoints(data: Fashion) -> Contestant:
             "training": {"epochs": 10**6, "batch_size": BATCH_SIZE},
         }
     )
-    engine = placed("torch", data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
+    engine = engine_with_data("torch", data, MlpModel(hidden=(N_HIDDEN,)), optimizer, BATCH_SIZE)
     dataset = load_dataset(config.dataset, data_dir=data.folder, offline=True)
     epochs = _epochs(config, engine, dataset, data)
 

@@ -1,7 +1,7 @@
-"""Every row of the table: what is held against what, and the ratio that is allowed.
+"""The rows of the benchmark table: what is compared with which baselines, and the allowed ratio.
 
-Rows of one family are measured in the same rounds, one contestant after the other, so that a machine that slows down
-slows all of them down.
+The rows of a family are measured in the same rounds, one contestant after the other, so that a change in the speed of
+the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Row:
-    """ours over theirs must be at most `allowed`, or below it where is_strict. Of several rivals the best counts."""
+    """A comparison of one contestant of mlcli with one or more baselines.
+
+    The ratio of `ours` to the best of `theirs` must be at most `allowed`, or below it if is_strict.
+    """
 
     name: str
     work: str
@@ -25,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Family:
-    """Rows that share their rounds; repeats: how many rounds where the command line does not say."""
+    """Rows that are measured in the same rounds. repeats: the number of rounds without --repeats."""
 
     name: str
     rows: tuple[Row, ...]
@@ -34,7 +37,7 @@ class Family:
 
     @property
     def contestants(self) -> tuple[str, ...]:
-        """Each once, in the order of the rows."""
+        """Return the names of all contestants without duplicates, in the order of the rows."""
         return tuple(dict.fromkeys(name for row in self.rows for name in (row.ours, *row.theirs)))
 
 
@@ -55,6 +58,7 @@ _SCRIPT = ("script_fashion.py",)
 
 
 def _competitor(name: str) -> Row:
+    """Return a row that compares the torch engine with a library that wraps the training loop."""
     return Row(
         f"torch-{name}", f"{_EPOCH}: {name}", _TORCH, (f"competitors:{name}_epochs",), allowed=1.0, is_strict=True
     )
@@ -87,7 +91,7 @@ FAMILIES = (
         (
             Row(
                 "torch-handwritten",
-                f"{_EPOCH}: the best tensor-resident loop",
+                f"{_EPOCH}: the best handwritten loop over tensors in memory",
                 _TORCH,
                 (
                     "handwritten_torch:bytes_gathered_by_epoch",
@@ -95,11 +99,17 @@ FAMILIES = (
                     "handwritten_torch:bytes_gathered_by_batch",
                     "handwritten_torch:floats_gathered_by_batch",
                     "handwritten_torch:fused_adam_without_mean",
-                    "handwritten_torch:own_update",
+                    "handwritten_torch:manual_update",
                 ),
                 1.03,
             ),
-            Row("torch-tutorial", f"{_EPOCH}: the tutorials' loop", _TORCH, ("tutorial_torch:tutorial_epochs",), 0.40),
+            Row(
+                "torch-tutorial",
+                f"{_EPOCH}: the training loop of the tutorials",
+                _TORCH,
+                ("tutorial_torch:tutorial_epochs",),
+                0.40,
+            ),
             _competitor("lightning"),
             _competitor("skorch"),
             _competitor("accelerate"),
@@ -112,9 +122,9 @@ FAMILIES = (
         (
             Row(
                 "checkpoints",
-                "5 epochs, Fashion-MNIST 784-512-10, RMSprop, batch 128, checkpoints as by default: the passes alone",
+                "5 epochs, Fashion-MNIST 784-512-10, RMSprop, batch 128, default checkpoints: the epochs alone",
                 "mlcli_training:epochs_with_checkpoints",
-                ("mlcli_training:passes_alone",),
+                ("mlcli_training:epochs_alone",),
                 1.02,
             ),
         ),
@@ -125,7 +135,7 @@ FAMILIES = (
         (
             Row(
                 "keras-arrays",
-                f"{_EPOCH}: the best fit from arrays",
+                f"{_EPOCH}: the best fit on arrays in memory",
                 _KERAS,
                 (
                     "handwritten_keras:float_arrays",
@@ -140,7 +150,7 @@ FAMILIES = (
             ),
             Row(
                 "keras-tutorial",
-                f"{_EPOCH}: fit on the tutorials' loader",
+                f"{_EPOCH}: fit on the DataLoader of the tutorials",
                 _KERAS,
                 ("handwritten_keras:tutorial_fit",),
                 0.60,
@@ -179,7 +189,7 @@ ROW_NAMES = tuple(row.name for family in FAMILIES for row in family.rows) + tupl
 
 
 def chosen_families(wanted: list[str]) -> tuple[Family, ...]:
-    """The families with the rows whose name begins with one of the wanted; all where nothing is wanted."""
+    """Return the families, reduced to the rows whose name begins with a wanted prefix; all rows if none is given."""
     families = [
         Family(
             family.name,

@@ -1,9 +1,10 @@
-"""`make bench`: mlcli against hand-written code for the same work, side by side, as ratios.
+"""Compare the speed and memory of mlcli with hand-written code for the same work (`make bench`).
 
     python tests/benchmarks/run.py [--only ROW ...] [--repeats N] [--json FILE] [--data-dir DIR] [--threads N]
 
-Timing never decides between pass and fail: the exit code is 0 unless a contestant broke. Rows that miss their figure
-say so. Nothing heavy is imported here, because the memory of this process is counted into that of its children.
+The table shows rows that miss their target, but timing does not affect the exit code: it is 1 only if a contestant
+failed. This module imports nothing large, because the operating system adds the memory of this process to the measured
+memory of its children.
 """
 
 from __future__ import annotations
@@ -17,31 +18,33 @@ import tempfile
 from pathlib import Path
 
 from fashion_files import find_data_dir, working_copy
-from measure import HERE, ContestantError, Place, Samples, imported_packages, measure
+from measure import HERE, ContestantError, Samples, Workspace, imported_packages, measure
 from rows import IMPORTS, ROW_NAMES, Family, ImportsRow, chosen_families, is_wanted
 from tables import Conditions, document, print_contestants, print_rows
-from verdicts import Result, judged
+from verdicts import Result, result_of
 
 from mlcli.experiment.threads import available_cores, set_thread_environment
 
-_BUSY_SHARE = 0.25  # of the cores; as much other work is enough to see in the ratios
+_BUSY_FRACTION = 0.25  # of the cores; this much background load is visible in the ratios
 _FEWEST_ROUNDS = 3
 
 
 def main() -> int:
     arguments = _arguments()
-    conditions = _settled(arguments)
+    conditions = _prepare(arguments)
     measured: dict[str, dict[str, Samples]] = {}
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="mlcli-bench-") as folder:
-        place = _place(Path(folder), arguments.data_dir, arguments.threads)
+        workspace = _workspace(Path(folder), arguments.data_dir, arguments.threads)
         for family in chosen_families(arguments.only):
-            if family.needs_fashion and place.data is None:
-                results += [Result(row.name, row.work, verdict="no Fashion-MNIST") for row in family.rows]
+            if family.needs_fashion and workspace.data is None:
+                results += [
+                    Result(row.name, row.work, verdict="skipped: Fashion-MNIST not found") for row in family.rows
+                ]
             else:
-                measured[family.name] = samples = _measured(family, place, arguments.repeats)
-                results += [judged(row, samples) for row in family.rows]
-        results += [_imports(row, place) for row in IMPORTS if is_wanted(row.name, arguments.only)]
+                measured[family.name] = samples = _measure_family(family, workspace, arguments.repeats)
+                results += [result_of(row, samples) for row in family.rows]
+        results += [_check_imports(row, workspace) for row in IMPORTS if is_wanted(row.name, arguments.only)]
     print_rows(results, conditions)
     print_contestants(measured)
     if arguments.json:
@@ -52,63 +55,71 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--only", nargs="+", metavar="ROW", default=[], help=f"rows whose name begins so: {', '.join(ROW_NAMES)}"
+        "--only",
+        nargs="+",
+        metavar="ROW",
+        default=[],
+        help=f"measure only rows with these names or prefixes: {', '.join(ROW_NAMES)}",
     )
-    parser.add_argument("--repeats", type=int, metavar="N", help="rounds that count; without it, 5 to 15 by row")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where Fashion-MNIST is")
-    parser.add_argument("--threads", type=int, default=available_cores(), metavar="N", help="CPU threads of both sides")
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help="number of measured rounds; default: 5 to 15, depending on the row"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements of every round to this file")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory that contains Fashion-MNIST")
+    parser.add_argument(
+        "--threads", type=int, default=available_cores(), metavar="N", help="number of CPU threads for all contestants"
+    )
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="count processor seconds, not the wall clock's; with --threads 1 they stay steady on a busy machine",
+        help="measure processor time instead of wall-clock time; steadier on a busy machine with --threads 1",
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.only if not any(row.startswith(name) for row in ROW_NAMES)]
     if unknown:
-        parser.error(f"no row begins with {unknown[0]}; there are {', '.join(ROW_NAMES)}")
+        parser.error(f"no row has the name or prefix {unknown[0]!r}; rows: {', '.join(ROW_NAMES)}")
     return arguments
 
 
-def _settled(arguments: argparse.Namespace) -> Conditions:
-    """Set what every contestant inherits, and warn of what makes ratios unsteady."""
+def _prepare(arguments: argparse.Namespace) -> Conditions:
+    """Set the environment that all contestants inherit, and warn about conditions that make the ratios unreliable."""
     set_thread_environment(arguments.threads)
     if arguments.cpu_time:
         os.environ["BENCH_CPU_TIME"] = "1"
     conditions = Conditions(available_cores(), arguments.threads, os.getloadavg()[0], arguments.cpu_time)
-    if conditions.load_average > _BUSY_SHARE * conditions.cores:
-        _say(f"load average {conditions.load_average:.1f} on {conditions.cores} cores: the machine is busy")
+    if conditions.load_average > _BUSY_FRACTION * conditions.cores:
+        _log(f"load average {conditions.load_average:.1f} on {conditions.cores} cores: the machine is busy")
     if arguments.repeats and arguments.repeats < _FEWEST_ROUNDS:
-        _say(f"--repeats {arguments.repeats}: a median of fewer than {_FEWEST_ROUNDS} rounds says little")
+        _log(f"--repeats {arguments.repeats}: a median of fewer than {_FEWEST_ROUNDS} rounds is not reliable")
     return conditions
 
 
-def _place(work: Path, data_dir: Path | None, threads: int) -> Place:
+def _workspace(work: Path, data_dir: Path | None, threads: int) -> Workspace:
     subprocess.run([sys.executable, HERE / "bare_application.py", work], check=True)
     source = find_data_dir(data_dir)
     if source is None:
-        _say("Fashion-MNIST is not on this machine: mlcli data fetch fashion, or name its folder with --data-dir")
-    return Place(work, working_copy(source, work / "data") if source else None, threads)
+        _log("Fashion-MNIST was not found: run `mlcli data fetch fashion`, or give its data directory with --data-dir")
+    return Workspace(work, working_copy(source, work / "data") if source else None, threads)
 
 
-def _measured(family: Family, place: Place, repeats: int | None) -> dict[str, Samples]:
-    def say(text: str) -> None:
-        _say(f"{family.name}: {text}")
+def _measure_family(family: Family, workspace: Workspace, repeats: int | None) -> dict[str, Samples]:
+    def log(text: str) -> None:
+        _log(f"{family.name}: {text}")
 
-    return measure(family.contestants, place, repeats or family.repeats, say)
+    return measure(family.contestants, workspace, repeats or family.repeats, log)
 
 
-def _imports(row: ImportsRow, place: Place) -> Result:
-    extra = ("--runs-dir", str(place.work / "runs")) if row.arguments[0] == "train" else ()
-    work = f"{row.work}: loads none of {', '.join(row.forbidden)}"
+def _check_imports(row: ImportsRow, workspace: Workspace) -> Result:
+    extra = ("--runs-dir", str(workspace.work / "runs")) if row.arguments[0] == "train" else ()
+    work = f"{row.work}: imports none of {', '.join(row.forbidden)}"
     try:
         loaded = imported_packages([*row.arguments, *extra]) & set(row.forbidden)
     except ContestantError as error:
         return Result(row.name, work, verdict=f"failed: {error}", is_broken=True)
-    return Result(row.name, work, verdict=f"MISSED: loads {', '.join(sorted(loaded))}" if loaded else "reached")
+    return Result(row.name, work, verdict=f"MISSED: imports {', '.join(sorted(loaded))}" if loaded else "reached")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""The opponent of `mlcli train --backend torch --dataset fashion --epochs 1`: one plain script for the same work.
+"""The baseline of `mlcli train --backend torch --dataset fashion --epochs 1`: a plain script that does the same work.
 
 Reads the unpacked IDX files with numpy, trains mlcli's default network (784-256-10) for one epoch of Adam, and prints
-its accuracy on the test images. The images stay bytes until their batch is due, so it is thrifty with memory too.
+its accuracy on the test images. Images are stored as uint8 and converted batch by batch, which saves memory.
 
     python script_fashion.py FOLDER_WITH_THE_IDX_FILES
 """

@@ -1,4 +1,4 @@
-"""The tables that the benchmarks print, and their raw figures as one document."""
+"""Print the tables of the benchmarks, and collect the raw measurements in one JSON document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from measure import Samples
 from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
-from verdicts import Result, figures
+from verdicts import Result, measured_values
 
 Measured = Mapping[str, Mapping[str, Samples]]  # by family and contestant
 
@@ -23,7 +23,7 @@ _PIPE_WIDTH = 160
 
 @dataclass(frozen=True)
 class Conditions:
-    """What every row was measured under. load_average: over the minute before the start."""
+    """The conditions of the measurements. load_average: the mean over the minute before the start."""
 
     cores: int
     threads: int
@@ -32,19 +32,19 @@ class Conditions:
 
 
 def print_rows(results: Sequence[Result], conditions: Conditions) -> None:
-    """One line a row: medians, ratio, verdict."""
+    """Print one line per row: medians, ratio and verdict."""
     clock = "processor seconds" if conditions.is_cpu_time else "wall clock"
     table = Table(
         title=f"mlcli against hand-written code: {clock}, {conditions.threads} of {conditions.cores} cores, "
         f"load average {conditions.load_average:.1f} at the start",
-        caption="medians; the ratio is the median of the ratios of each round; of several rivals the fastest counts",
+        caption="Medians. The ratio is the median of the ratios of each round. Of several baselines, the best is used.",
         box=ROUNDED,
         title_justify="left",
         caption_justify="left",
     )
-    for header in ("row", "what, and against what"):
+    for header in ("row", "work: baseline"):
         table.add_column(header)
-    for header in ("ours", "theirs", "ratio", "allowed"):
+    for header in ("mlcli", "baseline", "ratio", "allowed"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("verdict")
     for result in results:
@@ -56,15 +56,15 @@ def print_rows(results: Sequence[Result], conditions: Conditions) -> None:
 
 
 def print_contestants(measured: Measured) -> None:
-    """Every contestant by itself, for whoever wants to know how close the others came."""
+    """Print the median, minimum and maximum time of every contestant."""
     table = Table(title="every contestant", box=ROUNDED, title_justify="left")
     table.add_column("contestant")
-    for header in ("median", "least", "most"):
+    for header in ("median", "minimum", "maximum"):
         table.add_column(header, justify="right")
     for family in measured.values():
         for name, samples in family.items():
             if samples.rounds:
-                seconds = figures(samples, "seconds")
+                seconds = measured_values(samples, "seconds")
                 summary = (statistics.median(seconds), min(seconds), max(seconds))
                 table.add_row(name, *(_shown(value, "seconds") for value in summary))
         table.add_section()
@@ -73,7 +73,7 @@ def print_contestants(measured: Measured) -> None:
 
 
 def console() -> Console:
-    """stdout; a pipe has no width of its own."""
+    """Return a console on stdout. A pipe has no width, so it gets a fixed one."""
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
 
 
@@ -86,7 +86,7 @@ def _shown(value: float | None, figure: str) -> str:
 
 
 def document(results: Sequence[Result], measured: Measured, conditions: Conditions) -> dict[str, object]:
-    """Everything that was measured, round by round."""
+    """Return all measurements of all rounds as a JSON document."""
     machine = {
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The loop of the tutorials: a DataLoader over PIL images, ToTensor, and `loss.item()` in every step."""
+"""The loop of the PyTorch tutorials: a DataLoader over PIL images, ToTensor, and `loss.item()` in every step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mlcli.data.prepared import torchvision_datasets
 
 
 def tutorial_loader(data: Fashion) -> DataLoader:
-    """The training images of torchvision's FashionMNIST, shuffled."""
-    datasets = torchvision_datasets()  # also beside a torch that the installed torchvision was not built for
+    """Return a shuffled DataLoader over the training images of torchvision's FashionMNIST."""
+    datasets = torchvision_datasets()  # works even if the installed torchvision was built for another torch
     from torchvision.transforms import ToTensor
 
     training_data = datasets.FashionMNIST(root=data.folder, train=True, download=False, transform=ToTensor())
@@ -20,7 +20,7 @@ def tutorial_loader(data: Fashion) -> DataLoader:
 
 
 def tutorial_epochs(data: Fashion) -> Contestant:
-    """Forward, loss, backward, step, as every introduction writes it."""
+    """Train with the usual loop: forward, loss, backward, step."""
     loader = tutorial_loader(data)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, N_HIDDEN), nn.ReLU(), nn.Linear(N_HIDDEN, N_CLASSES))
     loss_function = nn.CrossEntropyLoss()

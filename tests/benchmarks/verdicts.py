@@ -1,4 +1,4 @@
-"""From rounds to a row: medians, the ratio, and whether the figure is reached."""
+"""Compute the result of a row from its rounds: medians, their ratio, and whether the target is reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from rows import Row
 
 @dataclass(frozen=True)
 class Result:
-    """A row measured. rival: which of theirs counts; is_broken: a contestant failed, which is a fault and no figure."""
+    """The measured result of a row.
+
+    rival: the fastest (or smallest) of the baselines, which is the one compared with. figure: the compared quantity.
+    is_broken: a contestant failed, so that there is no measurement.
+    """
 
     name: str
     work: str
@@ -26,8 +30,11 @@ class Result:
     is_broken: bool = False
 
 
-def judged(row: Row, samples: Mapping[str, Samples]) -> Result:
-    """The ratio is the median of the ratios of each round, so that a drift of the machine cancels."""
+def result_of(row: Row, samples: Mapping[str, Samples]) -> Result:
+    """Return the result of a row.
+
+    The ratio is the median of the ratios of each round, so that slow changes in the speed of the machine cancel.
+    """
     allowed = f"{'<' if row.is_strict else '<='} {row.allowed:.2f}"
     failures = [f"{name} failed: {samples[name].failure}" for name in (row.ours, *row.theirs) if samples[name].failure]
     if failures:
@@ -35,9 +42,9 @@ def judged(row: Row, samples: Mapping[str, Samples]) -> Result:
     present = [name for name in row.theirs if not samples[name].absent]
     if not present:
         return Result(row.name, row.work, str(samples[row.theirs[0]].absent), allowed=allowed)
-    ours = figures(samples[row.ours], row.figure)
-    best = min(present, key=lambda name: statistics.median(figures(samples[name], row.figure)))
-    theirs = figures(samples[best], row.figure)
+    ours = measured_values(samples[row.ours], row.figure)
+    best = min(present, key=lambda name: statistics.median(measured_values(samples[name], row.figure)))
+    theirs = measured_values(samples[best], row.figure)
     ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
     is_reached = ratio < row.allowed if row.is_strict else ratio <= row.allowed
     return Result(
@@ -53,6 +60,6 @@ def judged(row: Row, samples: Mapping[str, Samples]) -> Result:
     )
 
 
-def figures(samples: Samples, figure: str) -> list[float]:
-    """One number a round."""
+def measured_values(samples: Samples, figure: str) -> list[float]:
+    """Return the measured value of each round."""
     return [float(getattr(sample, figure)) for sample in samples.rounds]

@@ -1,9 +1,9 @@
-"""A process that holds contestants and lets one of them do a round whenever it is told to.
+"""A process that prepares contestants and runs one round of a contestant on request.
 
     python worker.py FOLDER THREADS FRAMEWORK MODULE:FUNCTION ...
 
-Prints one JSON document a line: {"ready": names} after everything is set up, then, for each contestant named on a
-line of stdin, what the round took and what it saw.
+Reads the name of a contestant from each line of stdin. Prints one JSON document per line: {"ready": names} when the
+contestants are prepared, then the seconds, loss and accuracy of each round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contest import Contestant, Fashion, clock
 
 def main() -> None:
     folder, threads, framework, *names = sys.argv[1:]
-    # Frameworks print; the answers have a channel of their own.
+    # Frameworks print to stdout: redirect it to stderr, and keep the original stdout for the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     data = _data(Path(folder), int(threads))
@@ -47,7 +47,7 @@ def _made(name: str, data: Fashion) -> Contestant:
 
 
 def _equal_settings(threads: int) -> None:
-    """What the engines set for themselves, for everyone who computes with torch."""
+    """Apply the torch settings of the engines to every contestant that computes with torch."""
     import torch
 
     torch.set_num_threads(threads)

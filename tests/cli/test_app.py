@@ -1,4 +1,4 @@
-"""The boundary between errors and the shell."""
+"""How the application reports errors: messages, tracebacks and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlcli batch-bench` as seen from a shell."""
+"""`mlcli batch-bench` as a process: output, exit codes, signals and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = ("--max-time", 0.05, "--repeats", 6)
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """One run over three sizes: the process and its JSON document."""
+    """A benchmark of three batch sizes: the finished process and its JSON document."""
     directory = tmp_path_factory.mktemp("sweep")
     arguments = ("--dataset", "iris", "--threads", 1, "--sizes", "1,50,100", *QUICK)
     process = subprocess.run(
@@ -37,7 +37,7 @@ def sweep(tmp_path_factory):
 
 def test_the_document_holds_every_size_of_both_phases_with_raw_samples(sweep):
     process, document = sweep
-    assert process.stdout == ""  # it went to the file
+    assert process.stdout == ""  # the document was written to the file
     assert document["schema_version"] == 1
     assert document["settings"]["threads"] == [1]
     measured = [series for series in document["series"] if series["status"] == "measured"]
@@ -131,7 +131,7 @@ def test_a_run_is_measured_with_its_weights_and_a_missing_training_step_is_repor
         (("none.yaml",), "none.yaml: no such file"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_anything_starts(arguments, words, tmp_path, monkeypatch, capsys):
+def test_impossible_requests_are_refused_before_anything_starts(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as refusal:
         app(["batch-bench", *arguments], standalone_mode=False)
@@ -180,4 +180,4 @@ def test_a_model_that_exceeds_memory_is_an_out_of_memory_error(cli):
     process = cli("batch-bench", "--dataset", "iris", "--set", "model.hidden=[4000000,4000000]", "--sizes", "1", *QUICK)
     assert process.returncode == 5
     assert "out of memory" in process.stderr
-    assert len(process.stderr.splitlines()) <= 4  # with the line that says what starts
+    assert len(process.stderr.splitlines()) <= 4  # including the line that announces the start

@@ -1,4 +1,4 @@
-"""`mlcli compare` in a shell: cells in separate processes, reuse, failures, thresholds, signals."""
+"""`mlcli compare` as a process: cells in separate processes, reuse, failures, thresholds, signals."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _mlcli(folder, *arguments, **environment):
 def matrix(tmp_path_factory):
     """A folder with a matrix of two learning rates and two seeds, and the first call that ran it.
 
-    The environment sets another learning rate, which must not reach a cell with its own.
+    The environment sets another learning rate, which must not affect a cell that sets its learning rate.
     """
     folder = tmp_path_factory.mktemp("matrix")
     (folder / "digits.yaml").write_text(DIGITS)

@@ -1,4 +1,4 @@
-"""`mlcli config`, as a user sees it: what is printed where, and the exit code."""
+"""`mlcli config`: output on stdout and stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def config(*arguments):
-    """The outcome of `mlcli config ARGUMENTS`; errors stay in `.exception`, as the application's boundary gets them."""
+    """Run `mlcli config ARGUMENTS` and return the outcome. An error of mlcli is in its `.exception`."""
     return CliRunner().invoke(app, list(arguments))
 
 
@@ -55,7 +55,7 @@ def test_show_without_a_file_prints_every_default_of_the_engine():
     assert (shown.name, shown.optimizer, shown.training.epochs) == ("digits_mlp", Adam(), 10)
 
 
-def test_show_prints_what_cannot_be_trained_and_says_so():
+def test_show_prints_a_configuration_that_cannot_be_trained_with_a_note():
     result = config("show", "--backend", "sklearn", "--set", "model=cnn")
     assert result.exit_code == 0
     assert "name: cnn\n" in result.stdout
@@ -68,7 +68,7 @@ def test_show_reports_issues_instead():
     assert issues_of(result) == ["--backend: must be one of sklearn, torch, keras, got 'troch' (did you mean 'torch'?)"]
 
 
-def test_validate_says_ok_for_each_file_and_the_engines_it_was_checked_for():
+def test_validate_prints_ok_for_each_file_and_the_engines_it_was_checked_for():
     paths = sorted(str(path) for path in CONFIGS.glob("*_mlp.yaml"))
     result = config("validate", *paths)
     assert result.exit_code == 0
@@ -100,7 +100,7 @@ def test_validate_checks_common_settings_for_each_engine():
     assert issues_of(config("validate", "x.yaml")) == ["x.yaml:1:20: optimizer.decay: must be less than 1, got 2"]
 
 
-def test_validate_says_what_an_engine_cannot_do():
+def test_validate_reports_what_an_engine_cannot_do():
     Path("x.yaml").write_text("optimizer: rmsprop\nbackends: {torch: , sklearn: }\n")
     (issue,) = issues_of(config("validate", "x.yaml"))
     assert issue.startswith("x.yaml: backend sklearn: optimizer rmsprop cannot train mlp on scikit-learn")

@@ -1,4 +1,4 @@
-"""`mlcli convert` as a shell sees it."""
+"""`mlcli convert`: output, files and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command as a table of options: what reaches its request."""
+"""Command options are collected in a request with the defaults of its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlcli parity` from its options to its output and exit code."""
+"""`mlcli parity`: options, output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlcli predict` from its options to its output."""
+"""`mlcli predict`: options and output."""
 
 from __future__ import annotations
 

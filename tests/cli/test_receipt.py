@@ -1,4 +1,4 @@
-"""`mlcli receipt` in a shell."""
+"""`mlcli receipt`: output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlcli train --resume` as a shell sees it, and disks that cannot be written to."""
+"""`mlcli train --resume`: output and exit codes, also on full and read-only disks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def files(folder):
 
 
 def test_a_file_size_limit_stops_the_run_with_path_and_size_and_keeps_what_was_written(tmp_path, cli):
-    """A quota as the system enforces it: no checkpoint fits."""
+    """The system enforces a file size limit that no checkpoint fits."""
 
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -125,7 +125,7 @@ def _can_mount():
 
 
 @pytest.mark.skipif(not _can_mount(), reason="needs mount namespaces (unshare -rm) for a small disk")
-def test_a_full_disk_stops_the_run_and_leaves_no_parts(tmp_path):
+def test_a_full_disk_stops_the_run_and_leaves_no_partial_files(tmp_path):
     """A disk of two megabytes, mounted for this process only; its content is copied before it is unmounted."""
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -1,4 +1,4 @@
-"""evaluate, predict and runs as a shell sees them."""
+"""`mlcli evaluate`, `predict` and `runs`: output, files and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlcli train` as a shell sees it."""
+"""`mlcli train` as a process: output, exit codes and signals."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def facts():
-    """What a finished run leaves, made by hand."""
+    """Make the facts of a finished run by hand."""
     return _facts
 
 
 def _facts(backend="torch", *, run_id="run", environment=None, **flags):
-    """Flags have two underscores in place of a dot."""
+    """Return the facts of a run. Options have two underscores in place of a dot."""
     dotted = {key.replace("__", "."): value for key, value in flags.items()}
     config = make_plan(load_experiment(None, flags={"backend": backend, **dotted}, environ={})).config
     preprocessing = Preprocessing("image", (1, 8, 8), ("0", "1"), (), (0.0, 16.0), Scaling("unit", None, 16.0))
@@ -64,12 +64,12 @@ N_TEST = 1_000
 
 @pytest.fixture
 def comparison_of():
-    """A comparison of variants with known test answers and times."""
+    """Make a comparison of variants with known test answers and times."""
     return _comparison
 
 
 def _comparison(variants, failures=None, cost=None):
-    """Variants by label: wrong samples and fit seconds, each by seed."""
+    """Return a comparison. variants: for each label, the wrong samples and fit seconds by seed."""
     made = tuple(
         Variant(
             label,
@@ -85,7 +85,7 @@ def _comparison(variants, failures=None, cost=None):
 
 
 def _run(label, seed, n_wrong, seconds):
-    """Wrong on the first n_wrong samples, so that variants differ in exactly these."""
+    """Return a run that is wrong on the first n_wrong samples, so that variants differ in exactly these."""
     correct = np.arange(N_TEST) >= n_wrong
     history = tuple(
         EpochRecord(epoch, 0.1, 1 / epoch, 0.5 + epoch / 10, None, None, seconds / 3, 100.0, False)

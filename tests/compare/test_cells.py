@@ -1,4 +1,4 @@
-"""Cells on disk: what is run, what is stored, and what the next call does, with an executor that runs nothing."""
+"""Stored cells, failures and repeated calls, with an executor that runs nothing."""
 
 from __future__ import annotations
 

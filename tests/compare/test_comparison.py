@@ -140,7 +140,7 @@ def test_a_flipped_byte_in_the_predictions_is_noticed(own_runs):
         compare_runs(["*"], own_runs)
 
 
-def test_of_two_runs_with_the_same_seed_the_newest_is_used_and_a_note_says_so(own_runs):
+def test_of_two_runs_with_the_same_seed_the_newest_is_used_with_a_note(own_runs):
     run_id = _train(own_runs, 0, "optimizer.lr=0.003")
     comparison = compare_runs(["*"], own_runs)
     variant = _by_label(comparison)["lr=0.003"]

@@ -33,7 +33,7 @@ def test_identical_answers_are_a_tie_for_a_reason(comparison_of):
     assert text[0] == "accuracy: a tie; a and b are right on the same test samples"
 
 
-def test_an_inconclusive_comparison_says_how_many_seeds_are_needed(comparison_of):
+def test_an_inconclusive_comparison_tells_how_many_seeds_are_needed(comparison_of):
     text = conclusions(comparison_of({"a": ([10, 60, 30], [1, 2, 3]), "b": ([50, 10, 45], [3, 1, 2])}))
     assert "is not significantly different from" in text[0]
     assert re.search(r"(about|more than) \d+ more seeds needed \(\d+ in all\)", text[0])

@@ -49,7 +49,7 @@ def test_gpus_decide_how_many_cells_run_in_parallel(monkeypatch):
 
 
 class Stopped(BaseException):
-    """Raised as a signal would be."""
+    """An exception that interrupts training as a signal does."""
 
 
 class Observer(QuietProgress):

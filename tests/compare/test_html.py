@@ -14,7 +14,7 @@ THREE = {
 }
 
 
-def test_html_stands_alone(comparison_of, tmp_path):
+def test_html_needs_no_other_files(comparison_of, tmp_path):
     path = tmp_path / "new" / "report.html"
     comparison = comparison_of({("<b>" if label == "a" else label): runs for label, runs in THREE.items()})
     report_comparison(comparison, CompareRequest(output_format="html", output=path))

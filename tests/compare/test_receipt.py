@@ -20,7 +20,7 @@ def with_digest(run, name, digest):
     return replace(run, record=replace(run.record, digests={**run.record.digests, name: digest}))
 
 
-def test_two_engines_with_everything_else_controlled_differ_in_the_engine_alone(facts):
+def test_two_engines_with_everything_else_controlled_differ_only_in_the_engine(facts):
     receipt = comparability_report([facts("torch", run_id="a"), facts("keras", run_id="b")])
     assert receipt.run_ids == ("a", "b")
     assert [(row.part, row.what, row.values) for row in receipt.different] == [
@@ -47,7 +47,7 @@ def test_two_engines_with_everything_else_controlled_differ_in_the_engine_alone(
         ("batch_order", "batch order"),
     ],
 )
-def test_a_digest_that_differs_is_a_row_of_its_own(facts, name, what):
+def test_a_digest_that_differs_has_a_separate_row(facts, name, what):
     run = facts()
     assert different(run, with_digest(run, name, "e" * 64)) == {what: (run.record.digests[name], "e" * 64)}
 

@@ -94,7 +94,7 @@ def test_a_receipt_shows_differences_first(receipt, capsys):
     assert "run 1: 20260101_a_torch" in controlled
 
 
-def test_a_receipt_without_differences_says_so(capsys):
+def test_a_receipt_without_differences_states_that(capsys):
     print_receipt(Receipt(("a", "b"), (ReceiptRow("data", "dataset", ("digits", "digits")),)), "table")
     assert "no differences" in capsys.readouterr().out.splitlines()
 

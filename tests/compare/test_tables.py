@@ -29,7 +29,7 @@ def test_the_verdict_is_in_the_row_of_the_variant(comparison_of):
     assert rows[0]["accuracy"] == "0.9796 ± 0.0014"
 
 
-def test_what_does_not_vary_is_no_column(comparison_of):
+def test_settings_that_do_not_vary_have_no_column(comparison_of):
     comparison = comparison_of(THREE)
     assert "parameters" not in _rows(comparison)[0]
     larger = {**comparison.means["b"], "n_parameters": mean_interval([20.0])}

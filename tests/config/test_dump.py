@@ -91,7 +91,7 @@ def test_text_that_looks_like_something_else_loads_back_as_text(load):
         ),
     ],
 )
-def test_written_and_loaded_it_is_equal(load, config):
+def test_a_configuration_written_and_loaded_is_equal(load, config):
     assert load(to_yaml(config)) == config
 
 
@@ -134,7 +134,7 @@ def test_the_digest_does_not_depend_on_how_it_was_written(load):
 
 
 def accepts(schema, value, definitions):
-    """Whether a value fits a JSON Schema, for the keywords that ours uses; any other keyword is an error here."""
+    """Return whether a value is valid under a JSON Schema. Fails for keywords that the schema of mlcli does not use."""
     types = {"string": str, "integer": int, "number": int | float, "boolean": bool, "null": type(None)}
     types |= {"array": list, "object": dict}
 
@@ -204,7 +204,7 @@ def accepts(schema, value, definitions):
         ("extends: 5", False),
     ],
 )
-def test_the_json_schema_judges_files_as_the_loader_does(text, is_accepted):
+def test_the_json_schema_accepts_the_same_files_as_the_loader(text, is_accepted):
     schema = json_schema()
     assert accepts(schema, yaml.safe_load(text), schema["$defs"]) is is_accepted
 

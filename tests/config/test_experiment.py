@@ -1,4 +1,4 @@
-"""Which source wins, how the engine is chosen, and how files extend others."""
+"""The precedence of sources, the choice of the engine, and files that extend others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_engine_comes_from_flag_environment_file_or_backends_in_this_order(l
     assert load(BACKENDS, flags={"backend": "keras"}, settings=["backend=torch"]).backend == "torch"
 
 
-def test_the_entry_of_the_engine_is_merged_and_the_result_stands_alone(load):
+def test_the_entry_of_the_engine_is_merged_and_the_result_has_no_backends(load):
     config = load(BACKENDS, flags={"backend": "keras", "optimizer.lr": 0.25})
     assert config == ExperimentConfig(
         backend="keras", model=LogisticModel(), optimizer=Sgd(lr=0.25), training=TrainingConfig(epochs=3)
@@ -195,12 +195,15 @@ def test_issues_name_the_file_that_has_them(files):
         (".", "no such file: '.'"),
         ("../../../../../../../../../../dev/zero", "no such file: '../../../../../../../../../../dev/zero'"),
         ("x" * 300, f"no such file: '{'x' * 57}...'"),
-        ("../" * 300_000, f"no such file: '{'../' * 19}...'"),  # at once: nothing may take its parts one by one
+        (
+            "../" * 300_000,
+            f"no such file: '{'../' * 19}...'",
+        ),  # refused immediately, without resolving the parts one by one
         ("fifo", "no such file: 'fifo'"),
         ("loop", "no such file: 'loop'"),
     ],
 )
-def test_what_cannot_be_extended(files, tmp_path, extends, issue):
+def test_impossible_files_to_extend_are_refused(files, tmp_path, extends, issue):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     assert issues_of_files(files, x=f"seed: 1\nextends: {extends}\n") == [f"x.yaml:2:10: extends: {issue}"]

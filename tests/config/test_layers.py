@@ -14,7 +14,7 @@ def test_mappings_merge_deeply(load):
     assert (config.training.early_stopping.patience, config.training.early_stopping.min_delta) == (2, 0.5)
 
 
-def test_another_optimizer_replaces_the_one_below_whole(load):
+def test_another_optimizer_replaces_the_one_below_completely(load):
     text = "optimizer: {name: rmsprop, decay: 0.8, lr: 0.5}\n"
     assert load(text, flags={"optimizer.name": "sgd"}).optimizer == Sgd()
     assert load(text, flags={"optimizer.name": "sgd", "optimizer.lr": 0.3}).optimizer == Sgd(lr=0.3)
@@ -44,7 +44,7 @@ def test_another_dataset_keeps_splits_scaling_and_limit(load):
     assert (dataset.name, dataset.validation, dataset.limit) == ("fashion", 0.1, 50)
 
 
-def test_shorthands_stand_for_names(load):
+def test_shorthands_are_read_as_names(load):
     config = load("dataset: fashion\nmodel: cnn\noptimizer: sgd\nschedule: cosine\n")
     assert config.dataset.name == "fashion"
     assert (config.model, config.optimizer, config.schedule) == (CnnModel(), Sgd(), CosineSchedule())

@@ -1,4 +1,4 @@
-"""The schema as documentation: every key is described, and every configuration is a value."""
+"""Every key of the schema is documented, and configurations are immutable values."""
 
 from __future__ import annotations
 

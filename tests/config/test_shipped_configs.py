@@ -1,4 +1,4 @@
-"""The configurations that come with mlcli: each says what it is, and can be run on every engine it names."""
+"""The shipped configurations are described in their files and can be planned on every engine they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every issue at once, in plain English, with its location."""
+"""All issues of a configuration are reported at once, with their locations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from a YAML file, and what is refused before the schema sees it."""
+"""The values read from YAML files, and files refused before the schema is applied."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_python_tags_are_refused_and_nothing_is_executed(issues, tmp_path):
 
 
 def peak_bytes_of_refusal(path):
-    """Memory that Python took at most while refusing a file, and the message."""
+    """Return the peak memory that Python allocated while refusing a file, and the message."""
     tracemalloc.start()
     try:
         with pytest.raises(ConfigError) as error:
@@ -215,7 +215,7 @@ def test_a_missing_file_suggests_a_similar_name_in_the_directory(tmp_path):
         ("\udcff.yaml", "no such file"),
     ],
 )
-def test_paths_that_are_not_files(tmp_path, name, reason):
+def test_paths_that_are_not_files_are_refused(tmp_path, name, reason):
     with pytest.raises(ConfigError) as error:
         load_experiment(tmp_path / name, environ={})
     assert str(error.value).endswith(f": {reason}")
@@ -234,7 +234,7 @@ def test_a_pipe_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission(tmp_path):
+def test_a_file_without_permission_is_refused(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("seed: 1\n")
     path.chmod(0)

@@ -1,4 +1,4 @@
-"""Conversion: files that load without mlcli and score like the run, and failures that leave nothing behind."""
+"""Conversion: files load without mlcli and score like the run, and failures leave no files."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_an_existing_file_is_kept_without_force(runs, tmp_path):
     assert existing.stat().st_size > 1000
 
 
-def test_a_full_disk_leaves_nothing_and_keeps_the_existing_file(runs, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_new_file_and_keeps_the_existing_file(runs, tmp_path, monkeypatch):
     existing = tmp_path / "model.safetensors"
     existing.write_text("precious")
 

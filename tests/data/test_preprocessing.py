@@ -37,7 +37,7 @@ def test_every_class_keeps_its_proportion(counts, share, seed):
     assert (np.abs(np.bincount(y[picked], minlength=len(counts)) - exact) < 1).all()
 
 
-def test_remaining_places_go_to_the_largest_remainders():
+def test_remaining_samples_go_to_the_largest_remainders():
     y = np.repeat([0, 1, 2], [5, 4, 1])
     _, picked = stratified_split(y, 5, seed=0)  # exact quotas 2.5, 2.0 and 0.5: the lower class wins the tie
     assert np.bincount(y[picked], minlength=3).tolist() == [3, 2, 0]

@@ -148,7 +148,7 @@ def parametrize(cases):
 
 
 @parametrize(ALL)
-def test_it_learns_and_predicts(case, digits):
+def test_an_engine_learns_and_predicts(case, digits):
     engine, results = trained(case, digits, n_epochs=12 if case.is_iterative else 1)
     x, y = digits
     scores = engine.predict(x[1500:])
@@ -326,7 +326,7 @@ def test_the_data_given_is_not_changed(case, digits):
 
 
 @parametrize(ALL)
-def test_the_wrong_way_of_training_is_a_usage_error(case, digits):
+def test_the_unsupported_kind_of_training_is_a_usage_error(case, digits):
     engine, _ = make(case)
     engine.place(digits[0][:200], digits[1][:200])
     with pytest.raises(UsageError):

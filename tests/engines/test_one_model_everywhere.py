@@ -1,4 +1,7 @@
-"""`nn.Linear.weight` is `Dense.kernel` transposed, and both are `coef_`: a run predicts the same in every engine."""
+"""Weights are converted between engines so that a run predicts the same in every engine.
+
+`nn.Linear.weight` is the transpose of `Dense.kernel` and has the orientation of `coef_`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Silence:
 
 @pytest.fixture
 def trained(tmp_path, request):
-    """Train a run and open it; also its test samples."""
+    """Train a run, and return it with its test samples."""
 
     def train_and_open(backend, dataset, flags):
         data_directory = None
@@ -43,7 +46,7 @@ def trained(tmp_path, request):
 
 
 def assert_same_scores(found, expected):
-    """Check that scores agree within 1e-5 of the largest score of the sample, and all predicted classes."""
+    """Check that scores agree within 1e-5 of the largest score of the sample, and that predicted classes are equal."""
     size = np.abs(expected.logits).max(axis=1, keepdims=True)
     assert (np.abs(found.logits - expected.logits) / size).max() < 1e-5
     assert (found.labels != expected.labels).sum() == 0

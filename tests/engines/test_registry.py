@@ -35,7 +35,7 @@ def test_garbage_is_collected_again_after_a_framework_was_imported():
     assert done.stdout.split() == ["True", "True", "True"]
 
 
-def test_an_engine_that_does_not_exist():
+def test_an_unknown_engine_is_a_usage_error():
     spec = EngineSpec(None, None, 2, None, None, None, EngineRuntime())
     with pytest.raises(UsageError, match="unknown backend 'tensorflow'"):
         build_engine("tensorflow", spec, None)

@@ -1,4 +1,4 @@
-"""In float64 all engines do the same arithmetic; the loss of every step is compared."""
+"""In float64 the losses of all engines agree at every step."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ TORCH_CLASSES = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_torch_engine_agrees_with_a_loop_written_by_hand(optimizer, digits):
+def test_the_torch_engine_agrees_with_a_hand_written_loop(optimizer, digits):
     losses, weights = run("torch", MlpModel(hidden=(24,)), optimizer, digits)
     reference = _HandWrittenLoop(optimizer)
     np.testing.assert_allclose(losses, step_by_step(reference, optimizer.lr, *digits), rtol=0, atol=1e-10)
@@ -108,7 +108,7 @@ def test_the_torch_engine_agrees_with_a_loop_written_by_hand(optimizer, digits):
 
 
 class _HandWrittenLoop:
-    """What one would write without mlcli: nn.Sequential, torch.optim, and parameter groups for the weight decay."""
+    """A training loop without mlcli: nn.Sequential, torch.optim, and parameter groups for the weight decay."""
 
     def __init__(self, optimizer):
         self.model = torch.nn.Sequential(

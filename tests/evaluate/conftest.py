@@ -1,4 +1,4 @@
-"""Evaluations of stored runs."""
+"""Fixtures with evaluations of stored runs."""
 
 from __future__ import annotations
 

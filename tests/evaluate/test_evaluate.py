@@ -1,4 +1,4 @@
-"""Evaluate a stored run."""
+"""The evaluation of stored runs."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_warm_calls_are_timed_separately_from_the_first(digits_run):
 
 
 @pytest.mark.images
-def test_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
-    """A model of clothes can score digits; a note says that the classes differ."""
+def test_a_run_can_be_evaluated_on_another_dataset_of_the_same_shape(image_data_dir, tmp_path):
+    """A model of Fashion-MNIST can be evaluated on MNIST, with a note that the classes differ."""
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
     from mlcli.experiment.stored_run import open_run

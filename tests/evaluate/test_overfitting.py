@@ -15,7 +15,7 @@ def history(train, validation):
     ]
 
 
-def test_it_begins_after_the_lowest_validation_loss():
+def test_overfitting_begins_after_the_lowest_validation_loss():
     finding = overfitting(history([1.0, 0.5, 0.3, 0.2], [1.0, 0.6, 0.7, 0.9]))
     assert (finding.best_epoch, finding.first_epoch) == (2, 3)
     assert finding.rise == pytest.approx(0.5)
@@ -29,7 +29,7 @@ def test_it_begins_after_the_lowest_validation_loss():
         ([1.0, 0.5, 0.7], [1.0, 0.6, 0.9], 2),  # both rise: training fails, which is not overfitting
     ],
 )
-def test_otherwise_there_is_none(train, validation, best_epoch):
+def test_other_histories_show_no_overfitting(train, validation, best_epoch):
     finding = overfitting(history(train, validation))
     assert (finding.best_epoch, finding.first_epoch) == (best_epoch, None)
 

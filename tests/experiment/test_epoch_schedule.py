@@ -35,22 +35,22 @@ def by_torch(make, *, steps_per_update=1):
     return rates
 
 
-def test_constant():
+def test_the_constant_schedule_keeps_the_learning_rate():
     np.testing.assert_array_equal(whole_run(ConstantSchedule()), LR)
 
 
-def test_step_equals_torch():
+def test_the_step_schedule_equals_that_of_torch():
     expected = by_torch(lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.3), steps_per_update=N_STEPS)
     np.testing.assert_allclose(whole_run(StepSchedule(every_epochs=2, factor=0.3)), expected, rtol=1e-12)
 
 
-def test_cosine_equals_torch():
+def test_the_cosine_schedule_equals_that_of_torch():
     n_total = N_EPOCHS * N_STEPS
     expected = by_torch(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, n_total, 0.02))
     np.testing.assert_allclose(whole_run(CosineSchedule(final_fraction=0.1)), expected, rtol=1e-9)
 
 
-def test_one_cycle_equals_torch():
+def test_the_one_cycle_schedule_equals_that_of_torch():
     n_total = N_EPOCHS * N_STEPS
     expected = by_torch(
         lambda o: torch.optim.lr_scheduler.OneCycleLR(

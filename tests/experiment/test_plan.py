@@ -1,4 +1,4 @@
-"""What can be refused without data and frameworks is refused, with what to do instead."""
+"""Impossible experiments are refused without data or frameworks, with the possible alternatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def plan(**settings):
     return make_plan(ExperimentConfig.model_validate(settings))
 
 
-def test_what_depends_on_the_engine_is_filled_in():
+def test_settings_that_depend_on_the_engine_are_filled_in():
     config = plan(backend="torch", model={"name": "mlp"}).config
     assert (config.training.epochs, config.training.batch_size) == (10, 128)
     assert config.optimizer.name == "adam"

@@ -1,4 +1,4 @@
-"""A finished run read back: verified, rebuilt in any engine, with its preprocessing."""
+"""A finished run is verified and rebuilt in any engine, with its preprocessing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlcli.runs.find import find_run
 from mlcli.runs.reader import VerifiedFiles
 
 
-def test_weights_are_those_that_scored_the_test_split(digits_run):
+def test_the_stored_weights_give_the_scores_of_the_test_split(digits_run):
     weights = digits_run.weights()
     assert list(weights) == list(digits_run.network.parameter_shapes())
     x = digits_run.load_dataset().test.x.reshape(-1, 64) / np.float32(16)
@@ -48,7 +48,7 @@ def test_a_model_that_an_engine_does_not_have_is_refused_with_what_is_possible(f
         forest_run.build_engine("torch")
 
 
-def test_an_estimator_of_another_kind_is_not_made():
+def test_an_estimator_of_another_kind_is_not_created():
     data = skops.io.dumps(io.StringIO)
     with pytest.raises(DataError, match="types that are not trusted"):
         load_estimator(data)
@@ -82,19 +82,19 @@ class TestWeightsThatDoNotFit:
 
         return make
 
-    def test_a_missing_array(self, broken):
+    def test_a_missing_array_is_refused(self, broken):
         with pytest.raises(DataError, match=r"1\.bias is missing"):
             broken(lambda weights: weights.pop("1.bias")).weights()
 
-    def test_another_shape(self, broken):
+    def test_an_array_of_another_shape_is_refused(self, broken):
         with pytest.raises(DataError, match=r"1\.bias has shape \(3,\), expected \(32,\)"):
             broken(lambda weights: weights.update({"1.bias": np.zeros(3, np.float32)})).weights()
 
-    def test_values_that_are_not_finite(self, broken):
+    def test_values_that_are_not_finite_are_refused(self, broken):
         with pytest.raises(DataError, match=r"1\.bias has values that are not finite"):
             broken(lambda weights: weights["1.bias"].fill(np.nan)).weights()
 
-    def test_another_type(self, broken):
+    def test_an_array_of_another_type_is_refused(self, broken):
         with pytest.raises(DataError, match=r"1\.bias is int32"):
             broken(lambda weights: weights.update({"1.bias": np.zeros(32, np.int32)})).weights()
 

@@ -1,4 +1,4 @@
-"""One thread count for all libraries, and threads that sleep on a busy machine."""
+"""The thread count for all libraries, and the wait policy of idle threads."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_there_is_at_least_one_core():
 
 
 @pytest.mark.parametrize("count", [0, -1, 2_000_000_000])
-def test_a_thread_count_that_openmp_does_not_survive_is_refused(count):
+def test_a_thread_count_at_which_openmp_would_crash_is_refused(count):
     with pytest.raises(UsageError, match=f"--threads {count}: must be between 1 and 1024"):
         threads.configure_threads(None, count)
 

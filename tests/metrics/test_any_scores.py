@@ -1,4 +1,4 @@
-"""Any scores give metrics, which need not be finite, or a DataError; no other error and no warning."""
+"""The metrics accept any scores or raise a DataError, without other errors or warnings. They need not be finite."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_bins_equal_scikit_learns_and_the_error_is_their_weighted_difference():
     assert len(result.bins) == 15
 
 
-def test_a_case_by_hand():
+def test_the_error_equals_a_case_calculated_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], dtype=np.float32)
     scores = Scores(probabilities.argmax(1), None, probabilities)
     y = np.array([0, 1, 1, 1])

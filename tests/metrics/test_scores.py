@@ -67,7 +67,7 @@ def test_without_probabilities_there_is_no_loss():
 
 @pytest.fixture
 def labels_and_truth():
-    """Class 3 is never predicted, class 4 never true."""
+    """Return predicted and true labels. Class 3 is never predicted, class 4 is never true."""
     generator = np.random.default_rng(1)
     y = generator.integers(0, 4, 300)
     labels = np.where(generator.random(300) < 0.6, y, generator.choice([0, 1, 2, 4], 300))

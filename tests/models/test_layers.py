@@ -1,4 +1,4 @@
-"""Networks and operation counts, compared with the nn.Sequential that a person would write."""
+"""Networks and operation counts, compared with a hand-written nn.Sequential."""
 
 from __future__ import annotations
 

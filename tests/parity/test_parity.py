@@ -1,4 +1,4 @@
-"""Equal engines are found equal, a fault in one is found, and the reason is given if a pair cannot be compared."""
+"""Parity detects equal engines and a fault in one of them, and gives the reason if a pair cannot be compared."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_convolutional_network_is_compared_too():
 
 @pytest.fixture
 def faulty_keras(monkeypatch):
-    """Replace the engine of Keras by that of PyTorch with a fault in its training steps."""
+    """Replace the Keras engine by the PyTorch engine with a fault in its training steps."""
 
     def install(fault):
         from mlcli.engines.torch.engine import TorchEngine

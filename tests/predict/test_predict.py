@@ -24,7 +24,7 @@ def _batches_of_fifty(monkeypatch):
 
 @pytest.fixture
 def digits_file(digits_run, tmp_path):
-    """The test split as raw values, flat, in floating point."""
+    """A file with the test split as raw, flattened floating-point values."""
     np.save(tmp_path / "x.npy", digits_run.load_dataset().test.x.reshape(-1, 64).astype(np.float64))
     return tmp_path / "x.npy"
 
@@ -36,7 +36,7 @@ def predicted(run, path, output, **options):
 
 
 def contents(path):
-    """The labels and probabilities in an output."""
+    """Return the labels and probabilities in an output file."""
     frame = pd.read_csv(path, dtype={"class_name": str}) if path.suffix == ".csv" else pd.read_parquet(path)
     assert frame["index"].tolist() == list(range(len(frame)))
     assert (frame["class_name"] == frame["label"].astype(str)).all()
@@ -156,7 +156,7 @@ def test_an_output_in_a_missing_folder_is_an_error(digits_run, digits_file, tmp_
 
 
 def test_probabilities_that_are_not_finite_are_refused_and_nothing_is_written(digits_copy, digits_file, tmp_path):
-    """Weights that are finite and far too large predict such."""
+    """Finite but far too large weights produce such probabilities."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.runs.directory import RunDirectory
     from mlcli.runs.find import find_run

@@ -1,4 +1,4 @@
-"""Text of strangers is printed literally: no control characters, markup, Markdown or formulas in it take effect."""
+"""Untrusted text is printed literally: control characters, markup, Markdown and formulas in it have no effect."""
 
 from __future__ import annotations
 

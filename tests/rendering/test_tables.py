@@ -50,7 +50,7 @@ def test_long_words_are_broken(capsys, monkeypatch):
     assert "".join(line.split()[0] for line in lines if "long" in line) == "/long" * 20
 
 
-def test_values_that_do_not_fit_and_cannot_be_wrapped_follow_below(capsys, monkeypatch):
+def test_values_that_do_not_fit_and_cannot_be_wrapped_are_printed_below_the_table(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     run_id = "20261102T000000000Z_iris_mlp_torch_s0_bbbbbb"
     print_fields("title", [[("accuracy of the test split", "0.9"), ("run", run_id)], [("note", "two words " * 10)]])

@@ -1,4 +1,4 @@
-"""A run from a stranger, and everything that can be done with it: what the tests of hostile artifacts stand on."""
+"""Fixtures for tests of hostile artifacts: a run from an untrusted source, and every use that can be made of it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def makes_a_receipt(run, scratch, formats):
         print_receipt(receipt, output_format)
 
 
-def starts_from_it(run, scratch, formats):
+def trains_from_its_weights(run, scratch, formats):
     flags = {"backend": "torch", "dataset.name": "iris", "model.name": "logistic", "init_from.run": str(run)}
     read_source(make_plan(load_experiment(None, flags=flags, environ={})), run.parent)
 
@@ -96,7 +96,7 @@ def benches(run, scratch, formats):
         prepare(WorkerSpec(plan, path, 1, offline=True))
 
 
-# By what a person would call it; all but the first two open the run and verify its files.
+# The uses by name. All but the first two open the run and verify its files.
 USES = {
     "list": lists,
     "show": shows,
@@ -105,14 +105,17 @@ USES = {
     "convert": converts,
     "compare": compares,
     "receipt": makes_a_receipt,
-    "train": starts_from_it,
+    "train": trains_from_its_weights,
     "bench": benches,
 }
 
 
 @dataclass(frozen=True)
-class Victim:
-    """A run directory beside a good one; `outside`: a folder that is nobody's business; `scratch`: to write to."""
+class TamperedRun:
+    """A run directory, next to an intact one, that a test modifies.
+
+    outside: a folder that no use may read or change. scratch: a folder for the files that uses read and write.
+    """
 
     path: Path
     outside: Path
@@ -121,7 +124,7 @@ class Victim:
 
     @property
     def canary(self):
-        """What is there only if something was executed."""
+        """Return the path of a folder that exists only if code from the run was executed."""
         return self.path.parent.parent / "canary"
 
     def edit(self, name, change):
@@ -131,14 +134,14 @@ class Victim:
         (self.path / name).write_text(json.dumps(document))
 
     def remake_manifest(self):
-        """Let the manifest vouch for whatever is there."""
+        """Write a manifest with the checksums of the present files."""
         names = [name for name in sorted(os.listdir(self.path)) if name not in ("manifest.json", "metrics.json")]
         files = [self.path / name for name in names if (self.path / name).is_file()]
         digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         (self.path / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))
 
     def refuses(self, use):
-        """Whether a use is refused, with a message of one to three lines that a terminal only shows."""
+        """Return whether a use is refused; check that its message has one to three lines without control characters."""
         try:
             USES[use](self.path, self.scratch, self.formats)
         except (DataError, UsageError) as error:
@@ -150,12 +153,12 @@ class Victim:
         assert max(map(len, lines)) < 1500
         return True
 
-    def tried(self, refusing, *, vouched=True):
-        """Every use. Those of `refusing` refuse the run, nothing appears that was not there, nothing changes.
+    def check_every_use(self, refusing, *, new_manifest=True):
+        """Try every use of the run. Those in `refusing` must refuse it, and none may create or change another file.
 
-        vouched: with a manifest that was made again.
+        new_manifest: first write a manifest that matches the changed files.
         """
-        if vouched:
+        if new_manifest:
             self.remake_manifest()
         before = self._surroundings()
         refused = {use for use in USES if self.refuses(use)}
@@ -169,12 +172,13 @@ class Victim:
 
 
 @pytest.fixture
-def victim(stored_runs, iris_run, tmp_path, monkeypatch):
-    for name in (SOURCE, "victim"):
+def tampered_run(stored_runs, iris_run, tmp_path, monkeypatch):
+    """A copy of the iris run that a test may modify, next to an intact copy."""
+    for name in (SOURCE, "tampered"):
         shutil.copytree(stored_runs / SOURCE, tmp_path / "runs" / name)
     for name in ("outside", "scratch"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "secret").write_text("TOP SECRET")
     np.save(tmp_path / "scratch" / "x.npy", iris_run.load_dataset().test.x)
     monkeypatch.chdir(tmp_path)
-    return Victim(tmp_path / "runs" / "victim", tmp_path / "outside", tmp_path / "scratch")
+    return TamperedRun(tmp_path / "runs" / "tampered", tmp_path / "outside", tmp_path / "scratch")

@@ -47,7 +47,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def templates(stored_runs, tmp_path_factory):
-    """Two finished runs and one that was killed after two epochs."""
+    """A folder with two finished runs and one that was killed after two epochs."""
     folder = tmp_path_factory.mktemp("templates")
     shutil.copytree(stored_runs / "20260101T000000Z_digits", folder / GOOD)
     shutil.copytree(stored_runs / "20260101T000000Z_iris", folder / OTHER)
@@ -65,7 +65,7 @@ def runs(tmp_path_factory):
 
 
 LARGE = [2**31, 2**63, -(2**63) - 1, 10**400, 1e308, 1e-308]
-# Engines let the processor flush denormal numbers to zero, and then hypothesis cannot make any.
+# Engines make the processor flush denormal numbers to zero, and then hypothesis cannot generate any.
 NUMBERS = st.integers(-2, 2) | st.integers() | st.floats(allow_subnormal=False) | st.sampled_from(LARGE)
 TEXTS = st.one_of(
     st.text(max_size=6), st.sampled_from(["finished", "nan", "1", "a\nb", "\x1b[31m", "|", "[red]", "../x", "\ud800"])
@@ -75,7 +75,7 @@ VALUES = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=2),
     max_leaves=5,
 )
-PLACES = st.floats(0, 1, exclude_max=True, allow_subnormal=False)  # in a file, or among the values in it
+PLACES = st.floats(0, 1, exclude_max=True, allow_subnormal=False)  # relative position in a file or among its values
 RUN = st.sampled_from(RUNS)
 FILE = st.sampled_from(FILES)
 CHANGES = st.one_of(
@@ -138,7 +138,7 @@ def status(runs, run, status):
 
 
 def value(runs, run, name, place, new):
-    """Put another value in the place of one that a JSON document holds, or the status."""
+    """Replace a value of a JSON document; without a place, replace the status."""
     path = runs / run / name
     try:
         document = json.loads(path.read_bytes())
@@ -165,7 +165,7 @@ def _keys(document):
 
 
 def cell(runs, run, place, new):
-    """Put another text in the place of a cell of the history."""
+    """Replace a cell of the history by a text."""
     path = runs / run / "history.csv"
     cells = path.read_bytes().split(b",") if path.is_file() else []
     if cells:
@@ -190,7 +190,7 @@ def remake_manifest(run):
 
 @dataclass(frozen=True)
 class Way:
-    """How things are asked for."""
+    """The options of the commands: output format, sort key, and whether different data are allowed."""
 
     output_format: str
     sort: str
@@ -228,7 +228,7 @@ def compares(runs, way, *references):
 
 
 def is_done(use, *arguments):
-    """Whether it was done, and not refused; what is printed or said is text alone."""
+    """Return whether a use succeeded; check that its output or error message contains no control characters."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -243,14 +243,14 @@ def is_done(use, *arguments):
 
 
 def uses_of(runs, way):
-    """Everything that is made of run directories."""
+    """Try every use of run directories, and return for each whether it succeeded."""
     of_one = [is_done(use, runs, way, run) for use in (shows, evaluates) for run in RUNS]
     of_several = [is_done(compares, runs, way, *references) for references in (RUNS, ("2026*",), ("last", GOOD))]
     return [is_done(lists, runs, way), *of_one, is_done(makes_a_receipt, runs, way), *of_several]
 
 
 def test_every_use_works_on_intact_directories(templates):
-    """All but the unfinished one, which cannot be evaluated."""
+    """Only the evaluation of the unfinished run fails."""
     for output_format in FORMATS:
         assert uses_of(templates, Way(output_format, "created", True)).count(False) == 1
 

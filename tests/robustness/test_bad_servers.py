@@ -85,7 +85,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make_answer", "reason"), BAD.values(), ids=BAD)
-def test_one_error_says_what_the_server_did(
+def test_one_error_describes_the_fault_of_the_server(
     monkeypatch, server, tiny_source, tiny_bodies, tmp_path, make_answer, reason
 ):
     if make_answer is stalls:

@@ -1,4 +1,4 @@
-"""Killing or interrupting compare or one of its cells loses and repeats nothing."""
+"""Killing or interrupting `mlcli compare` or one of its cells loses no result and repeats no training."""
 
 from __future__ import annotations
 

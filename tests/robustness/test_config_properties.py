@@ -1,4 +1,4 @@
-"""Whatever is written: it validates or is refused cleanly; and what was resolved resolves to itself."""
+"""Any configuration is valid or refused with a clean error, and a resolved configuration resolves to itself."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ PARAMETERS = st.dictionaries(st.sampled_from(["C", "null", "true", "_1"]), VALUE
 
 
 def valid_sections(key):
-    """What may stand under a key of the schema, with any of the settings in VALUES."""
+    """Return a strategy for the values of a key of the schema, with any of the settings in VALUES."""
 
     def settings_of(section):
         optional = {name: VALUES[name] for name in section.model_fields if name in VALUES}

@@ -1,4 +1,4 @@
-"""Every file of a dataset, damaged in every way, is repaired or refused, and never read as it is."""
+"""A damaged dataset file is repaired or refused, whichever file and damage it is, and never used."""
 
 from __future__ import annotations
 

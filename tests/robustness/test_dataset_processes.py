@@ -76,7 +76,7 @@ def offer_all(server, bodies):
 def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny_bodies, tmp_path):
     def slowly(body):
         def answer(request):
-            time.sleep(0.3)  # so that the other processes start meanwhile
+            time.sleep(0.3)  # gives the other processes time to start
             request.send_response(200)
             request.end_headers()
             request.wfile.write(body)
@@ -94,7 +94,7 @@ def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny
     assert [outcome["samples"] for outcome in loaded] == [60] * 4
     messages = [stderr for _, stderr in answers[:4]] + ["\n".join(outcome["messages"]) for outcome in loaded]
     assert sum("preparing tiny" in message for message in messages) == 1
-    assert sum(outcome["torch"] for outcome in loaded) <= 1  # 1 if one of these did the preparing
+    assert sum(outcome["torch"] for outcome in loaded) <= 1  # 1 if one of these processes prepared the data
     n_fetched = [json.loads(stdout)["rows"][0]["fetched_files"] for stdout, _ in answers[:4]]
     assert sum(n_fetched) == (0 if any(outcome["torch"] for outcome in loaded) else 4)
     assert not [path.name for path in (tmp_path / "data").rglob(".*") if path.suffix != ".lock"]
@@ -137,7 +137,7 @@ def test_a_signal_ends_a_download_and_the_next_start_works(
     wait_for(lambda: parts(tmp_path, second), process)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == code, stderr  # an abandoned transfer would be 3
+    assert process.returncode == code, stderr  # an abandoned transfer would exit with 3
     assert stdout == ""
     assert "Traceback" not in stderr
     raw = tmp_path / "data" / "FashionMNIST" / "raw"

@@ -1,6 +1,6 @@
-"""Runs from strangers: whatever their files are, and whatever their manifest says of them, nothing is executed.
+"""Runs from untrusted sources never execute code, whatever their files contain and their manifest lists.
 
-Every case is tried with the original manifest, and with a new one that lists the checksums of the changed files.
+Every case is tested with the original manifest, and with a new one that has the checksums of the changed files.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ LISTED = (
     "config.yaml", "environment.json", "preprocessing.json", "history.csv", "predictions.npz", "weights.safetensors",
     "log.txt",
 )  # fmt: skip
-UNLISTED = ("metrics.json", "manifest.json")  # which no manifest can vouch for
-# An artifact, and whether a manifest that was made again vouches for it.
+UNLISTED = ("metrics.json", "manifest.json")  # the manifest has no checksums of these files
+# Each file of a run, with the original manifest (False) and with a matching new manifest (True).
 ARTIFACTS = [*((name, False) for name in (*LISTED, *UNLISTED)), *((name, True) for name in LISTED)]
 
 
 USES = ("list", "show", "evaluate", "predict", "convert", "compare", "receipt", "train", "bench")
-OPENING = USES[2:]  # which need a finished run with the files that its manifest lists
+OPENING = USES[2:]  # these need a finished run with all files that its manifest lists
 
 
 class Harm:
-    """Unpickled, it leaves a file."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, canary):
         self.canary = canary
@@ -49,25 +49,25 @@ BY_ARTIFACT = {
     "history.csv": ("compare",),
     "predictions.npz": ("compare",),
     "weights.safetensors": ("evaluate", "predict", "convert", "train", "bench"),
-    "log.txt": (),  # which nothing reads
+    "log.txt": (),  # never read
 }
 
 
-def test_every_use_works_on_an_intact_run(victim):
-    assert not any(victim.refuses(use) for use in USES)
-    victim.remake_manifest()
-    assert not any(victim.refuses(use) for use in USES)
+def test_every_use_works_on_an_intact_run(tampered_run):
+    assert not any(tampered_run.refuses(use) for use in USES)
+    tampered_run.remake_manifest()
+    assert not any(tampered_run.refuses(use) for use in USES)
 
 
 @pytest.mark.parametrize("protocol", [0, 4])
-@pytest.mark.parametrize(("name", "vouched"), ARTIFACTS)
-def test_a_pickle_in_place_of_any_file(victim, name, protocol, vouched):
-    (victim.path / name).write_bytes(pickle.dumps(Harm(victim.canary), protocol))
-    expected = BY_ARTIFACT[name] if vouched else OPENING
-    victim.tried(vouched=vouched, refusing=expected)
+@pytest.mark.parametrize(("name", "new_manifest"), ARTIFACTS)
+def test_a_pickle_in_place_of_any_file(tampered_run, name, protocol, new_manifest):
+    (tampered_run.path / name).write_bytes(pickle.dumps(Harm(tampered_run.canary), protocol))
+    expected = BY_ARTIFACT[name] if new_manifest else OPENING
+    tampered_run.check_every_use(new_manifest=new_manifest, refusing=expected)
 
 
-def test_the_pickle_would_do_harm_if_it_were_loaded(tmp_path):
+def test_loading_the_pickle_executes_code(tmp_path):
     pickle.loads(pickle.dumps(Harm(tmp_path / "canary")))
     assert (tmp_path / "canary").exists()
 
@@ -92,12 +92,13 @@ def folder(path, outside):
 
 
 def moved(path, outside):
-    """A link to the very file, which lies outside."""
+    """Move a file outside of the run, and return its new path as the target of a link."""
     shutil.move(path, outside / path.name)
     return outside / path.name
 
 
 def in_a_circle(path, outside):
+    """Create a second link to this path, and return its name as the target of a link."""
     other = path.with_name("other")
     other.symlink_to(path.name)
     return other.name
@@ -118,44 +119,47 @@ SPECIAL = {
 
 @pytest.mark.parametrize("name", [*LISTED, *UNLISTED])
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_a_link_a_pipe_or_a_folder_in_place_of_any_file(victim, name, kind, capsys):
-    SPECIAL[kind](victim.path / name, victim.outside)
-    # Without a record it is a run that did not finish, which a comparison shows as such.
-    victim.tried(vouched=False, refusing=set(OPENING) - ({"compare"} if name == "metrics.json" else set()))
+def test_a_link_a_pipe_or_a_folder_in_place_of_any_file(tampered_run, name, kind, capsys):
+    SPECIAL[kind](tampered_run.path / name, tampered_run.outside)
+    # A run without a record is unfinished, and a comparison shows it as such.
+    tampered_run.check_every_use(
+        new_manifest=False, refusing=set(OPENING) - ({"compare"} if name == "metrics.json" else set())
+    )
     assert "SECRET" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("name", LISTED)
 @pytest.mark.parametrize("kind", ["a link to the right file outside", "a pipe", "a folder"])
-def test_a_link_a_pipe_or_a_folder_with_a_new_manifest(victim, name, kind):
-    """It vouches for what a link leads to. What is no file is not in it; those refuse it that would read it."""
-    SPECIAL[kind](victim.path / name, victim.outside)
-    victim.tried(refusing=OPENING if "link" in kind else BY_ARTIFACT[name])
+def test_a_link_a_pipe_or_a_folder_with_a_new_manifest(tampered_run, name, kind):
+    """The manifest has the checksum of the target of a link. Pipes and folders are not listed; their readers refuse."""
+    SPECIAL[kind](tampered_run.path / name, tampered_run.outside)
+    tampered_run.check_every_use(refusing=OPENING if "link" in kind else BY_ARTIFACT[name])
 
 
 @pytest.mark.parametrize("target", ["../../../outside/secret", "../../../outside", "/dev/zero", "../../../nothing"])
-def test_a_link_that_no_manifest_lists(victim, target):
-    (victim.path / "checkpoint").mkdir()
-    (victim.path / "checkpoint" / "link").symlink_to(target)
-    victim.tried(refusing=OPENING)
+def test_a_link_that_no_manifest_lists(tampered_run, target):
+    (tampered_run.path / "checkpoint").mkdir()
+    (tampered_run.path / "checkpoint" / "link").symlink_to(target)
+    tampered_run.check_every_use(refusing=OPENING)
 
 
 @pytest.mark.parametrize("name", ["../outside/secret", "/etc/passwd", "checkpoint/../../outside/secret", "a\0b", ""])
-def test_a_manifest_that_lists_files_outside_of_the_run(victim, name):
-    victim.edit("manifest.json", lambda manifest: manifest["files"].update({name: "0" * 64}))
-    victim.tried(vouched=False, refusing=OPENING)
+def test_a_manifest_that_lists_files_outside_of_the_run(tampered_run, name):
+    tampered_run.edit("manifest.json", lambda manifest: manifest["files"].update({name: "0" * 64}))
+    tampered_run.check_every_use(new_manifest=False, refusing=OPENING)
 
 
-def test_deeply_nested_folders(victim, monkeypatch):
-    monkeypatch.chdir(victim.path)
+def test_deeply_nested_folders(tampered_run, monkeypatch):
+    monkeypatch.chdir(tampered_run.path)
     for _ in range(1100):
         os.mkdir("d")
         os.chdir("d")
     try:
-        monkeypatch.chdir(victim.scratch)
-        assert not victim.refuses("receipt")
+        monkeypatch.chdir(tampered_run.scratch)
+        assert not tampered_run.refuses("receipt")
     finally:
-        subprocess.run(["rm", "-rf", str(victim.path / "d")], check=True)  # Python's own cannot go so deep
+        # shutil.rmtree cannot delete folders nested this deeply.
+        subprocess.run(["rm", "-rf", str(tampered_run.path / "d")], check=True)
 
 
 FORMATS = ("table", "csv", "markdown", "json")
@@ -166,39 +170,41 @@ def obeyed(text):
     return [character for character in text if not character.isprintable() and character != "\n"]
 
 
-def renamed(victim, name):
-    """The run in a directory of another name, given in bytes."""
-    runs = os.fsencode(victim.path.parent)
-    os.rename(victim.path, os.path.join(runs, name))
-    return replace(victim, path=victim.path.with_name(os.fsdecode(name)))
+def renamed(tampered_run, name):
+    """Rename the directory of the run to a name given in bytes, and return the run."""
+    runs = os.fsencode(tampered_run.path.parent)
+    os.rename(tampered_run.path, os.path.join(runs, name))
+    return replace(tampered_run, path=tampered_run.path.with_name(os.fsdecode(name)))
 
 
 @pytest.mark.parametrize("status", ["finished", "failed"])
-def test_no_control_character_of_a_run_reaches_the_terminal(victim, status, capsys):
+def test_no_control_character_of_a_run_reaches_the_terminal(tampered_run, status, capsys):
     texts = {"notes": [TERMINAL, f"two\nlines {TERMINAL}"], "error": TERMINAL, "status": status}
     texts |= dict.fromkeys(("name", "device", "created"), TERMINAL)
-    victim.edit("metrics.json", lambda document: document.update(texts))
-    victim.edit("environment.json", lambda document: document.update(processor=TERMINAL, packages={TERMINAL: TERMINAL}))
-    victim.edit("preprocessing.json", lambda document: document.update(class_names=[TERMINAL, "b", "c"]))
-    victim.remake_manifest()
-    victim = replace(renamed(victim, f"victim{TERMINAL}".encode()), formats=FORMATS)
+    tampered_run.edit("metrics.json", lambda document: document.update(texts))
+    tampered_run.edit(
+        "environment.json", lambda document: document.update(processor=TERMINAL, packages={TERMINAL: TERMINAL})
+    )
+    tampered_run.edit("preprocessing.json", lambda document: document.update(class_names=[TERMINAL, "b", "c"]))
+    tampered_run.remake_manifest()
+    tampered_run = replace(renamed(tampered_run, f"tampered{TERMINAL}".encode()), formats=FORMATS)
     for use in ("list", "show", "compare", "receipt", "evaluate", "predict"):
-        assert victim.refuses(use) == (status == "failed" and use in ("receipt", "evaluate", "predict"))
+        assert tampered_run.refuses(use) == (status == "failed" and use in ("receipt", "evaluate", "predict"))
     text = "".join(capsys.readouterr())
     assert "owned" in text
     assert obeyed(text) == []
 
 
-def test_a_run_whose_name_does_not_decode_can_be_listed(victim, capsys):
-    victim = replace(renamed(victim, b"victim\xff\xfe"), formats=FORMATS)
-    assert not any(victim.refuses(use) for use in ("list", "show", "compare"))
-    assert "victim" in capsys.readouterr().out
+def test_a_run_whose_name_does_not_decode_can_be_listed(tampered_run, capsys):
+    tampered_run = replace(renamed(tampered_run, b"tampered\xff\xfe"), formats=FORMATS)
+    assert not any(tampered_run.refuses(use) for use in ("list", "show", "compare"))
+    assert "tampered" in capsys.readouterr().out
 
 
-def test_the_victim_does_not_hide_the_other_runs(victim):
+def test_a_damaged_run_does_not_hide_the_other_runs(tampered_run):
     for name in ("metrics.json", "config.yaml", "manifest.json"):
-        (victim.path / name).write_text("{" * 100_000)
-    found = list_runs(victim.path.parent, RunQuery())
+        (tampered_run.path / name).write_text("{" * 100_000)
+    found = list_runs(tampered_run.path.parent, RunQuery())
     assert [run.directory.name for run in found.runs] == [GOOD]
     assert len(found.issues) == 1
-    assert find_run("last", victim.path.parent).run_id == GOOD
+    assert find_run("last", tampered_run.path.parent).run_id == GOOD

@@ -1,4 +1,4 @@
-"""Commands refuse runs and samples from strangers in one to three lines, and execute nothing."""
+"""Commands refuse hostile runs and samples with one to three lines, and execute no code from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import skops.io
 GOOD = "20260101T000000Z_iris"
 FOREST = "20260101T000000Z_forest"
 TERMINAL = "\x1b]0;owned\x07\x9b31m\r\x7f"
-ADDRESS_BYTES = 16 * 2**30  # less than any of the bombs asks for
+ADDRESS_BYTES = 16 * 2**30  # less than each decompression bomb requires
 RESIDENT_BYTES = 2**30
 
 
@@ -35,7 +35,7 @@ class Outcome:
 
 @pytest.fixture
 def mlcli(tmp_path):
-    """Run `mlcli ARGS` with a limit on its memory, and tell how much it took."""
+    """Run `mlcli ARGS` with a limit on its memory, and return its outcome with its peak memory."""
 
     def run(*arguments):
         with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
@@ -60,21 +60,21 @@ def mlcli(tmp_path):
 
 @pytest.fixture
 def runs(stored_runs, tmp_path):
-    """A runs directory with a good run, a forest, and a victim."""
-    for name, source in ((GOOD, GOOD), ("forest", FOREST), ("victim", GOOD)):
+    """A runs directory with an intact run, a forest, and a run that tests modify."""
+    for name, source in ((GOOD, GOOD), ("forest", FOREST), ("tampered", GOOD)):
         shutil.copytree(stored_runs / source, tmp_path / "runs" / name)
     return tmp_path / "runs"
 
 
 class Harm:
-    """Unpickled, it leaves a folder in the working directory."""
+    """An object that creates a folder in the working directory when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, ("canary",)
 
 
 def put(run, name, data):
-    """Replace a file, and have the manifest vouch for it."""
+    """Replace a file, and update its checksum in the manifest."""
     (run / name).write_bytes(data)
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["files"][name] = hashlib.sha256(data).hexdigest()
@@ -116,21 +116,21 @@ def large_predictions(path):
 @pytest.mark.parametrize(
     ("arguments", "name", "data", "words"),
     [
-        (("evaluate", "victim"), "weights.safetensors", pickle.dumps(Harm()), "not a safetensors file"),
-        (("receipt", "victim", GOOD), "environment.json", b'{"a": ' + b"[" * 10**5, "nested more than 16 levels"),
-        (("evaluate", "victim"), "config.yaml", b"extends: ../../secret\n", "extends: unknown key"),
-        (("batch-bench", "victim", "--sizes", "1"), "weights.safetensors", pickle.dumps(Harm()), "safetensors"),
+        (("evaluate", "tampered"), "weights.safetensors", pickle.dumps(Harm()), "not a safetensors file"),
+        (("receipt", "tampered", GOOD), "environment.json", b'{"a": ' + b"[" * 10**5, "nested more than 16 levels"),
+        (("evaluate", "tampered"), "config.yaml", b"extends: ../../secret\n", "extends: unknown key"),
+        (("batch-bench", "tampered", "--sizes", "1"), "weights.safetensors", pickle.dumps(Harm()), "safetensors"),
     ],
 )  # fmt: skip
 def test_a_hostile_file_with_a_matching_checksum(mlcli, runs, tmp_path, arguments, name, data, words):
-    put(runs / "victim", name, data)
+    put(runs / "tampered", name, data)
     assert_refused(mlcli(*arguments), tmp_path, code=3, words=words)
-    assert sorted(os.listdir(runs)) == [GOOD, "forest", "victim"]
+    assert sorted(os.listdir(runs)) == [GOOD, "forest", "tampered"]
 
 
 def test_compressed_predictions_are_not_unpacked(mlcli, runs, tmp_path):
-    put(runs / "victim", "predictions.npz", large_predictions(tmp_path / "bomb.npz"))
-    outcome = mlcli("compare", GOOD, "victim")
+    put(runs / "tampered", "predictions.npz", large_predictions(tmp_path / "bomb.npz"))
+    outcome = mlcli("compare", GOOD, "tampered")
     assert_refused(outcome, tmp_path, code=3, words="is compressed, but a run stores it uncompressed")
 
 
@@ -141,21 +141,21 @@ def test_an_estimator_of_foreign_types(mlcli, runs, tmp_path):
 
 
 def test_a_pipe_does_not_block(mlcli, runs, tmp_path):
-    (runs / "victim" / "history.csv").unlink()
-    os.mkfifo(runs / "victim" / "history.csv")
-    assert_refused(mlcli("runs", "show", "victim"), tmp_path, code=3, words="not a regular file")
+    (runs / "tampered" / "history.csv").unlink()
+    os.mkfifo(runs / "tampered" / "history.csv")
+    assert_refused(mlcli("runs", "show", "tampered"), tmp_path, code=3, words="not a regular file")
 
 
 def test_a_list_shows_the_other_runs_and_names_the_broken_one(mlcli, runs, tmp_path):
     (runs / "forest" / "metrics.json").write_bytes(pickle.dumps(Harm()))
-    change(runs / "victim" / "metrics.json", name=TERMINAL, notes=[TERMINAL], error=TERMINAL, status="failed")
-    (runs / "victim").rename(runs / f"victim{TERMINAL}")
+    change(runs / "tampered" / "metrics.json", name=TERMINAL, notes=[TERMINAL], error=TERMINAL, status="failed")
+    (runs / "tampered").rename(runs / f"tampered{TERMINAL}")
     listed = mlcli("runs", "list")
     assert listed.code == 0
     assert "failed" in listed.out
     assert "finished" in listed.out
     assert "not listed" in listed.err
-    shown = mlcli("runs", "show", "victim", "--format", "csv")
+    shown = mlcli("runs", "show", "tampered", "--format", "csv")
     assert shown.code == 0
     for outcome in (listed, shown):
         assert "owned" in outcome.out
@@ -164,7 +164,7 @@ def test_a_list_shows_the_other_runs_and_names_the_broken_one(mlcli, runs, tmp_p
 
 
 def test_an_error_of_a_run_is_quoted_as_text(mlcli, runs, tmp_path):
-    change(runs / "victim" / "metrics.json", status="failed", error=f"{TERMINAL}\n" * 100)
-    outcome = mlcli("evaluate", "victim")
+    change(runs / "tampered" / "metrics.json", status="failed", error=f"{TERMINAL}\n" * 100)
+    outcome = mlcli("evaluate", "tampered")
     assert_refused(outcome, tmp_path, code=2, words="is failed: ")
     assert "owned" in outcome.err

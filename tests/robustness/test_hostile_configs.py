@@ -1,4 +1,4 @@
-"""Configurations from strangers, given to the real command: refused, with little memory, and with no other effect."""
+"""The real command refuses hostile configurations, uses little memory and has no side effects."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs the memory that a child took, which Unix tells")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "wait4"), reason="os.wait4 reports the memory of a child process, only on Unix"
+)
 
-# A process of its own, because a child counts as its own memory what its parent had when it started the child.
+# Commands are started from a small separate process, because the peak memory of a child includes that of its parent.
 LAUNCHER = """
 import json, os, subprocess, sys, tempfile
 def start(words, folder):
@@ -38,7 +40,7 @@ ESCAPE = "\x1b[31m"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The exit code, output and peak memory of a finished command."""
 
     code: int
     stdout: str
@@ -46,7 +48,7 @@ class Ended:
     peak_bytes: int
 
     def check_refused(self):
-        """Exit code 2, and a message on stderr of which a terminal acts on nothing."""
+        """Check that the command ended with exit code 2 and a message without control characters on stderr."""
         assert self.code == 2, self.stderr
         assert self.stdout == ""
         assert self.stderr.startswith("mlcli: ")
@@ -56,8 +58,8 @@ class Ended:
 
 
 def launched(commands, **environment):
-    """Run `mlcli WORDS` in a folder, for each of the commands, as many at once as there are cores."""
-    given = [([sys.executable, "-m", "mlcli", *words], str(folder)) for words, folder in commands]
+    """Run `mlcli ARGUMENTS` in a folder for each command, with one process per core, and return the results."""
+    given = [([sys.executable, "-m", "mlcli", *arguments], str(folder)) for arguments, folder in commands]
     process = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCHER],
         input=json.dumps(given),
@@ -72,7 +74,7 @@ def launched(commands, **environment):
 
 
 def state(folder):
-    """Every path below, and when it was changed."""
+    """Return the modification time of every path below a folder."""
     return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
@@ -80,14 +82,14 @@ def state(folder):
 def refusals(tmp_path, monkeypatch):
     """Run commands in the folder `here`, which is the working directory, and return their messages.
 
-    Every one must refuse, and none may touch a file in the folder or beside it.
+    Every one must refuse, and none may create or change a file in the folder or next to it.
     """
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
     def run(*commands, **environment):
         before = state(tmp_path)
-        ended = launched([(words, tmp_path / "here") for words in commands], **environment)
+        ended = launched([(arguments, tmp_path / "here") for arguments in commands], **environment)
         for outcome in ended:
             outcome.check_refused()
         assert state(tmp_path) == before
@@ -104,7 +106,7 @@ def alias_bomb():
 NAME = "name: must be 1 to 64 letters"
 TAG = "the tag !!python/object/apply:os.system is not allowed"
 RUN = "init_from.run: must be a directory, a run id"
-# What x.yaml holds, and what is said of it. `other` is a path outside the working directory.
+# The content of x.yaml and the expected message. `other` is a path outside the working directory.
 HOSTILE = {
     "alias bomb": (alias_bomb(), "4:5: holds more than 10000 values"),
     "1,000 lists": ("name: " + "[" * 1000 + "]" * 1000, "1:38: is nested more than 32 levels deep"),
@@ -113,7 +115,7 @@ HOSTILE = {
     "python key": ("? !!python/object/apply:os.system [touch marker]\n: 1\n", f"1:3: {TAG}"),
     "a thousand tags": ("".join(f"%TAG !{n}! a:\n" for n in range(1000)) + "---\na: 1\n", "1:1: the directive %TAG"),
     "name up": ("seed: 1\nname: ../up\n", f"2:7: {NAME}"),
-    "name beside": ("name: {other}\n", f"1:7: {NAME}"),
+    "name of an outside file": ("name: {other}\n", f"1:7: {NAME}"),
     "name with NUL": ('name: "a\\0b"\n', f"1:7: {NAME}"),
     "name with a line break": ('name: "a\\nb"\n', f"1:7: {NAME}"),
     "name in red": ('name: "\\e[31mred\\x9b1m"\n', f"1:7: {NAME}"),
@@ -121,7 +123,7 @@ HOSTILE = {
     "raw NUL": ("seed: 1\nname: a\0b\n", "2:8: the character \\x00 is not allowed here"),
     "key in red": ('? "\\e[31m"\n: 1\n', "1:3: \\x1b[31m: unknown key"),
     "extends no settings": ("extends: folder/../../plain\n", "1:1: must hold settings as `key: value` lines"),
-    "extends beside": ("extends: {other}\n", "1:10: extends: must be relative to this file"),
+    "extends an outside file": ("extends: {other}\n", "1:10: extends: must be relative to this file"),
     "extends with NUL": ('extends: "a\\0b"\n', "1:10: extends: must be the path of a file"),
     "extends itself": ("extends: [x.yaml]\n", "1:11: extends: files extend one another in a circle"),
     "extends zeros": ("extends: zero\n", "1:10: extends: no such file: 'zero'"),
@@ -141,24 +143,24 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A folder for each, with x.yaml and what it may extend, in a folder of its own."""
+    """Return for each hostile file the path of a folder that contains it as x.yaml, with targets for `extends`."""
     folders = {}
     for number, (name, (text, _)) in enumerate(HOSTILE.items()):
-        beside = tmp_path_factory.mktemp(f"hostile{number}")
-        (beside / "other").write_text("seed: 1\n")
-        (beside / "plain").write_text("some text\n")
-        folders[name] = folder = beside / "here"
+        parent = tmp_path_factory.mktemp(f"hostile{number}")
+        (parent / "other").write_text("seed: 1\n")
+        (parent / "plain").write_text("some text\n")
+        folders[name] = folder = parent / "here"
         (folder / "folder").mkdir(parents=True)
         (folder / "loop").symlink_to("loop")
         (folder / "zero").symlink_to("/dev/zero")
         os.mkfifo(folder / "pipe")
-        (folder / "x.yaml").write_text(text.replace("{other}", str(beside / "other")))
+        (folder / "x.yaml").write_text(text.replace("{other}", str(parent / "other")))
     return folders
 
 
 @pytest.fixture(scope="module")
 def trained(hostile):
-    """How `mlcli train` with each of them ended, and whether anything was changed on the disk."""
+    """Run `mlcli train` with each hostile file; return its outcome and whether any file was changed."""
     before = {name: state(folder.parent) for name, folder in hostile.items()}
     ended = launched([(("train", "x.yaml"), folder) for folder in hostile.values()])
     is_changed = [state(folder.parent) != before[name] for name, folder in hostile.items()]
@@ -175,21 +177,21 @@ def test_a_hostile_file_is_refused_with_its_location(trained, name):
     assert f"mlcli: {'x.yaml' if name != 'extends no settings' else 'folder/../../plain'}:{HOSTILE[name][1]}" in first
 
 
-def test_one_command_checks_all_of_them(hostile):
+def test_one_validate_command_refuses_all_hostile_files(hostile):
     paths = {name: folder / "x.yaml" for name, folder in hostile.items()}
     before = [state(folder.parent) for folder in hostile.values()]
     command = ("config", "validate", *map(str, paths.values()))
     (ended,) = launched([(command, next(iter(hostile.values())))])
     ended.check_refused()
     for name, path in paths.items():
-        place = path if name != "extends no settings" else path.parent / "folder/../../plain"
-        said, *_ = HOSTILE[name][1].split("'")
-        assert f"{place}:{said}" in ended.stderr
+        shown_path = path if name != "extends no settings" else path.parent / "folder/../../plain"
+        expected, *_ = HOSTILE[name][1].split("'")
+        assert f"{shown_path}:{expected}" in ended.stderr
     assert [state(folder.parent) for folder in hostile.values()] == before
 
 
 @pytest.mark.parametrize("name", ["alias bomb", "python object"])
-def test_every_command_that_reads_a_file(refusals, name):
+def test_every_command_that_reads_a_file_refuses_it(refusals, name):
     Path("x.yaml").write_text(HOSTILE[name][0])
     for message in refusals(
         ("train", "x.yaml", "--dry-run"), ("config", "show", "x.yaml"), ("compare", "x.yaml"),
@@ -198,7 +200,7 @@ def test_every_command_that_reads_a_file(refusals, name):
         assert f"mlcli: x.yaml:{HOSTILE[name][1]}" in message
 
 
-def test_a_file_whose_name_is_hostile_too(refusals):
+def test_escapes_in_the_name_of_a_file_are_escaped_in_messages(refusals):
     name = f"{ESCAPE}\x9b1m\n.yaml"
     Path(name).write_text("name: ../up\n")
     commands = (("train", name), ("compare", name), ("batch-bench", name))
@@ -208,13 +210,13 @@ def test_a_file_whose_name_is_hostile_too(refusals):
     assert message.startswith("mlcli: no\\x1b[31m\\x9b1m\\n.yaml: no such file (did you mean '\\x1b[31m")
 
 
-def test_what_is_not_a_regular_file(refusals):
+def test_paths_that_are_not_regular_files_are_refused(refusals):
     Path("folder.yaml").mkdir()
     Path("loop.yaml").symlink_to("loop.yaml")
     Path("huge.yaml").touch()
     os.mkfifo("pipe.yaml")
     os.truncate("huge.yaml", 50_000_000)
-    said = {
+    expected_messages = {
         "huge.yaml": "is larger than 1 MB, which no experiment needs; is it the right file?",
         "/dev/zero": "cannot be read: it is not a regular file",
         "pipe.yaml": "cannot be read: it is not a regular file",
@@ -222,12 +224,14 @@ def test_what_is_not_a_regular_file(refusals):
         "loop.yaml": "cannot be read: Too many levels of symbolic links",
         "x" * 300: "cannot be read: File name too long",
     }
-    for message, (path, expected) in zip(refusals(*(("train", path) for path in said)), said.items(), strict=True):
+    for message, (path, expected) in zip(
+        refusals(*(("train", path) for path in expected_messages)), expected_messages.items(), strict=True
+    ):
         assert message.startswith(f"mlcli: {path}:")
         assert expected in message
 
 
-def test_initial_weights_from_what_is_not_a_run(refusals, tmp_path):
+def test_initial_weights_from_a_path_that_is_not_a_run_are_refused(refusals, tmp_path):
     (tmp_path / "other").mkdir()
     runs = ["../other", str(tmp_path), "../../../../../../../../../../etc", "x" * 255]
     for number, run in enumerate(runs):
@@ -251,41 +255,43 @@ VALUES = {
 }
 
 
-def test_hostile_settings_of_the_command_line(refusals):
-    settings = {f"{key}={value}": said for key, (value, said) in VALUES.items()} | {
+def test_hostile_settings_on_the_command_line_are_refused(refusals):
+    settings = {f"{key}={value}": expected for key, (value, expected) in VALUES.items()} | {
         f"{ESCAPE}=1": "unknown key",
         "a." * 1000 + "b=1": "must be key.path=value",
         "extends=x.yaml": "unknown key",
     }
     (message,) = refusals(("train", *(word for setting in settings for word in ("--set", setting))))
-    for setting, said in settings.items():
+    for setting, expected in settings.items():
         start = setting.replace(ESCAPE, "\\x1b[31m")[:30]
         (line,) = (line for line in message.splitlines() if f"--set {start}" in line)
-        assert said in line
+        assert expected in line
         assert len(line) < 300
 
 
-def test_hostile_variables(refusals):
-    variables = {f"MLCLI_{key.upper().replace('.', '__')}": (value, said) for key, (value, said) in VALUES.items()}
+def test_hostile_environment_variables_are_refused(refusals):
+    variables = {
+        f"MLCLI_{key.upper().replace('.', '__')}": (value, expected) for key, (value, expected) in VALUES.items()
+    }
     odd = f"MLCLI_{ESCAPE}{'A' * 5000}"
     environment = {variable: value for variable, (value, _) in variables.items()} | {odd: "1"}
     (message,) = refusals(("train",), **environment)
     lines = [line.removeprefix("mlcli:").strip() for line in message.splitlines()]
     assert f"MLCLI_\\x1b[31m{'A' * 66}...: unknown variable" in lines
-    for variable, (_, said) in variables.items():
+    for variable, (_, expected) in variables.items():
         (line,) = (line for line in lines if line.startswith(f"{variable}: "))
-        assert said in line
+        assert expected in line
         assert len(line) < 300
 
 
-def test_hostile_flags(refusals):
+def test_hostile_option_values_are_refused(refusals):
     wrong_values = ("--name", ESCAPE, "--lr", "1e400", "--threads", "2000000000", "--init-from", "a\nb")
     settings, seed, unknown = refusals(("train", *wrong_values), ("train", "--seed", "1e400"), ("train", f"--{ESCAPE}"))
-    for said in (
+    for expected in (
         "--name: must be 1 to 64 letters", "got '\\x1b[31m'", "--lr: numbers must be finite",
         "--threads: must be at most 1024", "--init-from: must be a directory",
     ):  # fmt: skip
-        assert said in settings
+        assert expected in settings
     assert "Invalid value for '--seed'" in seed
     refusals(
         ("train", "--fail-under", f"{ESCAPE}=1"), ("compare", ESCAPE, ESCAPE), ("compare", "a" * 5000),
@@ -293,7 +299,7 @@ def test_hostile_flags(refusals):
     assert "No such option: --\\x1b[31m" in unknown
 
 
-def test_escapes_in_a_valid_file_reach_no_terminal_either(tmp_path):
+def test_escapes_in_a_valid_file_are_escaped_in_the_output(tmp_path):
     (tmp_path / "x.yaml").write_text(
         "backend: sklearn\ndataset: iris\nmodel:\n  name: estimator\n  estimator: SVC\n"
         '  parameters: {kernel: "\\e[31m\\x9b1m", class_weight: {"\\e[2J": 1}}\n'

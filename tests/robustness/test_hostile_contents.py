@@ -1,4 +1,4 @@
-"""Files of a run with contents that no run leaves, which its manifest vouches for."""
+"""Run files with invalid content are refused even if their checksums in the manifest match."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ JSON_TEXTS = {
 
 @pytest.mark.parametrize("content", JSON_TEXTS.values(), ids=JSON_TEXTS)
 @pytest.mark.parametrize("name", ["environment.json", "preprocessing.json", "metrics.json"])
-def test_json_that_no_run_leaves(victim, name, content):
-    (victim.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    victim.tried(refusing=BY_ARTIFACT[name])
+def test_invalid_json_is_refused(tampered_run, name, content):
+    (tampered_run.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    tampered_run.check_every_use(refusing=BY_ARTIFACT[name])
 
 
 @pytest.mark.parametrize("content", JSON_TEXTS.values(), ids=JSON_TEXTS)
-def test_a_manifest_that_no_run_leaves(victim, content):
-    (victim.path / "manifest.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    victim.tried(vouched=False, refusing=OPENING)
+def test_an_invalid_manifest_is_refused(tampered_run, content):
+    (tampered_run.path / "manifest.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    tampered_run.check_every_use(new_manifest=False, refusing=OPENING)
 
 
 SCALING = ("scaling", "scale")
@@ -74,7 +74,7 @@ PREPROCESSING = {
     "a sample of more": put("input_shape", [10**18, 10**18, 10**18]),
     "a sample of less than nothing": put("input_shape", [-4]),
     "a sample of no axis": put("input_shape", []),
-    "a shape of words": put("input_shape", ["4"]),
+    "a shape of text": put("input_shape", ["4"]),
     "another kind": put("kind", "audio"),
     "an image without axes": put("kind", "image"),
     "another number of classes": put("class_names", ["one"]),
@@ -83,7 +83,7 @@ PREPROCESSING = {
     "a class of two lines": put("class_names", ["a", "b\nimport os", "c"]),
     "a feature of two lines": put("feature_names", ["a", "b", "c", "d\nimport os; os.mkdir('canary')"]),
     "other features": put("feature_names", ["a"]),
-    "a range of words": put("value_range", ["0", "1"]),
+    "a range of text": put("value_range", ["0", "1"]),
     "half a range": put("value_range", [0]),
     "another version": put("schema_version", 2),
     "no kind of scaling": put("scaling", "kind", None),
@@ -91,18 +91,18 @@ PREPROCESSING = {
 
 
 @pytest.mark.parametrize("change", PREPROCESSING.values(), ids=PREPROCESSING)
-def test_a_preprocessing_that_does_not_hold_together(victim, change):
-    victim.edit("preprocessing.json", change)
+def test_an_inconsistent_preprocessing_is_refused(tampered_run, change):
+    tampered_run.edit("preprocessing.json", change)
     expected = ("evaluate", "predict", "convert", "train", "bench")
-    victim.tried(refusing=expected)
+    tampered_run.check_every_use(refusing=expected)
 
 
 RECORDS = {
     "another status": put("status", "excellent"),
     "a status of another kind": put("status", []),
     "an accuracy beyond 1": put("metrics", "test", "accuracy", 7),
-    "an accuracy in words": put("metrics", "test", "accuracy", "high"),
-    "a loss in words": put("metrics", "test", "loss", "nan"),
+    "an accuracy that is text": put("metrics", "test", "accuracy", "high"),
+    "a loss that is text": put("metrics", "test", "loss", "nan"),
     "no samples": put("metrics", "test", "n_samples", 0),
     "metrics of another kind": put("metrics", []),
     "a time before the start": put("timing", "first_epoch_seconds", -1.0),
@@ -118,30 +118,30 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("change", RECORDS.values(), ids=RECORDS)
-def test_a_record_that_no_run_leaves(victim, change):
-    victim.edit("metrics.json", change)
-    victim.tried(vouched=False, refusing=BY_ARTIFACT["metrics.json"])
+def test_an_invalid_record_is_refused(tampered_run, change):
+    tampered_run.edit("metrics.json", change)
+    tampered_run.check_every_use(new_manifest=False, refusing=BY_ARTIFACT["metrics.json"])
 
 
 @pytest.mark.parametrize("change", [put("digests", {}), put("metrics", {}), put("timing", None)])
-def test_a_finished_run_that_lacks_what_every_one_has(victim, change):
-    victim.edit("metrics.json", change)
-    victim.tried(vouched=False, refusing=OPENING)
+def test_a_finished_run_without_a_required_field_is_refused(tampered_run, change):
+    tampered_run.edit("metrics.json", change)
+    tampered_run.check_every_use(new_manifest=False, refusing=OPENING)
 
 
-def test_fewer_or_other_test_samples_than_were_scored(victim):
-    victim.edit("metrics.json", put("metrics", "test", "n_samples", 10**6))
-    victim.tried(vouched=False, refusing=("compare",))
+def test_a_number_of_test_samples_other_than_in_the_predictions_is_refused(tampered_run):
+    tampered_run.edit("metrics.json", put("metrics", "test", "n_samples", 10**6))
+    tampered_run.check_every_use(new_manifest=False, refusing=("compare",))
 
 
 @pytest.mark.parametrize("value", [["numpy", "2.0"], "numpy", 7, None, {"numpy": {"a": [1]}}, [[1, 2], [3]]])
 @pytest.mark.parametrize("name", ["packages", "processor", "cores", "threads", "device", "mlcli"])
-def test_an_environment_that_says_other_things_is_shown_as_it_is(victim, name, value):
-    victim.edit("environment.json", put(name, value))
-    victim.remake_manifest()
-    assert not victim.refuses("receipt")
-    (victim.path / "metrics.json").unlink()
-    assert not victim.refuses("show")
+def test_an_environment_with_unexpected_values_is_shown_unchanged(tampered_run, name, value):
+    tampered_run.edit("environment.json", put(name, value))
+    tampered_run.remake_manifest()
+    assert not tampered_run.refuses("receipt")
+    (tampered_run.path / "metrics.json").unlink()
+    assert not tampered_run.refuses("show")
 
 
 def saved_weights(header, body=b""):
@@ -195,9 +195,9 @@ LYING = {
 
 
 @pytest.mark.parametrize("content", LYING.values(), ids=LYING)
-def test_weights_whose_header_lies(victim, content):
-    (victim.path / "weights.safetensors").write_bytes(content)
-    victim.tried(refusing=WEIGHTS)
+def test_weights_with_a_false_header_are_refused(tampered_run, content):
+    (tampered_run.path / "weights.safetensors").write_bytes(content)
+    tampered_run.check_every_use(refusing=WEIGHTS)
 
 
 def npy(shape, dtype="<i8", body=b"", order=False):
@@ -235,9 +235,9 @@ PREDICTIONS = {
 
 
 @pytest.mark.parametrize("content", PREDICTIONS.values(), ids=PREDICTIONS)
-def test_predictions_that_announce_what_is_not_there(victim, content):
-    (victim.path / "predictions.npz").write_bytes(content)
-    victim.tried(refusing=("compare",))
+def test_predictions_with_a_false_header_are_refused(tampered_run, content):
+    (tampered_run.path / "predictions.npz").write_bytes(content)
+    tampered_run.check_every_use(refusing=("compare",))
 
 
 HISTORY_HEADER = (
@@ -248,23 +248,23 @@ HISTORIES = {
     "a cell without end": HISTORY_HEADER + '"' + "x" * 200_000 + '"\n',
     "an epoch of 4,000 digits": HISTORY_HEADER + "9" * 4000 + ",,,,,,1,1,True\n",
     "other columns": "epoch\n1\n",
-    "a row of too few cells": HISTORY_HEADER + "1,\n",
+    "a row with a missing cell": HISTORY_HEADER + "1,\n",
     "no text": HISTORY_HEADER.encode() + b"\xff\n",
 }
 
 
 @pytest.mark.parametrize("content", HISTORIES.values(), ids=HISTORIES)
-def test_a_history_that_no_run_leaves(victim, content):
-    (victim.path / "history.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    victim.tried(refusing=("show", "compare"))
+def test_an_invalid_history_is_refused(tampered_run, content):
+    (tampered_run.path / "history.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    tampered_run.check_every_use(refusing=("show", "compare"))
 
 
-def test_an_array_beside_the_scores_is_not_looked_at(victim):
-    path = victim.path / "predictions.npz"
+def test_an_additional_array_in_the_predictions_is_not_read(tampered_run):
+    path = tampered_run.path / "predictions.npz"
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more.npy", b"cos\nmkdir\n(Vcanary\ntR.")  # a pickle
-    victim.tried(refusing=())
-    arrays = open_run(find_run(str(victim.path), victim.path.parent)).files.predictions()
+    tampered_run.check_every_use(refusing=())
+    arrays = open_run(find_run(str(tampered_run.path), tampered_run.path.parent)).files.predictions()
     assert set(arrays) == {"y", "labels", "probabilities", "logits"}
 
 
@@ -283,19 +283,19 @@ NOT_FOR_EVALUATION = {"a dataset that does not exist", "another dataset"}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_configuration_that_no_run_leaves(victim, name):
-    path, change = victim.path / "config.yaml", CONFIGS[name]
+def test_an_invalid_configuration_is_refused(tampered_run, name):
+    path, change = tampered_run.path / "config.yaml", CONFIGS[name]
     if isinstance(change, str):
         path.write_text(change)
     else:
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
     expected = ("evaluate", "convert", "bench") if name in NOT_FOR_EVALUATION else ("evaluate", "predict", "train")
-    victim.tried(refusing=expected)
+    tampered_run.check_every_use(refusing=expected)
 
 
 @pytest.mark.parametrize("name", ["another file", "another file, as a list"])
-def test_an_unfinished_run_extends_nothing(victim, name, capsys):
-    (victim.path / "metrics.json").unlink()
-    (victim.path / "config.yaml").write_text(yaml.safe_dump(CONFIGS[name]))
-    victim.tried(vouched=False, refusing=("list", "show", "compare"))
+def test_the_configuration_of_an_unfinished_run_cannot_extend_files(tampered_run, name, capsys):
+    (tampered_run.path / "metrics.json").unlink()
+    (tampered_run.path / "config.yaml").write_text(yaml.safe_dump(CONFIGS[name]))
+    tampered_run.check_every_use(new_manifest=False, refusing=("list", "show", "compare"))
     assert "SECRET" not in "".join(capsys.readouterr())

@@ -1,4 +1,4 @@
-"""Stored estimators from strangers: untrusted types and unsafe structures are rejected."""
+"""Hostile stored estimators: untrusted types and unsafe structures are rejected."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_other_compressions_are_refused_before_anything_is_decompressed(tmp_path
 @pytest.mark.parametrize("value", [1e300, -1e39, 2.0**63])
 @pytest.mark.parametrize("suffix", ["npy", "csv", "parquet"])
 def test_values_too_large_for_float32_are_refused_with_their_position(tmp_path, value, suffix):
-    """They became infinite in the engine: an exception in scikit-learn, probabilities of NaN in the others."""
+    """Such values overflowed in the engines: scikit-learn raised an exception, the others predicted NaN."""
     x = np.array([[1.0, 2.0], [3.0, value]])
     path = tmp_path / f"x.{suffix}"
     if suffix == "npy":

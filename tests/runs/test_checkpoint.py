@@ -1,4 +1,4 @@
-"""A checkpoint is read back bit by bit, and the newest valid one of a run is found."""
+"""Checkpoints are read back bit-identical, and the newest valid checkpoint of a run is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def assert_same_arrays(left, right):
 
 
 @pytest.mark.parametrize("best", [True, False])
-def test_a_checkpoint_is_read_back_bit_by_bit(best, make_checkpoint):
+def test_a_checkpoint_is_read_back_bit_identical(best, make_checkpoint):
     before = make_checkpoint(best=best)
     after = checkpoint_from(checkpoint_bytes(before))
     assert after.position == before.position

@@ -1,4 +1,4 @@
-"""A run directory is complete or recognisably not, is never overwritten, and can be read without mlcli."""
+"""A run directory is complete or recognisably incomplete, is never overwritten, and can be read without mlcli."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def directory(tmp_path):
     return made
 
 
-def test_the_name_tells_what_was_run(directory):
+def test_the_name_describes_the_run(directory):
     stamp, *middle, random = directory.run_id.split("_")
     assert middle == ["a", "name", "torch", "s3"]
     assert stamp.endswith("Z")

@@ -1,8 +1,8 @@
 """Run directories that an earlier version wrote stay readable and usable.
 
-`fixtures/v0_1_0` holds one run of each kind, as mlcli 0.1.0 left it: a logistic regression and an mlp of scikit-learn,
-an mlp of torch and of keras, an estimator, a run that started from the weights of another, one that diverged and one
-that was interrupted. The files must not be edited; their checksums are in their manifests.
+`fixtures/v0_1_0` contains one run of each kind, written by mlcli 0.1.0: a logistic regression and an mlp of
+scikit-learn, an mlp of torch and of keras, an estimator, a run that started from the weights of another, one that
+diverged and one that was interrupted. The files must not be edited; their checksums are in their manifests.
 """
 
 from __future__ import annotations

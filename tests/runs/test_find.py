@@ -1,4 +1,4 @@
-"""Find the run that a reference names, and list the runs that a query admits."""
+"""Finding the run that a reference names, and listing the runs that match a query."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("reference", ["x" * 300, "x\0y", "x/" * 3000, "", "\udcff"])
-def test_a_reference_that_cannot_be_a_directory_name(runs, reference):
+def test_a_reference_that_cannot_be_a_directory_name_is_refused(runs, reference):
     with pytest.raises(UsageError, match="no run|matches 4 runs|not a run directory"):
         find_run(reference, runs)
 
@@ -131,7 +131,7 @@ def names(found):
         (RunQuery(status="finished"), {"digits", "iris", "forest"}),
     ],
 )
-def test_a_query_filters(stored_runs, wanted, expected):
+def test_a_query_selects_runs(stored_runs, wanted, expected):
     assert set(names(list_runs(stored_runs, wanted))) == expected
 
 

@@ -130,7 +130,7 @@ DOCUMENT = preprocessing_document(
     [("shift", 1e300), ("shift", [0.0, -1e19]), ("scale", 1e300), ("scale", 1e-300), ("scale", [1.0, -1e-19])],
 )
 def test_a_scaling_beyond_the_range_of_float32_is_refused(name, value):
-    """Found by fuzzing: it made every sample infinite, at which scikit-learn raised in the middle of a prediction."""
+    """Such a scaling makes every sample infinite, and scikit-learn raises during the prediction. Found by fuzzing."""
     scaling = DOCUMENT["scaling"] | {name: value}
     with pytest.raises(ValueError, match=rf"scaling\.{name}: a number"):
         preprocessing_from(DOCUMENT | {"scaling": scaling})

@@ -25,7 +25,7 @@ def flip_a_byte(path):
 
 
 def replace_file(directory, name, data):
-    """Put other content in place, with a manifest that vouches for it."""
+    """Replace the content of a file and its checksum in the manifest."""
     (directory / name).write_bytes(data)
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["files"][name] = hashlib.sha256(data).hexdigest()
@@ -79,7 +79,7 @@ def test_a_file_that_the_manifest_does_not_list_is_not_read(digits_copy):
 
 
 class Explosive:
-    """Unpickled, it would raise a SystemExit."""
+    """An object that raises a SystemExit when it is unpickled."""
 
     def __reduce__(self):
         return exit, ("executed",)

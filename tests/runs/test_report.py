@@ -1,4 +1,4 @@
-"""Print lists of runs, and one run in full."""
+"""The printed list of runs, and the full description of one run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_list_in_json_and_csv_has_every_value(runs, capsys):
         assert row["created"] == record.created
 
 
-def test_no_runs(capsys):
+def test_an_empty_list_has_no_rows_and_no_table(capsys):
     print_run_list([], "", "json")
     assert json.loads(capsys.readouterr().out)["rows"] == []
     print_run_list([], "", "table")

@@ -1,6 +1,6 @@
-"""One fuzz target in a process of its own; see fuzzing.py, which starts it.
+"""Run one fuzz target in a separate process, which fuzzing.py starts.
 
-python tests/soak/fuzz_child.py config|samples|runs --reproduce FILE    what an input that was kept does
+python tests/soak/fuzz_child.py config|samples|runs --reproduce FILE    run the target on a kept input
 python tests/soak/fuzz_child.py config|samples|runs --keep FOLDER [option of libFuzzer ...]
 """
 
@@ -19,26 +19,26 @@ from typing import Protocol, cast
 
 import mlcli
 
-# "module:Class" by name. A new target is one file and one row.
+# Maps the name of a target to "module:Class". A new target needs a file and a row here.
 TARGETS = {
     "config": "fuzz_config:ConfigTarget",
     "samples": "fuzz_samples:SamplesTarget",
     "runs": "fuzz_runs:RunsTarget",
 }
-_PRODUCT = Path(mlcli.__file__).parent
-# What is compiled anew so that it tells its coverage: mlcli, and the parsers in Python under it.
+_PACKAGE_FOLDER = Path(mlcli.__file__).parent
+# Packages that are instrumented to report their coverage: mlcli, and the Python parsers that it uses.
 _INSTRUMENTED = ["mlcli", "PIL", "skops"]
 
 
 class Target(Protocol):
-    """A reader that is given bytes."""
+    """A fuzz target: passes fuzzed bytes to the readers of mlcli."""
 
     def seeds(self) -> Iterator[bytes]: ...
 
-    def words(self) -> Iterable[str]: ...
+    def dictionary_entries(self) -> Iterable[str]: ...
 
     def check(self, data: bytes) -> None:
-        """Raises nothing for any input."""
+        """Read the input. Must not raise for any input."""
         ...
 
 
@@ -46,8 +46,8 @@ def main() -> None:
     arguments, options = _arguments()
     if arguments.reproduce:
         with tempfile.TemporaryDirectory(prefix="mlcli-fuzz-") as folder:
-            _built(arguments.target, Path(folder), nullcontext()).check(arguments.reproduce.read_bytes())
-        print("nothing: the input is read, or refused in words")
+            _build_target(arguments.target, Path(folder), nullcontext()).check(arguments.reproduce.read_bytes())
+        print("no finding: the input is read, or rejected with an error message")
     else:
         _fuzz(arguments.target, arguments.scratch, arguments.keep, options)
 
@@ -61,7 +61,7 @@ def _arguments() -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args()
 
 
-def _built(name: str, scratch: Path, importing: AbstractContextManager[object]) -> Target:
+def _build_target(name: str, scratch: Path, importing: AbstractContextManager[object]) -> Target:
     module, _, target = TARGETS[name].partition(":")
     with importing:
         create = cast("Callable[[Path], Target]", getattr(import_module(module), target))
@@ -71,27 +71,27 @@ def _built(name: str, scratch: Path, importing: AbstractContextManager[object]) 
 def _fuzz(name: str, scratch: Path, keep: Path, options: list[str]) -> None:
     import atheris
 
-    sys.dont_write_bytecode = True  # what is imported late must not look like a reader that writes
-    target = _built(name, scratch, atheris.instrument_imports(include=_INSTRUMENTED))
+    sys.dont_write_bytecode = True  # a late import must not look like a reader that writes files
+    target = _build_target(name, scratch, atheris.instrument_imports(include=_INSTRUMENTED))
     corpus, seeds, dictionary = scratch / "corpus", scratch / "seeds", scratch / "dictionary"
     corpus.mkdir()
     seeds.mkdir()
     for number, seed in enumerate(target.seeds()):
         (seeds / f"{number:05}").write_bytes(seed)
-    dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words()))
+    dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in target.dictionary_entries()))
     recorder = _Recorder(target, keep, name)
     files = [f"-artifact_prefix={keep}/{name}-", f"-dict={dictionary}", str(corpus), str(seeds)]
-    atheris.Setup([sys.argv[0], *options, *files], recorder.take)
+    atheris.Setup([sys.argv[0], *options, *files], recorder.check)
     atheris.Fuzz()
 
 
 def _escaped(word: str) -> str:
-    """As a dictionary of libFuzzer has it."""
+    """Return the word in the notation of libFuzzer dictionaries."""
     return "".join(f"\\x{byte:02x}" for byte in word.encode())
 
 
 class _Recorder:
-    """Keeps one input for every kind of exception and place, with its traceback beside it, and goes on."""
+    """Calls the target without raising, and keeps one input per exception type and source line with its traceback."""
 
     def __init__(self, target: Target, keep: Path, name: str) -> None:
         self._target = target
@@ -99,7 +99,7 @@ class _Recorder:
         self._name = name
         self._seen: set[str] = set()
 
-    def take(self, data: bytes) -> None:
+    def check(self, data: bytes) -> None:
         try:
             self._target.check(data)
         except KeyboardInterrupt:
@@ -111,10 +111,10 @@ class _Recorder:
         frames = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)
-            if Path(frame.filename).is_relative_to(_PRODUCT)
+            if Path(frame.filename).is_relative_to(_PACKAGE_FOLDER)
         ]
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-        finding = f"{type(error).__name__} {place}"
+        location = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        finding = f"{type(error).__name__} {location}"
         if finding in self._seen:
             return
         self._seen.add(finding)

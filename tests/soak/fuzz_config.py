@@ -1,4 +1,4 @@
-"""Fuzzed: configuration files, files that extend others, `--set` and the environment."""
+"""Fuzz configuration files, `extends`, `--set` and environment variables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ _Load = Callable[[], ExperimentConfig]
 
 
 class ConfigTarget:
-    """The first byte chooses where the rest is written: a file, a file over another, settings, a variable."""
+    """Fuzzes the configuration reader.
+
+    The first byte selects how the remaining bytes are given: as a file, as a file that extends another, as a file that
+    another extends, as `--set` options or as environment variables.
+    """
 
     def __init__(self, scratch: Path) -> None:
         self._file = scratch / "fuzzed.yaml"
@@ -47,14 +51,14 @@ class ConfigTarget:
         yield bytes([3]) + b"optimizer.lr=0.01\nmodel.hidden=[128, 64]\nmodel={name: cnn}\nbackends.torch.optimizer=sgd"
         yield bytes([4]) + b"MLCLI_SEED=3\nMLCLI_OPTIMIZER__LR=0.01\nMLCLI_DEVICE=cpu\nMLCLI_MODEL__PARAMETERS__C=1"
 
-    def words(self) -> Iterable[str]:
-        """What a configuration is made of."""
+    def dictionary_entries(self) -> Iterable[str]:
+        """Return the fragments that configurations consist of."""
         yield from (": ", "- ", "<<: ", "&a ", "*a", "!!", "null", "true", "\n  ", "1e-3", ".nan", "[]", "{}", '"\\u')
         yield from ("extends: base.yaml\n", "extends: fuzzed.yaml\n", "MLCLI_")
-        yield from sorted(set(_words_of(json_schema())))
+        yield from sorted(set(_names_in_schema(json_schema())))
 
     def check(self, data: bytes) -> None:
-        """An experiment that can be written and read back, or a clean refusal."""
+        """Check that loading yields an experiment that survives writing and reading, or ends with a clean error."""
         way = self._ways[data[0] % len(self._ways)] if data else self._in_a_file
         load, config = way(data[1:]), None
         with read_or_refused():
@@ -67,7 +71,7 @@ class ConfigTarget:
     def _check_round_trip(self, config: ExperimentConfig) -> None:
         self._file.write_text(to_yaml(config), encoding="utf-8")
         again = load_experiment(self._file, environ={})
-        assert again == config, f"written and read again, {config!r} is {again!r}"
+        assert again == config, f"{config!r} changed when written and read again: {again!r}"
 
     def _in_a_file(self, text: bytes) -> _Load:
         self._file.write_bytes(text)
@@ -83,7 +87,7 @@ class ConfigTarget:
         return lambda: load_experiment(above, environ={})
 
     def _as_settings(self, text: bytes) -> _Load:
-        # Arguments reach Python as the shell gave them, with bytes that are not UTF-8 as lone surrogates.
+        # Python decodes command line arguments with surrogateescape: bytes that are not UTF-8 become lone surrogates.
         settings = text.decode("utf-8", "surrogateescape").split("\n")
         return lambda: load_experiment(None, settings=settings, environ={})
 
@@ -93,15 +97,15 @@ class ConfigTarget:
         return lambda: load_experiment(self._base, environ=environ)
 
 
-def _words_of(schema: Any) -> Iterator[str]:
-    """The keys and choices of a JSON Schema."""
+def _names_in_schema(schema: Any) -> Iterator[str]:
+    """Yield the keys and choices of a JSON Schema."""
     if isinstance(schema, list):
         for item in schema:
-            yield from _words_of(item)
+            yield from _names_in_schema(item)
     elif isinstance(schema, dict):
         yield from schema.get("properties", {})
         yield from (value for value in schema.get("enum", []) if isinstance(value, str))
         if isinstance(schema.get("const"), str):
             yield schema["const"]
         for item in schema.values():
-            yield from _words_of(item)
+            yield from _names_in_schema(item)

@@ -1,4 +1,4 @@
-"""Fuzzed: run directories, one file at a time, under a checksum that gives it away or that vouches for it."""
+"""Fuzz run directories, one file at a time, with the original checksum or a checksum that matches the new content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from run_readers import INTACT, Reader, readers_of
 from safetensors.numpy import load, save
 from watched import read_or_refused
 
-# Imported by name while a reader runs; coverage is measured of what was imported before.
+# Readers import this module late. It is imported here because coverage includes only modules imported at the start.
 from mlcli.engines.sklearn import stored  # noqa: F401
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
 
@@ -30,7 +30,7 @@ _MEMBERS = {"estimator.skops": ("schema.json",), "predictions.npz": ("y.npy", "p
 _HOSTILE_JSON = (
     b"", b"null", b"[]", b"{}", b"[" * 20_000, b'{"a":' * 5_000, b"9" * 5_000, b"NaN", b'"\\ud800\\u001b[2J"',
 )  # fmt: skip
-_WORDS = (
+_JSON_FRAGMENTS = (
     "null", "true", "[]", "{}", '""', "-1", "1e999", "NaN", '"\\ud800"', '"\\u001b[2J"', "99999999999999", "../",
     '"finished"', "schema.json", "__class__", "__loader__", '"F32"', '"data_offsets":[', '"shape":[', '"dtype":',
 )  # fmt: skip
@@ -38,15 +38,16 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class _Case:
-    """A file of a run to put other content in. is_vouched_for: the run gives the digest of that content.
+    """A file of a run whose content is replaced.
 
-    member: where the file is an archive, the part of it that is replaced, in an archive that is whole.
+    has_valid_digest: the digest in the run is updated to match the new content. member: if the file is an archive, the
+    member that is replaced in an otherwise intact archive; None: the whole file.
     """
 
     run: str
     file: str
     readers: tuple[Reader, ...]
-    is_vouched_for: bool = False
+    has_valid_digest: bool = False
     member: str | None = None
 
 
@@ -57,9 +58,9 @@ def _cases(run: str, files: dict[str, bytes]) -> Iterator[_Case]:
             continue
         yield _Case(run, file, readers)
         if _has_digest(file, files):
-            yield _Case(run, file, readers, is_vouched_for=True)
+            yield _Case(run, file, readers, has_valid_digest=True)
             for member in _MEMBERS.get(file, ()):
-                yield _Case(run, file, readers, is_vouched_for=True, member=member)
+                yield _Case(run, file, readers, has_valid_digest=True, member=member)
 
 
 def _has_digest(file: str, files: dict[str, bytes]) -> bool:
@@ -69,14 +70,17 @@ def _has_digest(file: str, files: dict[str, bytes]) -> bool:
 
 
 class RunsTarget:
-    """The first byte chooses a run and a file of it; the rest is the content of the file."""
+    """Fuzzes the readers of run directories.
+
+    The first byte selects a run and one of its files; the remaining bytes become the content of the file.
+    """
 
     def __init__(self, scratch: Path) -> None:
         originals, runs = scratch / "originals", scratch / "runs"
         self._files = {name: make_run(name, originals / name) for name in NAMES}
         self._cases = [case for name in NAMES for case in _cases(name, self._files[name])]
         assert len(self._cases) <= 256, "more cases than a byte can choose"
-        # Beside the run that is fuzzed there is an intact one: what is compared or sorted needs two.
+        # Comparing and sorting need a second run, so an intact run is stored next to the fuzzed one.
         shutil.copytree(originals / "logistic", runs / INTACT)
         self._fuzzed = runs / "fuzzed"
 
@@ -87,19 +91,19 @@ class RunsTarget:
             if case.member:
                 content = _members(content)[case.member]
             yield bytes([number]) + content
-            # Beyond the checksum all runs are read alike.
-            if (case.file, case.member) not in known and (case.is_vouched_for or case.file in (_MANIFEST, _RECORD)):
+            # After the checksum, all runs are read in the same way: one hostile variant per file is enough.
+            if (case.file, case.member) not in known and (case.has_valid_digest or case.file in (_MANIFEST, _RECORD)):
                 known.add((case.file, case.member))
                 yield from (bytes([number]) + other for other in _hostile(case.member or case.file, content))
 
-    def words(self) -> Iterable[str]:
-        """What records are made of."""
+    def dictionary_entries(self) -> Iterable[str]:
+        """Return the fragments that records consist of."""
         for record in (RunRecord, Metrics, Timing, EpochRecord):
             yield from (f'"{field.name}": ' for field in fields(record))
-        yield from _WORDS
+        yield from _JSON_FRAGMENTS
 
     def check(self, data: bytes) -> None:
-        """Whatever reads a run either reads it or refuses it."""
+        """Check that each reader either reads the run or ends with a clean error."""
         case = self._cases[data[0] % len(self._cases)] if data else self._cases[0]
         self._put(case, data[1:])
         for read in case.readers:
@@ -109,8 +113,8 @@ class RunsTarget:
     def _put(self, case: _Case, content: bytes) -> None:
         files = dict(self._files[case.run])
         files[case.file] = _with_member(files[case.file], case.member, content) if case.member else content
-        if case.is_vouched_for:
-            _vouch(files, case.file)
+        if case.has_valid_digest:
+            _update_digest(files, case.file)
         shutil.rmtree(self._fuzzed, ignore_errors=True)
         for name, data in files.items():
             (self._fuzzed / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +134,7 @@ def _with_member(archive: bytes, member: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _vouch(files: dict[str, bytes], file: str) -> None:
+def _update_digest(files: dict[str, bytes], file: str) -> None:
     """Give the digest of the content: in the name of a checkpoint, of other files in the manifest."""
     digest = hashlib.sha256(files[file]).hexdigest()
     if file.startswith("checkpoint/"):
@@ -143,7 +147,7 @@ def _vouch(files: dict[str, bytes], file: str) -> None:
 
 
 def _hostile(file: str, content: bytes) -> Iterator[bytes]:
-    """What somebody might put in place of a file."""
+    """Yield hostile contents for a file."""
     if file.endswith(".json"):
         yield from _HOSTILE_JSON
         yield from _one_value_changed(content)
@@ -162,7 +166,7 @@ def _hostile(file: str, content: bytes) -> Iterator[bytes]:
 
 
 def _one_value_changed(document: bytes) -> Iterator[bytes]:
-    """The document with another kind of value under each key of its first three levels, one at a time."""
+    """Yield copies of the document in which one value of its first three levels has another type."""
     whole = json.loads(document)
     for other in (None, [], {"a": []}, "\ud800\x1b[2J", -1, 1e300):
         yield from (json.dumps(changed).encode() for changed in _changed(whole, other, n_levels=3))

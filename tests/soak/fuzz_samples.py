@@ -129,7 +129,7 @@ class SamplesTarget:
         for number, case in enumerate(_CASES):
             yield from (bytes([number]) + seed for seed in case.seeds())
 
-    def words(self) -> Iterable[str]:
+    def dictionary_entries(self) -> Iterable[str]:
         """Return the fragments that headers and tables consist of."""
         yield from ("'descr': ", "'fortran_order': True", "'shape': (", "(-1, 4)", "<f4", "|O", "nan", "inf", "1e999")
         yield from (*_FEATURES, '"', "\r\n", "\x00", "PAR1", "IHDR", "PLTE", "tRNS", "IDAT", "iCCP", "zTXt", "II*\x00")

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one target, in a process of its own with limits of time and memory."""
+"""Coverage-guided fuzzing of one target, in a separate process with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from outcome import Outcome, last_line, quiet_environment
 _CHILD = Path(__file__).with_name("fuzz_child.py")
 _LONGEST_INPUT_BYTES = 32_768
 _MOST_MEMORY_MB = 2_048
-_LONGEST_SECONDS = 30  # for one input; far above what any takes, so that a busy machine is no finding
-_START_SECONDS = 300  # beyond the time that is given: imports, training, reading the seeds
+_LONGEST_SECONDS = 30  # for one input; far above any normal duration, so that a busy machine causes no finding
+_START_SECONDS = 300  # in addition to the fuzzing time: imports, training, reading the seeds
 
 
 def fuzz(target: str, seconds: int, keep: Path) -> Outcome:
-    """Fuzz for so long. Inputs that raise, hang or take too much memory are put into `keep`, one for each place."""
+    """Fuzz a target for a number of seconds.
+
+    Inputs that raise, hang or use too much memory are written to the folder `keep`, one per source line.
+    """
     if find_spec("atheris") is None:
         return Outcome("nothing", ("atheris is not installed: pip install -e '.[soak]'",))
     log = keep / f"{target}.log"
@@ -36,7 +39,7 @@ def fuzz(target: str, seconds: int, keep: Path) -> Outcome:
 
 
 def _memory() -> str | None:
-    """A folder in memory where there is one; None for the usual place."""
+    """Return a folder in memory if the system has one; None selects the default temporary folder."""
     folder = Path("/dev/shm")
     return str(folder) if folder.is_dir() else None
 
@@ -55,16 +58,16 @@ def _outcome(target: str, code: int | None, log: Path, keep: Path) -> Outcome:
     findings = [_finding(target, file) for file in sorted(keep.glob(f"{target}-*")) if file.suffix != ".txt"]
     is_complete = code == 0 and re.search(r"^Done \d+ runs", text, re.MULTILINE)
     if not is_complete and not findings:
-        ending = "did not end" if code is None else f"ended before its time with {code}"
+        ending = "did not end" if code is None else f"ended early with exit code {code}"
         findings.append(f"{target}: the fuzzer {ending}: {last_line(text)}\n  see {log}")
     if is_complete and not n_edges:
-        findings.append(f"{target}: nothing was covered\n  see {log}")
+        findings.append(f"{target}: no code was covered\n  see {log}")
     done = f"{max(n_inputs, default=0):,} inputs, {max(n_edges, default=0):,} edges covered"
     return Outcome(done, tuple(findings))
 
 
 def _finding(target: str, file: Path) -> str:
-    """A hang, a crash or too much memory have no traceback, but a name that says so."""
+    """Return the text of a finding: the end of its traceback, or its file name (for hangs, crashes and memory)."""
     traceback = file.with_name(f"{file.name}.txt")
     what = last_line(traceback.read_text()) if traceback.exists() else file.name.removeprefix(f"{target}-")
     return f"{target}: {what[:300]}\n  {sys.executable} {_CHILD} {target} --reproduce {file}"

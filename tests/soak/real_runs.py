@@ -1,4 +1,4 @@
-"""Real runs, made by the command line, for a fuzzer to damage: finished ones, and one that was killed."""
+"""Create real runs with `mlcli train` for the fuzzer to damage: finished runs and a killed one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_SECONDS = 120
 
 
 def make_run(name: str, out: Path) -> dict[str, bytes]:
-    """Train it; returns the content of its files by their path in it, the same paths each time."""
+    """Train a run, and return the content of its files by their relative path. The paths are the same each time."""
     if name == KILLED:
         _train_and_kill(out)
     else:
@@ -27,18 +27,18 @@ def make_run(name: str, out: Path) -> dict[str, bytes]:
 
 
 def _train_and_kill(out: Path) -> None:
-    """Kill it as soon as it has a checkpoint, which a finished run has no more."""
+    """Start a training, and kill it as soon as it has a checkpoint (a finished run has none)."""
     options = (*_MLP, "--epochs", "100000", "--checkpoint-every", "1epoch", "--out", str(out))
     process = subprocess.Popen([*_COMMAND, *options], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + _LONGEST_SECONDS
     while not list(out.glob("checkpoint/*.safetensors")):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise RuntimeError("a run to be killed left no checkpoint")
+            raise RuntimeError("the run wrote no checkpoint before it ended or timed out")
         time.sleep(0.01)
     process.kill()
     process.wait()
-    # One checkpoint is kept, however many there were, so that a damaged one does not hide behind another.
+    # Keep only the newest checkpoint, so that readers cannot fall back to an intact older one.
     *older, newest = sorted(out.glob("checkpoint/*.safetensors"))
     for path in older:
         path.unlink()

@@ -1,4 +1,4 @@
-"""Tests of the suite that take a number of repetitions from the environment, run with many."""
+"""Run tests of the suite with many repetitions, the number of which they read from the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_SECONDS = 4 * 3600
 
 
 def run_tests(file: str, **variables: str) -> Outcome:
-    """pytest on one file. A test that is skipped, or a file that has none, is a finding: nothing was repeated."""
+    """Run pytest on one file with these environment variables. A skipped test or an empty file is also a finding."""
     shown = " ".join(f"{name}={value}" for name, value in variables.items())
     command = [sys.executable, "-m", "pytest", "-x", file]
     try:

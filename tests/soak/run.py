@@ -1,9 +1,9 @@
-"""`make soak`: what must never happen, sought for long.
+"""Run long fuzz, start-up and kill tests (`make soak`).
 
     python tests/soak/run.py [--only JOB ...] [--fuzz-seconds N] [--kills N] [--starts N] [--keep DIR]
 
-One line a job: what was done, and how often it went wrong. What went wrong follows with what shows it again, and the
-exit code is 1. Without findings nothing is kept.
+Prints one line per job with the work done and the number of findings, then each finding with the command that
+reproduces it. With findings, the exit code is 1 and the inputs and logs are kept; without, they are deleted.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from simultaneous_starts import start_together
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to do. keep: where inputs go that were not taken well."""
+    """The amount of work. keep: the folder for logs and for inputs that caused findings."""
 
-    fuzz_seconds: int  # of all targets together
+    fuzz_seconds: int  # in total, divided among the targets
     n_kills: int
     n_starts: int
     keep: Path
@@ -38,7 +38,7 @@ def _fuzzing(target: str) -> Callable[[Effort], Outcome]:
     return lambda effort: fuzz(target, max(1, effort.fuzz_seconds // len(TARGETS)), effort.keep)
 
 
-# A job is a row here: what it is called, and a function of the effort.
+# Maps the name of a job to its function. A new job is a row here.
 JOBS: dict[str, Callable[[Effort], Outcome]] = {
     **{f"fuzz-{target}": _fuzzing(target) for target in TARGETS},
     "starts": lambda effort: start_together(effort.n_starts),
@@ -70,13 +70,21 @@ def _run(name: str, effort: Effort) -> tuple[str, ...]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=JOBS, metavar="JOB", help=f"some of {', '.join(JOBS)}")
     parser.add_argument(
-        "--fuzz-seconds", type=int, default=600, metavar="N", help="of fuzzing, all targets together; default 600"
+        "--only", nargs="+", choices=JOBS, metavar="JOB", help=f"run only these jobs: {', '.join(JOBS)}"
     )
-    parser.add_argument("--kills", type=int, default=200, metavar="N", help="runs that are killed; default 200")
-    parser.add_argument("--starts", type=int, default=50, metavar="N", help="processes at once; default 50")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="an existing folder to keep inputs and logs in")
+    parser.add_argument(
+        "--fuzz-seconds",
+        type=int,
+        default=600,
+        metavar="N",
+        help="seconds of fuzzing in total, divided among the targets; default: 600",
+    )
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="number of runs to kill; default: 200")
+    parser.add_argument(
+        "--starts", type=int, default=50, metavar="N", help="number of processes to start simultaneously; default: 50"
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="existing folder in which to keep inputs and logs")
     return parser.parse_args()
 
 

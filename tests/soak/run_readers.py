@@ -1,6 +1,6 @@
-"""Everything that reads a run directory. Each reader is given a damaged run, which lies beside an intact one.
+"""The readers of run directories. Each reader gets the path of a damaged run, which is stored next to an intact run.
 
-A number that comes with it chooses among the ways to sort and to print: one per input is enough.
+Its second argument is a number that selects the sort key and the output format: one combination per input is enough.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mlcli.train.run_progress import RunProgress
 
 INTACT = "intact"
 _FORMATS = ("table", "json", "csv", "markdown")
-_MOST_VALUES = 100_000  # of a sample that a run asks for
+_MOST_VALUES = 100_000  # in a sample of the shape that the run requires
 
 Reader = Callable[[Path, int], object]
 
@@ -76,7 +76,7 @@ def _intact_facts(runs_directory: Path) -> RunFacts:
 
 
 def _predict(path: Path, number: int) -> None:
-    """The run's own engine, on samples as it says it expects them."""
+    """Predict samples of the shape that the run requires, with the engine of the run."""
     run = _open(path)
     engine = run.build_engine("sklearn", threads=1)
     shape = run.preprocessing.input_shape
@@ -84,15 +84,15 @@ def _predict(path: Path, number: int) -> None:
         engine.predict(np.ones((2, *shape), dtype=np.float32), batch_size=2)
 
 
-def _resume(path: Path, number: int) -> None:
-    """All that is read of a run before its experiment is."""
+def _open_resumable(path: Path, number: int) -> None:
+    """Read the parts of a run that `mlcli resume` reads before it loads the experiment."""
     found = open_resumable(str(path), path.parent)
     CheckpointFolder(found.directory.path).find()
     list(differences(found.directory))
 
 
-def _go_on(path: Path, number: int) -> None:
-    """Resume training for an epoch."""
+def _resume_training(path: Path, number: int) -> None:
+    """Resume training for one epoch."""
     checkpoint = CheckpointFolder(path).find().checkpoint
     if checkpoint is not None:
         plan, dataset = _experiment(path)
@@ -108,14 +108,14 @@ def _go_on(path: Path, number: int) -> None:
 
 @cache
 def _experiment(path: Path) -> tuple[Plan, Dataset]:
-    """Of the one real run that has checkpoints."""
+    """Return the plan and dataset of the real run that has checkpoints."""
     plan = make_plan(load_experiment(RunDirectory(path).config_path, environ={}))
     return plan, load_dataset(plan.config.dataset)
 
 
-# Who reads a file of a run that has a record, and of one that has none; patterns may stand for several files.
-# A new file is a row here, if one of the real runs has it.
-_OF_FINISHED: Mapping[str, tuple[Reader, ...]] = {
+# Map the files of a run to their readers, for runs with and without a record. Keys are file name patterns.
+# A new kind of file that occurs in one of the real runs needs a row here.
+_READERS_OF_FINISHED: Mapping[str, tuple[Reader, ...]] = {
     "config.yaml": (_open, _receipt, _predict),
     "environment.json": (_receipt,),
     "estimator.skops": (_predict,),
@@ -126,15 +126,15 @@ _OF_FINISHED: Mapping[str, tuple[Reader, ...]] = {
     "preprocessing.json": (_receipt, _predict),
     "weights.safetensors": (_predict,),
 }
-_OF_UNFINISHED: Mapping[str, tuple[Reader, ...]] = {
-    "config.yaml": (_show, _list, _resume),
-    "environment.json": (_show, _resume),
+_READERS_OF_UNFINISHED: Mapping[str, tuple[Reader, ...]] = {
+    "config.yaml": (_show, _list, _open_resumable),
+    "environment.json": (_show, _open_resumable),
     "history.csv": (_show, _list),
-    "checkpoint/*": (_resume, _go_on),
+    "checkpoint/*": (_open_resumable, _resume_training),
 }
 
 
 def readers_of(file: str, *, has_record: bool) -> tuple[Reader, ...]:
-    """Those of a file, by its path in the run; none for a file that nothing reads."""
-    table = _OF_FINISHED if has_record else _OF_UNFINISHED
+    """Return the readers of a file, given by its path in the run; empty for a file that is never read."""
+    table = _READERS_OF_FINISHED if has_record else _READERS_OF_UNFINISHED
     return next((readers for pattern, readers in table.items() if fnmatchcase(file, pattern)), ())

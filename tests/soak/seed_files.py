@@ -1,4 +1,4 @@
-"""Small files of every kind that `predict` reads, and a few that only look like one."""
+"""Create small files of every format that `predict` reads, and malformed files that resemble them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def npy_with_header(header: str, data: bytes = b"") -> bytes:
-    """An .npy file whose header says anything at all."""
+    """Return an .npy file with an arbitrary header."""
     text = header.encode("latin1")
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text) + 1) + text + b"\n" + data
 
@@ -33,7 +33,7 @@ def npz(compression: int, **members: bytes) -> bytes:
 
 
 def hostile_npy(shape: str) -> list[bytes]:
-    """shape: that of one sample, as in a header, e.g. "4,"."""
+    """Return .npy files with hostile headers. shape: the shape of one sample as header text, e.g. "4,"."""
     return [
         npy_with_header(f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({n}, {shape})}}", bytes(64))
         for descr in ("<f4", "|O", ">i8", "<f16", "|V8", "|b1")
@@ -52,7 +52,7 @@ def parquet(columns: dict[str, list[object]], compression: str = "snappy") -> by
 
 
 def image(kind: str, mode: str, size: tuple[int, int] = (8, 8)) -> bytes | None:
-    """None where the image library was built without that kind, or cannot write it in that mode."""
+    """Return an image file, or None if the image library cannot write this format or mode."""
     from PIL import Image
 
     pixels = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)
@@ -65,12 +65,12 @@ def image(kind: str, mode: str, size: tuple[int, int] = (8, 8)) -> bytes | None:
 
 
 def postscript() -> bytes:
-    """An image that is a program, which an image library hands to an interpreter."""
+    """Return a PostScript image, which is a program that an image library passes to an interpreter."""
     return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
 
 
 def with_right_checksums(png: bytes) -> bytes:
-    """A damaged PNG whose every chunk has the checksum of its content, so that a reader looks at the content."""
+    """Return the PNG with the checksum of each chunk corrected, so that a reader accepts its damaged content."""
     whole, position = png[:8], 8
     while position + 8 <= len(png):
         n_bytes = min(int.from_bytes(png[position : position + 4], "big"), len(png) - position - 8)

@@ -1,4 +1,4 @@
-"""Many `mlcli train` at the same moment into one runs directory: each has a directory of its own, and finishes."""
+"""Start many `mlcli train` processes at once in one runs directory. Each must finish in a separate run directory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ _LONGEST_SECONDS = 900
 
 
 def start_together(n_processes: int) -> Outcome:
+    """Start the processes, wait for them and check their run directories."""
     with tempfile.TemporaryDirectory(prefix="mlcli-starts-") as folder:
         runs_directory = Path(folder) / "runs"
         options = ("--runs-dir", str(runs_directory), "--format", "json", "--quiet")
         processes = [_start([*_COMMAND, *options]) for _ in range(n_processes)]
         results = _results(processes)
-        findings = [f"exit code {code}: {last_line(said)}" for code, _, said in results if code != 0]
-        stated = Counter(_stated_directory(shown) for code, shown, _ in results if code == 0)
-        findings += [f"{count} processes say that their run is {name}" for name, count in stated.items() if count > 1]
+        findings = [f"exit code {code}: {last_line(stderr)}" for code, _, stderr in results if code != 0]
+        reported = Counter(_reported_directory(stdout) for code, stdout, _ in results if code == 0)
+        findings += [
+            f"{count} processes reported the run directory {name}" for name, count in reported.items() if count > 1
+        ]
         present = {path.name for path in runs_directory.iterdir()} if runs_directory.is_dir() else set()
-        findings += [f"{name}: nobody says that this is a run" for name in sorted(present - set(stated))]
-        findings += [f"{name}: said to be a run, and is not there" for name in sorted(set(stated) - present)]
-        findings += [fault for name in sorted(present) if (fault := _fault(name, runs_directory))]
+        findings += [f"{name}: directory that no process reported" for name in sorted(present - set(reported))]
+        findings += [
+            f"{name}: reported as a run directory, but does not exist" for name in sorted(set(reported) - present)
+        ]
+        findings += [problem for name in sorted(present) if (problem := _problem(name, runs_directory))]
     n_finished = len(present) - sum(name in finding for name in present for finding in findings)
-    return Outcome(f"{n_processes} processes, {n_finished} finished runs in directories of their own", tuple(findings))
+    return Outcome(f"{n_processes} processes, {n_finished} finished runs in separate directories", tuple(findings))
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[str]:
@@ -45,25 +50,25 @@ def _start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def _results(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each; those that never end are killed."""
+    """Return exit code, stdout and stderr of each process. Kills processes that exceed the time limit."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     results = []
     for process in processes:
         try:
-            shown, said = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+            stdout, stderr = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            shown, said = process.communicate()
-        results.append((process.returncode, shown, said))
+            stdout, stderr = process.communicate()
+        results.append((process.returncode, stdout, stderr))
     return results
 
 
-def _stated_directory(shown: str) -> str:
-    return Path(json.loads(shown)["directory"]).name
+def _reported_directory(stdout: str) -> str:
+    return Path(json.loads(stdout)["directory"]).name
 
 
-def _fault(name: str, runs_directory: Path) -> str | None:
-    """Why a directory is no whole, finished run; None where it is."""
+def _problem(name: str, runs_directory: Path) -> str | None:
+    """Return why a directory is not a complete, finished run; None if it is."""
     try:
         run = open_run(find_run(name, runs_directory))
         run.weights()

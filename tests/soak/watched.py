@@ -1,4 +1,4 @@
-"""Readers only read: what a fuzzed reader executes, writes or connects to is recorded while it happens."""
+"""Check that readers only read: record what a fuzzed reader executes, writes or connects to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class TrespassError(BaseException):
-    """A reader did something other than to read."""
+    """A reader wrote a file, ran a program or opened a connection."""
 
 
 class _Watch:
@@ -37,15 +37,15 @@ def _writes(path: Any, mode: Any, flags: Any) -> bool:
     return path != os.devnull and isinstance(flags, int) and bool(flags & _WRITING)
 
 
-_watch: _Watch | None = None  # an audit hook cannot be removed, so there is one
+_watch: _Watch | None = None  # an audit hook cannot be removed, so all uses share one
 
 
 @contextmanager
 def read_or_refused() -> Iterator[None]:
-    """What is inside reads, or raises an MlcliError, which ends here.
+    """Run a reader, and suppress its MlcliError if it has a message.
 
-    TrespassError at the end where it wrote a file, ran something or called somebody; not at once, because the code
-    inside may catch what it calls, and would hide it.
+    Raises TrespassError at the end if the reader wrote a file, ran a program or opened a connection. It is not raised
+    immediately, because the reader might catch it.
     """
     global _watch
     _watch = _watch or _Watch()

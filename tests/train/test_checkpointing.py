@@ -1,4 +1,4 @@
-"""When a checkpoint is due, and how long a chunk of an epoch is."""
+"""The intervals of checkpoints, and the lengths of the chunks of an epoch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_any_other_text_is_refused_with_the_possible_ones(text):
 
 
 class Folder:
-    """A checkpoint folder that only counts; writing takes cost_seconds."""
+    """A checkpoint folder that only counts writes, each of which takes cost_seconds."""
 
     def __init__(self, clock):
         self.clock, self.steps, self.cost_seconds = clock, [], 0.0
@@ -128,7 +128,7 @@ def test_weights_that_are_not_finite_are_never_written(clock, value):
 
 
 def lengths(length, n_steps, seconds_per_step, step=0):
-    """The chunks of an epoch of n_steps, each of which takes seconds_per_step."""
+    """Return the lengths of the chunks of an epoch of n_steps steps that take seconds_per_step each."""
     taken = []
     while sum(taken) < n_steps:
         n = length.next(step + sum(taken), n_steps - sum(taken))

@@ -1,4 +1,4 @@
-"""An epoch trained in chunks."""
+"""Training an epoch in chunks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlcli.train.epochs import EpochChunks
 
 
 class Steps:
-    """An engine that only counts; the loss of step k (from 0) is k, or what `bad` gives for it."""
+    """An engine that only counts steps. The loss of step k (from 0) is k, or the value in `bad`."""
 
     def __init__(self, bad=None):
         self.bad = bad or {}

@@ -1,4 +1,4 @@
-"""The plan that `--dry-run` shows."""
+"""The plan shown by `--dry-run`, and the progress of training."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_pipe_gets_one_line_per_epoch():
     ]
 
 
-def test_a_single_fit_is_no_epoch_and_a_loss_that_does_not_exist_is_omitted():
+def test_a_single_fit_has_no_epoch_and_a_missing_loss_is_omitted():
     (line, _) = printed(LineProgress, [SINGLE_FIT]).splitlines()
     assert line == "fitted  accuracy 0.9500  0.50 s  300 samples/s"
 

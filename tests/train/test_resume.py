@@ -27,11 +27,11 @@ EVERY_STEP, EVERY_EPOCH = CheckpointEvery("steps", 1), CheckpointEvery("epochs",
 
 
 class Stopped(BaseException):
-    """What a signal would raise."""
+    """An exception that interrupts training as a signal does."""
 
 
 class Observer(QuietProgress):
-    """Keeps epochs and notes, and stops the run at the end of an epoch."""
+    """An observer that keeps epochs and notes, and stops the run at the end of an epoch."""
 
     def __init__(self, stop_at=None):
         super().__init__(show_notes=False)
@@ -72,7 +72,7 @@ def resume_run(path, *, every=EVERY_EPOCH, observer=None):
 
 @pytest.fixture
 def stopped(tmp_path):
-    """A run of torch that was stopped at the end of the third epoch, before its checkpoint."""
+    """A torch run that was stopped at the end of the third epoch, before its checkpoint."""
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", stop_at=3)
     return tmp_path / "run"
@@ -129,7 +129,7 @@ def test_a_run_resumed_within_an_epoch_is_bit_identical(backend, tmp_path, monke
         nonlocal n_written
         write(folder, checkpoint)
         n_written += 1
-        if n_written in (7, 31, 55):  # 23 steps an epoch
+        if n_written in (7, 31, 55):  # 23 steps per epoch
             raise Stopped
 
     monkeypatch.setattr(CheckpointFolder, "write", write_and_stop)
@@ -310,7 +310,7 @@ def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path):
 
 @pytest.fixture
 def poisoned(monkeypatch):
-    """Data in which one value of the training split is not a number."""
+    """Return data in which one value of the training split is NaN."""
     load = train_module.load_dataset
 
     def with_nan(*arguments, **options):

@@ -2,7 +2,8 @@
 
 Whether a model is right on a sample depends on how hard the sample is for all (standard deviation 2.5), how hard it is
 for this variant (0.45), how well this seed turned out (0.02) and chance (1). At accuracy 0.88 on 10,000 samples, two
-seeds of one variant then differ in 0.2 points of accuracy (standard deviation) and disagree on 8 % of the samples.
+seeds of one variant then differ in 0.2 percentage points of accuracy (standard deviation) and disagree on 8 % of the
+samples.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def simulate():
 
 
 def _variants(rng, n_seeds, n_samples, accuracies, *, same_config):
-    """Whether each variant is right, bool (n_seeds, n_samples) each; a variant an accuracy.
+    """Return for each accuracy whether a variant predicts correctly, as bool (n_seeds, n_samples).
 
     With same_config they find the same samples hard, as two names for one configuration do.
     """

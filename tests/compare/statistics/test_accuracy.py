@@ -1,4 +1,4 @@
-"""The accuracy verdict on simulated runs, as often right as promised, and on cases that were calculated by hand."""
+"""The accuracy verdict has the promised error rates on simulated runs, and agrees with cases calculated by hand."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_one_configuration_under_two_names_is_rarely_called_different(simulate, 
     assert _fraction(words, "higher", "lower") <= 0.05
 
 
-def test_variants_that_err_on_other_samples_but_equally_often_are_rarely_called_different(simulate):
+def test_variants_that_err_equally_often_on_other_samples_are_rarely_called_different(simulate):
     words = _words(np.random.default_rng(2), simulate, 5, 2_000, (0.88, 0.88), same_config=False)
     assert _fraction(words, "higher", "lower") <= 0.05
 
 
-def test_a_true_difference_of_one_point_is_found(simulate):
+def test_a_true_difference_of_one_percentage_point_is_found(simulate):
     words = _words(np.random.default_rng(3), simulate, 5, 10_000, (0.89, 0.88), same_config=False)
     assert _fraction(words, "higher") >= 0.9
 
@@ -61,7 +61,7 @@ def test_the_interval_covers_the_true_difference_at_least_95_times_in_100(simula
 
 
 def test_the_variance_is_that_of_two_crossed_factors():
-    """Against the sums of squares written out."""
+    """The variance equals the explicit sums of squares."""
     rng = np.random.default_rng(6)
     first, second = rng.random((4, 50)) < 0.8, rng.random((4, 50)) < 0.7
     difference = accuracy_difference(first, second)
@@ -100,7 +100,7 @@ def test_ten_samples_of_thirty_are_a_difference():
 
 
 def test_the_number_of_seeds_needed_gives_a_verdict_on_the_same_measurements():
-    """Seeds vary by half a point around a difference of 0.3: two of them are inconclusive, enough of them are not."""
+    """Seeds vary by half a percentage point around a difference of 0.3, so that two seeds are inconclusive."""
     rng = np.random.default_rng(8)
     reference = rng.random((2, 4_000)) < 0.9
     better = reference.copy()

@@ -18,13 +18,13 @@ def test_the_interval_is_that_of_the_paired_t_test_on_logarithms():
 
 
 def test_a_machine_that_slows_down_for_both_variants_hides_no_difference():
-    """Rounds that take up to ten times as long, and a variant that takes a tenth longer in each."""
+    """Some rounds take up to ten times as long, and one variant takes a tenth longer in each round."""
     drift = np.array([1.0, 2.0, 5.0, 10.0])
     ratio = time_ratio((1.1 * drift * [1.001, 0.999, 1.0, 1.002]).tolist(), drift.tolist())
     assert time_verdicts([ratio])[0].word == "higher"
 
 
-def test_times_that_vary_as_much_as_they_differ_are_inconclusive_and_say_how_many_rounds_are_needed():
+def test_times_that_vary_as_much_as_they_differ_are_inconclusive_with_the_number_of_rounds_needed():
     first, second = [1.0, 1.3, 0.9], [1.1, 1.05, 1.12]
     verdict = time_verdicts([time_ratio(first, second)])[0]
     assert verdict.word == "inconclusive"

@@ -1,4 +1,4 @@
-"""The registry of formats, and scaling as Python code: no superfluous operations, and every digit."""
+"""The registry of formats, and the generated Python code for scaling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ONNX file: names, any number of samples, probabilities."""
+"""The inputs and outputs of the ONNX file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlcli.models.weights import initial_weights
 from mlcli.records import Scaling
 
 
-def test_it_takes_raw_images_in_any_number_and_gives_logits_and_probabilities(tmp_path):
+def test_the_file_accepts_any_number_of_raw_images_and_returns_logits_and_probabilities(tmp_path):
     network = build_network(CnnModel(channels=(3,), hidden=6, dropout=0.5), (1, 9, 9), 4)
     model = TrainedModel(network, initial_weights(network, 0), Scaling("standard", np.array(30.0), 80.0), "float32")
     path = tmp_path / "model.onnx"

@@ -1,4 +1,4 @@
-"""What is special about Keras: its training step, precision, memory layouts and backend."""
+"""The Keras engine: training step, precision, memory layouts and backend."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def assert_same_weights(left, right, **tolerance):
         np.testing.assert_allclose(left[name], array, err_msg=name, **tolerance)
 
 
-TINY = 1e-14  # so small that it does not matter on which side of a square root it stands
+TINY = 1e-14  # so small that it makes no difference whether it is added inside or outside of the square root
 STOCK = {
     "sgd": (Sgd(lr=0.2), lambda: keras.optimizers.SGD(0.2)),
     "momentum": (Sgd(lr=0.05, momentum=0.9), lambda: keras.optimizers.SGD(0.05, momentum=0.9)),
@@ -80,7 +80,7 @@ def without_biases(optimizer):
     return optimizer
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, of its own metrics
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # raised by the metrics of Keras
 @pytest.mark.parametrize(("optimizer", "stock"), STOCK.values(), ids=STOCK)
 def test_the_step_and_the_optimizers_of_keras_give_the_same_weights(optimizer, stock, digits):
     # tanh: a relu whose input changes sign at the last bit would tell rounding from right
@@ -131,7 +131,7 @@ def torch_twin(engine, *layers):
 
 
 def test_plain_torch_loads_the_weights_of_a_cnn_and_predicts_the_same():
-    """Odd sides, three channels and a 5x5 kernel: any axis in the wrong place shows."""
+    """Odd sides, three channels and a 5x5 kernel reveal any misplaced axis."""
     spec = spec_for(CnnModel(channels=(4, 6), kernel_size=5, hidden=16), Sgd(), input_shape=(3, 9, 7))
     engine = KerasEngine(spec, weights_for(spec))
     twin = torch_twin(
@@ -150,7 +150,7 @@ ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_are_those_of_torch(activation, digits):
+def test_activations_equal_those_of_torch(activation, digits):
     x = digits[0][:50]
     spec = spec_for(MlpModel(hidden=(24,), activation=activation), Sgd(), precision="float64")
     engine = KerasEngine(spec, weights_for(spec))
@@ -276,7 +276,7 @@ def test_a_missing_device_is_a_usage_error(device):
 
 
 def test_everything_is_computed_on_the_requested_device(digits):
-    """Here the default device of Keras is another one, on which tensors have no data."""
+    """The default device of Keras is set to another device, on which tensors have no data."""
     spec = spec_for(MlpModel(hidden=(24,), dropout=0.2), Adam(lr=0.01), device="cpu")
     expected, _ = trained(spec, digits)
     with keras.device("meta"):

@@ -1,4 +1,4 @@
-"""Devices by name, on machines that have them and machines that do not; the settings of a run; torch.compile."""
+"""Devices by name on machines with and without them, the settings of a run, and torch.compile."""
 
 from __future__ import annotations
 
