@@ -20,7 +20,7 @@ _N_PLOTTED = 25  # mistakes in the plot, if n_misclassified is 0
 class EvaluateRequest:
     """What to score and how to report it. backend, dataset, device and threads: those of the run if None."""
 
-    run: str = "last"  # a directory, a run id, a unique prefix of one, or "last"
+    run: str  # a directory, a run id, a unique prefix of one, or "last"
     runs_dir: Path = DEFAULT_RUNS_DIR
     split: str = "test"
     backend: str | None = None

@@ -10,9 +10,9 @@ from mlcli.evaluate.evaluate import evaluate
 
 @pytest.fixture
 def digits(digits_run):
-    return evaluate(digits_run, EvaluateRequest(n_misclassified=3, threads=1))
+    return evaluate(digits_run, EvaluateRequest("", n_misclassified=3, threads=1))
 
 
 @pytest.fixture
 def iris(iris_run):
-    return evaluate(iris_run, EvaluateRequest(n_misclassified=3, threads=1))
+    return evaluate(iris_run, EvaluateRequest("", n_misclassified=3, threads=1))

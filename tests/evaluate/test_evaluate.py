@@ -16,7 +16,7 @@ from mlcli.evaluate.evaluate import evaluate
 @pytest.mark.parametrize("name", ["digits_run", "iris_run", "forest_run"])
 def test_the_scores_equal_those_that_the_run_reported(name, request):
     run = request.getfixturevalue(name)
-    evaluation = evaluate(run, EvaluateRequest(threads=1)).evaluation
+    evaluation = evaluate(run, EvaluateRequest("", threads=1)).evaluation
     assert evaluation.metrics == run.record.metrics["test"] == evaluation.reported
     assert (evaluation.backend, evaluation.split, evaluation.dataset) == (
         run.record.backend,
@@ -27,7 +27,7 @@ def test_the_scores_equal_those_that_the_run_reported(name, request):
 
 
 def test_metrics_confusion_matrix_classes_and_mistakes_agree(digits_run):
-    result = evaluate(digits_run, EvaluateRequest(n_misclassified=5, threads=1))
+    result = evaluate(digits_run, EvaluateRequest("", n_misclassified=5, threads=1))
     evaluation = result.evaluation
     n_samples, n_correct = evaluation.confusion.sum(), evaluation.confusion.trace()
     assert n_samples == evaluation.metrics.n_samples == len(result.samples)
@@ -44,30 +44,30 @@ def test_metrics_confusion_matrix_classes_and_mistakes_agree(digits_run):
 
 @pytest.mark.parametrize("backend", ["keras", "sklearn"])
 def test_another_engine_scores_the_same_weights(digits_run, backend):
-    evaluation = evaluate(digits_run, EvaluateRequest(backend=backend, threads=1)).evaluation
+    evaluation = evaluate(digits_run, EvaluateRequest("", backend=backend, threads=1)).evaluation
     assert (evaluation.backend, evaluation.trained_on) == (backend, "torch")
     assert evaluation.metrics.accuracy == digits_run.record.metrics["test"].accuracy
     assert evaluation.metrics.loss == pytest.approx(digits_run.record.metrics["test"].loss, rel=1e-5)
 
 
 def test_the_validation_split_has_the_scores_of_the_last_epoch(digits_run):
-    evaluation = evaluate(digits_run, EvaluateRequest(split="validation", threads=1)).evaluation
+    evaluation = evaluate(digits_run, EvaluateRequest("", split="validation", threads=1)).evaluation
     assert evaluation.metrics == digits_run.record.metrics["validation"]
     assert evaluation.reported is None
 
 
 def test_the_training_split_can_be_scored(digits_run):
-    evaluation = evaluate(digits_run, EvaluateRequest(split="train", threads=1)).evaluation
+    evaluation = evaluate(digits_run, EvaluateRequest("", split="train", threads=1)).evaluation
     assert evaluation.metrics.n_samples == len(digits_run.load_dataset().train)
 
 
 def test_a_missing_validation_split_is_a_usage_error(iris_run):
     with pytest.raises(UsageError, match="the run has no validation split"):
-        evaluate(iris_run, EvaluateRequest(split="validation"))
+        evaluate(iris_run, EvaluateRequest("", split="validation"))
 
 
 def test_any_batch_size_gives_the_same_labels(digits_run, monkeypatch):
-    whole = evaluate(digits_run, EvaluateRequest(threads=1))
+    whole = evaluate(digits_run, EvaluateRequest("", threads=1))
     sizes = []
     predict = TorchEngine.predict
 
@@ -76,7 +76,7 @@ def test_any_batch_size_gives_the_same_labels(digits_run, monkeypatch):
         return predict(self, x, batch_size)
 
     monkeypatch.setattr(TorchEngine, "predict", spied)
-    pieces = evaluate(digits_run, EvaluateRequest(batch_size=7, threads=1))
+    pieces = evaluate(digits_run, EvaluateRequest("", batch_size=7, threads=1))
     assert np.array_equal(whole.scores.labels, pieces.scores.labels)
     assert pieces.evaluation.time.batch_size == 7
     assert sizes == [7] * 6
@@ -85,19 +85,19 @@ def test_any_batch_size_gives_the_same_labels(digits_run, monkeypatch):
 def test_a_score_that_differs_from_the_reported_one_is_noted(digits_run):
     reported = replace(digits_run.record.metrics["test"], accuracy=0.5)
     record = replace(digits_run.record, metrics={**digits_run.record.metrics, "test": reported})
-    evaluation = evaluate(replace(digits_run, record=record), EvaluateRequest(threads=1)).evaluation
+    evaluation = evaluate(replace(digits_run, record=record), EvaluateRequest("", threads=1)).evaluation
     assert any("the run reported 0.5" in note for note in evaluation.notes)
 
 
 def test_other_data_is_noted_and_not_compared_with_the_reported_score(digits_run):
     record = replace(digits_run.record, digests={**digits_run.record.digests, "dataset": "f" * 64})
-    evaluation = evaluate(replace(digits_run, record=record), EvaluateRequest(threads=1)).evaluation
+    evaluation = evaluate(replace(digits_run, record=record), EvaluateRequest("", threads=1)).evaluation
     assert evaluation.reported is None
     assert any("not the data of the run" in note for note in evaluation.notes)
 
 
 def test_warm_calls_are_timed_separately_from_the_first(digits_run):
-    time = evaluate(digits_run, EvaluateRequest(threads=1)).evaluation.time
+    time = evaluate(digits_run, EvaluateRequest("", threads=1)).evaluation.time
     assert len(time.warm_seconds) == 5
     assert sorted(time.warm_seconds)[2] == time.median_seconds
     assert time.first_seconds > 0
@@ -121,7 +121,7 @@ def test_a_run_can_be_evaluated_on_another_dataset_of_the_same_shape(image_data_
     }
     paths = RunPaths(tmp_path, data_directory=image_data_dir, offline=True)
     train(make_plan(ExperimentConfig.model_validate(settings)), paths, 1, QuietProgress(show_notes=False))
-    request = EvaluateRequest(dataset="mnist", data_dir=image_data_dir, offline=True, threads=1)
+    request = EvaluateRequest("", dataset="mnist", data_dir=image_data_dir, offline=True, threads=1)
     evaluation = evaluate(open_run(find_run("last", tmp_path)), request).evaluation
     assert (evaluation.dataset, evaluation.metrics.n_samples) == ("mnist", 10_000)
     assert any("the class names of mnist differ from those of fashion" in note for note in evaluation.notes)

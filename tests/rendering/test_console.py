@@ -69,7 +69,7 @@ def test_a_record_is_escaped_even_if_it_was_not_read_from_a_file(digits_run, cap
 
 
 def test_names_in_plots_are_not_read_as_formulas(digits_run, tmp_path):
-    result = evaluate(digits_run, EvaluateRequest(threads=1))
+    result = evaluate(digits_run, EvaluateRequest("", threads=1))
     names = (r"$\nothing{$", "a$b", "$$", "\\", *"456789")
     classes = tuple(replace(old, name=name) for old, name in zip(result.evaluation.classes, names, strict=True))
     evaluation = replace(result.evaluation, classes=classes, run_id=r"run_$\bad$")

@@ -60,7 +60,7 @@ def shows(run, scratch, formats):
 
 
 def evaluates(run, scratch, formats):
-    evaluate(opened(run), EvaluateRequest(threads=1))
+    evaluate(opened(run), EvaluateRequest("", threads=1))
 
 
 def predicts(run, scratch, formats):

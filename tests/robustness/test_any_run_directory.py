@@ -212,7 +212,9 @@ def shows(runs, way, run):
 
 
 def evaluates(runs, way, run):
-    result = evaluate(open_run(find_run(run, runs)), EvaluateRequest(threads=1, backend="sklearn", n_misclassified=3))
+    result = evaluate(
+        open_run(find_run(run, runs)), EvaluateRequest("", threads=1, backend="sklearn", n_misclassified=3)
+    )
     print_evaluation(result.evaluation, way.output_format)
 
 

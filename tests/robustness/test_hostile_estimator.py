@@ -131,7 +131,7 @@ def test_untrusted_types_are_rejected_before_anything_is_created_or_imported(sto
     run = stored(data)
     for use in (
         lambda: load_estimator(data),
-        lambda: evaluate(run, EvaluateRequest(threads=1)),
+        lambda: evaluate(run, EvaluateRequest("", threads=1)),
         lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match=r"not trusted|cannot be read") as caught:
@@ -185,7 +185,7 @@ MALFORMED = {
 def test_a_malformed_estimator_of_trusted_types_is_a_data_error(stored, folder, estimator):
     run = stored(skops.io.dumps(estimator))
     for use in (
-        lambda: evaluate(run, EvaluateRequest(threads=1)),
+        lambda: evaluate(run, EvaluateRequest("", threads=1)),
         lambda: convert(run, ConvertRequest("", "sklearn", folder / "model.skops")),
     ):
         with pytest.raises(DataError, match="the stored estimator") as caught:
