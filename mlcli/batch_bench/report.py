@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlcli.batch_bench.advice import advice_sentence, counted
 from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, SeriesStatistics
-from mlcli.rendering.console import OutputFormat, escape, message_console, result_console
+from mlcli.rendering import OutputFormat
+from mlcli.rendering.console import escape, message_console, result_console
 from mlcli.rendering.tables import print_csv, print_markdown, print_table
 from mlcli.text import comma_separated, to_json
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -70,8 +71,6 @@ def main() -> NoReturn:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's: an unknown option or command, or help without arguments
             _exit_with_usage(error)
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
         _exit_with_error(error)
     sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
 
@@ -85,6 +84,8 @@ def _exit_with_usage(error: Any) -> NoReturn:
 
 
 def _exit_with_error(error: Exception) -> NoReturn:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
     if isinstance(error, MlcliError):
         _exit(_message(error), error.exit_code)
     lacking = out_of_memory(error, "close other programs, or reduce the workload")

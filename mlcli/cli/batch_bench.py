@@ -9,8 +9,9 @@ import typer
 
 from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest, run
 from mlcli.cli import options
-from mlcli.cli.options import FORMATS, command, execution, option, output
+from mlcli.cli.options import command, execution, option, output
 from mlcli.registry import alternatives
+from mlcli.rendering import OutputFormat
 
 _measurement = functools.partial(option, panel="Measurement")
 _SIZES = ",".join(map(str, DEFAULT_SIZES))
@@ -98,9 +99,9 @@ batch_bench = command(
         output(
             "--format",
             "-f",
-            help=f"Output format: {alternatives(FORMATS)}. Default: by the suffix of --output, else table.",
+            help=f"Output format: {alternatives(OutputFormat)}. Default: by the suffix of --output, else table.",
             metavar="FORMAT",
-            names=FORMATS,
+            names=OutputFormat,
         ),
     ],
     output=options.Output,

@@ -25,7 +25,10 @@ convert = command(
     target=Annotated[str, option("--to", help=f"Format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)],
     output=Annotated[Path, option("--output", "-o", help=f"The {_SUFFIXES} file to write.", metavar="FILE")],
     tolerance=Annotated[
-        float, option("--tolerance", help="Largest accepted difference of a score, relative to the sample's largest.")
+        float,
+        option(
+            "--tolerance", help="Largest accepted difference of a score, relative to the sample's largest.", metavar="X"
+        ),
     ],
     force=options.Force,
     threads=options.Threads,

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
+from mlcli.rendering import OutputFormat
 
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
@@ -23,8 +24,7 @@ OUTPUT_PANEL = "Output"
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
-FORMATS = ("table", "json", "csv", "markdown")
-_RUN = "a directory, a run id, a unique prefix of one, or last"
+RUN_REFERENCE = "a directory, a run id, a unique prefix of one, or last"
 
 
 def completed(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -46,7 +46,7 @@ output = functools.partial(option, panel=OUTPUT_PANEL)
 ConfigArgument = Annotated[
     Path | None, typer.Argument(help="A YAML file, e.g. configs/digits_mlp.yaml. Default: built-in settings and flags.")
 ]
-RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {_RUN}.")]
+RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {RUN_REFERENCE}.")]
 Backend = Annotated[
     str | None, experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", names=BACKENDS)
 ]
@@ -85,7 +85,10 @@ Device = Annotated[
     execution("--device", help="auto, cpu, cuda, cuda:N or mps.", names=("auto", "cpu", "cuda", "cuda:0", "mps")),
 ]
 Threads = Annotated[
-    int | None, execution("--threads", min=1, help="CPU threads of every library. Default: all cores.", metavar="N")
+    int | None,
+    execution(
+        "--threads", min=1, help="CPU threads of every library. Default: as configured, else all cores.", metavar="N"
+    ),
 ]
 PredictBatchSize = Annotated[int, execution("--batch-size", min=1, help="Samples per prediction step.", metavar="N")]
 RunsDir = Annotated[
@@ -99,7 +102,10 @@ Offline = Annotated[bool, execution("--offline", help="Never use the network. Al
 
 # What is printed and written.
 Format = Annotated[
-    str, output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)
+    str,
+    output(
+        "--format", "-f", help=f"Output format: {alternatives(OutputFormat)}.", metavar="FORMAT", names=OutputFormat
+    ),
 ]
 Output = Annotated[Path | None, output("--output", "-o", help="Write the result to this file.", metavar="FILE")]
 SavePlots = Annotated[Path | None, output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
@@ -121,9 +127,7 @@ def _enable_debug(value: bool) -> bool:
     return value
 
 
-Debug = Annotated[
-    bool, output("--debug", help="Show the traceback of an error.", callback=_enable_debug, expose_value=True)
-]
+Debug = Annotated[bool, output("--debug", help="Show the traceback of an error.", callback=_enable_debug)]
 
 
 # The configuration key that each option of the experiment sets.

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from mlcli.cli.options import Commands, Format, RunsDir, option, output
+from mlcli.cli.options import RUN_REFERENCE, Commands, Format, RunsDir, option, output
 from mlcli.records import RunStatus
 from mlcli.registry import BACKENDS, DATASETS, alternatives
 from mlcli.runs import DEFAULT_RUNS_DIR, SORT_KEYS, RunQuery, run_list, run_show
@@ -53,7 +53,7 @@ def list_(
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help="A directory, a run id, a unique prefix of one, or last.")],
+    run: Annotated[str, typer.Argument(help=f"A run in any state: {RUN_REFERENCE}.")],
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     output_format: Format = "table",
 ) -> None:

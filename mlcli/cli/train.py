@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, execution, experiment, output
+from mlcli.cli.options import RUN_REFERENCE, command, execution, experiment, output
 from mlcli.train import TrainRequest, run
-
-_RUN = "a directory, a run id, a unique prefix of one, or last"
 
 train = command(
     """Train one experiment on one engine and write a run directory.""",
@@ -26,7 +24,8 @@ train = command(
     seed=options.Seed,
     limit=options.Limit,
     init_from=Annotated[
-        str | None, experiment("--init-from", help=f"Start from the weights of a finished run: {_RUN}.", metavar="RUN")
+        str | None,
+        experiment("--init-from", help=f"Start from the weights of a finished run: {RUN_REFERENCE}.", metavar="RUN"),
     ],
     settings=options.Settings,
     device=options.Device,
@@ -47,7 +46,7 @@ train = command(
         execution(
             "--resume",
             help="Resume an interrupted run from its last checkpoint; the result is bit-identical. "
-            f"The run is {_RUN}, the newest unfinished run.",
+            f"The run is {RUN_REFERENCE}, the newest unfinished run.",
             metavar="RUN",
         ),
     ],

@@ -10,12 +10,13 @@ from pathlib import Path
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
+from mlcli.rendering import OutputFormat
 from mlcli.rendering.plots import require_matplotlib
 from mlcli.runs import DEFAULT_RUNS_DIR
 from mlcli.text import comma_separated
 
 EXECUTORS = ("local", "ray")
-FORMATS = ("table", "json", "csv", "markdown", "html")
+FORMATS = (*OutputFormat, "html")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, write_whole
 from mlcli.metrics.scores import accuracy
 from mlcli.records import Scores
-from mlcli.rendering.console import OutputFormat, write_text
+from mlcli.rendering import OutputFormat
+from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
 
 _BATCH_SIZE = 1024

@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
-from mlcli.rendering.console import OutputFormat, escape, result_console
+from mlcli.rendering import OutputFormat
+from mlcli.rendering.console import escape, result_console
 from mlcli.rendering.tables import Fields, Row, print_markdown, print_summary, print_table
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from mlcli.parity.parity import ParityPair, ParityReport, ParityStep
-from mlcli.rendering.console import OutputFormat, result_console
+from mlcli.rendering import OutputFormat
+from mlcli.rendering.console import result_console
 from mlcli.rendering.tables import Row, print_csv, print_markdown, print_table
 from mlcli.text import to_json
 

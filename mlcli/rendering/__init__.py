@@ -1,0 +1,14 @@
+"""What results are printed with: consoles, tables and plots. This module imports neither rich nor matplotlib."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class OutputFormat(StrEnum):
+    """The format of a result on stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"

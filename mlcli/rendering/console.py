@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 
 from rich.console import Console
@@ -15,18 +14,10 @@ from rich.markup import escape as escape_markup
 
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
+from mlcli.rendering import OutputFormat
 from mlcli.text import printable
 
 _PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
-
-
-class OutputFormat(StrEnum):
-    """The format of a result on stdout."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    MARKDOWN = "markdown"
 
 
 def checked_format(name: str) -> OutputFormat:

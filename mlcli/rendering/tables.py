@@ -16,7 +16,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from mlcli.rendering.console import OutputFormat, escape, result_console, write_text
+from mlcli.rendering import OutputFormat
+from mlcli.rendering.console import escape, result_console, write_text
 from mlcli.text import printable, to_json
 
 _MIN_WIDTH = 46  # of a table of fields

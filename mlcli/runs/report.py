@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlcli.records import EpochRecord, RunRecord, Timing
-from mlcli.rendering.console import OutputFormat
+from mlcli.rendering import OutputFormat
 from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs.find import ListedRun
 

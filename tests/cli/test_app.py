@@ -17,8 +17,9 @@ def test_an_error_is_a_message_without_a_traceback(cli):
 @pytest.mark.parametrize("arguments", [("--debug", *UNKNOWN_RUN), (*UNKNOWN_RUN, "--debug")])
 def test_debug_shows_the_traceback_before_and_after_the_command(cli, arguments):
     process = cli(*arguments)
-    assert process.returncode != 0
+    assert process.returncode == 2
     assert "Traceback" in process.stderr
+    assert "mlcli: no run 'no-such-run'" in process.stderr
 
 
 @pytest.mark.parametrize("group", ["config", "data", "runs"])
@@ -45,3 +46,10 @@ def test_an_unknown_command_names_the_nearest_and_the_help(cli):
 @pytest.mark.parametrize("flag", ["--version", "-V"])
 def test_the_version_is_one_line(cli, flag):
     assert cli(flag).stdout.startswith("mlcli 0.")
+
+
+def test_debug_leaves_the_reasons_of_failed_cells_as_they_are(cli):
+    settings = ("--set", "dataset=iris", "--set", "optimizer.lr=1e30", "--set", "training.epochs=3")
+    process = cli("--debug", "compare", "-b", "torch,sklearn", "--seeds", 1, "--set", "optimizer=sgd", *settings)
+    assert process.returncode == 6
+    assert "the run diverged" in process.stdout
