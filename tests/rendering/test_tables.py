@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from mlcli.rendering.tables import print_fields, print_table
 
@@ -57,3 +60,16 @@ def test_values_that_do_not_fit_and_cannot_be_wrapped_are_printed_below_the_tabl
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"run: {run_id}"
     assert max(map(len, lines)) <= 60
+
+
+def test_a_number_and_its_interval_are_not_separated(capsys, monkeypatch):
+    rows = [{"accuracy": "0.9733 ± 0.0000", "reason": "the training loss became nan in the first step"}]
+    assert any("0.9733 ± 0.0000" in line for line in shown(capsys, monkeypatch, 40, rows))
+
+
+def test_cells_have_the_style_of_their_text():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard")
+    print_table("title", [{"verdict": "better"}, {"verdict": "tie"}], styles={"better": "green"}, console=console)
+    text = console.file.getvalue()
+    assert "\x1b[32mbetter" in text
+    assert "\x1b[32mtie" not in text
