@@ -64,7 +64,7 @@ def test_values_that_do_not_fit_and_cannot_be_wrapped_are_printed_below_the_tabl
 
 def test_a_number_and_its_interval_are_not_separated(capsys, monkeypatch):
     rows = [{"accuracy": "0.9733 ± 0.0000", "reason": "the training loss became nan in the first step"}]
-    assert any("0.9733 ± 0.0000" in line for line in shown(capsys, monkeypatch, 40, rows))
+    assert any("0.9733 ± 0.0000" in line for line in shown(capsys, monkeypatch, 24, rows))
 
 
 def test_cells_have_the_style_of_their_text():
