@@ -107,7 +107,7 @@ class WorkerHello:
 
 @dataclass(frozen=True)
 class SeriesStatistics:
-    """Statistics over the undisturbed samples of a series; over the least disturbed ones where those are too few."""
+    """Statistics over the undisturbed samples of a series; over the least disturbed ones if those are not enough."""
 
     median_seconds: float  # per batch
     median_interval: tuple[float, float] | None  # 95 %; None for fewer than 6 samples

@@ -123,7 +123,7 @@ _ACCURACY = _Topic(
     behind="less accurate",
     distance=_distance_in_points,
     tied=_tied_in_accuracy,
-    too_many_seeds="more seeds would not suffice, because the test samples are too few",
+    too_many_seeds="more seeds would not suffice, because there are not enough test samples",
 )
 _FIT_TIME = _Topic(
     name="fit time",

@@ -119,7 +119,7 @@ def resolved_experiment(
 
 
 def parse_experiment(content: bytes, source: str) -> ExperimentConfig:
-    """Return the experiment in the content of a file that stands alone: it extends no other, and nothing overrides it.
+    """Return the experiment in the content of a self-contained file: it extends no other, and nothing overrides it.
 
     source: the name of the file in messages. ConfigError with every issue at once.
     """

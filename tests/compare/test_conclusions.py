@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 from mlcli.compare.conclusions import conclusions
-
-STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
-TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
+from tests.fixtures.comparisons import STEADY, TWICE
 
 
 def test_a_winner_is_named_with_the_difference_and_its_interval(comparison_of):

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from mlcli.compare.plots import save_comparison_plots
-
-STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
-TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
-THREE = {
-    "a": ([20, 22, 19, 21, 20], STEADY),
-    "b": ([90, 95, 92, 93, 91], TWICE),
-    "c": ([20, 21, 19, 21, 20], [1.0, 1.0, 1.0, 1.01, 1.0]),
-}
+from tests.fixtures.comparisons import THREE
 
 
 def test_plots_are_those_that_the_runs_have_data_for(comparison_of, tmp_path):

@@ -12,14 +12,7 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.records import Receipt, ReceiptRow
 from mlcli.compare.report import print_comparison, print_receipt, report_comparison
 from mlcli.errors import MlcliError
-
-STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
-TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
-THREE = {
-    "a": ([20, 22, 19, 21, 20], STEADY),
-    "b": ([90, 95, 92, 93, 91], TWICE),
-    "c": ([20, 21, 19, 21, 20], [1.0, 1.0, 1.0, 1.01, 1.0]),
-}
+from tests.fixtures.comparisons import THREE, TWICE
 
 
 def test_json_holds_every_measurement(comparison_of, capsys):

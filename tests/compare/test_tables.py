@@ -8,14 +8,7 @@ from mlcli.compare.conclusions import conclusions
 from mlcli.compare.records import Failure, MatrixCost
 from mlcli.compare.statistics import mean_interval
 from mlcli.compare.tables import comparison_tables
-
-STEADY = [1.0, 1.01, 0.99, 1.0, 1.0]
-TWICE = [2.0, 2.03, 1.98, 2.01, 2.0]
-THREE = {
-    "a": ([20, 22, 19, 21, 20], STEADY),
-    "b": ([90, 95, 92, 93, 91], TWICE),
-    "c": ([20, 21, 19, 21, 20], [1.0, 1.0, 1.0, 1.01, 1.0]),
-}
+from tests.fixtures.comparisons import THREE
 
 
 def _rows(comparison):

@@ -49,7 +49,7 @@ class AccuracyDifference:
         """Return how many seeds would show a difference, or a tie within the margin, if the variances stayed the same.
 
         margin: a fraction. confidence: that of the interval which must exclude 0 or lie within the margin. None if no
-        number of seeds would suffice, because the test samples are too few, and with one seed.
+        number of seeds would suffice, because there are not enough test samples, and with one seed.
         """
         distance = max(abs(self.mean), margin - abs(self.mean))
         if self.n_seeds < 2 or self.seed_variance == 0:
