@@ -108,9 +108,11 @@ def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of one class against all others; None for 0 / 0.
+    """The scores of one class against all others.
 
     precision: TP / (TP + FP). recall: TP / (TP + FN). f1: their harmonic mean, 2 TP / (2 TP + FP + FN).
+    As in scikit-learn with zero_division=0, 0 / 0 counts as 0: the precision of a class that is never predicted, the
+    recall of one that has no samples. All are None for a class that is neither predicted nor has samples.
     """
 
     name: str
@@ -126,9 +128,9 @@ def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[Class
     return tuple(
         ClassScores(
             name=name,
-            precision=_ratio(hits, predicted),
-            recall=_ratio(hits, true),
-            f1=_ratio(2 * hits, predicted + true),
+            precision=float(hits / max(predicted, 1)) if predicted + true else None,
+            recall=float(hits / max(true, 1)) if predicted + true else None,
+            f1=float(2 * hits / (predicted + true)) if predicted + true else None,
             n_samples=int(true),
         )
         for name, hits, predicted, true in zip(names, matrix.diagonal(), n_predicted, n_true, strict=True)
@@ -136,7 +138,10 @@ def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[Class
 
 
 def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
-    """Return the unweighted mean of each score over the classes that have it."""
+    """Return the unweighted mean of each score over the classes that are predicted or have samples.
+
+    As in scikit-learn's macro average without `labels`, with zero_division=0.
+    """
     return ClassScores(
         name="macro average",
         precision=_mean([scores.precision for scores in classes]),
@@ -144,10 +149,6 @@ def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
         f1=_mean([scores.f1 for scores in classes]),
         n_samples=sum(scores.n_samples for scores in classes),
     )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
