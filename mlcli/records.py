@@ -154,13 +154,13 @@ class EpochRecord:
 
     epoch: int  # from 1
     learning_rate: float | None  # of the last step of the epoch
-    train_loss: float | None
-    train_accuracy: float | None
+    train_loss: float | None  # running mean during the epoch, with dropout; of a single fit: after it
+    train_accuracy: float | None  # likewise
     validation_loss: float | None
     validation_accuracy: float | None
     seconds: float  # of training, without validation
-    samples_per_second: float
-    is_best: bool
+    samples_per_second: float | None  # None for a single fit, which uses each sample once per iteration
+    is_best: bool  # whether the validation score is the best so far; false without validation
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,15 @@ class Timing:
     validate_seconds: float  # validation between epochs
     evaluate_seconds: float  # scores of the test split
     total_seconds: float  # everything, the parts included
+    score_train_seconds: float = 0.0  # scores of the training split, after training
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The record of a run: the content of metrics.json."""
+    """The record of a run: the content of metrics.json.
+
+    Version 1 of the schema has the running mean during the kept epoch as the "train" metrics of iterative training.
+    """
 
     run_id: str
     name: str
@@ -187,11 +191,11 @@ class RunRecord:
     dataset: str
     model: str
     seed: int
-    metrics: Mapping[str, Metrics]  # by split; "train" is the running mean in the epoch that was kept
+    metrics: Mapping[str, Metrics]  # by split, after training, with the weights that were kept
     timing: Timing | None
     epochs: int | None  # trained; None for a single fit
-    best_epoch: int | None
-    samples_per_second: float | None  # training samples over seconds, without the first epoch
+    best_epoch: int | None  # with the best validation score; None without validation
+    samples_per_second: float | None  # training samples over seconds, without the first epoch; None for a single fit
     n_parameters: int | None
     device: str
     threads: int
@@ -201,4 +205,7 @@ class RunRecord:
     mlcli_version: str
     created: str  # UTC, ISO 8601
     error: str | None = None
-    schema_version: int = 1
+    kept_epoch: int | None = None  # the one after which the weights were as they are stored
+    n_train_samples: int | None = None  # in the training split; `metrics` may cover fewer
+    median_epoch_seconds: float | None = None  # of training alone, without the first epoch
+    schema_version: int = 2

@@ -10,6 +10,7 @@ from mlcli.config.dump import to_dict
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, MlpModel
 from mlcli.errors import UsageError
 from mlcli.experiment.stored_run import StoredRun
+from mlcli.records import RunRecord
 
 
 def facts_of(run: StoredRun) -> RunFacts:
@@ -42,7 +43,7 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "dataset": record.dataset,
             "dataset fingerprint": digests.get("dataset"),
             "split": digests.get("split"),
-            "training samples": record.metrics["train"].n_samples if "train" in record.metrics else None,
+            "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,
         },
@@ -75,6 +76,11 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             **(dict(sorted(packages.items())) if isinstance(packages, Mapping) else {}),
         },
     }
+
+
+def _n_train_samples(record: RunRecord) -> int | None:
+    scored = record.metrics.get("train")  # all samples in records of version 1
+    return record.n_train_samples or (scored.n_samples if scored else None)
 
 
 def _loss(config: ExperimentConfig) -> str:

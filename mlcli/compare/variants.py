@@ -95,7 +95,7 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
         "fit_seconds": fit_seconds if fit_seconds >= _CLOCK_TICK else 0.0,
         "first_epoch_seconds": timing.first_epoch_seconds if record.epochs else None,
         "steady_epoch_seconds": timing.remaining_epochs_seconds / n_steady if n_steady else None,
-        "samples_per_second": record.samples_per_second,
+        "samples_per_second": record.samples_per_second if record.epochs else None,
         "predict_seconds_per_sample": timing.evaluate_seconds / test.n_samples,
         "total_seconds": timing.total_seconds,
         "peak_memory_bytes": record.peak_memory_bytes,

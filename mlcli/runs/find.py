@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcli.errors import MlcliError, UsageError
-from mlcli.records import RunRecord
+from mlcli.records import EpochRecord, RunRecord
 from mlcli.runs import RunQuery
 from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
 from mlcli.runs.reader import read_config
@@ -180,7 +180,7 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         metrics={},
         timing=None,
         epochs=len(history) if config.training.epochs else None,
-        best_epoch=next((record.epoch for record in reversed(history) if record.is_best), None),
+        best_epoch=next((epoch.epoch for epoch in reversed(history) if epoch.is_best and _is_validated(epoch)), None),
         samples_per_second=None,
         n_parameters=None,
         device=device if isinstance(device, str) else config.runtime.device,
@@ -191,6 +191,10 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         mlcli_version=str(environment.get("mlcli", "")),
         created=_modified(directory.config_path),
     )
+
+
+def _is_validated(epoch: EpochRecord) -> bool:
+    return epoch.validation_accuracy is not None  # version 0.1.0 marked the lowest training loss where this is missing
 
 
 def _modified(path: Path) -> str:

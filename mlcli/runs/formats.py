@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # it is costly to make
-_OPTIONAL = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_OPTIONAL = ("learning_rate", *_SCORES, "samples_per_second")
 
 
 def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes:
@@ -58,7 +59,6 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
         epoch=epoch,
         **{name: float(row[name]) if row[name] else None for name in _OPTIONAL},
         seconds=float(row["seconds"]),
-        samples_per_second=float(row["samples_per_second"]),
         is_best={"True": True, "False": False}[row["is_best"]],
     )
 
@@ -79,7 +79,10 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
 _MAX_SECONDS = 1e9  # thirty years
 _MAX_CHARACTERS = 300
 _TEXTS = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
-_COUNTS = ("seed", "epochs", "best_epoch", "samples_per_second", "n_parameters", "peak_memory_bytes")
+_COUNTS = (
+    *("seed", "epochs", "best_epoch", "kept_epoch", "samples_per_second", "n_parameters", "n_train_samples"),
+    *("peak_memory_bytes", "median_epoch_seconds"),
+)
 
 
 def record_from(document: dict[str, Any]) -> RunRecord:

@@ -97,14 +97,30 @@ def _scores(record: RunRecord) -> _Fields:
     fields: _Fields = []
     for split in [name for name in _SPLITS if name in record.metrics]:
         metrics = record.metrics[split]
-        n_correct = round(metrics.accuracy * metrics.n_samples)
-        detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
-        fields.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
+        during = " during the epoch" if split == "train" and _has_running_mean(record) else ""
+        fields.append((f"{split} accuracy{during}", f"{metrics.accuracy:.4f}{_detail(record, split)}"))
         if metrics.loss is not None:
-            fields.append((f"{split} loss", f"{metrics.loss:.4f}"))
-    if record.best_epoch is not None:
-        fields.append(("best epoch", f"{record.best_epoch} of {record.epochs}"))
+            fields.append((f"{split} loss{during}", f"{metrics.loss:.4f}"))
+    if record.best_epoch is not None and "validation" in record.metrics:
+        fields.append(("best epoch (validation)", f"{record.best_epoch} of {record.epochs}"))
+    if record.kept_epoch is not None:
+        which = "the last" if record.kept_epoch == record.epochs else "the best"
+        fields.append(("weights", f"of epoch {record.kept_epoch}, {which}"))
     return fields
+
+
+def _has_running_mean(record: RunRecord) -> bool:
+    return record.schema_version == 1 and record.epochs is not None
+
+
+def _detail(record: RunRecord, split: str) -> str:
+    """Return how many samples were predicted correctly in the test split, or scored of a larger training split."""
+    metrics = record.metrics[split]
+    if split == "test":
+        return f"  ({round(metrics.accuracy * metrics.n_samples):,}/{metrics.n_samples:,})"
+    if split == "train" and record.n_train_samples not in (None, metrics.n_samples):
+        return f"  (of {metrics.n_samples:,} of {record.n_train_samples:,} samples)"
+    return ""
 
 
 def _times(record: RunRecord) -> _Fields:
@@ -118,14 +134,19 @@ def _times(record: RunRecord) -> _Fields:
         seconds["first epoch"] = timing.first_epoch_seconds
         seconds[f"remaining epochs ({max(record.epochs - 1, 0)})"] = timing.remaining_epochs_seconds
     if timing.validate_seconds:
-        seconds["score train and validation" if record.epochs is None else "validate"] = timing.validate_seconds
+        seconds["validate"] = timing.validate_seconds
+    if timing.score_train_seconds:
+        seconds["score training data"] = timing.score_train_seconds
     seconds |= {"evaluate": timing.evaluate_seconds, "total": timing.total_seconds}
-    return [(label, f"{value:.3f} s") for label, value in seconds.items()]
+    fields = [(label, f"{value:.3f} s") for label, value in seconds.items()]
+    if record.median_epoch_seconds is not None:
+        fields.insert(4, ("median of these", f"{record.median_epoch_seconds:.3f} s"))
+    return fields
 
 
 def _machine(record: RunRecord) -> _Fields:
     fields: _Fields = []
-    if record.samples_per_second:
+    if record.samples_per_second and record.epochs is not None:
         fields.append(("training samples/s", f"{record.samples_per_second:,.0f}"))
     if record.n_parameters is not None:
         fields.append(("parameters", f"{record.n_parameters:,}"))
@@ -135,23 +156,33 @@ def _machine(record: RunRecord) -> _Fields:
 
 
 # Column, field of the record, format.
-_COLUMNS = (
-    ("learning rate", "learning_rate", "{:.4g}"),
-    ("loss", "train_loss", "{:.4f}"),
-    ("accuracy", "train_accuracy", "{:.4f}"),
+_Column = tuple[str, str, str]
+_VALIDATION: tuple[_Column, ...] = (
     ("val. loss", "validation_loss", "{:.4f}"),
     ("val. acc.", "validation_accuracy", "{:.4f}"),
     ("seconds", "seconds", "{:.3f}"),
+)
+_OF_EPOCHS: tuple[_Column, ...] = (
+    ("learning rate", "learning_rate", "{:.4g}"),
+    ("run. loss", "train_loss", "{:.4f}"),  # running means during the epoch
+    ("run. acc.", "train_accuracy", "{:.4f}"),
+    *_VALIDATION,
     ("samples/s", "samples_per_second", "{:,.0f}"),
+)
+_OF_SINGLE_FIT: tuple[_Column, ...] = (
+    ("train loss", "train_loss", "{:.4f}"),
+    ("train acc.", "train_accuracy", "{:.4f}"),
+    *_VALIDATION,
 )
 
 
 def _history_rows(history: Sequence[EpochRecord]) -> list[Row]:
     """One row per epoch, without the columns that have no value in any epoch.
 
-    Without validation the best epoch follows the training loss, which tells nothing: it is not marked.
+    Without validation no epoch is the best, whatever histories of version 0.1.0 say.
     """
-    shown = [column for column in _COLUMNS if any(getattr(epoch, column[1]) is not None for epoch in history)]
+    columns = _OF_SINGLE_FIT if all(epoch.learning_rate is None for epoch in history) else _OF_EPOCHS
+    shown = [column for column in columns if any(getattr(epoch, column[1]) is not None for epoch in history)]
     is_validated = any(epoch.validation_accuracy is not None for epoch in history)
     return [
         {

@@ -16,17 +16,17 @@ from mlcli.errors import DivergedError, MlcliError, batch_advice, translated_mem
 from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
-from mlcli.experiment.threads import is_busy, machine_load
 from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished
 from mlcli.runs.lock import RunLock
+from mlcli.timing import unevenness
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
-from mlcli.train.epochs import EpochLoop, single_fit
+from mlcli.train.epochs import EpochLoop, score_train, single_fit
 from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
-from mlcli.train.run_progress import RunProgress
+from mlcli.train.run_progress import RunProgress, epoch_seconds
 
 _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
 
@@ -171,8 +171,6 @@ class _Trainer:
             raise
 
     def _load(self) -> Dataset:
-        if is_busy():
-            self._note(f"timings of this run are unreliable (load average {machine_load():.1f})")
         self.observer.on_stage(f"loading {self.config.dataset.name}")
         with self.progress.watch.part("load"):
             data_dir, offline, log = self.paths.data_directory, self.paths.offline, self.observer.on_slow_step
@@ -182,6 +180,7 @@ class _Trainer:
         n_samples, batch_size = len(dataset.train), self.config.training.batch_size
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
+        self.progress.n_train_samples = n_samples
         self.progress.digests |= experiment_digests(self.config, dataset)
         return dataset
 
@@ -252,8 +251,13 @@ class _Trainer:
                 for record in self.loop.run():
                     self._add_to_history(record, directory)
             note = self.loop.note
+            self.observer.on_stage("scoring the training split")
+            score_train(engine, dataset, self.progress)
         if note:
             self._note(note)
+        uneven = unevenness(epoch_seconds(self.progress.position.history)[1:])
+        if uneven:
+            self._note(f"timings are unreliable: later epochs took {uneven}, probably because of other processes")
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
         directory.append_history(record)

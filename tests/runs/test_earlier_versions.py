@@ -78,10 +78,37 @@ def test_every_run_is_listed(mlcli):
 @pytest.mark.parametrize("run", ALL)
 def test_every_run_is_shown_with_its_history(mlcli, run):
     shown = mlcli("runs", "show", RUNS / run)
-    assert shown.items() >= recorded(run).items()
+    expected = recorded(run)
+    assert shown.pop("timing").items() >= expected.pop("timing").items()
+    assert shown.items() >= expected.items()
     with (RUNS / run / "history.csv").open(newline="") as file:
         losses = [row["train_loss"] for row in csv.DictReader(file)]
     assert [epoch["train_loss"] for epoch in shown["history"]] == [float(loss) if loss else None for loss in losses]
+
+
+def table(capsys, run):
+    app(["runs", "show", str(RUNS / run)], standalone_mode=False)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_training_scores_of_an_old_run_are_labelled_as_means_of_the_epoch(capsys):
+    text = table(capsys, TORCH)
+    expected = recorded(TORCH)
+    assert f"train accuracy during the epoch │ {expected['metrics']['train']['accuracy']:.4f}" in text
+    assert f"train loss during the epoch │ {expected['metrics']['train']['loss']:.4f}" in text
+    assert f"best epoch (validation) │ {expected['best_epoch']} of {expected['epochs']}" in text
+
+
+def test_no_epoch_of_an_old_run_without_validation_is_called_the_best(capsys):
+    assert recorded(KERAS)["best_epoch"] is not None
+    assert "best" not in table(capsys, KERAS)
+
+
+def test_an_old_single_fit_was_scored_after_training_and_shows_no_samples_per_second(capsys):
+    text = table(capsys, LOGISTIC)
+    assert f"train accuracy │ {recorded(LOGISTIC)['metrics']['train']['accuracy']:.4f}" in text
+    assert recorded(LOGISTIC)["samples_per_second"] is not None
+    assert "samples/s" not in text
 
 
 @pytest.mark.parametrize("run", ALL)
