@@ -33,9 +33,16 @@ from mlcli.registry import (
     BACKENDS,
     DATASETS,
     DEFAULT_BACKEND,
-    DEFAULT_BATCH_SIZE,
     DEFAULT_DATASET,
-    DEFAULT_EPOCHS,
+    DEFAULT_SCHEDULE,
+    LARGE_BATCH,
+    LARGE_DATA,
+    LOGISTIC_LR,
+    LOGISTIC_SCHEDULE,
+    LR,
+    MIN_EPOCHS,
+    MIN_STEPS,
+    SMALL_BATCH,
     alternatives,
 )
 
@@ -139,8 +146,12 @@ class InitFrom(Section):
 class Optimizer(Section):
     """Settings of every iterative optimizer."""
 
-    lr: PositiveFloat = Field(1e-3, description="learning rate")
-    weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength on weights, not on biases")
+    lr: PositiveFloat | None = Field(
+        None, description=f"learning rate; null: {LOGISTIC_LR:g} for logistic regression, else {LR:g}"
+    )
+    weight_decay: NonNegativeFloat | None = Field(
+        None, description="L2 strength on weights, not on biases; null: 1 / n for logistic regression, else 0"
+    )
 
 
 class Sgd(Optimizer):
@@ -192,7 +203,9 @@ class Lbfgs(Section):
     name: Literal["lbfgs"] = Field("lbfgs", description="limited-memory BFGS, a single fit without epochs")
     max_iter: PositiveInt = Field(100, description="maximum number of iterations")
     tolerance: PositiveFloat = Field(1e-4, description="stop when the largest gradient component is below this")
-    weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength; scikit-learn's C is 1 / (n * weight_decay)")
+    weight_decay: NonNegativeFloat | None = Field(
+        None, description="L2 strength; null: 1 / n; scikit-learn's C is 1 / (n * weight_decay)"
+    )
 
 
 OptimizerConfig = Sgd | Adam | AdamW | RmsProp | Lbfgs
@@ -247,10 +260,14 @@ class TrainingConfig(Section):
     """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
 
     epochs: PositiveInt | None = Field(
-        None, description=f"epochs of training; null: {DEFAULT_EPOCHS} for iterative training, none for a single fit"
+        None,
+        description=f"epochs of training; null: at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps; none for a "
+        "single fit",
     )
     batch_size: PositiveInt | None = Field(
-        None, description=f"samples per step; null: {DEFAULT_BATCH_SIZE} for iterative training, none for a single fit"
+        None,
+        description=f"samples per step; null: {SMALL_BATCH} for fewer than {LARGE_DATA:,} training samples, else "
+        f"{LARGE_BATCH}; none for a single fit",
     )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"
@@ -282,8 +299,10 @@ class ExperimentConfig(Section):
     optimizer: Annotated[OptimizerConfig, Field(discriminator="name")] | None = Field(
         None, description="null: lbfgs for scikit-learn's logistic regression, else adam"
     )
-    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] = Field(
-        ConstantSchedule(), description="how the learning rate changes during training"
+    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] | None = Field(
+        None,
+        description="how the learning rate changes during training; null: "
+        f"{LOGISTIC_SCHEDULE} for logistic regression, else {DEFAULT_SCHEDULE}",
     )
     training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")

@@ -103,9 +103,9 @@ def _scores(record: RunRecord) -> _Fields:
             fields.append((f"{split} loss{during}", f"{metrics.loss:.4f}"))
     if record.best_epoch is not None and "validation" in record.metrics:
         fields.append(("best epoch (validation)", f"{record.best_epoch} of {record.epochs}"))
-    if record.kept_epoch is not None:
-        which = "the last" if record.kept_epoch == record.epochs else "the best"
-        fields.append(("weights", f"of epoch {record.kept_epoch}, {which}"))
+        if record.kept_epoch is not None:
+            which = "the last" if record.kept_epoch == record.epochs else "the best"
+            fields.append(("weights", f"of epoch {record.kept_epoch}, {which}"))
     return fields
 
 

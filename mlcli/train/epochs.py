@@ -157,7 +157,7 @@ class EpochLoop:
 
     def _start_epoch(self) -> EpochChunks:
         config, optimizer = self._config, self._config.optimizer
-        if optimizer is None or isinstance(optimizer, Lbfgs):
+        if optimizer is None or isinstance(optimizer, Lbfgs) or optimizer.lr is None or config.schedule is None:
             raise UsageError(f"iterative training needs an optimizer: {alternatives(ITERATIVE_OPTIMIZERS)}")
         epoch = len(self._progress.position.history) + 1
         n_steps = math.ceil(len(self._dataset.train) / self._batch_size)

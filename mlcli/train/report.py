@@ -45,7 +45,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
             "learning_rate": config.optimizer.lr,
             "epochs": epochs,
             "batch_size": batch_size,
-            "steps_at_most": epochs * math.ceil(info.n_train / batch_size),
+            "steps_at_most": epochs * math.ceil(plan.n_train_samples / batch_size),
         }
     else:
         settings["fitted"] = "in a single fit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned,
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
 from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
+from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished
@@ -180,6 +182,12 @@ class _Trainer:
         n_samples, batch_size = len(dataset.train), self.config.training.batch_size
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
+        if self.plan.has_default_epochs:
+            rule = f"at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps"
+            self.observer.on_slow_step(f"{self.config.training.epochs} epochs by default: {rule}")
+        n_steps = (self.config.training.epochs or 0) * math.ceil(n_samples / (batch_size or 1))
+        if self.plan.is_iterative and n_steps < FEW_STEPS and not self.config.init_from:
+            self._note(f"only {n_steps} training steps: train for more --epochs, or use a smaller --batch-size")
         self.progress.n_train_samples = n_samples
         self.progress.digests |= experiment_digests(self.config, dataset)
         return dataset

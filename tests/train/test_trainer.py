@@ -148,6 +148,22 @@ def test_the_engines_start_from_the_same_weights_and_use_the_same_batches(tmp_pa
         assert len({digest[name] for digest in digests}) == 1, name
 
 
+@pytest.mark.parametrize(("epochs", "is_noted"), [(24, True), (25, False)])
+def test_fewer_than_a_hundred_steps_are_noted(epochs, is_noted, tmp_path):
+    observer = Recorder()
+    training = {"epochs": epochs, "batch_size": 32}  # 4 steps per epoch
+    run(tmp_path, observer=observer, backend="torch", dataset={"name": "iris"}, training=training)
+    assert [note.partition(":")[0] for note in observer.notes] == (["only 96 training steps"] if is_noted else [])
+
+
+def test_a_default_number_of_epochs_is_printed_with_its_rule(tmp_path):
+    observer = Recorder()
+    dataset = {"name": "iris", "limit": 40}
+    run(tmp_path, observer=observer, backend="torch", dataset=dataset, training={"batch_size": 4})
+    assert "100 epochs by default: at least 10, and at least 1,000 steps" in observer.stages
+    assert not observer.notes
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_digits_mlp_reaches_its_accuracy_on_every_engine(backend, tmp_path):
     plan = make_plan(load_experiment(CONFIGS / "digits_mlp.yaml", flags={"backend": backend}))

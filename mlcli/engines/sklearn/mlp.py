@@ -113,7 +113,7 @@ class MlpEngine(SklearnEngine):
         self._batch_size = spec.batch_size
         self._activation = model.activation
         self._model = self._new_model(model)
-        self._model.weight_decay = optimizer.weight_decay
+        self._model.weight_decay = optimizer.weight_decay or 0.0
         self._optimizer = self._new_optimizer(optimizer)
         if initial_weights is not None:
             self.load_weights(initial_weights)
@@ -130,8 +130,8 @@ class MlpEngine(SklearnEngine):
     def _new_optimizer(self, config: Sgd | Adam) -> _ScheduledSgd | _ScheduledAdam:
         parameters = self._model.coefs_ + self._model.intercepts_
         if isinstance(config, Sgd):
-            return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
-        adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
+            return _ScheduledSgd(parameters, lr_schedule="constant", momentum=config.momentum, nesterov=config.nesterov)
+        adam = _ScheduledAdam(parameters, beta_1=config.beta1, beta_2=config.beta2, epsilon=config.epsilon)
         adam.paper_epsilon = config.epsilon
         return adam
 
