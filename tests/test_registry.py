@@ -19,7 +19,6 @@ from mlcli.registry import (
     DATASETS,
     DEFAULT_DATASET,
     DEFAULT_MODEL,
-    DEFAULT_SCHEDULE,
     MODELS,
     OPTIMIZERS,
     SCHEDULES,
