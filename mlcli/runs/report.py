@@ -140,7 +140,7 @@ def _times(record: RunRecord) -> _Fields:
     seconds |= {"evaluate": timing.evaluate_seconds, "total": timing.total_seconds}
     fields = [(label, f"{value:.3f} s") for label, value in seconds.items()]
     if record.median_epoch_seconds is not None:
-        fields.insert(4, ("median of these", f"{record.median_epoch_seconds:.3f} s"))
+        fields.insert(4, ("median epoch", f"{record.median_epoch_seconds:.3f} s"))
     return fields
 
 

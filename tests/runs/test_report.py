@@ -108,6 +108,6 @@ def test_training_scores_of_a_part_of_the_split_say_so(forest_run, capsys):
 def test_the_median_epoch_and_the_time_of_the_training_scores_are_shown(digits_run, capsys):
     record = digits_run.record
     text = shown(record, digits_run.path, capsys)
-    assert f"| median of these | {record.median_epoch_seconds:.3f} s |" in text
+    assert f"| median epoch | {record.median_epoch_seconds:.3f} s |" in text
     assert f"| score training data | {record.timing.score_train_seconds:.3f} s |" in text
     assert record.median_epoch_seconds == sorted(epoch.seconds for epoch in digits_run.files.history()[1:])[1]
