@@ -261,8 +261,8 @@ class TrainingConfig(Section):
 
     epochs: PositiveInt | None = Field(
         None,
-        description=f"epochs of training; null: at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps; none for a "
-        "single fit",
+        description=f"epochs of training; null: at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps of the default "
+        "batch size; none for a single fit",
     )
     batch_size: PositiveInt | None = Field(
         None,

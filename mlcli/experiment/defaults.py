@@ -60,10 +60,12 @@ def _completed(optimizer: OptimizerConfig, model: str, n_train_samples: int) -> 
 
 
 def _with_epochs(training: TrainingConfig, n_train_samples: int) -> TrainingConfig:
-    batch_size = training.batch_size or (SMALL_BATCH if n_train_samples < LARGE_DATA else LARGE_BATCH)
-    n_steps = math.ceil(n_train_samples / batch_size)
-    epochs = training.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / n_steps))
-    return training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
+    """Fill in epochs and batch size; another batch size does not change the epochs, so that they can be compared."""
+    batch_size = SMALL_BATCH if n_train_samples < LARGE_DATA else LARGE_BATCH
+    epochs = max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n_train_samples / batch_size)))
+    return training.model_copy(
+        update={"epochs": training.epochs or epochs, "batch_size": training.batch_size or batch_size}
+    )
 
 
 def n_train_samples(config: DatasetConfig, info: DatasetInfo) -> int:

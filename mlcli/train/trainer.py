@@ -183,7 +183,7 @@ class _Trainer:
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
         if self.plan.has_default_epochs:
-            rule = f"at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps"
+            rule = f"at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps of the default batch size"
             self.observer.on_slow_step(f"{self.config.training.epochs} epochs by default: {rule}")
         n_steps = (self.config.training.epochs or 0) * math.ceil(n_samples / (batch_size or 1))
         if self.plan.is_iterative and n_steps < FEW_STEPS and not self.config.init_from:

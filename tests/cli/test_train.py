@@ -43,7 +43,7 @@ def test_json_is_exactly_one_document(cli):
     process = cli(*QUICK, "--format", "json", "-q")
     document = json.loads(process.stdout)
     assert process.stderr == ""
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["status"] == "finished"
     assert document["metrics"]["test"]["accuracy"] > 0
     assert Path(document["directory"], "metrics.json").exists() or not Path(document["directory"]).is_absolute()

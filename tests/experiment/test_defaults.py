@@ -65,6 +65,14 @@ def test_small_data_is_trained_for_more_epochs_in_smaller_batches(backend, datas
     assert training.epochs * math.ceil(made.n_train_samples / training.batch_size) >= 1000
 
 
+def test_another_batch_size_changes_nothing_else():
+    made = plan("torch", {"name": "iris"}, "mlp", training={"batch_size": 120})
+    assert (
+        made.config.training.model_copy(update={"batch_size": 32})
+        == plan("torch", {"name": "iris"}, "mlp").config.training
+    )
+
+
 def test_what_is_set_stays():
     made = plan("torch", {"name": "iris"}, "logistic", training={"epochs": 1, "batch_size": 128},
                 optimizer={"name": "adam", "lr": 0.5, "weight_decay": 0.0}, schedule={"name": "constant"})  # fmt: skip

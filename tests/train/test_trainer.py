@@ -159,8 +159,9 @@ def test_fewer_than_a_hundred_steps_are_noted(epochs, is_noted, tmp_path):
 def test_a_default_number_of_epochs_is_printed_with_its_rule(tmp_path):
     observer = Recorder()
     dataset = {"name": "iris", "limit": 40}
-    run(tmp_path, observer=observer, backend="torch", dataset=dataset, training={"batch_size": 4})
-    assert "100 epochs by default: at least 10, and at least 1,000 steps" in observer.stages
+    run(tmp_path, observer=observer, backend="torch", dataset=dataset, training={"batch_size": 40})
+    rule = "at least 10, and at least 1,000 steps of the default batch size"
+    assert f"500 epochs by default: {rule}" in observer.stages
     assert not observer.notes
 
 
