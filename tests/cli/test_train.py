@@ -26,7 +26,7 @@ def test_a_run_puts_its_result_on_stdout_and_its_progress_on_stderr(cli, tmp_pat
     assert "test accuracy" in process.stdout
     for part in ("load", "build", "first epoch", "remaining epochs (1)", "evaluate", "total", "parameters", "device"):
         assert part in process.stdout
-    assert "epoch 1/2  loss" in process.stderr
+    assert "epoch 1/2  running loss" in process.stderr
     (directory,) = (tmp_path / "runs").iterdir()
     assert directory.name in process.stdout
 
