@@ -76,6 +76,7 @@ compare = command(
     ],
     output=options.Output,
     save_plots=options.SavePlots,
+    plot_format=options.PlotFormatName,
     fail_under=options.FailUnder,
     fail_if_worse=Annotated[
         str | None,

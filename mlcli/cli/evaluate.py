@@ -31,6 +31,7 @@ evaluate = command(
         output("--misclassified", min=0, help="List N misclassified samples, the most confident first.", metavar="N"),
     ],
     plots_dir=options.SavePlots,
+    plot_format=options.PlotFormatName,
     device=options.Device,
     threads=options.Threads,
     runs_dir=options.RunsDir,

@@ -204,6 +204,11 @@ class Comparison:
     cost: MatrixCost | None = None  # None for a comparison of existing runs
 
     @property
+    def title(self) -> str:
+        """The name and the data of the comparison."""
+        return self.dataset if self.name == self.dataset else f"{self.name} on {self.dataset}"
+
+    @property
     def ran(self) -> list[Variant]:
         """The variants with finished runs."""
         return [variant for variant in self.variants if variant.runs]

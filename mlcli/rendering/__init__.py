@@ -12,3 +12,11 @@ class OutputFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
+
+
+class PlotFormat(StrEnum):
+    """The format of a plot file, which is also its suffix."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
