@@ -30,7 +30,7 @@ train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
 	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
 
 demo: $(STAMP) ## Compare all three engines on the digits, three seeds each
-	$(BIN)/mlcli compare configs/digits_mlp.yaml --backends sklearn,torch,keras --seeds 3
+	$(BIN)/mlcli compare configs/digits_mlp.yaml --backend sklearn,torch,keras --seeds 3
 
 # Two test files run in parallel; the tests of one file share fixtures and stay together. ARGS go to pytest.
 test: $(STAMP) ## Run the tests

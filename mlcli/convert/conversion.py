@@ -19,7 +19,7 @@ from mlcli.convert import ConvertRequest
 from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
 from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
-from mlcli.files import disk_errors, write_whole
+from mlcli.files import disk_errors, refuse_existing, write_whole
 from mlcli.metrics.scores import accuracy
 from mlcli.records import Scores
 from mlcli.rendering import OutputFormat
@@ -119,8 +119,7 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
     info = format_info(request.target)
     if request.output.suffix != info.suffix:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
-    if request.output.exists() and not request.force:
-        raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
+    refuse_existing(request.output, force=request.force)
     if run.network is None:
         if request.target != "sklearn":
             name = run.config.model.name

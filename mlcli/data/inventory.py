@@ -21,15 +21,16 @@ def list_datasets(data_dir: Path | None, output_format: str) -> None:
     print_rows("Datasets", [_list_row(name, directory) for name in DATASETS], output)
 
 
-def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str) -> None:
-    """Fetch and prepare datasets, with progress on stderr, and print one row per dataset.
+def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str, *, quiet: bool) -> None:
+    """Fetch and prepare datasets, with progress on stderr unless quiet, and print one row per dataset.
 
     mirror: a folder that contains the files, flat or in torchvision's layout, or a base URL; None: the mirrors of each
     dataset. UsageError for an unknown name or an unusable mirror, DataError if files cannot be fetched.
     """
     output, directory, offline = checked_format(output_format), data_directory(data_dir), offline_requested(False)
+    log = (lambda line: None) if quiet else _log
     sources = [dataset_source(name) for name in names]  # refuses an unknown name before minutes of work
-    reports = [source.fetch(directory, mirror, offline=offline, log=_log) for source in sources]
+    reports = [source.fetch(directory, mirror, offline=offline, log=log) for source in sources]
     rows: list[Row] = [
         {
             "name": report.name,

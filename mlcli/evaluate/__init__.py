@@ -33,6 +33,7 @@ class EvaluateRequest:
     n_misclassified: int = 0  # mistakes to list, the most confident first
     output_format: str = "table"
     plots_dir: Path | None = None
+    force: bool = False  # replace plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -41,15 +42,14 @@ def run(request: EvaluateRequest) -> None:
     """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.rendering.plots import require_matplotlib
+    from mlcli.rendering.plots import check_plots_folder
     from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
     if request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
-    if request.plots_dir is not None:
-        require_matplotlib()
+    check_plots_folder(request.plots_dir, force=request.force)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 

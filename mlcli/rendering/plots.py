@@ -17,12 +17,25 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#666666"
 # Okabe and Ito's palette for colour-blind readers, then two colours of tab10.
 PALETTE = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED, "#f0e442", "#000000", "#8c564b", "#7f7f7f")
+_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def require_matplotlib() -> None:
     """UsageError, with the command that installs it, if matplotlib is missing."""
     if find_spec("matplotlib") is None:
         raise UsageError("--save-plots needs matplotlib, which is not installed\npip install 'mlcli[plots]'")
+
+
+def check_plots_folder(folder: Path | None, *, force: bool) -> None:
+    """UsageError if plots cannot be drawn, or if the folder for them has some already, unless `force` is set.
+
+    folder: None if no plots are asked for.
+    """
+    if folder is None:
+        return
+    require_matplotlib()
+    if not force and any(path.suffix in _SUFFIXES for path in folder.glob("*")):
+        raise UsageError(f"--save-plots {folder}: has plots already; add --force to replace them")
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -209,7 +209,7 @@ def test_parallel_cells_share_the_cores_and_are_marked(tmp_path):
 def test_a_configuration_and_runs_together_are_refused(tmp_path):
     process = _mlcli(tmp_path, "digits.yaml", "last")
     assert process.returncode == 2
-    assert "one configuration file or existing runs, not both" in process.stderr
+    assert "one configuration or existing runs, not both" in process.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("-b", "sklearn"), ("--set", "dataset=iris"), ("last",), ("last", "last")])
