@@ -53,7 +53,7 @@ compare = command(
     settings=options.Settings,
     fail_fast=Annotated[bool, _matrix("--fail-fast", help="Start no further cells after a failure.")],
     retry_failed=Annotated[bool, _matrix("--retry-failed", help="Also run cells that failed in an earlier call.")],
-    dry_run=Annotated[bool, _matrix("--dry-run", help="Show the cells and an estimate of the time, and exit.")],
+    dry_run=Annotated[bool, output("--dry-run", help="Show the cells and an estimate of the time, and exit.")],
     jobs=Annotated[int, execution("--jobs", min=1, help="Run N cells in parallel; timings interfere.", metavar="N")],
     gpus=Annotated[
         bool, execution("--gpus", help="Run as many cells in parallel as there are CUDA devices, one on each.")
