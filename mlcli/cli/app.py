@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlcli import __version__, signals
-from mlcli.cli import batch_bench, compare, config, convert, data, evaluate, parity, predict, runs, train
+from mlcli.cli import batch_bench, compare, config, convert, data, doctor, evaluate, parity, predict, runs, train
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.text import escaped
@@ -33,6 +33,7 @@ app.command("convert")(convert.convert)
 app.command("parity")(parity.parity)
 app.command("batch-bench")(batch_bench.batch_bench)
 app.command("receipt")(compare.receipt)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
