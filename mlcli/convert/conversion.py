@@ -36,7 +36,7 @@ class Conversion:
     run_id: str
     backend: str  # of the run, whose engine computed the scores to compare with
     target: str
-    path: str
+    output: str
     n_bytes: int
     dataset: str
     n_samples: int  # of the test split
@@ -81,7 +81,7 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         run_id=run.record.run_id,
         backend=run.record.backend,
         target=request.target,
-        path=str(request.output),
+        output=str(request.output),
         n_bytes=len(model.content),
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
@@ -111,7 +111,7 @@ def check_tolerance(conversion: Conversion) -> None:
             f"scores differ by {conversion.largest_relative_difference:.3g} of the largest score of the sample, "
             f"more than the tolerance {conversion.tolerance:g}\na larger --tolerance accepts the difference"
         )
-    raise MlcliError(f"{conversion.path} was not written: {reason}")
+    raise MlcliError(f"{conversion.output} was not written: {reason}")
 
 
 def _check(run: StoredRun, request: ConvertRequest) -> None:
@@ -200,7 +200,7 @@ def _precision_notes(run: StoredRun, target: str) -> list[str]:
     return []
 
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
 
 def print_conversion(conversion: Conversion, output_format: str) -> None:
@@ -227,7 +227,7 @@ def _fields(conversion: Conversion) -> list[Fields]:
     accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
     if conversion.reported_accuracy is not None:
         accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
-    written = f"{conversion.path} ({conversion.n_bytes:,} bytes)"
+    written = f"{conversion.output} ({conversion.n_bytes:,} bytes)"
     if not conversion.is_within:
         written = "nothing, because the tolerance is exceeded"
     return [compared, accuracies, [("written", written)]]

@@ -7,8 +7,10 @@ import sys
 
 import numpy
 import pytest
+from jsonschema import validate
 
 from mlcli.doctor.diagnosis import Folder, _check_dataset, _folder_problems
+from mlcli.schema.documents import document_schema
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def test_a_sound_machine(cli, tmp_path):
     process = cli("doctor", "--format", "json", MLCLI_THREADS="1")
     assert process.returncode == 0, process.stderr
     document = json.loads(process.stdout)
+    validate(document, document_schema("doctor"))
     assert document["is_usable"] is True
     assert document["problems"] == []
     assert document["packages"]["numpy"] == numpy.__version__
