@@ -41,6 +41,7 @@ class CompareRequest:
     threads: int | None = None  # of each cell
     fail_fast: bool = False
     retry_failed: bool = False
+    retime: bool = False  # run finished cells again too, because their times are not comparable
     dry_run: bool = False
     runs_dir: Path = DEFAULT_RUNS_DIR
     data_dir: Path | None = None

@@ -31,7 +31,7 @@ class TextTable:
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
     """Return the tables of scores, of times, and of the runs that did not finish, each if there are any."""
-    contended = " (contended: cells ran in parallel)" if comparison.cost and comparison.cost.contended else ""
+    contended = " (contended: cells ran in parallel)" if comparison.is_contended else ""
     scores = [_scores(comparison, variant) for variant in comparison.ran]
     if len({row["parameters"] for row in scores}) == 1:
         scores = [row | {"parameters": None} for row in scores]
