@@ -56,7 +56,8 @@ class VerifiedFile:
 def list_datasets(data_dir: Path | None, output_format: str) -> None:
     """Print one row per dataset: what it contains and whether it is on this machine."""
     output, directory = checked_format(output_format), data_directory(data_dir)
-    print_rows("Datasets", [asdict(_listed(name, directory)) for name in DATASETS], output, schema_version=2)
+    rows = [asdict(_listed(name, directory)) for name in DATASETS]
+    print_rows("Datasets", rows, output, schema_version=2, optional=["path", "kind"])
 
 
 def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str, *, quiet: bool) -> None:

@@ -27,10 +27,13 @@ Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
 
-def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1) -> None:
+def print_rows(
+    title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1, optional: Sequence[str] = ()
+) -> None:
     """Print rows with the same keys to stdout: a table with a title, one JSON document, CSV or Markdown.
 
     JSON is `{"schema_version": ..., "rows": [...]}`. Values are printed unchanged; None is an empty cell.
+    optional: see print_table.
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
@@ -40,7 +43,7 @@ def print_rows(title: str, rows: Sequence[Row], output_format: str, *, schema_ve
         case OutputFormat.MARKDOWN:
             print_markdown(rows)
         case OutputFormat.TABLE:
-            print_table(title, rows)
+            print_table(title, rows, optional)
 
 
 def print_table(
@@ -202,4 +205,4 @@ def _looks_like_number(value: object) -> bool:
 
 
 def _heading(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removeprefix("n_").replace("_", " ")

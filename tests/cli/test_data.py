@@ -143,3 +143,12 @@ def test_help_imports_nothing_heavy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--from" in result.stdout
+
+
+def test_the_list_fits_80_columns_and_loses_nothing_in_a_pipe(cli, image_data_dir):
+    narrow = cli("data", "list", "--data-dir", image_data_dir, COLUMNS="80").stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "not shown here: path" in narrow
+    assert "60,000" in narrow
+    piped = cli("data", "list", "--data-dir", image_data_dir).stdout
+    assert str(image_data_dir / "prepared" / "fashion") in piped
