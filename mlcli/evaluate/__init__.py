@@ -35,6 +35,7 @@ class EvaluateRequest:
     output_format: str = "table"
     plots_dir: Path | None = None
     plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -50,8 +51,7 @@ def run(request: EvaluateRequest) -> None:
     thresholds = parse_thresholds(request.fail_under, SCORES)
     if request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
-    if request.plots_dir is not None:
-        check_plots(request.plot_format)
+    check_plots(request.plots_dir, request.plot_format, force=request.force)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
