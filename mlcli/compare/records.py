@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
 
 # Version 2: a verdict reads "inconclusive" where version 1 had "too few".
-COMPARISON_SCHEMA_VERSION = 2
+# Version 3: n of a variant is n_runs.
+COMPARISON_SCHEMA_VERSION = 3
 
 ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 
@@ -202,6 +203,11 @@ class Comparison:
     notes: tuple[str, ...] = ()
     receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
     cost: MatrixCost | None = None  # None for a comparison of existing runs
+
+    @property
+    def title(self) -> str:
+        """The name and the data of the comparison."""
+        return self.dataset if self.name == self.dataset else f"{self.name} on {self.dataset}"
 
     @property
     def ran(self) -> list[Variant]:

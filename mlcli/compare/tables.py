@@ -48,7 +48,7 @@ def title_of(comparison: Comparison) -> str:
     n_test = {len(run.correct) for variant in comparison.variants for run in variant.runs}
     samples = f", {n_test.pop():,} test samples" if len(n_test) == 1 else ""
     n_variants = len(comparison.variants)
-    return f"{comparison.name} on {comparison.dataset}: {n_variants:,} variant{'s'[: n_variants > 1]}{samples}"
+    return f"{comparison.title}: {n_variants:,} variant{'s'[: n_variants > 1]}{samples}"
 
 
 def _scores(comparison: Comparison, variant: Variant) -> Cells:

@@ -99,7 +99,7 @@ def _run(label, seed, n_wrong, seconds, session):
         for epoch in range(1, 4)
     )
     measurements = {"accuracy": 1 - n_wrong / N_TEST, "loss": 0.3, "fit_seconds": seconds, "n_parameters": 10}
-    record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed)
+    record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed, backend="torch")
     return MeasuredRun(
         RunFacts(record, None, None, {"session": session}),
         f"runs/{label}-{seed}",
