@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, EngineSpec
 from mlcli.engines.torch.device import apply_runtime
 from mlcli.errors import UsageError
-from mlcli.records import Scores
+from mlcli.records import Scores, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Batch = tuple[Tensor, Tensor]  # samples and their classes
@@ -114,6 +115,11 @@ class TensorEngine(Engine):
                 logits=logits.float().cpu().numpy(),
                 probabilities=logits.softmax(dim=1).float().cpu().numpy(),
             )
+
+    def step_results(self, logits: Tensor, y: Tensor) -> StepResults:
+        """Return the results of consecutive steps. logits: (n, classes) of their samples, before the update of each."""
+        losses = functional.cross_entropy(logits, y, reduction="none").cpu().double().numpy()
+        return StepResults.from_samples(losses, self._batch_size, int((logits.argmax(dim=1) == y).sum()))
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
         return TorchBench(self, (as_tensor(x), as_tensor(y)), include_transfer=include_transfer)
