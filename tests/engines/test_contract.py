@@ -183,7 +183,7 @@ def test_scores_have_the_promised_shapes_and_types(case, digits):
     for array in (scores.logits, scores.probabilities):
         if array is not None:
             assert array.shape == (50, 10)
-            assert array.dtype == np.float32
+            assert array.dtype == (np.float64 if isinstance(case.model, EstimatorModel) else np.float32)
             np.testing.assert_array_equal(array.argmax(1), scores.labels)
     if scores.probabilities is not None:
         np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)

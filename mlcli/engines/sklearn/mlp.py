@@ -169,11 +169,7 @@ class MlpEngine(SklearnEngine):
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         parts = [self.forward(self.matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
         logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self.precision)
-        return Scores(
-            labels=logits.argmax(axis=1),
-            logits=logits.astype(np.float32),
-            probabilities=softmax(logits, axis=1).astype(np.float32),
-        )
+        return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=softmax(logits, axis=1))
 
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[np.floating]:
         hidden, activate = matrix, _FORWARD[self._activation]
