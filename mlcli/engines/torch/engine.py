@@ -63,17 +63,15 @@ class TorchEngine(TensorEngine):
 
     def _train_step(self, x: Tensor, y: Tensor, lr: float, logits_out: Tensor) -> None:
         logits = self._logits(x)
-        gradients = torch.autograd.grad(self._objective(self._head(logits), y), self._optimizer.parameters)
+        gradients = torch.autograd.grad(self._objective(logits, y), self._optimizer.parameters)
         self._optimizer.step(gradients, float(lr))
         logits_out.copy_(logits.detach())
 
-    def _objective(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return what a step minimises: the mean cross-entropy, of clipped probabilities if the model has a softmax.
-
-        outputs: those of the model, logits or probabilities.
-        """
+    def _objective(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return what a step minimises: the mean cross-entropy, of clipped probabilities if the model has a softmax."""
         if not self._network.ends_in_softmax:
-            return functional.cross_entropy(outputs, y)
+            return functional.cross_entropy(logits, y)
+        outputs = self._head(logits)
         probabilities = outputs / outputs.sum(dim=1, keepdim=True)
         return functional.nll_loss(probabilities.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
 
