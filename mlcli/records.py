@@ -39,7 +39,7 @@ class DatasetInfo:
 class Split:
     """Samples and their classes."""
 
-    x: NDArray[Any]  # (n, *input_shape), not scaled, in the storage dtype: uint8 for images, float32 for tables
+    x: NDArray[Any]  # (n, *input_shape), not scaled, in the storage dtype: uint8 for images, float64 for tables
     y: NDArray[np.int64]  # (n,), classes from 0
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Scaling:
-    """`(x - shift) / scale`, computed by every engine in the precision of the run, after a cast from the storage dtype.
+    """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
     Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
     "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
@@ -58,6 +58,11 @@ class Scaling:
     kind: Literal["none", "unit", "standard"]
     shift: NDArray[np.float64] | None = None
     scale: NDArray[np.float64] | float | None = None
+
+    @property
+    def is_per_feature(self) -> bool:
+        """Whether features have their own shift and scale, as in tables."""
+        return any(getattr(part, "ndim", 0) > 0 for part in (self.shift, self.scale))
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,11 @@ class StepResults:
 
 @dataclass(frozen=True)
 class Scores:
-    """The predictions of an engine for n samples."""
+    """The predictions of an engine for n samples, in the precision of the run; those of estimators in float64."""
 
     labels: NDArray[np.int64]  # (n,), predicted classes
-    logits: NDArray[np.float32] | None  # (n, classes), unnormalised log probabilities; None if the model has none
-    probabilities: NDArray[np.float32] | None  # (n, classes), rows sum to 1; None if the model has none
+    logits: NDArray[np.floating] | None  # (n, classes), unnormalised log probabilities; None if the model has none
+    probabilities: NDArray[np.floating] | None  # (n, classes), rows sum to 1; None if the model has none
 
 
 @dataclass(frozen=True)

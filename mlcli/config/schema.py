@@ -102,7 +102,9 @@ class MlpModel(Section):
     )
     dropout: Rate = Field(0.0, description="fraction of hidden units dropped during training")
     output: Literal["logits", "softmax"] = Field(
-        "logits", description="softmax: the model ends in a softmax, and the loss is computed from probabilities"
+        "logits",
+        description="softmax: the model ends in a softmax and learns, as in Keras, from probabilities, which torch and "
+        "keras clip at 1e-7; losses are reported unclipped",
     )
 
 

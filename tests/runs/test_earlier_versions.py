@@ -16,9 +16,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import yaml
 
 from mlcli.cli.app import app
+from mlcli.metrics.scores import log_loss
+from mlcli.records import Scores
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.runs.reader import VerifiedFiles
@@ -56,6 +59,20 @@ def recorded(run):
 
 def expected_accuracy(run):
     return pytest.approx(recorded(run)["metrics"]["test"]["accuracy"], abs=1e-12)
+
+
+def expected_loss(run):
+    """Return the loss that the run recorded, or that of scikit-learn, as version 0.1 limited those of estimators."""
+    if run != FOREST:
+        return recorded(run)["metrics"]["test"]["loss"]
+    predictions = VerifiedFiles(RUNS / FOREST).predictions()
+    return sklearn.metrics.log_loss(predictions["y"], predictions["probabilities"].astype(np.float64))
+
+
+def test_stored_predictions_of_an_estimator_give_the_loss_that_the_run_recorded():
+    predictions = VerifiedFiles(RUNS / FOREST).predictions()
+    scores = Scores(predictions["labels"], None, predictions["probabilities"])
+    assert log_loss(scores, predictions["y"]) == recorded(FOREST)["metrics"]["test"]["loss"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,7 +150,8 @@ def test_a_finished_run_is_evaluated_in_its_engine_and_in_others(mlcli, run, bac
     arguments = ["--backend", backend] if backend else []
     evaluation = mlcli("evaluate", RUNS / run, "--threads", 1, *arguments)
     assert evaluation["metrics"]["accuracy"] == expected_accuracy(run)
-    assert evaluation["metrics"]["loss"] == pytest.approx(recorded(run)["metrics"]["test"]["loss"], rel=1e-5)
+    assert evaluation["metrics"]["loss"] == pytest.approx(expected_loss(run), rel=1e-5)
+    assert evaluation["notes"] == (["loss is 2.41643, but the run reported 1.07634"] if run == FOREST else [])
 
 
 @pytest.mark.parametrize("run", FINISHED)

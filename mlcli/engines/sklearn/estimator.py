@@ -96,7 +96,7 @@ class EstimatorEngine(SklearnEngine):
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)
         has_probabilities = hasattr(self._estimator, "predict_proba")
-        probabilities = np.zeros((len(x), self._n_classes), dtype=np.float32) if has_probabilities else None
+        probabilities = np.zeros((len(x), self._n_classes)) if has_probabilities else None
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
             matrix = self.matrix(x[batch])
