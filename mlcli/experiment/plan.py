@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
+from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig, TrainingConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
@@ -47,12 +48,24 @@ def make_plan(config: ExperimentConfig) -> Plan:
     _check_training(config, backend, is_iterative)
     completed = _completed(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
-        from mlcli.engines.sklearn.estimator import new_estimator
+        from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
     info = dataset_info(config.dataset.name)
     network = network_of(config.model, info.input_shape, info.n_classes)
     return Plan(completed, backend, info, network, is_iterative)
+
+
+def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str]]:
+    """Return what is wrong in the description of an `estimator` model: the path of each key, and why.
+
+    Only scikit-learn knows its classes and their parameters, and it is imported only for such a model.
+    """
+    if not isinstance(config.model, EstimatorModel):
+        return []
+    from mlcli.engines.sklearn.composition import estimator_issues
+
+    return estimator_issues(config.model)
 
 
 def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:

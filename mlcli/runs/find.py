@@ -170,7 +170,7 @@ def inspect_run(directory: RunDirectory) -> tuple[RunRecord, list[EpochRecord]]:
     if not directory.has_record():
         return describe_run(directory), directory.read_history()
     files = VerifiedFiles(directory.path)
-    return files.record(), files.history() if os.path.lexists(directory.path / HISTORY) else []
+    return files.scored_record(), files.history() if os.path.lexists(directory.path / HISTORY) else []
 
 
 def describe_run(directory: RunDirectory) -> RunRecord:

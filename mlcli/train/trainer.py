@@ -97,7 +97,7 @@ def resume(
     lock = RunLock.acquire(directory.path)
     try:
         if is_finished(directory):
-            return TrainResult(VerifiedFiles(directory.path).record(), directory.path, is_reused=True)
+            return TrainResult(VerifiedFiles(directory.path).scored_record(), directory.path, is_reused=True)
         return _Trainer(plan, paths, threads, observer, every).resume(directory)
     finally:
         lock.release()
@@ -126,7 +126,7 @@ class _Trainer:
             if if_needed:
                 found = find_finished(self.paths.runs_directory, self.progress.digests["experiment"])
                 if found:
-                    return TrainResult(VerifiedFiles(found[0].path).record(), found[0].path, is_reused=True)
+                    return TrainResult(VerifiedFiles(found[0].path).scored_record(), found[0].path, is_reused=True)
             engine = self._build(dataset)
         directory = self._new_directory()
         lock = RunLock.acquire(directory.path)

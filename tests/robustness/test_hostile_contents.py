@@ -158,7 +158,8 @@ def test_test_scores_other_than_those_of_the_predictions_are_refused_whatever_th
 ):
     tampered_run.edit("metrics.json", FORGED[name])
     tampered_run.remake_manifest(without)
-    tampered_run.check_every_use(new_manifest=False, refusing=("show", *OPENING))
+    refusing = ("show", *OPENING) if without else ("show", "compare")
+    tampered_run.check_every_use(new_manifest=False, refusing=refusing)
     tampered_run.refuses("list")
     assert ("scores of 1 of these runs are not verified" in capsys.readouterr().err) == bool(without)
 
