@@ -34,7 +34,7 @@ MAX_CHAIN = 8
 PREFIX = "MLCLI_"
 SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime", "threads")}
 OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})  # not settings
-Check = Callable[[ExperimentConfig], Iterable[tuple[KeyPath, str]]]
+Check = Callable[[ExperimentConfig], Iterable[tuple[KeyPath, str, bool]]]
 _MAX_KEYS = 16
 _MAX_SHOWN_CHARACTERS = 80
 
@@ -95,7 +95,8 @@ def resolved_experiment(
 
     flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
     settings: `key.path=value` texts, as after `--set`; they win over flags, and later ones over earlier ones.
-    check: what the schema does not know; it returns the path and the message of each issue in a valid configuration.
+    check: what the schema does not know; of each issue in a valid configuration it returns the path, the message, and
+    whether the key is wrong rather than its value.
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
     of its `backends`, else the default. The result names it in `backend`, and its `backends` is empty. ConfigError
@@ -121,7 +122,7 @@ def resolved_experiment(
     config, more = validated(root, backend)
     issues += [issue for issue in [*found, *more] if issue.location not in unread]
     if config is not None and check is not None and not issues:
-        issues = [root.issue(path, message) for path, message in check(config)]
+        issues = [root.issue(path, message, of_key=of_key) for path, message, of_key in check(config)]
     if config is None or issues:
         raise config_error(issues)
     return config

@@ -56,8 +56,8 @@ def make_plan(config: ExperimentConfig) -> Plan:
     return Plan(completed, backend, info, network, is_iterative)
 
 
-def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str]]:
-    """Return what is wrong in the description of an `estimator` model: the path of each key, and why.
+def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
+    """Return what is wrong in the description of an `estimator` model: see `estimator_issues`.
 
     Only scikit-learn knows its classes and their parameters, and it is imported only for such a model.
     """

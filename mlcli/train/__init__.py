@@ -88,7 +88,7 @@ def _configuration(request: TrainRequest) -> ExperimentConfig:
     from mlcli.config.experiment import load_experiment
     from mlcli.experiment.plan import model_issues
 
-    def check(config: ExperimentConfig) -> list[tuple[KeyPath, str]]:
+    def check(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
         configure_threads(config.runtime.threads)  # before the check imports scikit-learn
         return model_issues(config)
 

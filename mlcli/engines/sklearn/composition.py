@@ -37,7 +37,7 @@ _CLASSIFIER_MODULES = (
 _COMPOSED = {"pipeline": ("Pipeline",), "model_selection": ("GridSearchCV", "RandomizedSearchCV")}
 # By module: those whose fitted state can be stored and loaded without trusting more than scikit-learn's own types, and
 # is used by numpy code, which checks its shapes.
-_TRANSFORMERS = {
+TRANSFORMERS = {
     "preprocessing": (
         *("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "Normalizer", "Binarizer"),
         *("QuantileTransformer", "PowerTransformer", "PolynomialFeatures"),
@@ -82,7 +82,7 @@ def classifiers() -> dict[str, type]:
 @cache
 def estimators() -> dict[str, type]:
     """Return the classes of scikit-learn that a classifier can be made of, by name."""
-    return classifiers() | _members_of(_TRANSFORMERS)
+    return classifiers() | _members_of(TRANSFORMERS)
 
 
 def _members_of(names: Mapping[str, Sequence[str]]) -> dict[str, type]:
@@ -99,13 +99,13 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
     """
     composition = _Composition(seed)
     estimator = composition.model(model, threads)
-    for path, message in composition.issues:
+    for path, message, _ in composition.issues:
         raise UsageError(f"{key_path(path)}: {message}")
     return estimator
 
 
-def estimator_issues(model: EstimatorModel) -> list[tuple[KeyPath, str]]:
-    """Return what scikit-learn does not accept in the description of a classifier: the path of each key, and why.
+def estimator_issues(model: EstimatorModel) -> list[tuple[KeyPath, str, bool]]:
+    """Return what scikit-learn does not accept in a description: path, message, and whether the key itself is wrong.
 
     Classes, names of parameters and their values are checked; no data are needed.
     """
@@ -119,7 +119,7 @@ class _Composition:
     """The estimators of one description, built from the inside out; issues are collected."""
 
     seed: int
-    issues: list[tuple[KeyPath, str]] = field(default_factory=list)
+    issues: list[tuple[KeyPath, str, bool]] = field(default_factory=list)
 
     def model(self, model: EstimatorModel, threads: int) -> Any:
         path: KeyPath = ("model",)
@@ -134,8 +134,8 @@ class _Composition:
             )
         return estimator
 
-    def _add(self, path: Sequence[Key], message: str) -> None:
-        self.issues.append((tuple(path), message))
+    def _add(self, path: KeyPath, message: str, *, of_key: bool = False) -> None:
+        self.issues.append((path, message, of_key))
 
     def _nested(self, description: Any, path: KeyPath, threads: int, keys: Sequence[str] = _KEYS) -> Any:
         """Return the estimator that a class name or a mapping describes; None, and an issue, if it is neither."""
@@ -147,7 +147,9 @@ class _Composition:
             )
         for key in description:
             if key not in keys:
-                self._add((*path, key), f"unknown key{did_you_mean(key, keys) or '; known: ' + ', '.join(keys)}")
+                self._add(
+                    (*path, key), f"unknown key{did_you_mean(key, keys) or '; known: ' + ', '.join(keys)}", of_key=True
+                )
         name, parameters = description.get("estimator"), description.get("parameters", {})
         if not isinstance(name, str):
             return self._add((*path, "estimator"), "is required: the class name of an estimator")
@@ -172,10 +174,10 @@ class _Composition:
                 values[key] = self._value(key, value, (*path, key), threads_inside)
             elif key not in of_nested:
                 near = did_you_mean(key, known)
-                self._add((*path, key), f"{name} has no such parameter{near}; it has {', '.join(known)}")
+                self._add((*path, key), f"{name} has no such parameter{near}; it has {', '.join(known)}", of_key=True)
         for key, parameter in known.items():
             if parameter.default is parameter.empty and key not in values:
-                self._add((*path, key), f"is required by {name}")
+                self._add(path, f"{name} requires the parameter {key!r}")
         if len(self.issues) > n_issues:
             return None
         estimator = estimators()[name](**values)
@@ -224,7 +226,9 @@ class _Composition:
             estimator.set_params(**{key: self._value(last, value, (*path, key), 1)})
             self._validate(known[owner], path, key)
         else:
-            self._add((*path, key), f"{type(estimator).__name__} has no such parameter{did_you_mean(key, known)}")
+            self._add(
+                (*path, key), f"{type(estimator).__name__} has no such parameter{did_you_mean(key, known)}", of_key=True
+            )
 
     def _validate(self, estimator: Any, path: KeyPath, key: str | None = None) -> None:
         """Check the values of parameters, as `fit` does. key: the one to name; None for that in the message."""
