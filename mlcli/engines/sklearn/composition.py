@@ -147,9 +147,8 @@ class _Composition:
             )
         for key in description:
             if key not in keys:
-                self._add(
-                    (*path, key), f"unknown key{did_you_mean(key, keys) or '; known: ' + ', '.join(keys)}", of_key=True
-                )
+                hint = did_you_mean(key, keys) or f"; known: {', '.join(keys)}"
+                self._add((*path, key), f"unknown key{hint}", of_key=True)
         name, parameters = description.get("estimator"), description.get("parameters", {})
         if not isinstance(name, str):
             return self._add((*path, "estimator"), "is required: the class name of an estimator")
@@ -226,9 +225,8 @@ class _Composition:
             estimator.set_params(**{key: self._value(last, value, (*path, key), 1)})
             self._validate(known[owner], path, key)
         else:
-            self._add(
-                (*path, key), f"{type(estimator).__name__} has no such parameter{did_you_mean(key, known)}", of_key=True
-            )
+            message = f"{type(estimator).__name__} has no such parameter{did_you_mean(key, known)}"
+            self._add((*path, key), message, of_key=True)
 
     def _validate(self, estimator: Any, path: KeyPath, key: str | None = None) -> None:
         """Check the values of parameters, as `fit` does. key: the one to name; None for that in the message."""
