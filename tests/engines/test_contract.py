@@ -79,7 +79,7 @@ class Case:
         return self.batch_size is not None
 
 
-PIPELINE = EstimatorModel(estimator="Pipeline", parameters={"steps": ["StandardScaler", "GaussianNB"]})
+PIPELINE = EstimatorModel(estimator="Pipeline", parameters={"steps": ["StandardScaler", "LinearDiscriminantAnalysis"]})
 ITERATIVE = {
     f"{backend}-{label}": Case(backend, model, optimizer)
     for backend in ("torch", "keras")
