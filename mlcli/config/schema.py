@@ -126,11 +126,14 @@ class CnnModel(Section):
 
 
 class EstimatorModel(Section):
-    """Any scikit-learn classifier, by class name."""
+    """Any scikit-learn classifier, by class name; its parameters may hold other estimators."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
     estimator: Identifier = Field(description="class name, e.g. RandomForestClassifier")
-    parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
+    parameters: Parameters = Field(
+        default_factory=FrozenDict,
+        description="arguments of its constructor; a nested estimator is {estimator: NAME, parameters: {...}}",
+    )
 
 
 ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel

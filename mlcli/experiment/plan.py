@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
+from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
@@ -41,7 +42,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
     is_iterative = trains_iteratively(backend, config.model.name)
     _check_training(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
-        from mlcli.engines.sklearn.estimator import new_estimator
+        from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
     info = dataset_info(config.dataset.name)
@@ -49,6 +50,18 @@ def make_plan(config: ExperimentConfig) -> Plan:
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
     return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
+
+
+def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
+    """Return what is wrong in the description of an `estimator` model: see `estimator_issues`.
+
+    Only scikit-learn knows its classes and their parameters, and it is imported only for such a model.
+    """
+    if not isinstance(config.model, EstimatorModel):
+        return []
+    from mlcli.engines.sklearn.composition import estimator_issues
+
+    return estimator_issues(config.model)
 
 
 def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:

@@ -156,8 +156,9 @@ def open_run(directory: RunDirectory, record: RunRecord | None = None) -> Stored
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly finished runs can be used")
-    _check_complete(name, record)
     files = VerifiedFiles(directory.path)
+    record = files.record()
+    _check_complete(name, record)
     return StoredRun(record, files.config(), files)
 
 

@@ -60,9 +60,10 @@ def run_list(query: RunQuery, directory: Path, output_format: str, *, quiet: boo
 def run_show(run: str, runs_directory: Path, output_format: str) -> None:
     """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import describe_run, find_run
+    from mlcli.runs.find import find_run, inspect_run
     from mlcli.runs.report import print_one_run
 
     checked_format(output_format)
     directory = find_run(run, runs_directory)
-    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
+    record, history = inspect_run(directory)
+    print_one_run(record, directory.path, history, output_format)

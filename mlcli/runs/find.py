@@ -16,8 +16,8 @@ from typing import Any
 from mlcli.errors import MlcliError, UsageError
 from mlcli.records import EpochRecord, RunRecord
 from mlcli.runs import RunQuery
-from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
-from mlcli.runs.reader import read_config
+from mlcli.runs.directory import CONFIG, HISTORY, METRICS, UNVERIFIED, RunDirectory
+from mlcli.runs.reader import VerifiedFiles, read_config
 from mlcli.text import first_line, listed, printable
 
 _N_SHOWN = 5  # ids in a message
@@ -114,6 +114,9 @@ class RunList:
             notes.append(f"no matching run in {runs_directory}")
         elif len(self.runs) < self.n_matching:
             notes.append(f"{len(self.runs)} of {self.n_matching} runs; --limit 0 lists all")
+        n_unverified = sum(UNVERIFIED in run.record.notes for run in self.runs)
+        if n_unverified:
+            notes.append(f"scores of {n_unverified} of these runs are not verified: written by an earlier version")
         return notes
 
 
@@ -157,6 +160,17 @@ def _references(ids: list[str]) -> dict[str, str]:
         unique = (text for text in prefixes if not before.startswith(text) and not after.startswith(text))
         references[run_id] = next(unique, run_id)
     return references
+
+
+def inspect_run(directory: RunDirectory) -> tuple[RunRecord, list[EpochRecord]]:
+    """Return the record and the history of a run, from files that match their checksums; see `describe_run`.
+
+    An unfinished run has no checksums. DataError, naming the file, for files that are missing or altered.
+    """
+    if not directory.has_record():
+        return describe_run(directory), directory.read_history()
+    files = VerifiedFiles(directory.path)
+    return files.scored_record(), files.history() if os.path.lexists(directory.path / HISTORY) else []
 
 
 def describe_run(directory: RunDirectory) -> RunRecord:

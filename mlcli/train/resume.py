@@ -55,19 +55,17 @@ def open_resumable(reference: str, runs_directory: Path) -> Resumable:
 
 def _newest_unfinished(runs_directory: Path) -> RunDirectory:
     for directory in find_runs(runs_directory):
-        if not is_finished(directory):
-            return directory
+        with contextlib.suppress(MlcliError):  # a damaged record does not hide the other runs
+            if not is_finished(directory):
+                return directory
     raise UsageError(
         f"no unfinished run in {runs_directory}\nset the directory of the runs with --runs-dir or MLCLI_RUNS_DIR"
     )
 
 
 def is_finished(directory: RunDirectory) -> bool:
-    """Return whether the record says that the run is finished; an unreadable record counts as unfinished."""
-    try:
-        return directory.read_record().status == "finished"
-    except MlcliError:
-        return False
+    """Return whether the record says that the run is finished; DataError for a record that was altered."""
+    return directory.has_record() and directory.read_record().status == "finished"
 
 
 def _refuse_links(path: Path) -> None:

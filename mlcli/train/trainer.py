@@ -24,6 +24,7 @@ from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished
 from mlcli.runs.lock import RunLock
+from mlcli.runs.reader import VerifiedFiles
 from mlcli.timing import unevenness
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
 from mlcli.train.epochs import EpochLoop, score_train, single_fit
@@ -98,7 +99,7 @@ def resume(
     lock = RunLock.acquire(directory.path)
     try:
         if is_finished(directory):
-            return TrainResult(directory.read_record(), directory.path, is_reused=True)
+            return TrainResult(VerifiedFiles(directory.path).scored_record(), directory.path, is_reused=True)
         return _Trainer(plan, paths, threads, observer, every).resume(directory)
     finally:
         lock.release()
@@ -127,7 +128,7 @@ class _Trainer:
             if if_needed:
                 found = find_finished(self.paths.runs_directory, self.progress.digests["experiment"])
                 if found:
-                    return TrainResult(found[1], found[0].path, is_reused=True)
+                    return TrainResult(VerifiedFiles(found[0].path).scored_record(), found[0].path, is_reused=True)
             engine = self._build(dataset)
         directory = self._new_directory()
         lock = RunLock.acquire(directory.path)

@@ -85,6 +85,7 @@ class Case:
         return self.batch_size is not None
 
 
+PIPELINE = EstimatorModel(estimator="Pipeline", parameters={"steps": ["StandardScaler", "LinearDiscriminantAnalysis"]})
 ITERATIVE = {
     f"{backend}-{label}": Case(backend, model, optimizer)
     for backend in ("torch", "keras")
@@ -103,6 +104,7 @@ ITERATIVE = {
 SINGLE_FIT = {
     "sklearn-logistic": Case("sklearn", LogisticModel(), Lbfgs(), batch_size=None),
     "sklearn-forest": Case("sklearn", EstimatorModel(estimator="RandomForestClassifier"), None, batch_size=None),
+    "sklearn-pipeline": Case("sklearn", PIPELINE, None, batch_size=None),
     "sklearn-svc": Case("sklearn", EstimatorModel(estimator="LinearSVC"), None, batch_size=None),
 }
 ALL = ITERATIVE | SINGLE_FIT

@@ -20,6 +20,7 @@ import sklearn.metrics
 import yaml
 
 from mlcli.cli.app import app
+from mlcli.errors import DataError
 from mlcli.metrics.scores import log_loss
 from mlcli.records import Scores
 from mlcli.runs.directory import RunDirectory
@@ -94,10 +95,16 @@ def test_every_run_is_listed(mlcli):
 
 @pytest.mark.parametrize("run", ALL)
 def test_every_run_is_shown_with_its_history(mlcli, run):
-    shown = mlcli("runs", "show", RUNS / run)
-    expected = recorded(run)
-    assert shown.pop("timing").items() >= expected.pop("timing").items()
-    assert shown.items() >= expected.items()
+    shown, record = mlcli("runs", "show", RUNS / run), recorded(run)
+    *notes, unverified = shown["notes"]
+    assert notes == record["notes"]
+    assert "an earlier version wrote this run without a checksum" in unverified
+    assert shown["timing"].items() >= record["timing"].items()
+    unchanged = record.keys() - {"metrics", "notes", "timing"}
+    assert {key: shown[key] for key in unchanged} == {key: record[key] for key in unchanged}
+    assert shown["metrics"].keys() == record["metrics"].keys()
+    for split, metrics in record["metrics"].items():
+        assert shown["metrics"][split]["accuracy"] == metrics["accuracy"]
     with (RUNS / run / "history.csv").open(newline="") as file:
         losses = [row["train_loss"] for row in csv.DictReader(file)]
     assert [epoch["train_loss"] for epoch in shown["history"]] == [float(loss) if loss else None for loss in losses]
@@ -193,6 +200,16 @@ def test_a_new_run_starts_from_the_weights_of_an_old_one(mlcli):
     model = ("--dataset", "iris", "--model", "mlp", "--set", "model.hidden=[8]", "--epochs", 1, "--threads", 1)
     started = mlcli("train", "--backend", "torch", *model, "--init-from", RUNS / KERAS, "--quiet")
     assert any(KERAS in note for note in started["notes"])
+
+
+def test_an_edited_record_of_an_old_run_is_refused_because_its_predictions_have_other_scores(mlcli, tmp_path):
+    path = Path(shutil.copytree(RUNS / TORCH, tmp_path / TORCH))
+    record = recorded(TORCH)
+    record["metrics"]["test"]["accuracy"] = 0.9999
+    (path / "metrics.json").write_text(json.dumps(record))
+    for command in (("runs", "show"), ("evaluate",), ("compare", RUNS / KERAS), ("receipt", RUNS / KERAS)):
+        with pytest.raises(DataError, match=r"metrics\.json was altered: .* not that of predictions\.npz"):
+            mlcli(*command, path)
 
 
 def test_the_experiment_of_an_old_run_is_recognised_as_finished(mlcli):
