@@ -148,7 +148,7 @@ class Metrics:
     n_samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a history may have many
 class EpochRecord:
     """One epoch: a row of history.csv. A single fit has one."""
 

@@ -164,8 +164,8 @@ class RunDirectory:
     def read_history(self) -> list[EpochRecord]:
         """Return the epochs written so far; a row that a killed process left half written is dropped."""
         try:
-            lines = read_inside(self.path, HISTORY).splitlines(keepends=True)
-            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
+            data = read_inside(self.path, HISTORY)
+            return parsed_history(data[: data.rfind(b"\n") + 1])
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:

@@ -14,6 +14,9 @@ from mlcli.runs.find import ListedRun
 
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
+_N_NOTES = 20  # shown of a run
+_N_EPOCHS = 50  # shown at either end of a long history
+_MAX_REASON = 2000  # characters
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
@@ -26,18 +29,28 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
-    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
+    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`.
+
+    JSON holds everything; the tables show at most 20 notes and 100 epochs.
+    """
     status = [("status", record.status), ("started", record.created)]
     if record.error:
-        status.append(("reason", record.error))
-    sections = [status, *_sections(record, directory), [("note", note) for note in record.notes]]
-    document = asdict(record) | {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+        status.append(("reason", record.error[:_MAX_REASON]))
+    notes = [("note", note) for note in record.notes[:_N_NOTES]]
+    if len(record.notes) > _N_NOTES:
+        notes.append(("notes", f"{len(record.notes) - _N_NOTES:,} more; --format json has them"))
+    sections = [status, *_sections(record, directory), notes]
+    is_document = output_format == OutputFormat.JSON  # costly for a long history
+    epochs = [asdict(epoch) for epoch in history] if is_document else []
+    document = asdict(record) | {"directory": str(directory), "history": epochs}
     print_summary(_title(record), sections, _full_row(record, directory), document, output_format)
+    ends = history if len(history) <= 2 * _N_EPOCHS else [*history[:_N_EPOCHS], *history[-_N_EPOCHS:]]
     if history and output_format == OutputFormat.MARKDOWN:
         sys.stdout.write("\n")
-        print_markdown(_history_rows(history))
+        print_markdown(_history_rows(ends))
     elif history and output_format == OutputFormat.TABLE:
-        print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+        some = f": the first and the last {_N_EPOCHS} of {len(history):,} epochs" if len(ends) < len(history) else ""
+        print_table(f"History{some}", _history_rows(ends), optional=["learning rate", "samples/s", "seconds"])
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:

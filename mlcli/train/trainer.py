@@ -28,6 +28,7 @@ from mlcli.train.epochs import EpochLoop, single_fit
 from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
 from mlcli.train.run_progress import RunProgress
 
+_MAX_REASON = 10_000  # characters; a record has a limit
 _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
 
 
@@ -284,7 +285,7 @@ class _Trainer:
         status: RunStatus = "failed" if isinstance(error, Exception) else "interrupted"
         if isinstance(error, DivergedError):
             status = "diverged"
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:_MAX_REASON] or type(error).__name__
         with contextlib.suppress(MlcliError):
             if self.loop and status == "interrupted":
                 self.loop.keep_end()
