@@ -245,7 +245,7 @@ class _Trainer:
             self._add_to_history(record, directory)
         else:
             folder = CheckpointFolder(directory.path)
-            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
+            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every, self.observer.on_slow_step)
             if self.checkpoint:
                 self.loop.restore(self.checkpoint)
             # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
