@@ -56,6 +56,8 @@ _HEADER_ERRORS = (TokenError, SyntaxError, KeyError, TypeError)
 
 def leads_outside(path: Path, directory: Path) -> bool:
     """Return whether `path`, with links and `..` resolved, lies outside of `directory`."""
+    if path.parent == directory and path.name != ".." and not os.path.islink(path):
+        return False  # as below, in a tenth of the time
     # os.path.realpath, for Path.resolve raises an error of its own at a link that leads to itself.
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 

@@ -24,7 +24,7 @@ OUTPUT_PANEL = "Output"
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
-RUN_REFERENCE = "a directory, a run id, a unique prefix of one, or last"
+RUN_REFERENCE = "a directory, a run id, its last 7 characters, a unique prefix of either, or last"
 
 
 def completed(names: Iterable[str]) -> Callable[[str], list[str]]:

@@ -14,6 +14,7 @@ call waits for it instead of repeating it. An interrupted cell is resumed from i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -26,15 +27,16 @@ from mlcli.compare.matrix import Cell
 from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
 from mlcli.files import write_whole
-from mlcli.records import RunRecord
+from mlcli.records import RunRecord, RunSummary
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_runs
+from mlcli.runs.find import summaries
 from mlcli.text import to_json
 from mlcli.train.resume import find_interrupted
 from mlcli.untrusted import parse_json, read_inside
 
 EXPERIMENT, RESULT, LOG, FAILURE = "experiment.yaml", "result.json", "log.txt", "failure.json"
 _MOST_FAILURE_BYTES = 2**20
+_N_SIMILAR = 20  # runs from which the time of a cell is estimated
 _INTERRUPTIONS = (ExitCode.SIGHUP, ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
@@ -78,11 +80,12 @@ class CellOutcome:
 
 
 class CellStore:
-    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once."""
+    """The finished runs and the failed cells in a runs directory."""
 
     def __init__(self, runs_directory: Path) -> None:
         self.runs_directory = runs_directory
-        self._by_digest: dict[str, FinishedRun] = {}  # the newest finished run of each experiment
+        self._by_digest: dict[str, RunDirectory] = {}  # the newest finished run of each experiment
+        self._finished: list[tuple[RunDirectory, RunSummary]] = []
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self.refresh()
@@ -90,29 +93,42 @@ class CellStore:
     def refresh(self) -> None:
         """Look for runs that have finished since the last call."""
         with self._lock:
-            for directory in reversed(list(find_runs(self.runs_directory))):
-                if directory.run_id in self._seen or not directory.has_record():
-                    continue
-                with contextlib.suppress(MlcliError):
-                    record = directory.read_record()
-                    if record.status == "finished":  # any other may still become finished
-                        self._seen.add(directory.run_id)
-                        self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
+            for directory, found in reversed(list(summaries(self.runs_directory, without=self._seen))):
+                # Any other may still become finished.
+                if isinstance(found, RunSummary) and found.status == "finished":
+                    self._seen.add(directory.run_id)
+                    self._by_digest[found.experiment] = directory
+                    self._finished.append((directory, found))
 
     def refreshed_run(self, cell: Cell) -> FinishedRun | None:
         """Return the run of a cell, which may have finished since the last call."""
         self.refresh()
-        return self._by_digest.get(cell.digest)
+        return self._finished_run(cell)
 
-    def records(self) -> list[RunRecord]:
-        """Return the records of all these runs."""
-        return [run.record for run in self._by_digest.values()]
+    def _finished_run(self, cell: Cell) -> FinishedRun | None:
+        directory = self._by_digest.get(cell.digest)
+        if directory is not None:
+            with contextlib.suppress(MlcliError):
+                return FinishedRun(directory, directory.read_record())
+        return None
+
+    def similar_records(self, cell: Cell) -> list[RunRecord]:
+        """Return the records of the newest runs with the same engine, dataset and model; at most 20."""
+        config = cell.config
+        wanted = (config.backend, config.dataset.name, config.model.name)
+        newest_first = reversed(self._finished)
+        similar = (run for run, found in newest_first if (found.backend, found.dataset, found.model) == wanted)
+        records = []
+        for directory in itertools.islice(similar, _N_SIMILAR):
+            with contextlib.suppress(MlcliError):
+                records.append(directory.read_record())
+        return records
 
     def known_outcome(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""
         if cell.refusal:
             return CellOutcome(reason=cell.refusal)
-        if run := self._by_digest.get(cell.digest):
+        if run := self._finished_run(cell):
             return CellOutcome(run)
         if retry_failed:
             return None

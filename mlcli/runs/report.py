@@ -62,7 +62,7 @@ def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) ->
             print_markdown([_short_row(run) for run in runs])
         case OutputFormat.TABLE if runs:
             all_finished = all(run.record.status == "finished" for run in runs)
-            optional = [*(["status"] if all_finished else []), "model", "name", "loss"]
+            optional = ["id", *(["status"] if all_finished else []), "model", "name", "loss"]
             print_table(title, [_short_row(run) for run in runs], optional=optional)
 
 
@@ -94,6 +94,7 @@ def _short_row(run: ListedRun) -> Row:
         "accuracy": f"{test.accuracy:.4f}" if test else None,
         "loss": f"{test.loss:.4f}" if test and test.loss is not None else None,
         "seconds": f"{record.timing.total_seconds:,.1f}" if record.timing else None,
+        "id": record.run_id,
     }
 
 

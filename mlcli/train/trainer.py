@@ -21,7 +21,7 @@ from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_finished
+from mlcli.runs.find import find_finished, next_moment
 from mlcli.runs.lock import RunLock
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
 from mlcli.train.epochs import EpochLoop, single_fit
@@ -214,7 +214,10 @@ class _Trainer:
         return weights
 
     def _new_directory(self) -> RunDirectory:
-        directory = RunDirectory.create(self.config, self.paths.runs_directory, self.paths.out)
+        runs_directory, out = self.paths.runs_directory, self.paths.out
+        moment = next_moment(out.parent if out else runs_directory)
+        directory = RunDirectory.create(self.config, runs_directory, out, moment)
+        self.progress.created = moment.isoformat(timespec="milliseconds")
         directory.write_config(self.config)
         return directory
 
