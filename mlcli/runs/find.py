@@ -190,11 +190,12 @@ class RunList:
 def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
     """Return the runs in a directory that a query admits, in its order; those without a value for the key come last."""
     found = list(summaries(runs_directory))
-    references = _references([directory.run_id for directory, _ in found])
     issues = [_issue(summary) for _, summary in found if isinstance(summary, MlcliError)]
     matching = [run for run in found if isinstance(run[1], RunSummary) and query.admits(run[1])]
+    chosen = _sorted(matching, query.sort)[: query.limit]
+    references = _references([run.run_id for run, _ in chosen], among=[run.run_id for run, _ in found])
     runs = []
-    for directory, _ in _sorted(matching, query.sort)[: query.limit]:
+    for directory, _ in chosen:
         try:
             runs.append(ListedRun(describe_run(directory), directory.path, references[directory.run_id]))
         except MlcliError as error:  # another process has changed it
@@ -217,16 +218,16 @@ def _sorted(runs: list[_Found], key: str) -> list[_Found]:
     return known + unknown
 
 
-def _references(ids: list[str]) -> dict[str, str]:
+def _references(ids: list[str], among: list[str]) -> dict[str, str]:
     """Return for each id its short id, if no other run has it, else the shortest prefix that no other id has.
 
     A prefix has at least the time, which ends at `_`.
     """
-    n_runs = Counter(map(short_id, ids))
+    n_runs = Counter(name.rpartition("_")[2] for name in among)
     references = {run_id: short for run_id in ids if (short := short_id(run_id)) and n_runs[short] == 1}
     if len(references) == len(ids):
         return references
-    ordered = sorted(ids)
+    ordered = sorted(among)
     for before, run_id, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
         prefixes = (run_id[:length] for length in range(len(run_id.partition("_")[0]), len(run_id)))
         unique = (text for text in prefixes if not before.startswith(text) and not after.startswith(text))
