@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +153,7 @@ class Metrics:
     n_samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a history may have many
 class EpochRecord:
     """One epoch: a row of history.csv. A single fit has one."""
 
@@ -214,3 +214,35 @@ class RunRecord:
     n_train_samples: int | None = None  # in the training split; `metrics` may cover fewer
     median_epoch_seconds: float | None = None  # of training alone, without the first epoch
     schema_version: int = 2
+
+
+class RunSummary(NamedTuple):
+    """What selects, sorts and identifies a run among others."""
+
+    status: RunStatus
+    name: str
+    backend: str
+    dataset: str
+    model: str
+    created: str  # UTC, ISO 8601
+    experiment: str  # digest; empty if the record has none
+    accuracy: float | None  # on the test split
+    loss: float | None
+    seconds: float | None  # in total
+
+    @classmethod
+    def of(cls, record: RunRecord) -> RunSummary:
+        """Return the summary of a run."""
+        test, timing = record.metrics.get("test"), record.timing
+        return cls(
+            status=record.status,
+            name=record.name,
+            backend=record.backend,
+            dataset=record.dataset,
+            model=record.model,
+            created=record.created,
+            experiment=record.digests.get("experiment", ""),
+            accuracy=test.accuracy if test else None,
+            loss=test.loss if test else None,
+            seconds=timing.total_seconds if timing else None,
+        )

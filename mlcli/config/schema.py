@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mlcli.config.values import (
+    MOST_EPOCHS,
     MOST_THREADS,
     Device,
     Fraction,
@@ -264,7 +265,7 @@ class EarlyStopping(Section):
 class TrainingConfig(Section):
     """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
 
-    epochs: PositiveInt | None = Field(
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | None = Field(
         None,
         description=f"epochs of training; null: at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps of the default "
         "batch size; none for a single fit",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from mlcli.models.weights import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
 from mlcli.runs.formats import history_bytes, parsed_history, predictions_bytes, preprocessing_document, record_from
 from mlcli.runs.manifest import MANIFEST, check_digest, manifest_bytes, read_manifest
+from mlcli.runs.names import new_name
 from mlcli.text import escaped, first_line, to_json
 from mlcli.untrusted import parse_json, read_inside
 
@@ -64,14 +64,15 @@ class RunDirectory:
         return self.path / CONFIG
 
     @classmethod
-    def create(cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None) -> RunDirectory:
+    def create(
+        cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None, moment: datetime | None = None
+    ) -> RunDirectory:
         """Create a directory that did not exist before: `out`, or a new one in `runs_directory`.
 
-        UsageError if `out` exists, MlcliError if the directory cannot be created.
+        moment: its time of creation in UTC; None: now. UsageError if `out` exists, MlcliError if the directory cannot
+        be created.
         """
-        now = datetime.now(UTC)  # milliseconds, so that runs started within a second sort by age
-        stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
-        name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
+        name = new_name(moment or datetime.now(UTC), config.name or "", config.backend or "", config.seed)
         path = out if out is not None else runs_directory / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,8 +180,8 @@ class RunDirectory:
     def read_history(self) -> list[EpochRecord]:
         """Return the epochs written so far; a row that a killed process left half written is dropped."""
         try:
-            lines = read_inside(self.path, HISTORY).splitlines(keepends=True)
-            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
+            data = read_inside(self.path, HISTORY)
+            return parsed_history(data[: data.rfind(b"\n") + 1])
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mlcli.config.messages import key_path
-from mlcli.config.values import MOST_THREADS
+from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
 from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+_MAX_LINE_BYTES = 1000  # of a history; a longer line is read as two, which are not rows
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # it is costly to make
 _SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 _OPTIONAL = ("learning_rate", *_SCORES, "samples_per_second")
@@ -42,9 +43,13 @@ def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes
 
 
 def parsed_history(data: bytes) -> list[EpochRecord]:
-    """Return the records of a history with line ends of either kind."""
+    """Return the records of a history with line ends of either kind; at most MOST_EPOCHS, in lines of 1,000 bytes."""
+    if data.count(b"\n") > MOST_EPOCHS + 1:
+        raise ValueError(f"more than {MOST_EPOCHS:,} epochs")
+    stream = io.BytesIO(data)
+    lines = (line.decode() for line in iter(lambda: stream.readline(_MAX_LINE_BYTES), b""))
     try:
-        return [_epoch(row) for row in csv.DictReader(io.StringIO(data.decode(), newline=""))]
+        return [_epoch(row) for row in csv.DictReader(lines)]
     except (KeyError, TypeError) as error:
         raise ValueError(f"a row is incomplete: {error}") from error
     except csv.Error as error:
@@ -78,6 +83,7 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
 
 _MAX_SECONDS = 1e9  # thirty years
 _MAX_CHARACTERS = 300
+MAX_NOTE_CHARACTERS = 1000
 _TEXTS = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
 _COUNTS = (
     *("seed", "epochs", "best_epoch", "kept_epoch", "samples_per_second", "n_parameters", "n_train_samples"),
@@ -90,6 +96,8 @@ def record_from(document: dict[str, Any]) -> RunRecord:
     record = typed(RunRecord, document)
     for name in _TEXTS:
         _check_text(name, getattr(record, name))
+    if any(len(note) > MAX_NOTE_CHARACTERS for note in record.notes):
+        raise ValueError(f"notes: expected at most {MAX_NOTE_CHARACTERS:,} characters each")
     for part, digest in record.digests.items():
         _check_text("a digest", part + digest)
     for split, metrics in record.metrics.items():

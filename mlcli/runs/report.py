@@ -14,6 +14,9 @@ from mlcli.runs.find import ListedRun
 
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
+_N_NOTES = 20  # shown of a run
+_N_EPOCHS = 50  # shown at either end of a long history
+_MAX_REASON = 2000  # characters
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
@@ -26,18 +29,28 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
-    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
+    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`.
+
+    JSON holds everything; the tables show at most 20 notes and 100 epochs.
+    """
     status = [("status", record.status), ("started", record.created)]
     if record.error:
-        status.append(("reason", record.error))
-    sections = [status, *_sections(record, directory), [("note", note) for note in record.notes]]
-    document = asdict(record) | {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+        status.append(("reason", record.error[:_MAX_REASON]))
+    notes = [("note", note) for note in record.notes[:_N_NOTES]]
+    if len(record.notes) > _N_NOTES:
+        notes.append(("notes", f"{len(record.notes) - _N_NOTES:,} more; --format json has them"))
+    sections = [status, *_sections(record, directory), notes]
+    is_document = output_format == OutputFormat.JSON  # costly for a long history
+    epochs = [asdict(epoch) for epoch in history] if is_document else []
+    document = asdict(record) | {"directory": str(directory), "history": epochs}
     print_summary(_title(record), sections, _full_row(record, directory), document, output_format)
+    ends = history if len(history) <= 2 * _N_EPOCHS else [*history[:_N_EPOCHS], *history[-_N_EPOCHS:]]
     if history and output_format == OutputFormat.MARKDOWN:
         sys.stdout.write("\n")
-        print_markdown(_history_rows(history))
+        print_markdown(_history_rows(ends))
     elif history and output_format == OutputFormat.TABLE:
-        print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+        some = f": the first and the last {_N_EPOCHS} of {len(history):,} epochs" if len(ends) < len(history) else ""
+        print_table(f"History{some}", _history_rows(ends), optional=["learning rate", "samples/s", "seconds"])
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:
@@ -49,7 +62,7 @@ def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) ->
             print_markdown([_short_row(run) for run in runs])
         case OutputFormat.TABLE if runs:
             all_finished = all(run.record.status == "finished" for run in runs)
-            optional = [*(["status"] if all_finished else []), "model", "name", "loss"]
+            optional = ["id", *(["status"] if all_finished else []), "model", "name", "loss"]
             print_table(title, [_short_row(run) for run in runs], optional=optional)
 
 
@@ -81,6 +94,7 @@ def _short_row(run: ListedRun) -> Row:
         "accuracy": f"{test.accuracy:.4f}" if test else None,
         "loss": f"{test.loss:.4f}" if test and test.loss is not None else None,
         "seconds": f"{record.timing.total_seconds:,.1f}" if record.timing else None,
+        "id": record.run_id,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -86,9 +86,18 @@ class EpochLoop:
     """
 
     def __init__(
-        self, engine: Engine, dataset: Dataset, progress: RunProgress, folder: CheckpointFolder, every: CheckpointEvery
+        self,
+        engine: Engine,
+        dataset: Dataset,
+        progress: RunProgress,
+        folder: CheckpointFolder,
+        every: CheckpointEvery,
+        log: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """progress: its position moves on with each epoch, and it gets the digest of the batch order."""
+        """progress: its position moves on with each epoch, and it gets the digest of the batch order.
+
+        log: receives a line for each checkpoint that a signal asked for.
+        """
         self._config = progress.plan.config
         self._engine = engine
         self._dataset = dataset
@@ -98,6 +107,7 @@ class EpochLoop:
         self._batch_size = self._config.training.batch_size or 1
         self._chunk_length = ChunkLength(every)
         self._checkpointer = Checkpointer(folder, every, self._checkpoint)
+        self._log = log
         self._epoch: EpochChunks | None = None  # the one under way
         self._best_weights: Weights | None = None  # kept where early stopping may restore them
         self.note: str | None = None  # what early stopping did
@@ -125,8 +135,8 @@ class EpochLoop:
     def run(self) -> Iterator[EpochRecord]:
         """Train to the end, yielding the record of each epoch.
 
-        Checkpoints are written between chunks when they are due. DivergedError when the loss or a weight is no longer
-        finite; Interrupted, after one more checkpoint, when a signal has arrived.
+        Checkpoints are written between chunks when they are due or a signal asks for one. DivergedError when the loss
+        or a weight is no longer finite; Interrupted, after one more checkpoint, when a signal has arrived that stops.
         """
         while not self._is_over():
             self._epoch = epoch = self._epoch or self._start_epoch()
@@ -146,6 +156,9 @@ class EpochLoop:
 
     def _between_chunks(self, *, at_epoch_end: bool) -> None:
         self._checkpointer.write_if_due(self.position, at_epoch_end=at_epoch_end)
+        if signals.take_checkpoint_request():
+            self._checkpointer.write(self.position)
+            self._log(f"checkpoint written after {self.position.step:,} steps")
         if signals.is_pending():
             self._checkpointer.write(self.position)
             signals.check()

@@ -19,7 +19,7 @@ from mlcli.records import EngineState
 from mlcli.runs.checkpoint import FOLDER as CHECKPOINTS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_run, find_runs
+from mlcli.runs.find import find_run, summaries
 from mlcli.runs.lock import RunLock
 from mlcli.runs.reader import read_config
 from mlcli.text import escaped
@@ -54,10 +54,10 @@ def open_resumable(reference: str, runs_directory: Path) -> Resumable:
 
 
 def _newest_unfinished(runs_directory: Path) -> RunDirectory:
-    for directory in find_runs(runs_directory):
-        with contextlib.suppress(MlcliError):  # a damaged record does not hide the other runs
-            if not is_finished(directory):
-                return directory
+    for directory, found in summaries(runs_directory):
+        # A damaged record does not hide the other runs.
+        if not isinstance(found, MlcliError) and found.status != "finished":
+            return directory
     raise UsageError(
         f"no unfinished run in {runs_directory}\nset the directory of the runs with --runs-dir or MLCLI_RUNS_DIR"
     )
@@ -81,11 +81,11 @@ def _refuse_links(path: Path) -> None:
 def find_interrupted(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
     """Return the newest interrupted run of exactly this experiment that has a checkpoint and that no process locks."""
     text = to_yaml(config).encode()
-    for directory in find_runs(runs_directory):
+    for directory, summary in summaries(runs_directory):
+        if isinstance(summary, MlcliError) or summary.status not in ("unfinished", "interrupted"):
+            continue  # any other would end so again
         with contextlib.suppress(MlcliError, OSError):
             if directory.config_path.read_bytes() != text:
-                continue
-            if directory.has_record() and directory.read_record().status != "interrupted":  # it would end so again
                 continue
             found = CheckpointFolder(directory.path).find().checkpoint
             if found and found.run.digests.get("experiment") == experiment_digest:

@@ -11,6 +11,7 @@ from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
 from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
+from mlcli.runs.formats import MAX_NOTE_CHARACTERS
 from mlcli.timing import Stopwatch
 
 _PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "score_train", "evaluate")
@@ -34,6 +35,7 @@ class RunProgress:
 
     def add_note(self, text: str) -> bool:
         """Keep a note and return whether it is new."""
+        text = text[:MAX_NOTE_CHARACTERS]
         if text in self.notes:
             return False
         self.notes.append(text)

@@ -22,7 +22,7 @@ from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
 from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_finished
+from mlcli.runs.find import find_finished, next_moment
 from mlcli.runs.lock import RunLock
 from mlcli.runs.reader import VerifiedFiles
 from mlcli.timing import unevenness
@@ -31,6 +31,7 @@ from mlcli.train.epochs import EpochLoop, score_train, single_fit
 from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
 from mlcli.train.run_progress import RunProgress, epoch_seconds
 
+_MAX_REASON = 10_000  # characters; a record has a limit
 _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
 
 
@@ -221,7 +222,10 @@ class _Trainer:
         return weights
 
     def _new_directory(self) -> RunDirectory:
-        directory = RunDirectory.create(self.config, self.paths.runs_directory, self.paths.out)
+        runs_directory, out = self.paths.runs_directory, self.paths.out
+        moment = next_moment(out.parent if out else runs_directory)
+        directory = RunDirectory.create(self.config, runs_directory, out, moment)
+        self.progress.created = moment.isoformat(timespec="milliseconds")
         directory.write_config(self.config)
         return directory
 
@@ -258,7 +262,7 @@ class _Trainer:
             self._add_to_history(record, directory)
         else:
             folder = CheckpointFolder(directory.path)
-            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
+            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every, self.observer.on_slow_step)
             if self.checkpoint:
                 self.loop.restore(self.checkpoint)
             # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
@@ -303,7 +307,7 @@ class _Trainer:
         status: RunStatus = "failed" if isinstance(error, Exception) else "interrupted"
         if isinstance(error, DivergedError):
             status = "diverged"
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:_MAX_REASON] or type(error).__name__
         with contextlib.suppress(MlcliError):
             if self.loop and status == "interrupted":
                 self.loop.keep_end()

@@ -59,7 +59,8 @@ def test_the_name_describes_the_run(directory):
     stamp, *middle, random = directory.run_id.split("_")
     assert middle == ["a", "name", "torch", "s3"]
     assert stamp.endswith("Z")
-    assert len(random) == 6
+    assert len(random) == 7
+    assert random[0].isalpha()
 
 
 def test_simultaneous_starts_never_share_a_directory(tmp_path):

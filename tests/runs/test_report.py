@@ -52,7 +52,7 @@ def test_the_list_fits_the_terminal_and_names_the_hidden_columns(runs, capsys, m
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= width
     header = text.splitlines()[2]
-    columns = ("run", "name", "status", "backend", "dataset", "model", "accuracy", "loss", "seconds")
+    columns = ("run", "name", "status", "backend", "dataset", "model", "accuracy", "loss", "seconds", "id")
     _, _, left_out = text.partition("not shown here:")
     assert {name for name in columns if name not in header.split()} == set(left_out.replace(",", " ").split())
     assert "ref-d" in text

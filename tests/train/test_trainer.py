@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.scores import score
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
 from mlcli.train import epochs
 from mlcli.train.trainer import RunPaths, train
 
@@ -294,6 +296,16 @@ def test_an_identical_finished_run_is_reported_not_repeated(tmp_path):
     assert again.record == first.record
     assert not run(tmp_path, if_needed=True, seed=9, **settings).is_reused
     assert not run(tmp_path, if_needed=False, **settings).is_reused
+
+
+@pytest.mark.parametrize("name", [None, "chosen"])
+def test_the_run_trained_last_is_the_last_also_after_the_clock_was_set_back(name, tmp_path, stored_runs):
+    shutil.copytree(stored_runs / "20260101T000000Z_iris", tmp_path / "29990101T000000000Z_iris_sklearn_s0_aaaaaaa")
+    settings = {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
+    for seed in (1, 2):
+        result = run(tmp_path, out=name and tmp_path / f"{name}{2 - seed}", seed=seed, **settings)
+        assert find_run("last", tmp_path).path == result.directory
+    assert result.record.created == "2999-01-01T00:00:00.002+00:00"
 
 
 def test_a_batch_larger_than_the_data_is_one_batch_and_noted(tmp_path):
