@@ -89,13 +89,10 @@ def run_cells(
         print_notes([*reused, *store.origin_notes(cells)])
     order = [index for index in running_order(cells, Random(session)) if known[index] is None]
     to_run = [cells[index] for index in order]
-    records = store.records()
+    by_label = {cell.label: cell for cell in to_run}
+    estimates = {label: _estimated_seconds(cell, store.similar_records(cell)) for label, cell in by_label.items()}
     with MatrixProgress(
-        to_run,
-        len(cells),
-        n_slots=executor.n_slots,
-        estimate=lambda cell: _estimated_seconds(cell, records),
-        quiet=request.quiet,
+        to_run, len(cells), n_slots=executor.n_slots, estimates=estimates, quiet=request.quiet
     ) as progress:
         pool = _CellPool(store, executor, progress, fail_fast=request.fail_fast)
         ran = dict(zip(order, pool.run(to_run), strict=True))
