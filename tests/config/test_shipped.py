@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mlcli.config.shipped import config_file, content_elsewhere, description, find_config, shipped_configs
+from mlcli.config.shipped import (
+    config_file,
+    content_elsewhere,
+    description,
+    find_config,
+    shipped_configs,
+    similar_names,
+)
 from mlcli.errors import UsageError
 
 
@@ -54,3 +61,9 @@ def test_in_another_folder_only_the_address_of_the_schema_differs():
     first, *others = content_elsewhere(path).splitlines()
     assert first.startswith("# yaml-language-server: $schema=file:///")
     assert others == path.read_text().splitlines()[1:]
+
+
+def test_a_run_that_does_not_exist_may_be_a_misspelt_configuration():
+    with pytest.raises(UsageError) as error, similar_names(["20260101T000000Z_digits_mlp_torch_s0", "iris_logistics"]):
+        raise UsageError("no run")
+    assert error.value.__notes__ == ["did you mean the configuration 'iris_logistic'? mlcli config list shows all"]
