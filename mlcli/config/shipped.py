@@ -17,6 +17,7 @@ from mlcli.errors import UsageError, nearest_match, unknown_name
 _FOLDER = Path(__file__).with_name("experiments")
 SCHEMA_FILE = Path(__file__).with_name("experiment.schema.json")
 _SUFFIXES = (".yaml", ".yml")
+_MAX_SHOWN_CHARACTERS = 80
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -63,14 +64,14 @@ def similar_names(references: Sequence[str]) -> Iterator[None]:
         yield
     except UsageError as error:
         for reference in references:
-            similar = nearest_match(reference, list(shipped_configs()))
+            similar = nearest_match(reference[:_MAX_SHOWN_CHARACTERS], list(shipped_configs()))
             if similar is not None:
                 error.add_note(f"did you mean the configuration {similar!r}? mlcli config list shows all")
         raise
 
 
 def _unknown(name: str) -> str:
-    message = unknown_name("configuration", name, list(shipped_configs()))
+    message = unknown_name("configuration", name[:_MAX_SHOWN_CHARACTERS], list(shipped_configs()))
     return f"{message}\nname a YAML file, or one that `mlcli config list` shows"
 
 

@@ -45,6 +45,9 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="unknown configuration 'digit_mlp' .did you mean 'digits_mlp'"):
         find_config("digit_mlp")
     assert config_file("digit_mlp") is None  # it may be a run
+    with pytest.raises(UsageError) as error:
+        find_config("x" * 100_000)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("name", shipped_configs())
