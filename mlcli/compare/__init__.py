@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlcli.config.shipped import config_file
+from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
@@ -95,7 +95,8 @@ def run(request: CompareRequest) -> None:
     runs_directory = request.runs_dir
     cost = None
     if request.inputs and request.config_path is None:
-        results = variants.find_results(request.inputs, runs_directory)
+        with similar_names(request.inputs):
+            results = variants.find_results(request.inputs, runs_directory)
         if len(results) < 2 and request.fail_if_worse is None:
             raise UsageError(_NOTHING_TO_COMPARE)
     else:
