@@ -25,10 +25,10 @@ from mlcli.compare.records import (
     RunResult,
     Variant,
 )
-from mlcli.compare.statistics import MeanInterval, mean_interval
+from mlcli.compare.statistics import ALPHA, MeanInterval, mean_interval
 from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
-from mlcli.compare.statistics.verdicts import ALPHA, accuracy_verdicts, holm, time_verdicts
+from mlcli.compare.statistics.verdicts import accuracy_verdicts, holm, time_verdicts
 from mlcli.compare.variants import check_same_data, measure, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, unknown_name
 from mlcli.experiment.stored_run import open_run
