@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,7 +92,8 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
     means: dict[str, MeanInterval | None] = {}
     for name in MEASUREMENTS:
         values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
-        means[name] = mean_interval(values) if values and len(values) == len(variant.runs) else None
+        highest = 1.0 if name == "accuracy" else math.inf
+        means[name] = mean_interval(values, highest) if values and len(values) == len(variant.runs) else None
     return means
 
 

@@ -124,7 +124,7 @@ def _differences(comparison: Comparison) -> Figure:
     for axes in (left, right):
         plain_axes(axes)
     has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
-    intervals = " with 95 % confidence intervals" if has_intervals else " (one seed: no intervals)"
+    intervals = " with 95 % confidence intervals" if has_intervals else " (fewer than three seeds: no intervals)"
     figure.suptitle(f"Differences from the reference{intervals}", x=0.01, ha="left")
     return figure
 

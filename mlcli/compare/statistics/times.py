@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics import MIN_FOR_INTERVAL, critical_t, smallest_sufficient, two_sided_p
 
 
 @dataclass(frozen=True)
 class TimeRatio:
     """The time of one variant divided by that of another: geometric mean over seeds.
 
-    low and high: the 95 % confidence interval. p_value: of the hypothesis that the ratio is 1. All three are None with
-    one seed. log_deviation: standard deviation of the logarithms of the ratios.
+    low and high: the 95 % confidence interval; None with fewer than three seeds. p_value: of the hypothesis that the
+    ratio is 1; None with one seed. log_deviation: standard deviation of the logarithms of the ratios.
     """
 
     mean: float
@@ -59,4 +59,5 @@ def time_ratio(seconds: Sequence[float], reference: Sequence[float]) -> TimeRati
     error = deviation / math.sqrt(n)
     half_width = critical_t(n - 1) * error
     p_value = two_sided_p(mean / error, n - 1) if error else float(mean == 0)
-    return TimeRatio(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width), p_value, n, deviation)
+    low, high = (math.exp(mean - half_width), math.exp(mean + half_width)) if n >= MIN_FOR_INTERVAL else (None, None)
+    return TimeRatio(math.exp(mean), low, high, p_value, n, deviation)

@@ -46,7 +46,7 @@ def test_one_round_is_inconclusive():
 
 
 def test_equal_times_do_not_differ():
-    assert time_verdicts([time_ratio([2.0, 3.0], [2.0, 3.0])])[0].word == "tie"
+    assert time_verdicts([time_ratio([2.0, 3.0, 4.0], [2.0, 3.0, 4.0])])[0].word == "tie"
 
 
 def test_a_difference_among_two_variants_is_inconclusive_among_twenty_pairs():
