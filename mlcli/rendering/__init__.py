@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
+
+from mlcli.text import to_json
 
 
 class OutputFormat(StrEnum):
@@ -12,3 +15,26 @@ class OutputFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
+
+
+class PlotFormat(StrEnum):
+    """The format of a plot file, which is also its suffix."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+
+
+_n_documents = 0
+
+
+def print_json(document: object) -> None:
+    """Print a result as the only JSON document of this process."""
+    global _n_documents
+    _n_documents += 1
+    sys.stdout.write(to_json(document))
+
+
+def has_printed_json() -> bool:
+    """Return whether a result was printed as JSON, after which no other document may follow."""
+    return _n_documents > 0

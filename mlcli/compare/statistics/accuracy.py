@@ -64,10 +64,14 @@ class AccuracyDifference:
         if self.n_seeds < 2:
             return None
 
+        alpha, distance = 1 - confidence, abs(self.mean)
+        # If few samples differ, their variance is underestimated; see the bound of Wilson's interval.
+        of_floor = half_width([ErrorPart(distance * (1 - distance) / self.n_samples, math.inf)], alpha)
+
         def is_sufficient(n_seeds: int) -> bool:
             parts = self._parts(n_seeds)
             low, high = _interval(self.mean, parts, self.n_samples)
-            return abs(self.mean) > half_width(parts, 1 - confidence) or -margin <= low <= high <= margin
+            return distance > max(half_width(parts, alpha), of_floor) or -margin <= low <= high <= margin
 
         return smallest_sufficient(is_sufficient, self.n_seeds)
 

@@ -103,6 +103,15 @@ def test_the_number_of_seeds_needed_gives_a_verdict_on_the_same_measurements():
     assert accuracy_verdicts([again])[0].word != "inconclusive"
 
 
+def test_more_seeds_do_not_make_up_for_samples():
+    """One of 359 samples differs, with one of three seeds: no number of seeds makes this a difference or a tie."""
+    reference = np.ones((3, 359), dtype=bool)
+    worse = reference.copy()
+    worse[0, 0] = False
+    verdict = accuracy_verdicts([accuracy_difference(worse, reference)])[0]
+    assert (verdict.word, verdict.n_needed) == ("inconclusive", None)
+
+
 def test_one_seed_is_inconclusive():
     correct = np.random.default_rng(9).random((1, 1_000)) < 0.9
     verdict = accuracy_verdicts([accuracy_difference(correct, ~correct)])[0]
