@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 5
     PARTIAL_FAILURE = 6
     THRESHOLD_MISSED = 7
+    WORSE = 9
     SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
@@ -79,6 +80,12 @@ class ThresholdError(MlcliError):
     """Raised when a result misses a threshold, such as that of --fail-under. Exit code 7."""
 
     exit_code = ExitCode.THRESHOLD_MISSED
+
+
+class WorseError(MlcliError):
+    """Raised when a variant is significantly less accurate than the runs of --fail-if-worse. Exit code 9."""
+
+    exit_code = ExitCode.WORSE
 
 
 def out_of_memory(error: BaseException, advice: str) -> OutOfMemoryError | None:
