@@ -31,12 +31,13 @@ def first_line(text: object, limit: int = 200) -> str:
     return escaped(lines[0], limit) if lines else ""
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return one JSON document. Numbers that are not finite become null, because JSON cannot express them.
 
-    Characters that a terminal would act on are escaped, including those that JSON permits unescaped.
+    Characters that a terminal would act on are escaped, including those that JSON permits unescaped; with ascii_only
+    all that are not ASCII.
     """
-    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=ascii_only)
     if not text.replace("\n", "").isprintable():
         # Such characters occur only in strings, because the rest of the document is ASCII.
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

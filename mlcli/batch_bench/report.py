@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mlcli.batch_bench.advice import advice_sentence, counted
 from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, SeriesStatistics
 from mlcli.rendering import OutputFormat
-from mlcli.rendering.console import escape, message_console, result_console
+from mlcli.rendering.console import escape, message_console, result_console, write_json
 from mlcli.rendering.tables import print_csv, print_markdown, print_table
-from mlcli.text import comma_separated, to_json
+from mlcli.text import comma_separated
 
 
 class BenchProgress:
@@ -102,7 +102,7 @@ def print_batch_bench(record: BatchBenchRecord, output_format: str) -> None:
     """Print a benchmark to stdout. JSON holds every raw sample, CSV the statistics in plain units."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json(_document(record)))
+            write_json(_document(record))
         case OutputFormat.CSV:
             print_csv([_csv_row(series, record) for series in record.series])
         case OutputFormat.MARKDOWN:

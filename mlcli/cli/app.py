@@ -16,6 +16,7 @@ from mlcli import __version__, signals
 from mlcli.cli import batch_bench, compare, config, convert, data, evaluate, parity, predict, runs, train
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
+from mlcli.rendering import streams
 from mlcli.text import escaped
 
 app = Commands(
@@ -58,40 +59,39 @@ def main() -> NoReturn:
     """Run the command line; turn every error that leaves a command into a message and an exit code."""
     # OpenBLAS reads this when it is loaded; see experiment/threads.py.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    streams.install()
     signals.install()
     try:
         # An int is the exit code of a typer.Exit.
         outcome = app(standalone_mode=False)
     except signals.Interrupted as error:
-        _exit(_message(error), error.exit_code)
-    except BrokenPipeError:
-        # The reader has closed the pipe, e.g. `| head`; discard what Python would flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.OK)
+        _exit(error.exit_code, _message(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's: an unknown option or command, or help without arguments
             _exit_with_usage(error)
         _exit_with_error(error)
-    sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+    _exit(ExitCode(outcome) if isinstance(outcome, int) else ExitCode.OK)
 
 
 def _exit_with_usage(error: Any) -> NoReturn:
     message = error.format_message()
     if not message:  # no arguments at all: typer has shown the help
-        sys.exit(ExitCode.USAGE)
+        _exit(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
-    _exit(f"{message}\nsee {context.command_path if context else 'mlcli'} --help", ExitCode.USAGE)
+    _exit(ExitCode.USAGE, f"{message}\nsee {context.command_path if context else 'mlcli'} --help")
 
 
 def _exit_with_error(error: Exception) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     if isinstance(error, MlcliError):
-        _exit(_message(error), error.exit_code)
+        _exit(error.exit_code, _message(error))
+    if stop := signals.interruption():  # which a library has turned into an error of its own
+        _exit(stop.exit_code, str(stop))
     lacking = out_of_memory(error, "close other programs, or reduce the workload")
     if lacking:
-        _exit(str(lacking), lacking.exit_code)
-    _exit(f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback", ExitCode.FAILURE)
+        _exit(lacking.exit_code, str(lacking))
+    _exit(ExitCode.FAILURE, f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback")
 
 
 def _message(error: BaseException) -> str:
@@ -99,9 +99,13 @@ def _message(error: BaseException) -> str:
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
-def _exit(message: str, code: ExitCode) -> NoReturn:
-    first, *others = map(escaped, message.splitlines() or [""])
-    sys.stderr.write(f"mlcli: {first}\n")
-    for line in others:
-        sys.stderr.write(f"       {line}\n")
+def _exit(code: ExitCode, message: str = "") -> NoReturn:
+    """End the process; with FAILURE instead of OK if the result could not be written to stdout."""
+    lost = streams.result_error()
+    if lost is not None:
+        reason = f"the result could not be written to stdout: {lost.strerror or lost}"
+        message, code = f"{message}\n{reason}".lstrip(), code or ExitCode.FAILURE
+    for number, line in enumerate(message.splitlines()):
+        sys.stderr.write(f"{'       ' if number else 'mlcli: '}{escaped(line)}\n")
+    sys.stderr.flush()
     sys.exit(code)

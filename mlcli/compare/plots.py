@@ -65,9 +65,9 @@ def _by_epoch(variant: Variant, name: str) -> NDArray[np.float64]:
 
 
 def _learning_curves(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
+    figure = new_figure(10, 4)
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(10, 4)
     watched = _watched(variants)
     for axes, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nats per sample)", ""), strict=True):
         for variant in variants:

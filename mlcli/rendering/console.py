@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -15,7 +16,8 @@ from rich.markup import escape as escape_markup
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
-from mlcli.text import printable
+from mlcli.rendering.streams import NARROWEST, encodable, is_unicode
+from mlcli.text import printable, to_json
 
 _PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
@@ -31,24 +33,35 @@ def checked_format(name: str) -> OutputFormat:
 
 def result_console() -> Console:
     """Return a console on stdout, for results. In a pipe nothing is wrapped, unless COLUMNS sets a width."""
-    has_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stdout, width=None if has_width else _PIPE_WIDTH, highlight=False, soft_wrap=False)
+    return _console(sys.stdout)
 
 
 def message_console() -> Console:
     """Return a console on stderr, for progress, notes and errors."""
-    has_width = sys.stderr.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stderr, width=None if has_width else _PIPE_WIDTH, highlight=False)
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    has_width = stream.isatty() or bool(os.environ.get("COLUMNS"))
+    console = Console(file=stream, width=None if has_width else _PIPE_WIDTH, highlight=False)
+    if console.width < NARROWEST:
+        console.width = NARROWEST
+    return console
 
 
 def escape(text: str) -> str:
     """Return the text for rich: nothing in it is read as markup, nor as a command to the terminal."""
-    return escape_markup(printable(text))
+    return escape_markup(encodable(printable(text)))
 
 
 def write_text(text: str) -> None:
     """Write lines to stdout, with control characters escaped."""
     sys.stdout.write(printable(text))
+
+
+def write_json(value: object) -> None:
+    """Write one JSON document to stdout, in ASCII unless stdout is in UTF-8; see `to_json`."""
+    sys.stdout.write(to_json(value, ascii_only=not is_unicode(sys.stdout)))
 
 
 def print_notes(notes: Iterable[str]) -> None:

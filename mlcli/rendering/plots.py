@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcli.errors import UsageError
+from mlcli.errors import MlcliError, UsageError
 from mlcli.files import disk_errors, written_whole
-from mlcli.text import printable
+from mlcli.text import first_line, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +21,23 @@ PALETTE = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED, "#f0e442", "#000000",
 
 
 def require_matplotlib() -> None:
-    """UsageError, with the command that installs it, if matplotlib is missing."""
+    """UsageError, with the command that installs it, if matplotlib is missing. Call it before matplotlib is loaded."""
     if find_spec("matplotlib") is None:
         raise UsageError("--save-plots needs matplotlib, which is not installed\npip install 'mlcli[plots]'")
+    os.environ["MPLBACKEND"] = "agg"  # notebooks export another, which only they can load
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure; width and height in inches."""
-    from matplotlib.figure import Figure
+    """Return an empty figure in the default style of matplotlib; width and height in inches.
 
+    MlcliError if matplotlib cannot be loaded, e.g. because of a `matplotlibrc` in the working directory.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except Exception as error:
+        raise MlcliError(f"no plots: matplotlib cannot be loaded: {first_line(error)}") from error
+    matplotlib.rcdefaults()  # regardless of the settings of the user
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -17,13 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mlcli.rendering import OutputFormat
-from mlcli.rendering.console import escape, result_console, write_text
-from mlcli.text import printable, to_json
+from mlcli.rendering.console import escape, result_console, write_json, write_text
+from mlcli.rendering.streams import encodable
+from mlcli.text import printable
 
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
 _NUMBER = re.compile(r"([+-]?\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?( ± [\d.]+| \[.*\])?)?")  # or an empty cell
-_WORD = re.compile(r"\S+( ± \S+)?")  # what is not wrapped
+_WORD = re.compile(r"\S+( (±|\+/-) \S+)?")  # what is not wrapped
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
@@ -35,7 +35,7 @@ def print_rows(title: str, rows: Sequence[Row], output_format: str) -> None:
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": 1, "rows": list(rows)}))
+            write_json({"schema_version": 1, "rows": list(rows)})
         case OutputFormat.CSV:
             print_csv(rows)
         case OutputFormat.MARKDOWN:
@@ -89,7 +89,7 @@ class _Column:
 
 
 def _column(name: str, values: Sequence[object]) -> _Column:
-    texts = [printable(_heading(name)), *(printable(format_cell(value)) for value in values)]
+    texts = [encodable(printable(text)) for text in (_heading(name), *map(format_cell, values))]
     is_number = all(map(_looks_like_number, values))
     natural_width = max(cell_len(line) for text in texts for line in text.split("\n"))
     longest = max((cell_len(word[0]) for text in texts for word in _WORD.finditer(text)), default=0)
@@ -126,7 +126,9 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     Values that do not fit and cannot be wrapped, such as paths and run ids, follow below it on lines of their own.
     """
     console = result_console()
-    label_width = max((cell_len(printable(label)) for section in sections for label, _ in section), default=0)
+    label_width = max(
+        (cell_len(encodable(printable(label))) for section in sections for label, _ in section), default=0
+    )
     room = console.width - _FRAMED.width([label_width, 0])
     table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
     table.min_width = _MIN_WIDTH
@@ -135,7 +137,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     below: list[str] = []
     for section in sections:
         for label, value in section:
-            if cell_len(printable(value)) > room and " " not in value:
+            if cell_len(encodable(printable(value))) > room and " " not in value:
                 below.append(printable(f"{label}: {value}"))
             else:
                 table.add_row(escape(label), escape(value))
@@ -151,7 +153,7 @@ def print_summary(
     """Print one result to stdout: its sections as a table or as Markdown, its row as CSV, or its JSON document."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json(document))
+            write_json(document)
         case OutputFormat.CSV:
             print_csv([row])
         case OutputFormat.MARKDOWN:
