@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,11 @@ def escaped(text: str, limit: int | None = None) -> str:
 def printable(text: str) -> str:
     """Return text with every character escaped that a terminal would act on or cannot print, except line breaks."""
     return text if text.isprintable() else "\n".join(map(escaped, text.split("\n")))
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether text can be written in UTF-8; a file name with other bytes cannot."""
+    return re.search("[\ud800-\udfff]", text) is None
 
 
 def first_line(text: object, limit: int = 200) -> str:

@@ -17,7 +17,7 @@ from mlcli.cli import batch_bench, compare, config, convert, data, evaluate, par
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.rendering import streams
-from mlcli.text import escaped
+from mlcli.text import escaped, first_line
 
 app = Commands(
     name="mlcli",
@@ -52,7 +52,11 @@ def _root(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    pass
+    try:
+        os.getcwd()
+    except OSError as error:
+        reason = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
+        raise MlcliError(f"no working directory: {reason}\nchange to another one, e.g. with `cd`") from error
 
 
 def main() -> NoReturn:
@@ -91,7 +95,17 @@ def _exit_with_error(error: Exception) -> NoReturn:
     lacking = out_of_memory(error, "close other programs, or reduce the workload")
     if lacking:
         _exit(lacking.exit_code, str(lacking))
-    _exit(ExitCode.FAILURE, f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback")
+    _exit(ExitCode.FAILURE, _cause(error))
+
+
+def _cause(error: Exception) -> str:
+    """Return the message for an error of Python or of a library: of the surroundings, or else a bug in mlcli."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    advice = "rerun with --debug for a traceback"
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded: {first_line(error)}\ncheck the installation with `pip check`, or {advice}"
+    return f"internal error: {type(error).__name__}: {error}\n{advice}"
 
 
 def _message(error: BaseException) -> str:

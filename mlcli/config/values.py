@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
 
+from mlcli.text import is_utf8
+
 T = TypeVar("T")
 Scalar = None | bool | int | float | str
 
@@ -55,7 +57,7 @@ def checked(value: T) -> T:
         raise ValueError("numbers must be finite")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(_TOO_LARGE)
-    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+    if isinstance(value, str) and not is_utf8(value):
         raise ValueError("the text is not UTF-8")
     return value
 

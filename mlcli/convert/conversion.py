@@ -25,6 +25,7 @@ from mlcli.records import Scores
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
+from mlcli.text import is_utf8
 
 _BATCH_SIZE = 1024
 
@@ -121,6 +122,8 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
     if request.output.exists() and not request.force:
         raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
+    if not is_utf8(str(request.output)):
+        raise UsageError(f"--output {request.output}: the name is not UTF-8, so that some libraries could not open it")
     if run.network is None:
         if request.target != "sklearn":
             name = run.config.model.name

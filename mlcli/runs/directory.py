@@ -70,6 +70,8 @@ class RunDirectory:
         stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
         name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
         path = out if out is not None else runs_directory / name
+        if "\n" in path.name:
+            raise UsageError(f"--out {out}: a line break in the name of a run, which no command could read")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir()

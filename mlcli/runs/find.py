@@ -6,6 +6,7 @@ This module imports no framework and no numpy.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
     # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
     if os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS):
         return RunDirectory(path.resolve())
+    for folder in (path, runs_directory / reference):
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise MlcliError(f"{folder}: {os.strerror(errno.EACCES)}")
     if os.path.isdir(path):
         raise UsageError(f"{path}: not a run directory, it has no {CONFIG}")
     runs = list(find_runs(runs_directory))
