@@ -143,7 +143,20 @@ RunName = Annotated[str, Field(pattern=_RUN_NAME)]
 Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 RunReference = Annotated[str, AfterValidator(_possible_path)]
-Parameters = Annotated[dict[Identifier, Any], AfterValidator(frozen)]
+# By the end of its name, the largest value of a parameter. With more, scikit-learn fails or fills the memory.
+_MOST = {"n_jobs": MOST_THREADS, "n_estimators": 100_000}
+
+
+def _bounded(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an estimator; ValueError for a number that cannot be meant."""
+    for name, value in parameters.items():
+        for end, most in _MOST.items():
+            if name.endswith(end) and isinstance(value, int | float) and value > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
+    return parameters
+
+
+Parameters = Annotated[dict[Identifier, Any], AfterValidator(_bounded), AfterValidator(frozen)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _or_message("must be auto, train, or a fraction above 0 and below 1")
 ]

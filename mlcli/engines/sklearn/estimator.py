@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,15 @@ def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any
         raise UsageError(f"model.parameters: {model.estimator} does not accept them: {error}") from error
 
 
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise UsageError for parameters that scikit-learn rejects only when it predicts."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"the classifier cannot predict with its parameters: {first_line(error)}") from error
+
+
 class EstimatorEngine(SklearnEngine):
     """Implements `Engine`. The classifier has no canonical weights and is stored as a whole by `estimator_bytes`."""
 
@@ -93,6 +104,7 @@ class EstimatorEngine(SklearnEngine):
         n_iterations = None if n_iterations is None else int(np.max(n_iterations))
         return FitResult(n_iterations, converged=False if stopped_early else None)
 
+    @_rejections()
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)
         has_probabilities = hasattr(self._estimator, "predict_proba")
