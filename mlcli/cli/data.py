@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Commands, DataDir, Format, completed, option
+from mlcli.cli.completion import completed
+from mlcli.cli.options import Commands, DataDir, Format, Quiet, source
 from mlcli.registry import DATASETS, alternatives
 
 app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
@@ -14,7 +15,12 @@ app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
 
 @app.command("list")
 def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> None:
-    """List all datasets and whether they are on this machine, judged by file names and sizes."""
+    """List all datasets and whether they are on this machine, judged by file names and sizes.
+
+    Examples:
+      mlcli data list
+      mlcli data list --data-dir data --format json
+    """
     from mlcli.data import inventory
 
     inventory.list_datasets(data_dir, output_format)
@@ -27,7 +33,7 @@ def fetch(
     ],
     mirror: Annotated[
         str | None,
-        option(
+        source(
             "--from",
             help="A folder that contains the files, flat or in torchvision's layout, or an http(s) address to which "
             "the file names are appended. Default: the mirrors that torchvision uses.",
@@ -36,11 +42,17 @@ def fetch(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
+    quiet: Quiet = False,
 ) -> None:
-    """Download datasets into the data directory and prepare them; valid files are kept."""
+    """Download datasets into the data directory and prepare them; valid files are kept.
+
+    Examples:
+      mlcli data fetch fashion
+      mlcli data fetch mnist fashion --from /path/to/a/copy --data-dir data
+    """
     from mlcli.data import inventory
 
-    inventory.fetch(names, mirror, data_dir, output_format)
+    inventory.fetch(names, mirror, data_dir, output_format, quiet=quiet)
 
 
 @app.command()
@@ -52,7 +64,12 @@ def verify(
     data_dir: DataDir = None,
     output_format: Format = "table",
 ) -> None:
-    """Verify checksums; exit with 3 if a file is altered, or if a named dataset is incomplete."""
+    """Verify checksums; exit with 3 if a file is altered, or if a named dataset is incomplete.
+
+    Examples:
+      mlcli data verify
+      mlcli data verify fashion --data-dir data
+    """
     from mlcli.data import inventory
 
     inventory.verify(names or [], data_dir, output_format)

@@ -10,7 +10,13 @@ from mlcli.evaluate import SPLITS, EvaluateRequest, run
 from mlcli.registry import DATASETS, alternatives
 
 evaluate = command(
-    """Score a finished run from its directory alone, after verifying its checksums.""",
+    """Score a finished run from its directory alone, after verifying its checksums.
+
+    Examples:
+      mlcli evaluate last
+      mlcli evaluate last --misclassified 5 --save-plots plots
+      mlcli evaluate last --backend sklearn --format json
+    """,
     run,
     EvaluateRequest,
     run=options.RunArgument,
@@ -31,6 +37,8 @@ evaluate = command(
         output("--misclassified", min=0, help="List N misclassified samples, the most confident first.", metavar="N"),
     ],
     plots_dir=options.SavePlots,
+    plot_format=options.PlotFormatName,
+    force=options.Force,
     device=options.Device,
     threads=options.Threads,
     runs_dir=options.RunsDir,

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.rendering import PlotFormat
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 SPLITS = ("train", "validation", "test")
@@ -33,6 +34,8 @@ class EvaluateRequest:
     n_misclassified: int = 0  # mistakes to list, the most confident first
     output_format: str = "table"
     plots_dir: Path | None = None
+    plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -41,15 +44,14 @@ def run(request: EvaluateRequest) -> None:
     """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes
-    from mlcli.rendering.plots import require_matplotlib
+    from mlcli.rendering.plots import check_plots
     from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
     if request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
-    if request.plots_dir is not None:
-        require_matplotlib()
+    check_plots(request.plots_dir, request.plot_format, force=request.force)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
@@ -64,7 +66,9 @@ def run(request: EvaluateRequest) -> None:
     print_evaluation(result.evaluation, output_format)
     if request.plots_dir is not None:
         n_mistakes = request.n_misclassified or _N_PLOTTED
-        paths = save_evaluation_plots(result, stored.files.history(), n_mistakes, request.plots_dir)
+        paths = save_evaluation_plots(
+            result, stored.files.history(), n_mistakes, request.plots_dir, request.plot_format
+        )
         if not request.quiet:
             print_notes([f"wrote {len(paths)} plots to {request.plots_dir}"])
     check_thresholds(thresholds, result.evaluation.scores)

@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.config.schema import EstimatorModel
 from mlcli.errors import UsageError, batch_advice, translated_memory_errors
 from mlcli.evaluate import SCORES, EvaluateRequest
 from mlcli.experiment.stored_run import StoredRun
@@ -91,6 +92,7 @@ class EvaluationResult:
     samples: Split
     scores: Scores
     preprocessing: Preprocessing
+    model: str  # its name
 
 
 def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
@@ -125,7 +127,9 @@ def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
         threads=request.threads or run.record.threads,
         notes=(*dataset.notes, *_notes(run, dataset, metrics, reported)),
     )
-    return EvaluationResult(evaluation, samples, scores, run.preprocessing)
+    model = run.config.model
+    name = model.estimator if isinstance(model, EstimatorModel) else model.name
+    return EvaluationResult(evaluation, samples, scores, run.preprocessing, name)
 
 
 def _samples(dataset: Dataset, split: str) -> Split:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mlcli import __version__
+from mlcli.experiment.session import current_session
 from mlcli.experiment.threads import core_limits, machine_load
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
@@ -21,12 +22,13 @@ def describe_environment(device: str, threads: int, fingerprint: str) -> dict[st
         "python": platform.python_version(),
         "packages": package_versions(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "device": device,
         "threads": threads,
         "core_limits": core_limits(),
         "machine_load": machine_load(),
+        "session": current_session(),
         "git_commit": _git_commit(),
         "dataset_fingerprint": fingerprint,
     }
@@ -54,7 +56,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the model of the processor; empty where the system does not tell."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

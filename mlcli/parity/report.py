@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from mlcli.parity.parity import ParityPair, ParityReport, ParityStep
-from mlcli.rendering import OutputFormat
-from mlcli.rendering.console import result_console, write_json
+from mlcli.rendering import OutputFormat, print_json
+from mlcli.rendering.console import result_console
 from mlcli.rendering.tables import Row, print_csv, print_markdown, print_table
 
 _SCHEMA_VERSION = 1
@@ -21,7 +21,7 @@ def print_parity(report: ParityReport, output_format: str) -> None:
         case OutputFormat.JSON:
             pairs = [_pair_values(pair) | {"steps": list(map(asdict, pair.steps))} for pair in report.pairs]
             document = {"schema_version": _SCHEMA_VERSION, "precision": "float64", **vars(report), "pairs": pairs}
-            write_json(document)
+            print_json(document)
         case OutputFormat.CSV:
             print_csv([row for pair in report.pairs for row in _csv_rows(pair)])
         case OutputFormat.MARKDOWN:

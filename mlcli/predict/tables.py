@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlcli.errors import DataError, UsageError
-from mlcli.files import written_whole
+from mlcli.files import refuse_existing, written_whole
 from mlcli.predict.samples import SampleBatch, SampleSource, ordered_columns, reading
 from mlcli.records import Preprocessing, Scores
 from mlcli.registry import alternatives
@@ -137,10 +137,7 @@ def check_output(path: Path, *, force: bool) -> None:
         raise UsageError(f"--output {path}: cannot write this kind of file; use {alternatives(WRITERS)}")
     if path.suffix.lower() == ".parquet":
         require_pyarrow(path)
-    if path.is_dir():
-        raise UsageError(f"--output {path}: a folder; give the name of a file")
-    if path.exists() and not force:
-        raise UsageError(f"--output {path}: exists already; add --force to replace it")
+    refuse_existing(path, force=force)
 
 
 @contextmanager

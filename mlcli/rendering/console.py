@@ -16,8 +16,8 @@ from rich.markup import escape as escape_markup
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
-from mlcli.rendering.streams import NARROWEST, encodable, is_unicode
-from mlcli.text import printable, to_json
+from mlcli.rendering.streams import NARROWEST, encodable
+from mlcli.text import printable
 
 _PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
@@ -57,11 +57,6 @@ def escape(text: str) -> str:
 def write_text(text: str) -> None:
     """Write lines to stdout, with control characters escaped."""
     sys.stdout.write(printable(text))
-
-
-def write_json(value: object) -> None:
-    """Write one JSON document to stdout, in ASCII unless stdout is in UTF-8; see `to_json`."""
-    sys.stdout.write(to_json(value, ascii_only=not is_unicode(sys.stdout)))
 
 
 def print_notes(notes: Iterable[str]) -> None:
