@@ -16,10 +16,8 @@ from rich.markup import escape as escape_markup
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
-from mlcli.rendering.streams import NARROWEST, encodable
+from mlcli.rendering.streams import NARROWEST, WIDEST, encodable
 from mlcli.text import printable
-
-_PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
 
 def checked_format(name: str) -> OutputFormat:
@@ -43,7 +41,7 @@ def message_console() -> Console:
 
 def _console(stream: TextIO) -> Console:
     has_width = stream.isatty() or bool(os.environ.get("COLUMNS"))
-    console = Console(file=stream, width=None if has_width else _PIPE_WIDTH, highlight=False)
+    console = Console(file=stream, width=None if has_width else WIDEST, highlight=False)
     if console.width < NARROWEST:
         console.width = NARROWEST
     return console

@@ -11,7 +11,8 @@ from typing import TextIO
 
 _REPLACING = "mlcli.replacing"  # an error handler of codecs
 _LOOKALIKES = {"±": "+/-", "·": ".", "×": "x", "µ": "u", "–": "-", "—": "-", "…": "..."}
-NARROWEST = 20  # columns; in fewer, rich fails to draw a table
+NARROWEST = 40  # columns; in fewer, tables lose values, and rich fails in the end
+WIDEST = 1000  # more than any table needs
 
 
 class OutputStream(io.TextIOWrapper):
@@ -127,4 +128,4 @@ def _check_columns() -> None:
     """Correct the width in COLUMNS, which libraries take as it is; remove one that is no positive number."""
     columns = os.environ.pop("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and int(columns) > 0:
-        os.environ["COLUMNS"] = str(max(int(columns), NARROWEST))
+        os.environ["COLUMNS"] = str(min(max(int(columns[:9]), NARROWEST), WIDEST))
