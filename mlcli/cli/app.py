@@ -30,6 +30,7 @@ from mlcli.cli import (
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.rendering import has_printed_json, print_json, streams
+from mlcli.rendering.log_file import log
 from mlcli.text import escaped, first_line
 
 app = Commands(
@@ -150,6 +151,8 @@ def _exit(code: ExitCode, message: str = "") -> NoReturn:
         reason = f"the result could not be written to stdout: {lost.strerror or lost}"
         message, code = f"{message}\n{reason}".lstrip(), code or ExitCode.FAILURE
     for number, line in enumerate(message.splitlines()):
-        sys.stderr.write(f"{'       ' if number else 'mlcli: '}{escaped(line)}\n")
+        text = f"{'       ' if number else 'mlcli: '}{escaped(line)}\n"
+        sys.stderr.write(text)
+        log(text)
     sys.stderr.flush()
     sys.exit(code)

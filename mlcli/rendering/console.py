@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -16,6 +16,7 @@ from rich.markup import escape as escape_markup
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
+from mlcli.rendering.log_file import is_open, log
 from mlcli.rendering.streams import NARROWEST, WIDEST, encodable
 from mlcli.text import printable
 
@@ -36,12 +37,23 @@ def result_console() -> Console:
 
 def message_console() -> Console:
     """Return a console on stderr, for progress, notes and errors."""
-    return _console(sys.stderr)
+    return _console(sys.stderr, _LoggedConsole)
 
 
-def _console(stream: TextIO) -> Console:
+class _LoggedConsole(Console):
+    """A console that adds to the log file what it prints, without the frames of progress bars."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **options)
+        if is_open():
+            plain = Console(file=io.StringIO(), width=WIDEST, color_system=None, force_terminal=False, highlight=False)
+            plain.print(*objects, **options)
+            log(plain.file.getvalue())  # type: ignore[attr-defined]
+
+
+def _console(stream: TextIO, kind: type[Console] = Console) -> Console:
     has_width = stream.isatty() or bool(os.environ.get("COLUMNS"))
-    console = Console(file=stream, width=None if has_width else WIDEST, highlight=False)
+    console = kind(file=stream, width=None if has_width else WIDEST, highlight=False)
     if console.width < NARROWEST:
         console.width = NARROWEST
     return console
