@@ -94,7 +94,10 @@ def out_of_memory(error: BaseException, advice: str) -> OutOfMemoryError | None:
     # plain RuntimeError.
     text = str(error)
     allocator_failed = re.search("DefaultCPUAllocator: (can't allocate|not enough) memory", text)
-    if not (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or allocator_failed):
+    # A shared library that an import loads.
+    mapping_failed = isinstance(error, ImportError) and "failed to map segment" in text
+    is_memory_error = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not (is_memory_error or allocator_failed or mapping_failed):
         return None
     first_line = (text or type(error).__name__).splitlines()[0]
     return OutOfMemoryError(f"out of memory: {first_line}\n{advice}")

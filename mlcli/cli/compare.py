@@ -96,6 +96,7 @@ compare = command(
             complete=completed_runs,
         ),
     ],
+    log_file=options.LogFile,
     quiet=options.Quiet,
 )
 

@@ -77,6 +77,7 @@ train = command(
     dry_run=Annotated[bool, output("--dry-run", help="Show the plan and exit.")],
     output_format=options.Format,
     fail_under=options.FailUnder,
+    log_file=options.LogFile,
     quiet=options.Quiet,
     verbose=Annotated[bool, output("--verbose", "-v", help="Log each stage.")],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -110,7 +111,7 @@ def open_parquet(path: Path, expected: Preprocessing) -> SampleSource:
     import pyarrow as pa
     import pyarrow.parquet
 
-    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(path) as file:
+    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(pyarrow.OSFile(os.fsencode(path))) as file:
         schema, n_samples = file.schema_arrow, file.metadata.num_rows
     ordered = ordered_columns(str(path), schema.names, expected)
     for field in schema:
@@ -123,7 +124,7 @@ def open_parquet(path: Path, expected: Preprocessing) -> SampleSource:
 def _parquet_rows(path: Path, columns: list[str], n_rows: int) -> Iterator[SampleBatch]:
     import pyarrow.parquet
 
-    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(path) as file:
+    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(pyarrow.OSFile(os.fsencode(path))) as file:
         positions = [file.schema_arrow.names.index(name) for name in columns]
         for batch in file.iter_batches(batch_size=n_rows):
             values: list[Any] = [batch.column(position).to_numpy(zero_copy_only=False) for position in positions]
@@ -193,7 +194,7 @@ class _ParquetWriter:
     """The columns and types of a table."""
 
     def __init__(self, part: Path, class_names: Sequence[str]) -> None:
-        self._part = part
+        self._file = part.open("wb")
         self._class_names = list(class_names)
         self._n_written = 0
         self._writer: Any = None  # made for the columns of the first batch
@@ -209,13 +210,14 @@ class _ParquetWriter:
             values += list(np.ascontiguousarray(scores.probabilities.T))
         table = pa.table([pa.array(one) for one in values], names=_columns(scores, names, self._class_names))
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self._part, table.schema)
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
         self._n_written += n
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+        self._file.close()
 
 
 WRITERS: dict[str, type[_CsvWriter] | type[_ParquetWriter]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter}
