@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
@@ -29,6 +30,14 @@ evaluate = command(
             "-d",
             help="Another dataset with samples of the same shape. Default: the dataset of the run.",
             names=DATASETS,
+        ),
+    ],
+    data=Annotated[
+        Path | None,
+        experiment(
+            "--data",
+            help="Another table with the columns of the run, split as the run did it. Default: the table of the run.",
+            metavar="FILE",
         ),
     ],
     batch_size=options.PredictBatchSize,

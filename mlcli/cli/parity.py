@@ -31,6 +31,8 @@ parity = command(
         verification("--tolerance", help="Largest difference of the loss of a step, in nats per sample.", metavar="X"),
     ],
     dataset=options.DatasetName,
+    data=options.DataFile,
+    target=options.Target,
     model=options.ModelName,
     batch_size=options.BatchSize,
     optimizer=options.OptimizerName,

@@ -99,7 +99,9 @@ class EvaluationResult:
 
 def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
     """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data."""
-    dataset = run.load_dataset(request.dataset, data_directory=request.data_dir, offline=request.offline)
+    dataset = run.load_dataset(
+        request.dataset, table=request.data, data_directory=request.data_dir, offline=request.offline
+    )
     samples = _samples(dataset, request.split)
     with translated_memory_errors(batch_advice(request.batch_size)):
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)

@@ -15,6 +15,7 @@ from mlcli.models.weights import as_precision
 from mlcli.models.weights import initial_weights as draw_weights
 from mlcli.records import RunRecord
 from mlcli.runs.find import find_run
+from mlcli.text import listed
 
 _MAX_LAYERS_SHOWN = 12
 
@@ -80,6 +81,12 @@ def read_source(plan: Plan, runs_directory: Path) -> SourceRun | None:
     if run.network is None:
         raise UsageError(f"init_from: run {run.record.run_id} is of model {run.record.model}, which has no weights")
     _check_model(run.network, plan.network, run.record.run_id)
+    features = plan.info.feature_names, run.preprocessing.feature_names
+    if features[0] != features[1] and (plan.info.encoding or run.preprocessing.encoding):
+        raise UsageError(
+            f"init_from: run {run.record.run_id} has other features: {listed(features[1], _MAX_LAYERS_SHOWN)}\n"
+            f"this table has: {listed(features[0], _MAX_LAYERS_SHOWN)}"
+        )
     weights = run.weights()
     digest = weights_digest(weights)
     if init_from.weights not in (None, digest):

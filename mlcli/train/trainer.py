@@ -175,7 +175,7 @@ class _Trainer:
             raise
 
     def _load(self) -> Dataset:
-        self.observer.on_stage(f"loading {self.config.dataset.name}")
+        self.observer.on_stage(f"loading {self.config.dataset.label}")
         with self.progress.watch.part("load"):
             data_dir, offline, log = self.paths.data_directory, self.paths.offline, self.observer.on_slow_step
             dataset = load_dataset(self.config.dataset, data_dir=data_dir, offline=offline, log=log)
