@@ -11,34 +11,30 @@ mentions it. An integer is accepted where a float is expected.
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from mlcli.config.dataset import DatasetConfig
 from mlcli.config.values import (
     MOST_EPOCHS,
     MOST_THREADS,
-    ColumnName,
     Device,
-    FilePath,
     Fraction,
     FrozenDict,
     Identifier,
     Parameters,
+    PositiveInt,
     RunName,
     RunReference,
+    Section,
+    Seed,
     Sha256,
-    TestPart,
-    ValidationPart,
     frozen,
 )
 from mlcli.registry import (
     BACKENDS,
-    DATASETS,
     DEFAULT_BACKEND,
-    DEFAULT_DATASET,
     DEFAULT_SCHEDULE,
     LARGE_BATCH,
     LARGE_DATA,
@@ -53,89 +49,14 @@ from mlcli.registry import (
 
 if TYPE_CHECKING:
     BackendName = str
-    DatasetName = str
 else:
     BackendName = Literal[tuple(BACKENDS)]
-    DatasetName = Literal[tuple(DATASETS)]
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-ColumnKinds = Annotated[
-    dict[ColumnName, Literal["numeric", "boolean", "categorical", "ignore"]], AfterValidator(frozen)
-]
-DEFAULT_MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
-
-
-class Section(BaseModel):
-    """Base of every part of the schema: immutable, hashable, strict, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DatasetConfig(Section):
-    """The data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
-
-    name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
-    path: FilePath | None = Field(
-        None, description="a table of your own: .csv, .tsv, .txt, also .gz, or .parquet; relative to this file"
-    )
-    target: ColumnName | None = Field(None, description="the column of the table with the labels")
-    columns: ColumnKinds = Field(
-        default_factory=FrozenDict,
-        description="the kind of columns that is not to be decided by their values: numeric, boolean, categorical or "
-        "ignore",
-    )
-    missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        DEFAULT_MISSING, description="texts in the table that stand for a missing value"
-    )
-    test: TestPart = Field(
-        "auto",
-        description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
-    )
-    validation: ValidationPart = Field(
-        None, description="stratified fraction of the training data; test: validate on the test set; null: none"
-    )
-    scaling: Literal["auto", "none", "unit", "standard"] = Field(
-        "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
-    )
-    limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
-    split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_name(cls, values: Any) -> Any:
-        """A path takes the place of the default name."""
-        is_own = isinstance(values, dict) and values.get("path") is not None
-        return {"name": None, **values} if is_own else values
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.path is None:
-            if self.name is None:
-                raise ValueError("a name or a path is required")
-            if self.target or self.columns or self.missing != DEFAULT_MISSING:
-                raise ValueError(
-                    f"target, columns and missing are for tables of your own: add their path, not {self.name}"
-                )
-        elif self.name is not None:
-            raise ValueError(f"has both the name {self.name} and a path; remove one of them")
-        elif self.target is None:
-            raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
-        return self
-
-    @property
-    def label(self) -> str:
-        """The name of the data: as registered, or from the file, of letters, digits, dots, dashes and underscores."""
-        if self.path is None:
-            return self.name or ""
-        return (re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(self.path).name.partition(".")[0]).strip("_-") or "table")[:40]
 
 
 class LogisticModel(Section):

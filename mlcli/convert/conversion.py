@@ -122,8 +122,8 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
     prepared = [column.name for column in _prepared_columns(run)]
     if prepared:
         raise UsageError(
-            f"run {run.record.run_id}: an exported model takes numbers, and columns of its table are texts, booleans or "
-            f"have missing values: {listed(prepared, _N_COLUMNS_SHOWN)}\n"
+            f"run {run.record.run_id}: an exported model takes numbers, and columns of its table are texts or "
+            f"booleans, or have missing values: {listed(prepared, _N_COLUMNS_SHOWN)}\n"
             "use mlcli predict, or train on a table whose columns are numbers without missing values"
         )
     if request.output.suffix != info.suffix:

@@ -134,7 +134,7 @@ def encode(
 
 def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.float64]:
     is_missing = np.isnan(numbers)
-    filled = np.where(is_missing, column.fill, numbers)
+    filled = np.where(is_missing, column.fill or 0.0, numbers)
     return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
 
 
@@ -179,7 +179,7 @@ def _numbers(values: pd.Series) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
     if values.dtype == object:  # pandas counts True as 1
-        values = values.mask(values.map(type) == bool)
+        values = values.mask(values.map(lambda value: isinstance(value, bool)))
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 

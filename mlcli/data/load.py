@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
 from mlcli.data.source import Log, dataset_source
 from mlcli.records import Dataset, DatasetInfo, Preprocessing

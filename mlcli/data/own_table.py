@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.encoding import column_kind, encode, fit_encoding
 from mlcli.data.preprocessing import plan_splits, preprocess
 from mlcli.data.source import SourceData
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_CLASSES = 1000
 _MAX_LABEL = 100  # characters
 _N_SHOWN = 6
+_CHOSEN = "is set to be ignored"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
@@ -234,18 +235,12 @@ def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, Col
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
-    for name in training.columns:
-        if name == config.target:
-            continue
-        chosen = config.columns.get(name)
-        if chosen == "ignore":
-            ignored[name] = "is set to be ignored"
-            continue
-        kind = chosen or column_kind(training[name])
-        if kind in get_args(ColumnKind):
-            kinds[name] = kind
+    for name in training.columns.drop(str(config.target)):
+        found = config.columns.get(name) or column_kind(training[name])
+        if found in get_args(ColumnKind):
+            kinds[name] = cast("ColumnKind", found)
         else:
-            ignored[name] = kind
+            ignored[name] = _CHOSEN if found == "ignore" else found
     if not kinds:
         reasons = [f"{name!r} {reason}" for name, reason in ignored.items()]
         raise DataError(f"no column is left to learn from: {listed(reasons, _N_SHOWN) or 'there is only the target'}")
@@ -259,7 +254,7 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
         if kind in kinds.values()
     ]
     notes = [f"columns by kind, which dataset.columns changes: {'; '.join(used)}"]
-    automatic = [f"{name!r} {reason}" for name, reason in ignored.items() if reason != "is set to be ignored"]
+    automatic = [f"{name!r} {reason}" for name, reason in ignored.items() if reason != _CHOSEN]
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 

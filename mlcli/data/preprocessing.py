@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.source import SourceData
 from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split

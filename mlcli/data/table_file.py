@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.registry import alternatives
@@ -111,7 +111,7 @@ class TableFile:
         except Exception as error:  # malformed content makes these libraries raise errors of a dozen types
             raise DataError(f"{self.location}: not a readable table: {first_line(error)}") from error
 
-    def _stream(self) -> IO[bytes]:
+    def _stream(self) -> io.BufferedReader | io.BytesIO:
         """Return the content, expanded in memory if it is gzipped; ValueError if that is too large."""
         file = open_regular(self.path, MAX_TABLE_BYTES)
         if self.path.suffix.lower() != ".gz":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 
-from mlcli.config.schema import AdamW, DatasetConfig, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
+from mlcli.config.dataset import DatasetConfig
+from mlcli.config.schema import AdamW, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
 from mlcli.records import DatasetInfo
 from mlcli.registry import (
     DEFAULT_SCHEDULE,

@@ -150,8 +150,8 @@ def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
     """Return plain values for JSON. Python writes a float64 with as many digits as it takes to read it back."""
     import numpy as np
 
-    document = {"schema_version": _TABLE_VERSION if preprocessing.encoding else _PREPROCESSING_VERSION}
-    document |= asdict(preprocessing)
+    version = _TABLE_VERSION if preprocessing.encoding else _PREPROCESSING_VERSION
+    document = {"schema_version": version} | asdict(preprocessing)
     if preprocessing.encoding is None:
         del document["encoding"]
     scaling = document["scaling"].items()
