@@ -31,7 +31,7 @@ MAX_FEATURES = 2000
 MAX_VALUE = 1e18  # engines compute in float32
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
-_MAX_CATEGORY = 100  # characters of a category; longer texts are shortened, also when they are compared
+_MAX_TEXT = 100  # characters of a category or label
 _N_SHOWN = 6
 
 
@@ -52,7 +52,7 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         odd = texts[~np.isfinite(numbers)].iloc[0]
         raise DataError(
             f"column {values.name!r}: {n_numbers:,} of {len(present):,} training values are numbers, and others are "
-            f"not, e.g. {escaped(odd, _MAX_CATEGORY)!r}\nadd that text to dataset.missing if it stands for a missing "
+            f"not, e.g. {escaped(odd, _MAX_TEXT)!r}\nadd that text to dataset.missing if it stands for a missing "
             "value, or set dataset.columns, e.g. {" + f"{values.name}: categorical" + "}"
         )
     if set(texts.str.lower().unique()) <= set(_BOOLEANS):
@@ -95,7 +95,7 @@ def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
 
 def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
     """Return the categories that are not rare, sorted, a missing value last; and whether there are rare ones."""
-    counts = Counter(map(_category, values))
+    counts = Counter(map(text_of, values))
     names = sorted(counts, key=lambda text: (text is None, text or ""))
     frequent = [name for name in names if counts[name] >= MIN_CATEGORY_ROWS]
     n_most = MAX_CATEGORIES if len(frequent) == len(names) else MAX_CATEGORIES - 1
@@ -105,19 +105,22 @@ def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
     return tuple(frequent), len(frequent) < len(names)
 
 
-def _category(value: Any) -> str | None:
-    """Return a value as the category that is stored and compared; None if it is missing."""
-    return None if value is None or value != value else escaped(str(value), _MAX_CATEGORY)
+def text_of(value: Any) -> str | None:
+    """Return a category or label as it is stored and compared, safe to print; None if it is missing.
+
+    A whole number is the same text whether a file stores it as an integer or not. Longer texts are shortened.
+    """
+    if value is None or value != value:
+        return None
+    is_whole = isinstance(value, float) and value.is_integer()
+    return escaped(str(int(value) if is_whole else value), _MAX_TEXT)
 
 
-def encode(
-    table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | None = None, first_row: int = 1
-) -> NDArray[np.float64]:
+def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | None = None) -> NDArray[np.float64]:
     """Return the features of each row, float64 (n, features).
 
     unseen: receives, by column, the number of values that are none of its categories; without a feature for all others,
-    their features are all zero. first_row: the number of the first row in messages. DataError for a value that is not
-    of the kind of its column.
+    their features are all zero. DataError for a value that is not of the kind of its column.
     """
     blocks = []
     for column in encoding.columns:
@@ -127,7 +130,7 @@ def encode(
             if unseen is not None and n_unseen:
                 unseen[column.name] += n_unseen
         else:
-            block = _filled(_values(values, column.kind, first_row), column)
+            block = _filled(_values(values, column.kind), column)
         blocks.append(block)
     return np.concatenate(blocks, axis=1)
 
@@ -143,7 +146,7 @@ def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64
     codes, found = values.factorize(use_na_sentinel=True)
     positions = {text: position for position, text in enumerate(column.categories)}
     otherwise = len(column.categories)
-    by_code = [positions.get(_category(value), otherwise) for value in [*found, None]]  # -1 is a missing value
+    by_code = [positions.get(text_of(value), otherwise) for value in [*found, None]]  # -1 is a missing value
     chosen = np.array(by_code)[codes]
     block = np.zeros((len(values), otherwise + 1))
     block[np.arange(len(values)), chosen] = 1.0
@@ -151,7 +154,7 @@ def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64
     return (block if column.has_other else block[:, :otherwise]), n_unseen
 
 
-def _values(values: pd.Series, kind: ColumnKind, first_row: int = 1) -> NDArray[np.float64]:
+def _values(values: pd.Series, kind: ColumnKind) -> NDArray[np.float64]:
     """Return numbers, or booleans as 0 and 1, float64 (n,), NaN where missing; DataError for any other value."""
     if kind == "boolean":
         texts = values.astype(object).map(lambda value: _BOOLEANS.get(str(value).lower(), np.inf), na_action="ignore")
@@ -164,7 +167,7 @@ def _values(values: pd.Series, kind: ColumnKind, first_row: int = 1) -> NDArray[
         row = int(np.flatnonzero(is_wrong)[0])
         expected = f"a number up to {MAX_VALUE:g}" if kind == "numeric" else f"one of {', '.join(_BOOLEANS)}"
         raise DataError(
-            f"row {first_row + row:,} (from 1), column {values.name!r}: {_category(values.iloc[row])!r}, expected "
+            f"row {values.index[row] + 1:,} (from 1), column {values.name!r}: {text_of(values.iloc[row])!r}, expected "
             f"{expected}\ncorrect it, or add the text to dataset.missing if it stands for a missing value"
         )
     return numbers

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.encoding import column_kind, encode, fit_encoding
+from mlcli.data.encoding import column_kind, encode, fit_encoding, text_of
 from mlcli.data.preprocessing import plan_splits, preprocess
 from mlcli.data.source import SourceData
 from mlcli.data.table_file import TableFile
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CLASSES = 1000
-_MAX_LABEL = 100  # characters
 _N_SHOWN = 6
 _CHOSEN = "is set to be ignored"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
@@ -178,11 +177,11 @@ def _labels(values: Sequence[Any], class_names: Sequence[str] | None = None) -> 
 
     DataError for a missing label, and for classes that cannot be learned.
     """
-    texts = [None if value is None or value != value else escaped(str(value), _MAX_LABEL) for value in values]
+    texts = list(map(text_of, values))
     if None in texts:
         raise DataError(
-            f"row {texts.index(None) + 1:,} (from 1): the label is missing, and {texts.count(None):,} of "
-            f"{len(texts):,} in all\nremove these rows, or change dataset.missing if the text is a label"
+            f"row {texts.index(None) + 1:,} (from 1): the label is missing, as in {texts.count(None):,} of "
+            f"{len(texts):,} rows\nremove these rows, or change dataset.missing if the text is a label"
         )
     counts = Counter(text for text in texts if text is not None)
     if class_names is None:

@@ -184,16 +184,21 @@ class TableFile:
             return list(file.schema_arrow.names)
 
     def _parquet_rows(self, names: Sequence[str], wanted: list[int], n_rows: int | None) -> Iterator[pd.DataFrame]:
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet
 
+        n_read = 0
         with self._reading(), pa.parquet.ParquetFile(pa.OSFile(os.fsencode(self.path))) as file:
             for batch in file.iter_batches(batch_size=n_rows or max(1, file.metadata.num_rows)):
                 frame = batch.to_pandas()
                 frame.columns = list(names)
-                frame = frame.iloc[:, wanted]
-                texts = frame.select_dtypes(include=["object", "string", "category"]).columns
-                yield frame.assign(**{name: frame[name].mask(frame[name].isin(self.missing)) for name in texts})
+                frame = frame.iloc[:, wanted].set_index(pd.RangeIndex(n_read, n_read + len(frame)))
+                n_read += len(frame)
+                for name in frame.select_dtypes(include=["object", "string", "category"]).columns:
+                    texts = frame[name].astype(object).map(str, na_action="ignore")
+                    frame[name] = texts.mask(texts.isin(self.missing))
+                yield frame
 
 
 def _is_number(text: str) -> bool:

@@ -34,9 +34,7 @@ def open_encoded_table(path: Path, expected: Preprocessing, encoding: TableEncod
 def _encoded_rows(
     file: TableFile, names: list[str], encoding: TableEncoding, unseen: Counter[str], n_rows: int
 ) -> Iterator[SampleBatch]:
-    first_row = 1
     with located(file):
         for frame in file.read(names, n_rows):
             if len(frame):
-                yield SampleBatch(encode(frame, encoding, unseen, first_row))
-            first_row += len(frame)
+                yield SampleBatch(encode(frame, encoding, unseen))
