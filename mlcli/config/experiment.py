@@ -192,7 +192,7 @@ def _with_paths_from(folder: Path, layer: Layer) -> Layer:
     for values in (layer.values, *entries):
         dataset = values.get("dataset") if isinstance(values, dict) else None
         if isinstance(dataset, dict) and isinstance(dataset.get("path"), str) and dataset["path"]:
-            dataset["path"] = os.path.join(folder, dataset["path"])
+            dataset["path"] = str(Path(folder, dataset["path"]))
     return layer
 
 

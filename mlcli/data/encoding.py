@@ -177,7 +177,7 @@ def _numbers(values: pd.Series) -> NDArray[np.float64]:
     """Return the values as float64 (n,), NaN where one is missing or not a number."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(values.dtype):
+    if pd.api.types.is_bool_dtype(values.dtype) or values.dtype.kind in "mM":
         return np.full(len(values), np.nan)
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 1000
 _N_SHOWN = 6
+_MAX_NOTE = 900  # characters; the record of a run has a limit
 _CHOSEN = "is set to be ignored"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
@@ -79,7 +80,8 @@ def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
         encoding = fit_encoding(training, kinds, config.target or "", config.missing)
         dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
     _check_scaling(dataset)
-    return replace(dataset, notes=(*dataset.notes, *_column_notes(kinds, ignored), *labels.notes))
+    notes = (*_column_notes(kinds, ignored), *labels.notes)
+    return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
 def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
