@@ -28,7 +28,14 @@ from mlcli.runs.reader import VerifiedFiles
 from mlcli.timing import unevenness
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
 from mlcli.train.epochs import EpochLoop, score_train, single_fit
-from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
+from mlcli.train.resume import (
+    add_resume_hint,
+    check_same_data,
+    check_same_experiment,
+    differences,
+    is_finished,
+    restore_state,
+)
 from mlcli.train.run_progress import RunProgress, epoch_seconds
 
 _MAX_REASON = 10_000  # characters; a record has a limit
@@ -153,6 +160,7 @@ class _Trainer:
             if self.checkpoint:
                 check_same_experiment(self.checkpoint, self.progress.digests, directory)
             else:
+                check_same_data(dataset.fingerprint, directory)
                 self.source = read_source(self.plan, self.paths.runs_directory)
             engine = self._build(dataset)
         where = f"the checkpoint {self.checkpoint.description}" if self.checkpoint else "the beginning"
