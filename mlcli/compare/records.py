@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlcli.compare.statistics import MeanInterval
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
     from mlcli.config.schema import ExperimentConfig

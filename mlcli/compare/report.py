@@ -27,8 +27,8 @@ from mlcli.rendering.console import escape, message_console, print_notes, result
 from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, print_table
 
 if TYPE_CHECKING:
-    from mlcli.compare.statistics import MeanInterval
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
 
 _RECEIPT_SCHEMA_VERSION = 1

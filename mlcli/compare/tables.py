@@ -12,7 +12,7 @@ from mlcli.compare.records import Comparison, Receipt, Variant
 from mlcli.compare.variants import short_key
 
 if TYPE_CHECKING:
-    from mlcli.compare.statistics import MeanInterval
+    from mlcli.compare.statistics.intervals import MeanInterval
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _MAX_RECEIPT_COLUMNS = 4

@@ -16,8 +16,8 @@ from pydantic_core import core_schema
 
 from mlcli.batch_bench.records import BatchBenchRecord, BenchAdvice, BenchEngine
 from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, PlannedCell, ReceiptPart
-from mlcli.compare.statistics import MeanInterval
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.intervals import MeanInterval
 from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
