@@ -164,6 +164,17 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class EpochProgress:
+    """How far an epoch has come."""
+
+    epoch: int  # from 1
+    n_epochs: int
+    step: int  # steps of this epoch that are done
+    n_steps: int  # of the whole epoch
+    loss: float  # mean over the samples of the steps that are done, in nats
+
+
+@dataclass(frozen=True)
 class Timing:
     """Wall-clock seconds of the parts of a run. The parts do not overlap."""
 

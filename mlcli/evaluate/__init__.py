@@ -40,7 +40,7 @@ class EvaluateRequest:
 def run(request: EvaluateRequest) -> None:
     """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
     from mlcli.experiment.stored_run import open_run
-    from mlcli.rendering.console import checked_format, print_notes
+    from mlcli.rendering.console import checked_format, print_notes, stage_line
     from mlcli.rendering.plots import require_matplotlib
     from mlcli.runs.find import find_run
 
@@ -58,7 +58,8 @@ def run(request: EvaluateRequest) -> None:
     from mlcli.evaluate.plots import save_evaluation_plots
     from mlcli.evaluate.report import print_evaluation
 
-    result = evaluate(stored, replace(request, threads=threads))
+    with stage_line(quiet=request.quiet) as on_stage:
+        result = evaluate(stored, replace(request, threads=threads), on_stage)
     if not request.quiet:
         print_notes(result.evaluation.notes)
     print_evaluation(result.evaluation, output_format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -25,6 +25,7 @@ from mlcli.metrics.scores import (
     score,
 )
 from mlcli.records import Dataset, Metrics, Preprocessing, Scores, Split
+from mlcli.registry import backend_info
 from mlcli.timing import timed_calls
 
 EVALUATION_SCHEMA_VERSION = 1
@@ -93,12 +94,21 @@ class EvaluationResult:
     preprocessing: Preprocessing
 
 
-def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
-    """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data."""
+def evaluate(
+    run: StoredRun, request: EvaluateRequest, on_stage: Callable[[str], None] = lambda _: None
+) -> EvaluationResult:
+    """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data.
+
+    on_stage: receives a text for each part of the work, before it begins.
+    """
+    on_stage(f"loading {request.dataset or run.record.dataset}")
     dataset = run.load_dataset(request.dataset, data_directory=request.data_dir, offline=request.offline)
     samples = _samples(dataset, request.split)
+    backend = request.backend or run.record.backend
     with translated_memory_errors(batch_advice(request.batch_size)):
+        on_stage(f"importing {backend_info(backend).title} and building {run.record.model}")
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
+        on_stage(f"scoring the {request.split} split")
         predict = partial(engine.predict, samples.x, batch_size=request.batch_size)
         scores, seconds = timed_calls(predict, n_calls=1 + N_WARM_CALLS, max_seconds=_MAX_SECONDS)
     metrics = score(scores, samples.y)
@@ -108,7 +118,7 @@ def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
     reported = run.record.metrics.get("test") if is_reported else None
     evaluation = Evaluation(
         run_id=run.record.run_id,
-        backend=request.backend or run.record.backend,
+        backend=backend,
         trained_on=run.record.backend,
         dataset=dataset.info.name,
         split=request.split,

@@ -76,6 +76,17 @@ def stdout_into(path: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def stage_line(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show what a command is doing if stderr is a terminal; yield a function that takes the text of each stage."""
+    console = message_console()
+    if quiet or not console.is_interactive:
+        yield lambda text: None
+        return
+    with console.status("", spinner="line") as status:  # a spinner of ASCII characters
+        yield lambda text: status.update(escape(text))
+
+
+@contextlib.contextmanager
 def progress_bar(activity: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     """Show a progress bar if stderr is a terminal; yield a function that takes what is done and the total."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
 from mlcli.experiment.plan import Plan
-from mlcli.records import EpochRecord
+from mlcli.records import EpochProgress, EpochRecord
 from mlcli.rendering.console import escape, message_console
 from mlcli.rendering.tables import format_cell, print_summary
 
@@ -52,6 +54,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     return settings | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
 
 
+_MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one has room for the text alone
 _SHORT = {"validation loss": "val. loss", "validation accuracy": "val. acc."}
 
 
@@ -74,6 +77,9 @@ class QuietProgress:
     def on_slow_step(self, text: str) -> None:
         if self._show_notes:
             self.console.print(f"[dim]{escape(text)}[/dim]")
+
+    def on_steps(self, progress: EpochProgress) -> None:
+        return None
 
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         return None
@@ -98,21 +104,30 @@ class LineProgress(QuietProgress):
         self.console.print(escape(epoch_line(record, n_epochs)))
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The estimated time until the end of training; nothing while that is not known."""
+
+    def render(self, task: Task) -> Text:
+        is_known = task.time_remaining is not None
+        return Text(" ").append(super().render(task)).append(" left") if is_known else Text("")
+
+
 class BarProgress(QuietProgress):
-    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row per epoch."""
+    """A line for the stage or the epoch under way, with step, loss and time left; above it one row per epoch."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(console)
+        bar = [BarColumn(bar_width=20)] if self.console.width >= _MIN_WIDTH_OF_BAR else []
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}  {task.fields[metrics]}"),
-            TimeRemainingColumn(),
+            _TimeLeft(table_column=Column(no_wrap=True)),
+            *bar,
             console=self.console,
             transient=True,
-            speed_estimate_period=24 * 3600,  # epochs can be long
+            speed_estimate_period=24 * 3600,  # steps can be long
         )
-        self._task: TaskID = self._progress.add_task("", total=None, count="", metrics="")
+        self._task = self._progress.add_task("", total=None)
+        self._is_training = False
         self._has_header = False
 
     def __enter__(self) -> Self:
@@ -123,7 +138,22 @@ class BarProgress(QuietProgress):
         self._progress.stop()
 
     def on_stage(self, text: str) -> None:
-        self._progress.update(self._task, description=escape(text))
+        self._replace_task(escape(text))
+        self._is_training = False
+
+    def _replace_task(self, description: str, total: int | None = None, completed: int = 0) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(description, total=total, completed=completed)
+
+    def on_steps(self, progress: EpochProgress) -> None:
+        text = f"epoch {progress.epoch}/{progress.n_epochs}  step {progress.step}/{progress.n_steps}"
+        text += f"  loss {progress.loss:.4f}"
+        n_done = (progress.epoch - 1) * progress.n_steps + progress.step
+        if self._is_training:
+            self._progress.update(self._task, description=text, completed=n_done)
+        else:  # the estimate of the time left counts from here, without the warm-up of the first steps
+            self._replace_task(text, progress.n_epochs * progress.n_steps, n_done)
+            self._is_training = True
 
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         scores = _scores(record)
@@ -134,15 +164,6 @@ class BarProgress(QuietProgress):
         rate = f"{record.samples_per_second:,.0f}"
         row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
         self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
-        shown = [f"{name} {scores[name]}" for name in ("loss", "accuracy") if name in scores]
-        self._progress.update(
-            self._task,
-            description="training",
-            completed=record.epoch,
-            total=n_epochs,
-            count=f"{record.epoch}/{n_epochs}",
-            metrics="  ".join([*shown, f"{rate} samples/s"]),
-        )
 
 
 def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:

@@ -28,6 +28,11 @@ def test_evaluate_reports_on_stdout_and_writes_plots(cli, runs, iris_run, tmp_pa
     assert "wrote 2 plots to plots" in done.stderr
 
 
+def test_evaluate_shows_what_it_does_on_a_terminal_unless_quiet(terminal, runs):
+    assert "importing scikit-learn and building logistic" in terminal("evaluate", "last")
+    assert "importing" not in terminal("evaluate", "last", "--quiet")
+
+
 def test_a_missed_threshold_exits_with_7_after_the_report(cli, runs):
     done = cli("evaluate", "last", "--fail-under", "accuracy=1", "--fail-under", "macro_f1=0.1")
     assert done.returncode == 7

@@ -25,7 +25,7 @@ class Recorder:
     """An observer that keeps everything; at epoch fail_at it raises the error."""
 
     def __init__(self, fail_at=None, error=None):
-        self.epochs, self.notes, self.stages = [], [], []
+        self.epochs, self.notes, self.stages, self.steps = [], [], [], []
         self._fail_at, self._error = fail_at, error
 
     def on_stage(self, text):
@@ -33,6 +33,9 @@ class Recorder:
 
     def on_slow_step(self, text):
         self.stages.append(text)
+
+    def on_steps(self, progress):
+        self.steps.append(progress)
 
     def on_epoch(self, record, n_epochs):
         self.epochs.append(record)
@@ -73,6 +76,22 @@ def test_a_run_writes_every_file(backend, tmp_path):
     parts = sum(value for name, value in timing.items() if name != "total_seconds")
     assert 0 < parts <= timing["total_seconds"]
     assert RunDirectory(directory).read_record() == result.record
+
+
+def test_steps_and_losses_are_reported_within_an_epoch(tmp_path):
+    observer = Recorder()
+    run(tmp_path, observer=observer, **small("sklearn", batch_size=32))
+    assert [progress.step for progress in observer.steps[:3]] == [1, 9, 45]
+    assert {progress.n_steps for progress in observer.steps} == {45}  # of the 1438 training samples
+    ends = [progress for progress in observer.steps if progress.step == 45]
+    assert [(end.epoch, end.n_epochs) for end in ends] == [(1, 3), (2, 3), (3, 3)]
+    assert [end.loss for end in ends] == [record.train_loss for record in observer.epochs]
+    assert observer.stages == [
+        "loading digits",
+        "importing scikit-learn and building mlp",
+        "training mlp",
+        "scoring the test split",
+    ]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
