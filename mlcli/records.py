@@ -122,6 +122,12 @@ class StepResults:
         return float(self.n_correct / self.batch_sizes.sum())
 
 
+def epoch_steps(n_samples: int, batch_size: int) -> tuple[int, int]:
+    """Return the number of steps of an epoch over n_samples, and the size of its last batch."""
+    n_steps = -(-n_samples // batch_size)
+    return n_steps, n_samples - (n_steps - 1) * batch_size
+
+
 @dataclass(frozen=True)
 class Scores:
     """The predictions of an engine for n samples."""

@@ -61,6 +61,9 @@ train = command(
     ],
     print_config=Annotated[bool, output("--print-config", help="Print the resolved configuration and exit.")],
     dry_run=Annotated[bool, output("--dry-run", help="Show the plan and exit.")],
+    summary=Annotated[
+        bool, output("--summary", help="Show the layers of the model, with their shapes and parameters, and exit.")
+    ],
     output_format=options.Format,
     fail_under=options.FailUnder,
     quiet=options.Quiet,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Self
 
@@ -13,8 +12,9 @@ from rich.text import Text
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
+from mlcli.data.split_sizes import n_training_samples
 from mlcli.experiment.plan import Plan
-from mlcli.records import EpochProgress, EpochRecord
+from mlcli.records import EpochProgress, EpochRecord, epoch_steps
 from mlcli.rendering.console import escape, message_console
 from mlcli.rendering.tables import format_cell, print_summary
 
@@ -43,11 +43,14 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     }
     if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
         epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
+        n_steps, last_batch_size = epoch_steps(n_training_samples(config.dataset, info), batch_size)
         settings |= {
             "learning_rate": config.optimizer.lr,
             "epochs": epochs,
             "batch_size": batch_size,
-            "steps_at_most": epochs * math.ceil(info.n_train / batch_size),
+            "steps_per_epoch": n_steps,
+            "last_batch_size": last_batch_size,
+            "steps_at_most": epochs * n_steps,
         }
     else:
         settings["fitted"] = "in a single fit"

@@ -28,6 +28,8 @@ _MODULES = (
     *("semi_supervised", "svm", "tree"),
 )
 
+_PLAIN = bool | int | float | str | None
+
 
 def classifiers() -> dict[str, type]:
     """Return all public classifiers of scikit-learn by class name."""
@@ -109,6 +111,10 @@ class EstimatorEngine(SklearnEngine):
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
         """Return the probabilities of the classes if the estimator has them, else the labels."""
         return getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
+
+    def parameters(self) -> dict[str, object]:
+        values = self._estimator.get_params(deep=False)
+        return {name: value if isinstance(value, _PLAIN) else str(value) for name, value in values.items()}
 
     def estimator_bytes(self) -> bytes:
         import skops.io
