@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
 from mlcli.cli.options import command, experiment, output
 from mlcli.evaluate import SPLITS, EvaluateRequest, run
 from mlcli.registry import DATASETS, alternatives
+from mlcli.rendering import SCORE_SUFFIXES
 
 evaluate = command(
     """Score a finished run from its directory alone, after verifying its checksums.""",
@@ -30,6 +32,17 @@ evaluate = command(
         int,
         output("--misclassified", min=0, help="List N misclassified samples, the most confident first.", metavar="N"),
     ],
+    output=Annotated[
+        Path | None,
+        output(
+            "--output",
+            "-o",
+            help="Write the class, the prediction, the logits and the probabilities of every sample to this file: "
+            f"{alternatives(SCORE_SUFFIXES)}.",
+            metavar="FILE",
+        ),
+    ],
+    force=options.Force,
     plots_dir=options.SavePlots,
     device=options.Device,
     threads=options.Threads,

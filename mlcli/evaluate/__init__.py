@@ -32,6 +32,8 @@ class EvaluateRequest:
     offline: bool = False
     n_misclassified: int = 0  # mistakes to list, the most confident first
     output_format: str = "table"
+    output: Path | None = None  # file for the label, the prediction and the scores of every sample
+    force: bool = False  # replace an existing output
     plots_dir: Path | None = None
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
@@ -42,24 +44,29 @@ def run(request: EvaluateRequest) -> None:
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes, stage_line
     from mlcli.rendering.plots import require_matplotlib
+    from mlcli.rendering.score_files import check_output
     from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
     if request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
+    if request.output is not None:
+        check_output(request.output, force=request.force)
     if request.plots_dir is not None:
         require_matplotlib()
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
     # These import numpy, which reads the thread count when it is imported.
-    from mlcli.evaluate.evaluate import evaluate
+    from mlcli.evaluate.evaluate import evaluate, write_scores
     from mlcli.evaluate.plots import save_evaluation_plots
     from mlcli.evaluate.report import print_evaluation
 
     with stage_line(quiet=request.quiet) as on_stage:
         result = evaluate(stored, replace(request, threads=threads), on_stage)
+    if request.output is not None:
+        write_scores(result, request.output)
     if not request.quiet:
         print_notes(result.evaluation.notes)
     print_evaluation(result.evaluation, output_format)

@@ -12,3 +12,6 @@ class OutputFormat(StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
+
+
+SCORE_SUFFIXES = (".csv", ".parquet", ".json")  # of files with one row per sample, see score_files.py
