@@ -1,4 +1,4 @@
-"""`mlcli data`: list, fetch and verify datasets."""
+"""`mlcli data`: list, show, fetch and verify datasets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Commands, DataDir, Format, completed, option
+from mlcli.cli.options import Commands, DataDir, Format, Offline, SavePlots, completed, option
 from mlcli.registry import DATASETS, alternatives
 
-app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
+app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -18,6 +18,25 @@ def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> 
     from mlcli.data import inventory
 
     inventory.list_datasets(data_dir, output_format)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"{alternatives(DATASETS)}.", autocompletion=completed(DATASETS))
+    ],
+    plots_dir: SavePlots = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    output_format: Format = "table",
+) -> None:
+    """Show shapes, types, ranges and class counts of a dataset; for tables also features and first rows.
+
+    The split is the one that experiments use by default. --save-plots writes a picture of training samples.
+    """
+    from mlcli.data import inventory
+
+    inventory.show(name, plots_dir, data_dir, offline=offline, output_format=output_format)
 
 
 @app.command()

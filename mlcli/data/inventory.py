@@ -1,4 +1,4 @@
-"""List, fetch and verify datasets: the work of `mlcli data`."""
+"""List, show, fetch and verify datasets: the work of `mlcli data`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcli.config.schema import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
+from mlcli.data.load import load_dataset
 from mlcli.data.source import VerifyReport, dataset_source
 from mlcli.errors import DataError
 from mlcli.registry import DATASETS, dataset_info
-from mlcli.rendering.console import checked_format
+from mlcli.rendering.console import checked_format, print_notes
+from mlcli.rendering.plots import require_matplotlib
 from mlcli.rendering.tables import Row, print_rows
 from mlcli.text import escaped
 
@@ -19,6 +22,25 @@ def list_datasets(data_dir: Path | None, output_format: str) -> None:
     """Print one row per dataset: what it contains and whether it is on this machine."""
     output, directory = checked_format(output_format), data_directory(data_dir)
     print_rows("Datasets", [_list_row(name, directory) for name in DATASETS], output)
+
+
+def show(name: str, plots_dir: Path | None, data_dir: Path | None, *, offline: bool, output_format: str) -> None:
+    """Print shapes, types, ranges, class counts and first rows of a dataset; with plots_dir, write a picture too.
+
+    UsageError for an unknown name, DataError for missing or altered data.
+    """
+    output = checked_format(output_format)
+    if plots_dir is not None:
+        require_matplotlib()
+    config = DatasetConfig.model_validate({"name": dataset_info(name).name})
+    dataset = load_dataset(config, data_dir=data_dir, offline=offline, log=_log)
+    from mlcli.data.description import describe, print_description  # imports numpy
+
+    print_description(describe(dataset), output)
+    if plots_dir is not None:
+        from mlcli.data.plots import save_samples
+
+        print_notes([f"wrote {save_samples(dataset, plots_dir)}"])
 
 
 def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str) -> None:
