@@ -25,6 +25,13 @@ parity = command(
     tolerance=Annotated[
         float, option("--tolerance", help="Largest difference of the loss of a step, in nats per sample.", metavar="X")
     ],
+    explain=Annotated[
+        bool,
+        option(
+            "--explain",
+            help="Also show, for the last layer and one test sample, that the logits of every engine are x W^T + b.",
+        ),
+    ],
     dataset=options.DatasetName,
     model=options.ModelName,
     batch_size=options.BatchSize,
