@@ -34,6 +34,7 @@ class BackendInfo:
     engine: str  # "module:name" of what builds it, called with the EngineSpec and the initial weights (or None)
     title: str
     optimizers: Mapping[str, tuple[str, ...]]  # by model; empty for a model that has its solver built in
+    packages: tuple[str, ...] = ("numpy",)  # whose versions may change a result
     activations: tuple[str, ...] = ("relu", "tanh", "sigmoid", "gelu")
     has_dropout: bool = True
     has_compile: bool = False
@@ -46,6 +47,7 @@ BACKENDS: dict[str, BackendInfo] = {
         engine="mlcli.engines.sklearn:build",
         title="scikit-learn",
         optimizers={"logistic": ("lbfgs",), "mlp": ("sgd", "adam"), "estimator": ()},
+        packages=("numpy", "scipy", "scikit-learn"),
         activations=("relu", "tanh", "sigmoid"),
         has_dropout=False,
         has_reduced_precision=False,
@@ -55,12 +57,14 @@ BACKENDS: dict[str, BackendInfo] = {
         engine="mlcli.engines.torch.engine:TorchEngine",
         title="PyTorch",
         optimizers=dict.fromkeys(("logistic", "mlp", "cnn"), ITERATIVE_OPTIMIZERS),
+        packages=("numpy", "torch"),
         has_compile=True,
     ),
     "keras": BackendInfo(
         engine="mlcli.engines.keras.engine:KerasEngine",
         title="Keras on PyTorch",
         optimizers=dict.fromkeys(("logistic", "mlp", "cnn"), ITERATIVE_OPTIMIZERS),
+        packages=("numpy", "torch", "keras"),
     ),
 }
 

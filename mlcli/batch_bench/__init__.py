@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlcli.rendering import PlotFormat
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 PHASE_CHOICES = ("forward", "train", "both")
@@ -41,6 +42,7 @@ class BatchBenchRequest:
     output_format: str | None = None  # None: by the suffix of output, else table
     output: Path | None = None  # None: stdout
     save_plots: Path | None = None
+    plot_format: str = PlotFormat.PNG
     quiet: bool = False
 
 
@@ -51,12 +53,12 @@ def run(request: BatchBenchRequest) -> None:
     """
     from mlcli.batch_bench import benchmark, plot, report, source
     from mlcli.rendering.console import checked_format, print_notes, stdout_into
-    from mlcli.rendering.plots import require_matplotlib
+    from mlcli.rendering.plots import check_plots
 
     suffix = request.output.suffix if request.output else ""
     output_format = checked_format(request.output_format or _FORMATS_BY_SUFFIX.get(suffix, "table"))
     if request.save_plots is not None:
-        require_matplotlib()
+        check_plots(request.plot_format)
     task = source.task_of(request)
     with report.BenchProgress(quiet=request.quiet) as bar:
         record = benchmark.run_benchmark(task, bar)
@@ -64,7 +66,7 @@ def run(request: BatchBenchRequest) -> None:
         report.print_batch_bench(record, output_format)
     notes = [*dict.fromkeys(note for engine in record.engines for note in engine.notes), *record.warnings]
     if request.save_plots is not None:
-        paths = plot.save_batch_bench_plots(record, request.save_plots)
+        paths = plot.save_batch_bench_plots(record, request.save_plots, request.plot_format)
         notes.append(f"wrote {', '.join(map(str, paths))}")
     if not request.quiet:
         print_notes(notes)

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 
 from mlcli.batch_bench.advice import counted
 from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, Phase
-from mlcli.rendering.plots import PALETTE, RED, new_figure, plain_axes, save_figure
+from mlcli.rendering.plots import RED, SeriesStyle, new_figure, plain_axes, save_figures, series_styles, set_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKERS = "os^Dv"  # tells engines apart without colour
 
-
-def save_batch_bench_plots(record: BatchBenchRecord, directory: Path) -> list[Path]:
+def save_batch_bench_plots(record: BatchBenchRecord, directory: Path, plot_format: str) -> list[Path]:
     """Draw one plot for each phase that was measured, and return the files."""
-    return [
-        save_figure(_draw(record, phase), directory / f"batch_bench_{PHASE_TITLES[phase]}.png")
+    figures = {
+        f"batch_bench_{PHASE_TITLES[phase]}": _draw(record, phase)
         for phase in record.settings.phases
         if any(series.phase == phase and series.statistics for series in record.series)
-    ]
+    }
+    return save_figures(figures, directory, plot_format)
 
 
 def _draw(record: BatchBenchRecord, phase: Phase) -> Figure:
@@ -30,42 +29,38 @@ def _draw(record: BatchBenchRecord, phase: Phase) -> Figure:
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for number, engine in enumerate(record.engines):
+    for engine, style in zip(record.engines, series_styles([one.backend for one in record.engines]), strict=True):
         series = [one for one in record.series if one.group == (engine.backend, engine.threads, phase)]
-        _draw_engine(axes, series, engine, record, number)
+        _draw_engine(axes, series, engine, record, style)
     _draw_out_of_memory(axes, [one for one in record.series if one.phase == phase and one.status == "out of memory"])
-    _label_sizes(axes, sorted({one.batch_size for one in record.series}))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("batch size (samples)")
     axes.set_ylabel("samples per second")
     plain_axes(axes)
+    _label_sizes(axes, sorted({one.batch_size for one in record.series}))
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     parameters = f", {record.n_parameters:,} parameters" if record.n_parameters else ""
-    title = f"{PHASE_TITLES[phase].capitalize()} throughput by batch size: {record.dataset} {record.model}{parameters}"
-    figure.suptitle(
-        f"{title}, {record.settings.precision}\n"
+    set_title(
+        figure,
+        f"{PHASE_TITLES[phase].capitalize()} throughput by batch size: {record.dataset} {record.model}{parameters}, "
+        f"{record.settings.precision}",
         "line: medians; band: quartiles; ring: smallest batch size within 5 % of peak throughput",
-        fontsize=10,
-        x=0.01,
-        ha="left",
     )
     return figure
 
 
 def _draw_engine(
-    axes: Axes, series: list[BenchSeries], engine: BenchEngine, record: BatchBenchRecord, number: int
+    axes: Axes, series: list[BenchSeries], engine: BenchEngine, record: BatchBenchRecord, style: SeriesStyle
 ) -> None:
     measured = [(one.batch_size, one.statistics) for one in series if one.statistics is not None]
     if not measured:
         return
-    color, marker = PALETTE[number % len(PALETTE)], _MARKERS[number % len(_MARKERS)]
+    color = style.color
     label = engine.backend
     if record.has_several_thread_counts:
         label += f", {counted(engine.threads, 'thread')}"
     sizes = [size for size, _ in measured]
     throughputs = [statistics.samples_per_second for _, statistics in measured]
-    axes.plot(sizes, throughputs, color=color, marker=marker, markersize=4, linewidth=1.8, label=label)
+    axes.plot(sizes, throughputs, color=color, marker=style.marker, markersize=5, linewidth=1.8, label=label)
     low = [size / statistics.third_quartile_seconds for size, statistics in measured]
     high = [size / statistics.first_quartile_seconds for size, statistics in measured]
     axes.fill_between(sizes, low, high, color=color, alpha=0.2, linewidth=0)

@@ -106,5 +106,6 @@ batch_bench = command(
     ],
     output=options.Output,
     save_plots=options.SavePlots,
+    plot_format=options.PlotFormatName,
     quiet=options.Quiet,
 )

@@ -46,6 +46,7 @@ compare = command(
     settings=options.Settings,
     fail_fast=Annotated[bool, _matrix("--fail-fast", help="Start no further cells after a failure.")],
     retry_failed=Annotated[bool, _matrix("--retry-failed", help="Also run cells that failed in an earlier call.")],
+    retime=Annotated[bool, _matrix("--retime", help="Also run finished cells again, to measure all times together.")],
     dry_run=Annotated[bool, _matrix("--dry-run", help="Show the cells and an estimate of the time, and exit.")],
     jobs=Annotated[int, execution("--jobs", min=1, help="Run N cells in parallel; timings interfere.", metavar="N")],
     gpus=Annotated[
@@ -75,6 +76,7 @@ compare = command(
     ],
     output=options.Output,
     save_plots=options.SavePlots,
+    plot_format=options.PlotFormatName,
     fail_under=options.FailUnder,
     fail_if_worse=Annotated[
         str | None,

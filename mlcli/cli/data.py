@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Commands, DataDir, Format, Offline, SavePlots, completed, option
+from mlcli.cli.options import Commands, DataDir, Format, Offline, PlotFormatName, SavePlots, completed, option
 from mlcli.registry import DATASETS, alternatives
 
 app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=True)
@@ -26,6 +26,7 @@ def show(
         str, typer.Argument(metavar="NAME", help=f"{alternatives(DATASETS)}.", autocompletion=completed(DATASETS))
     ],
     plots_dir: SavePlots = None,
+    plot_format: PlotFormatName = "png",
     data_dir: DataDir = None,
     offline: Offline = False,
     output_format: Format = "table",
@@ -36,7 +37,7 @@ def show(
     """
     from mlcli.data import inventory
 
-    inventory.show(name, plots_dir, data_dir, offline=offline, output_format=output_format)
+    inventory.show(name, data_dir, output_format, offline=offline, plots_dir=plots_dir, plot_format=plot_format)
 
 
 @app.command()

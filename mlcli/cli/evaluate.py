@@ -44,6 +44,7 @@ evaluate = command(
     ],
     force=options.Force,
     plots_dir=options.SavePlots,
+    plot_format=options.PlotFormatName,
     device=options.Device,
     threads=options.Threads,
     runs_dir=options.RunsDir,

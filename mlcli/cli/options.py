@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, PlotFormat
 
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
@@ -109,6 +109,10 @@ Format = Annotated[
 ]
 Output = Annotated[Path | None, output("--output", "-o", help="Write the result to this file.", metavar="FILE")]
 SavePlots = Annotated[Path | None, output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
+PlotFormatName = Annotated[
+    str,
+    output("--plot-format", help=f"Format of plots: {alternatives(PlotFormat)}.", metavar="FORMAT", names=PlotFormat),
+]
 FailUnder = Annotated[
     list[str] | None,
     output(

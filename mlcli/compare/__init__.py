@@ -10,8 +10,8 @@ from pathlib import Path
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
-from mlcli.rendering import OutputFormat
-from mlcli.rendering.plots import require_matplotlib
+from mlcli.rendering import OutputFormat, PlotFormat
+from mlcli.rendering.plots import check_plots
 from mlcli.runs import DEFAULT_RUNS_DIR
 from mlcli.text import comma_separated
 
@@ -40,6 +40,7 @@ class CompareRequest:
     threads: int | None = None  # of each cell
     fail_fast: bool = False
     retry_failed: bool = False
+    retime: bool = False  # run finished cells again too, because their times are not comparable
     dry_run: bool = False
     runs_dir: Path = DEFAULT_RUNS_DIR
     data_dir: Path | None = None
@@ -51,6 +52,7 @@ class CompareRequest:
     output_format: str = "table"
     output: Path | None = None
     save_plots: Path | None = None
+    plot_format: str = PlotFormat.PNG
     fail_under: Sequence[str] = ()  # each `accuracy=X`
     fail_if_worse: str | None = None  # a reference to a run
     quiet: bool = False
@@ -120,7 +122,7 @@ def _check(request: CompareRequest) -> None:
             raise UsageError(f"--{kind}: {unknown_name(kind, name, known)}")
     _ = request.thresholds
     if request.save_plots is not None or request.output_format == "html":
-        require_matplotlib()
+        check_plots(request.plot_format)
 
 
 @dataclass(frozen=True)

@@ -7,26 +7,33 @@
                           failure.json      why the cell failed; removed when it is tried again
 
 The runs themselves are in the runs directory like all others: a cell is finished when the runs directory has a finished
-run of exactly its experiment. The process inherits the lock: if compare is killed, its cell continues, and the next
-call waits for it instead of repeating it. An interrupted cell is resumed from its checkpoint.
+run of exactly its experiment, computed by the present versions of the libraries. The process inherits the lock: if
+compare is killed, its cell continues, and the next call waits for it instead of repeating it. An interrupted cell is
+resumed from its checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
+import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mlcli.compare.matrix import Cell
 from mlcli.config.dump import to_yaml
 from mlcli.errors import ExitCode, MlcliError
+from mlcli.experiment.environment import package_versions
+from mlcli.experiment.session import Session
 from mlcli.files import write_whole
 from mlcli.records import RunRecord
+from mlcli.registry import BACKENDS
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.text import to_json
@@ -64,6 +71,14 @@ class FinishedRun:
     directory: RunDirectory
     record: RunRecord
 
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        return self.directory.read_environment()
+
+    @property
+    def session(self) -> Session | None:
+        return Session.stored(self.environment)
+
 
 @dataclass(frozen=True)
 class CellOutcome:
@@ -78,11 +93,20 @@ class CellOutcome:
 
 
 class CellStore:
-    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once."""
+    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once.
 
-    def __init__(self, runs_directory: Path) -> None:
+    session: of this call; with `retime`, only runs measured in it are reused. any_versions: runs computed by other
+    versions of the libraries are reused too.
+    """
+
+    def __init__(
+        self, runs_directory: Path, session: str = "", *, retime: bool = False, any_versions: bool = False
+    ) -> None:
         self.runs_directory = runs_directory
-        self._by_digest: dict[str, FinishedRun] = {}  # the newest finished run of each experiment
+        self._session = session if retime else None
+        self._any_versions = any_versions
+        self._versions = package_versions()
+        self._by_digest: defaultdict[str, list[FinishedRun]] = defaultdict(list)  # by experiment, the oldest first
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self.refresh()
@@ -97,22 +121,60 @@ class CellStore:
                     record = directory.read_record()
                     if record.status == "finished":  # any other may still become finished
                         self._seen.add(directory.run_id)
-                        self._by_digest[record.digests.get("experiment", "")] = FinishedRun(directory, record)
+                        self._by_digest[record.digests.get("experiment", "")].append(FinishedRun(directory, record))
 
     def refreshed_run(self, cell: Cell) -> FinishedRun | None:
         """Return the run of a cell, which may have finished since the last call."""
         self.refresh()
-        return self._by_digest.get(cell.digest)
+        return self.reusable_run(cell)
+
+    def reusable_run(self, cell: Cell) -> FinishedRun | None:
+        """Return the newest finished run of a cell that need not be repeated."""
+        for run in reversed(self._by_digest[cell.digest]):
+            is_measured = self._session is None or (run.session is not None and run.session.id == self._session)
+            if is_measured and (self._any_versions or not self._changed_versions(cell, run.environment)):
+                return run
+        return None
+
+    def resumable_run(self, cell: Cell) -> Path | None:
+        """Return an interrupted run of a cell with a checkpoint; None if its times or versions could not be used."""
+        path = find_interrupted(cell.config, cell.digest, self.runs_directory) if self._session is None else None
+        if path is None or self._any_versions:
+            return path
+        return None if self._changed_versions(cell, RunDirectory(path).read_environment()) else path
+
+    def _changed_versions(self, cell: Cell, environment: Mapping[str, Any]) -> list[str]:
+        """Return the libraries that computed a cell and have another version now, e.g. "torch 2.12.0, now 2.13.0"."""
+        stored = environment.get("packages")
+        if not isinstance(stored, Mapping):
+            return []
+        return [
+            f"{name} {stored.get(name)}, now {self._versions.get(name)}"
+            for name in BACKENDS[cell.config.backend or ""].packages
+            if stored.get(name) != self._versions.get(name)
+        ]
+
+    def origin_notes(self, cells: Sequence[Cell]) -> list[str]:
+        """Return which finished cells were computed by other versions of the libraries, or on another machine."""
+        newest = [(cell, runs[-1]) for cell in cells if (runs := self._by_digest[cell.digest])]
+        changes = Counter(change for cell, run in newest for change in self._changed_versions(cell, run.environment))
+        use = "reused" if self._any_versions else "run again"
+        reused = [run for cell in cells if (run := self.reusable_run(cell))]
+        hosts = Counter(run.session.host for run in reused if run.session and run.session.host != platform.node())
+        return [
+            *(f"{n} finished cells were computed by {change}: {use}" for change, n in changes.items()),
+            *(f"{n} of the reused cells were measured on {host}" for host, n in hosts.items()),
+        ]
 
     def records(self) -> list[RunRecord]:
         """Return the records of all these runs."""
-        return [run.record for run in self._by_digest.values()]
+        return [run.record for runs in self._by_digest.values() for run in runs]
 
     def known_outcome(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""
         if cell.refusal:
             return CellOutcome(reason=cell.refusal)
-        if run := self._by_digest.get(cell.digest):
+        if run := self.reusable_run(cell):
             return CellOutcome(run)
         if retry_failed:
             return None
@@ -146,7 +208,7 @@ def _run_process(cell: Cell, store: CellStore, executor: Executor, descriptor: i
     folder = store.folder(cell)
     (folder / FAILURE).unlink(missing_ok=True)
     write_whole(folder / EXPERIMENT, to_yaml(cell.config).encode())
-    stopped = find_interrupted(cell.config, cell.digest, store.runs_directory)
+    stopped = store.resumable_run(cell)
     start = time.perf_counter()
     code = executor.run(folder, descriptor, stopped)
     seconds = time.perf_counter() - start

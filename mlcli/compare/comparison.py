@@ -13,18 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.receipt import comparability_report
-from mlcli.compare.records import (
-    MEASUREMENTS,
-    Comparison,
-    MatrixCost,
-    MeasuredRun,
-    Pair,
-    Receipt,
-    ReceiptRow,
-    RunResult,
-    Variant,
-)
+from mlcli.compare.receipt import report_by_variant
+from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
 from mlcli.compare.statistics import MeanInterval, mean_interval
 from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
@@ -125,7 +115,12 @@ def _pair(variant: Variant, reference: Variant) -> Pair:
         first, second = _correct(variant, seeds), _correct(reference, seeds)
         accuracy = accuracy_difference(first, second)
         p_value = mcnemar_p(first[0], second[0]) if len(seeds) == 1 else None
-    return Pair(variant.label, reference.label, seeds, accuracy, None, _time(variant, reference), None, p_value)
+    others = {run.seed: run for run in reference.runs}
+    measured = [(run, others[run.seed]) for run in variant.runs if run.seed in others]
+    comparable = [(run, other) for run, other in measured if run.is_measured_with(other)]
+    return Pair(
+        variant.label, reference.label, seeds, accuracy, None, _time(comparable), None, bool(comparable), p_value
+    )
 
 
 def _correct(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
@@ -133,31 +128,21 @@ def _correct(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
     return np.stack([run.correct for run in variant.runs if run.seed in seeds])
 
 
-def _time(variant: Variant, reference: Variant) -> TimeRatio | None:
-    """Compare the fit times of the common seeds; a run too fast for the clock has none."""
-    seconds, others = ({run.seed: run.measurements["fit_seconds"] for run in v.runs} for v in (variant, reference))
-    times = [(found, other) for seed, found in seconds.items() if found and (other := others.get(seed))]
-    return time_ratio([found for found, _ in times], [other for _, other in times]) if times else None
+def _time(runs: Sequence[tuple[MeasuredRun, MeasuredRun]]) -> TimeRatio | None:
+    """Compare the fit times of two variants, one pair of runs for each seed; a run too fast for the clock has none."""
+    times = [
+        (seconds, other_seconds)
+        for run, other in runs
+        if (seconds := run.measurements["fit_seconds"]) and (other_seconds := other.measurements["fit_seconds"])
+    ]
+    return time_ratio([seconds for seconds, _ in times], [seconds for _, seconds in times]) if times else None
 
 
 def _receipt(ran: Sequence[Variant]) -> Receipt:
     """Return a comparability report with a column per variant, over the seeds that all variants share, if any."""
     common = set.intersection(*(set(variant.seeds) for variant in ran))
-    chosen = [(variant.label, run) for variant in ran for run in variant.runs if not common or run.seed in common]
-    by_run = comparability_report([run.facts for _, run in chosen])
-    labels = [label for label, _ in chosen]
-    rows = [ReceiptRow(row.part, row.what, _by_variant(labels, row.values)) for row in by_run.rows]
-    return Receipt(tuple(variant.label for variant in ran), tuple(rows))
-
-
-def _by_variant(labels: Sequence[str], values: Sequence[str | None]) -> tuple[str | None, ...]:
-    """Join the different values of each variant's runs."""
-    by_label: dict[str, dict[str | None, None]] = {}
-    for label, value in zip(labels, values, strict=True):
-        by_label.setdefault(label, {})[value] = None
-    return tuple(
-        next(iter(found)) if len(found) == 1 else ", ".join("none" if value is None else value for value in found)
-        for found in by_label.values()
+    return report_by_variant(
+        {variant.label: [run.facts for run in variant.runs if not common or run.seed in common] for variant in ran}
     )
 
 

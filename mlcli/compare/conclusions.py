@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _MOST_SEEDS_SHOWN = 99
 METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
-    "2007). Fit time: paired by seed, t test on log ratios. ± and [ ]: 95 % confidence intervals. Verdicts: corrected "
-    "for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or within 5 % of the time. "
-    "Inconclusive: neither a difference nor a tie is established."
+    "2007). Fit time: paired by round of one session, t test on log ratios. ± and [ ]: 95 % confidence intervals. "
+    "Verdicts: corrected for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or within 5 % of "
+    "the time. Inconclusive: neither a difference nor a tie is established."
 )
 
 
@@ -28,8 +28,13 @@ def accuracy_verdict_text(pair: Pair | None) -> str | None:
 
 
 def time_verdict_text(pair: Pair | None) -> str | None:
-    """Return slower, faster, tie or inconclusive, with the number of seeds needed; None if nothing was compared."""
-    return _verdict_text(pair.time_verdict, "slower", "faster", len(pair.seeds)) if pair else None
+    """Return slower, faster, tie, inconclusive with the number of seeds needed, or not comparable.
+
+    None if nothing was compared.
+    """
+    if pair and pair.seeds and not pair.has_comparable_times:
+        return "not comparable"
+    return _verdict_text(pair.time_verdict, "slower", "faster", pair.time.n_rounds) if pair and pair.time else None
 
 
 def _verdict_text(verdict: Verdict | None, higher: str, lower: str, n_seeds: int) -> str | None:
@@ -75,9 +80,12 @@ def conclusions(comparison: Comparison) -> list[str]:
     sentences = [
         accuracy or "accuracy: no overall verdict; not all variants have the same test samples and a common seed"
     ]
-    if time:
-        is_contended = comparison.cost is not None and comparison.cost.contended
-        sentences.append(f"{time} (contended: cells ran in parallel)" if is_contended else time)
+    if any(pair.seeds and not pair.has_comparable_times for pair in comparison.pairs):
+        # Without the cost of a matrix, existing runs are compared.
+        advice = "--retime measures them again" if comparison.cost else "compare a configuration file to measure them"
+        sentences.append(f"fit time: not comparable (measured in different sessions); {advice} together")
+    elif time:
+        sentences.append(f"{time} (contended: cells ran in parallel)" if comparison.is_contended else time)
     return sentences
 
 

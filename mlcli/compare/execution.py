@@ -6,23 +6,26 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from random import Random
+from secrets import token_hex
 from statistics import median
 from typing import Literal
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.cells import CellOutcome, CellStore, Executor, FinishedRun, run_cell
 from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
-from mlcli.compare.matrix import Cell
+from mlcli.compare.matrix import Cell, running_order
 from mlcli.compare.records import MatrixCost, MeasuredRun, PlannedCell, RunResult
 from mlcli.compare.variants import measure
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.records import RunRecord
-from mlcli.rendering.console import escape, message_console
+from mlcli.rendering.console import escape, message_console, print_notes
 
-_EXECUTORS: dict[str, Callable[[CompareRequest, Path], Executor]] = {"local": LocalProcesses, "ray": RayTasks}
+_EXECUTORS: dict[str, Callable[[CompareRequest, Path, str], Executor]] = {"local": LocalProcesses, "ray": RayTasks}
 
 
 def with_threads(request: CompareRequest) -> CompareRequest:
@@ -42,7 +45,7 @@ def with_threads(request: CompareRequest) -> CompareRequest:
 
 def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: Path) -> list[PlannedCell]:
     """Return what would be done with each cell, and how long it would take."""
-    store = CellStore(runs_directory)
+    store = _store(request, runs_directory, session="")
     records = store.records()
     planned = []
     for cell in cells:
@@ -78,28 +81,36 @@ def run_cells(
 
     The result of a failed cell has the reason. DataError if a file of a finished run is missing or altered.
     """
-    executor = _EXECUTORS[request.executor](request, runs_directory)
-    store = CellStore(runs_directory)
+    session = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(3)}"
+    executor = _EXECUTORS[request.executor](request, runs_directory, session)
+    store = _store(request, runs_directory, session)
     start = time.perf_counter()
     known = [store.known_outcome(cell, retry_failed=request.retry_failed) for cell in cells]
-    to_run = [cell for cell, outcome in zip(cells, known, strict=True) if outcome is None]
     n_reused = sum(outcome is not None and outcome.run is not None for outcome in known)
-    if n_reused and not request.quiet:
-        message_console().print(f"{n_reused} of {len(cells)} cells already finished, reused", markup=False)
-    numbers = count(len(cells) - len(to_run) + 1)
+    if not request.quiet:
+        reused = [f"{n_reused} of {len(cells)} cells already finished, reused"] if n_reused else []
+        print_notes([*reused, *store.origin_notes(cells)])
+    order = [index for index in running_order(cells, Random(session)) if known[index] is None]
+    numbers = count(len(cells) - len(order) + 1)
 
     def show(cell: Cell, outcome: CellOutcome) -> None:
         if not request.quiet:
             _print_progress(f"[{next(numbers)}/{len(cells)}]", cell, outcome)
 
-    ran = iter(_CellPool(store, executor, fail_fast=request.fail_fast).run(to_run, show))
-    outcomes = [outcome or next(ran) for outcome in known]
+    pool = _CellPool(store, executor, fail_fast=request.fail_fast)
+    ran = dict(zip(order, pool.run([cells[index] for index in order], show), strict=True))
+    outcomes = [outcome or ran[index] for index, outcome in enumerate(known)]
     wall_seconds = time.perf_counter() - start
     results = [
         RunResult(cell.config, _measured(outcome.run, is_reused=before is not None), outcome.reason)
         for cell, outcome, before in zip(cells, outcomes, known, strict=True)
     ]
     return results, _cost(outcomes, wall_seconds, contended=executor.n_slots > 1)
+
+
+def _store(request: CompareRequest, runs_directory: Path, session: str) -> CellStore:
+    # The versions on the nodes of a cluster are not known here.
+    return CellStore(runs_directory, session, retime=request.retime, any_versions=request.executor == "ray")
 
 
 def _measured(run: FinishedRun | None, *, is_reused: bool) -> MeasuredRun | None:

@@ -25,6 +25,7 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.cells import EXPERIMENT, LOG, RESULT
 from mlcli.config.experiment import OTHER_VARIABLES, PREFIX
 from mlcli.errors import MlcliError, UsageError
+from mlcli.experiment.session import session_variables
 
 _GRACE_SECONDS = 10.0  # for a cell that was told to stop, to write its checkpoint
 _CONNECT_SECONDS = 10.0  # within which a running cluster accepts a connection
@@ -33,8 +34,9 @@ _CONNECT_SECONDS = 10.0  # within which a running cluster accepts a connection
 class LocalProcesses:
     """An executor that starts `python -m mlcli train` for each cell, from any thread."""
 
-    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
+    def __init__(self, request: CompareRequest, runs_directory: Path, session: str) -> None:
         self.n_slots = request.jobs
+        self._environment = _cell_environment(session, self.n_slots)
         self._command = _train_command(runs_directory, request.data_dir, offline=request.offline)
         # The environment variables of each slot: with --gpus its own device, otherwise every cell sees every device.
         self._free_slots: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
@@ -59,7 +61,7 @@ class LocalProcesses:
                         stdin=subprocess.DEVNULL,
                         stdout=result,
                         stderr=log,
-                        env={**_cell_environment(), **variables},
+                        env={**self._environment, **variables},
                         pass_fds=() if lock is None else (lock,),
                     )
                     self._processes.add(process)
@@ -106,15 +108,16 @@ def _train_command(runs_directory: Path, data_directory: Path | None, *, offline
     return command + (["--offline"] if offline else [])
 
 
-def _cell_environment() -> dict[str, str]:
+def _cell_environment(session: str, n_parallel: int) -> dict[str, str]:
     """Return the environment without the variables that change an experiment: its file alone defines a cell."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name in OTHER_VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name in OTHER_VARIABLES}
+    return kept | session_variables(session, n_parallel)
 
 
 class RayTasks:
     """An executor that runs each cell as a task of a Ray cluster, from any thread."""
 
-    def __init__(self, request: CompareRequest, runs_directory: Path) -> None:
+    def __init__(self, request: CompareRequest, runs_directory: Path, session: str) -> None:
         """Connect to the cluster; UsageError without Ray, MlcliError for a cluster that is missing or too small."""
         if find_spec("ray") is None:
             raise UsageError("--executor ray needs Ray, which is not installed\npip install 'mlcli[ray]'")
@@ -123,6 +126,7 @@ class RayTasks:
         _check_reachable(request.address)
         self._ray: Any = ray
         self._runs_directory = runs_directory
+        self._session = session
         self._data_directory, self._is_offline = request.data_dir, request.offline
         self._is_stopping = False
         self._tasks: set[Any] = set()
@@ -154,7 +158,9 @@ class RayTasks:
         with self._guard:
             if self._is_stopping:
                 return None
-            task = self._task.remote(experiment, self._data_directory, offline=self._is_offline)
+            task = self._task.remote(
+                experiment, self._data_directory, self._session, self.n_slots, offline=self._is_offline
+            )
             self._tasks.add(task)
         try:
             process, run = self._ray.get(task)
@@ -198,7 +204,7 @@ def _no_cluster(address: str | None, reason: str) -> MlcliError:
 
 
 def _train_here(
-    experiment: str, data_directory: Path | None, *, offline: bool
+    experiment: str, data_directory: Path | None, session: str, n_parallel: int, *, offline: bool
 ) -> tuple[subprocess.CompletedProcess[bytes], bytes | None]:
     """Train a cell on this node, in a temporary folder.
 
@@ -213,7 +219,7 @@ def _train_here(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            env=_cell_environment(),
+            env=_cell_environment(session, n_parallel),
         )
         run = next((folder / "runs").glob("*"), None)
         if run is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
+from random import Random
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.variants import distinguishing_settings, label_of
@@ -41,7 +42,7 @@ class Cell:
 
 
 def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
-    """Return the cells in the order in which they run: every variant with the first seed, then with the next.
+    """Return the cells: every variant with the first seed, then with the next.
 
     Reads the configuration once and each dataset once. ConfigError for issues in the configuration; UsageError if no
     variant can run. A variant that its engine does not support is kept, with the reason.
@@ -63,6 +64,22 @@ def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
             digest = "" if variant.refusal else experiment_digests(config, data[config.dataset])["experiment"]
             cells.append(replace(variant, label=label, config=config, digest=digest))
     return cells
+
+
+def running_order(cells: Sequence[Cell], random: Random) -> list[int]:
+    """Return the indices of the cells in the order in which they run: in rounds, one for each seed.
+
+    Two rounds belong together: the first has the variants in random order, the second in the reverse of it. So each of
+    two variants precedes the other in every second round, and a machine that becomes steadily slower or faster shifts
+    the ratio of their times as often up as down.
+    """
+    rounds = [list(indices) for _, indices in groupby(range(len(cells)), key=lambda index: cells[index].seed)]
+    order: list[int] = []
+    positions: list[int] = []
+    for number, indices in enumerate(rounds):
+        positions = positions[::-1] if number % 2 else random.sample(range(len(indices)), len(indices))
+        order += [indices[position] for position in positions]
+    return order
 
 
 def _configurations(request: CompareRequest) -> list[ExperimentConfig]:

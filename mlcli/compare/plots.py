@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcli.compare.conclusions import accuracy_verdict_text, points, ratio, time_verdict_text
 from mlcli.compare.records import Comparison, Variant
-from mlcli.rendering.plots import GREY, PALETTE, new_figure, plain_axes, plot_text, save_figure
+from mlcli.compare.statistics.verdicts import ACCURACY_MARGIN, TIME_MARGIN
+from mlcli.rendering.plots import (
+    BLUE,
+    GREY,
+    SeriesStyle,
+    new_figure,
+    plain_axes,
+    plot_text,
+    save_figures,
+    series_styles,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,32 +32,38 @@ if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
     from mlcli.compare.statistics.times import TimeRatio
 
-_LINES = ("-", "--", ":", "-.")  # distinguishes curves that overlap
+_SAME_CURVE = 0.005  # curves that differ by less than this fraction of the drawn range look like one
 
 
-def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Return the figures by file name, without those for which the runs have no data."""
+@dataclass(frozen=True)
+class Plot:
+    """A figure, and in one or more sentences what it shows, for readers who cannot see it."""
+
+    figure: Figure
+    description: str
+
+
+def comparison_plots(comparison: Comparison) -> dict[str, Plot]:
+    """Return the plots by file name, without those for which the runs have no data."""
     ran = comparison.ran
+    backends = [variant.runs[0].facts.record.backend for variant in ran]
+    styles = dict(zip([variant.label for variant in ran], series_styles(backends), strict=True))
     iterative = [variant for variant in ran if all(len(run.history) > 1 for run in variant.runs)]
-    figures = {}
+    plots = {}
     if iterative:
-        figures["learning_curves"] = _learning_curves(ran, iterative)
-        figures["accuracy_against_time"] = _accuracy_against_time(ran, iterative)
+        plots["learning_curves"] = _learning_curves(comparison, iterative, styles)
+        plots["accuracy_against_time"] = _accuracy_against_time(comparison, iterative, styles)
     if any(pair.reference == comparison.reference for pair in comparison.pairs):
-        figures["differences"] = _differences(comparison)
+        plots["differences"] = _differences(comparison)
     if len(ran) > 1 and len({run.test_digest for variant in ran for run in variant.runs}) == 1:
-        figures["agreement"] = _agreement(ran)
-    return figures
+        plots["agreement"] = _agreement(comparison, styles)
+    return plots
 
 
-def save_comparison_plots(comparison: Comparison, directory: Path) -> list[Path]:
-    """Write every figure to a PNG file in the directory, and return the files."""
-    figures = comparison_figures(comparison)
-    return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
-
-
-def _color(ran: Sequence[Variant], variant: Variant) -> str:
-    return PALETTE[ran.index(variant) % len(PALETTE)]
+def save_comparison_plots(comparison: Comparison, directory: Path, plot_format: str) -> list[Path]:
+    """Write every plot to a file in the directory, and return the files."""
+    figures = {name: plot.figure for name, plot in comparison_plots(comparison).items()}
+    return save_figures(figures, directory, plot_format)
 
 
 def _watched(variants: Sequence[Variant]) -> str:
@@ -64,98 +83,153 @@ def _by_epoch(variant: Variant, name: str) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)  # None becomes nan
 
 
-def _learning_curves(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
+def _learning_curves(comparison: Comparison, variants: Sequence[Variant], styles: Mapping[str, SeriesStyle]) -> Plot:
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(10, 4)
     watched = _watched(variants)
     for axes, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nats per sample)", ""), strict=True):
         for variant in variants:
-            values = _by_epoch(variant, f"{watched}_{name}")
+            values, style = _by_epoch(variant, f"{watched}_{name}"), styles[variant.label]
             epochs = np.arange(1, values.shape[1] + 1)
-            style = {"color": _color(ran, variant), "linestyle": _LINES[ran.index(variant) % len(_LINES)]}
-            axes.plot(epochs, values.mean(axis=0), **style, linewidth=1.8, label=plot_text(variant.label))
-            low, high = values.min(axis=0), values.max(axis=0)
-            axes.fill_between(epochs, low, high, color=style["color"], alpha=0.18, linewidth=0)
+            axes.plot(
+                epochs, values.mean(axis=0), style.line, color=style.color, linewidth=1.8, marker=style.marker,
+                markersize=5, markevery=max(1, len(epochs) // 10), label=plot_text(variant.label)
+            )  # fmt: skip
+            axes.fill_between(
+                epochs, values.min(axis=0), values.max(axis=0), color=style.color, alpha=0.18, linewidth=0
+            )
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(f"{'training' if watched == 'train' else watched} {name}{unit}")
         plain_axes(axes)
     figure.axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle(f"Learning curves: mean and range over seeds\n{_data_of(watched)}", x=0.01, ha="left")
-    return figure
+    same = _same_curves(variants, watched)
+    title = f"Learning curves of {comparison.title}: mean and range over seeds"
+    set_title(figure, title, "; ".join([_data_of(watched), *same]))
+    ends = [
+        f"{variant.label} ends at {_by_epoch(variant, f'{watched}_accuracy')[:, -1].mean():.4f}" for variant in variants
+    ]
+    return Plot(figure, f"{title}, {_data_of(watched)}. Accuracy: {', '.join(ends)}. {' '.join(same)}".strip())
 
 
-def _accuracy_against_time(ran: Sequence[Variant], variants: Sequence[Variant]) -> Figure:
+def _same_curves(variants: Sequence[Variant], watched: str) -> list[str]:
+    """Return which curves of loss coincide, because only the topmost of them is visible."""
+    curves = {variant.label: _by_epoch(variant, f"{watched}_loss").mean(axis=0) for variant in variants}
+    span = max(np.ptp(curve) for curve in curves.values()) or 1.0
+    groups: list[list[str]] = []
+    for label, curve in curves.items():
+        for group in groups:
+            other = curves[group[0]]
+            if other.shape == curve.shape and np.abs(other - curve).max() <= _SAME_CURVE * span:
+                group.append(label)
+                break
+        else:
+            groups.append([label])
+    return [f"identical curves: {', '.join(group)}" for group in groups if len(group) > 1]
+
+
+def _accuracy_against_time(
+    comparison: Comparison, variants: Sequence[Variant], styles: Mapping[str, SeriesStyle]
+) -> Plot:
     """Draw accuracy against seconds of training, logarithmic because engines may differ tenfold."""
     figure = new_figure(7, 4.5)
     axes = figure.subplots()
     watched = _watched(variants)
+    ends = []
     for variant in variants:
-        color, label = _color(ran, variant), plot_text(variant.label)
+        style = styles[variant.label]
         seconds = np.cumsum(_by_epoch(variant, "seconds"), axis=1)
         accuracies = _by_epoch(variant, f"{watched}_accuracy")
-        axes.plot(seconds.T, accuracies.T, color=color, alpha=0.25, linewidth=1)
-        axes.plot(seconds.mean(axis=0), accuracies.mean(axis=0), color=color, linewidth=2, label=label)
+        axes.plot(seconds.T, accuracies.T, color=style.color, alpha=0.25, linewidth=1)
+        mean_seconds, means = seconds.mean(axis=0), accuracies.mean(axis=0)
+        every = max(1, len(means) // 10)
+        axes.plot(
+            mean_seconds, means, style.line, color=style.color, linewidth=2, marker=style.marker, markersize=5,
+            markevery=every, label=plot_text(variant.label)
+        )  # fmt: skip
+        ends.append(f"{variant.label} reaches {means[-1]:.4f} after {mean_seconds[-1]:.3g} s")
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("training accuracy" if watched == "train" else "validation accuracy")
     axes.legend(frameon=False, fontsize=9)
     plain_axes(axes)
-    figure.suptitle(f"Accuracy against time: mean over seeds, and each seed\n{_data_of(watched)}", x=0.01, ha="left")
-    return figure
+    title = f"Accuracy against time, {comparison.title}: mean over seeds, and each seed"
+    set_title(figure, title, _data_of(watched))
+    return Plot(figure, f"{title}, {_data_of(watched)}. {', '.join(ends)}.")
 
 
-def _differences(comparison: Comparison) -> Figure:
-    """Draw a row per variant: its differences from the reference, with confidence intervals if there are any."""
+def _differences(comparison: Comparison) -> Plot:
+    """Draw a row per variant: its differences from the reference, with intervals, verdicts and the margins of a tie."""
     pairs = [pair for pair in comparison.pairs if pair.reference == comparison.reference]
-    figure = new_figure(10, 1.8 + 0.4 * len(pairs))
+    figure = new_figure(10, 2.2 + 0.45 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)
-    for row, pair in enumerate(reversed(pairs)):
-        _draw_interval(left, row, pair.accuracy, unit=0.01)
-        _draw_interval(right, row, pair.time)
-    left.axvline(0, color=GREY, linewidth=1)
-    right.axvline(1, color=GREY, linewidth=1)
+    left.axvspan(-100 * ACCURACY_MARGIN, 100 * ACCURACY_MARGIN, color=GREY, alpha=0.15, linewidth=0)
+    right.axvspan(1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN, color=GREY, alpha=0.15, linewidth=0)
+    for axes, neutral in ((left, 0), (right, 1)):
+        axes.axvline(neutral, color=GREY, linewidth=1)
     right.set_xscale("log")
+    for row, pair in enumerate(reversed(pairs)):
+        _draw_interval(left, row, pair.accuracy, accuracy_verdict_text(pair), unit=0.01)
+        _draw_interval(right, row, pair.time, time_verdict_text(pair))
     left.set_yticks(range(len(pairs)), [plot_text(pair.variant) for pair in reversed(pairs)])
-    left.set_ylim(-0.6, len(pairs) - 0.4)
-    left.set_xlabel(f"accuracy relative to {plot_text(comparison.reference or '')} (percentage points)")
-    right.set_xlabel(f"fit time relative to {plot_text(comparison.reference or '')}")
+    left.set_ylim(-0.6, len(pairs) - 0.3)
+    reference = plot_text(comparison.reference or "")
+    left.set_xlabel(f"accuracy relative to {reference} (percentage points)")
+    right.set_xlabel(f"fit time relative to {reference} (ratio)")
     for axes in (left, right):
+        axes.margins(x=0.1)
         plain_axes(axes)
     has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
-    intervals = " with 95 % confidence intervals" if has_intervals else " (one seed: no intervals)"
-    figure.suptitle(f"Differences from the reference{intervals}", x=0.01, ha="left")
-    return figure
+    intervals = "bars: 95 % confidence intervals" if has_intervals else "too few seeds for intervals"
+    title = f"Differences from {comparison.reference}, {comparison.title}"
+    set_title(figure, title, f"{intervals}; grey: the margin within which variants are a tie")
+    found = [
+        f"{pair.variant}: accuracy {points(pair) or 'not compared'} percentage points, {accuracy_verdict_text(pair)}; "
+        f"fit time {ratio(pair) or 'not compared'}, {time_verdict_text(pair)}."
+        for pair in pairs
+    ]
+    return Plot(figure, f"{title}. {' '.join(found)}")
 
 
-def _draw_interval(axes: Axes, row: int, found: AccuracyDifference | TimeRatio | None, unit: float = 1.0) -> None:
+def _draw_interval(
+    axes: Axes, row: int, found: AccuracyDifference | TimeRatio | None, verdict: str | None, unit: float = 1.0
+) -> None:
     if found:
         ends = [found.mean if end is None else end for end in (found.low, found.high)]
-        axes.plot(np.divide(ends, unit), [row, row], color=PALETTE[0], linewidth=2)
-        axes.plot([found.mean / unit], [row], "o", color=PALETTE[0], markersize=6)
+        axes.plot(np.divide(ends, unit), [row, row], color=BLUE, linewidth=2)
+        axes.plot([found.mean / unit], [row], "o", color=BLUE, markersize=6)
+        axes.annotate(
+            verdict or "", (found.mean / unit, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    elif verdict:
+        axes.annotate(verdict, (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", fontsize=8)
 
 
-def _agreement(ran: Sequence[Variant]) -> Figure:
+def _agreement(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> Plot:
     """Draw how many test samples none, one or some of the variants get right, and how often every two disagree."""
-    figure = new_figure(10, 1.9 + 0.42 * (len(ran) + 3))
+    ran = comparison.ran
+    figure = new_figure(10, 2.1 + 0.42 * (len(ran) + 3))
     bars, matrix = figure.subplots(1, 2)
     correct = np.array([np.mean([run.correct for run in variant.runs], axis=0) > 0.5 for variant in ran])
     n_right = correct.sum(axis=0)
-    n_samples = correct.shape[1]
+    n_samples, n_all = correct.shape[1], int((n_right == len(ran)).sum())
     counts = {"none right": int((n_right == 0).sum())}
     for variant, is_right in zip(ran, correct, strict=True):
-        counts[f"only {plot_text(variant.label)} right"] = int((is_right & (n_right == 1)).sum())
+        counts[f"only {variant.label} right"] = int((is_right & (n_right == 1)).sum())
     counts["some right"] = int(((n_right > 1) & (n_right < len(ran))).sum())
-    bars.barh(list(counts), list(counts.values()), color=[GREY, *(_color(ran, v) for v in ran), "#cccccc"])
+    colors = [GREY, *(styles[variant.label].color for variant in ran), "#cccccc"]
+    bars.barh(list(map(plot_text, counts)), list(counts.values()), color=colors)
     for row, count in enumerate(counts.values()):
         bars.text(count, row, f" {count:,}", va="center", fontsize=9)
     bars.margins(x=0.15)
-    bars.set_xlabel(f"test samples of {n_samples:,}; all are right on {int((n_right == len(ran)).sum()):,}")
+    bars.set_xlabel(f"test samples of {n_samples:,}; all are right on {n_all:,}")
     plain_axes(bars)
     _draw_disagreement(matrix, ran, correct)
-    figure.suptitle("Agreement: test samples that a variant gets right with most seeds", x=0.01, ha="left")
-    return figure
+    title = f"Agreement, {comparison.title}: test samples that a variant gets right with most seeds"
+    set_title(figure, title)
+    found = "; ".join(f"{name} on {count:,}" for name, count in counts.items())
+    return Plot(figure, f"{title}. All right on {n_all:,} of {n_samples:,}; {found}.")
 
 
 def _draw_disagreement(axes: Axes, ran: Sequence[Variant], correct: NDArray[np.bool_]) -> None:

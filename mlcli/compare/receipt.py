@@ -7,9 +7,12 @@ from typing import Any
 
 from mlcli.compare.records import Receipt, ReceiptPart, ReceiptRow, RunFacts
 from mlcli.config.dump import to_dict
-from mlcli.config.schema import EstimatorModel, ExperimentConfig, MlpModel
+from mlcli.config.schema import CnnModel, EstimatorModel, ExperimentConfig, MlpModel
 from mlcli.errors import UsageError
+from mlcli.experiment.session import Session
 from mlcli.experiment.stored_run import StoredRun
+
+_OF_SEED = ("seed", "initial weights", "batch order", "dropout masks")
 
 
 def facts_of(run: StoredRun) -> RunFacts:
@@ -34,9 +37,42 @@ def comparability_report(runs: Sequence[RunFacts]) -> Receipt:
     return Receipt(tuple(run.record.run_id for run in runs), tuple(rows))
 
 
+def report_by_variant(runs: Mapping[str, Sequence[RunFacts]]) -> Receipt:
+    """Return a comparability report with a column per variant, from the runs of each, whose seeds are the same.
+
+    What the seed determines is equal if it is so for each seed. Everything else must be equal in all runs: where the
+    runs of a variant differ in it, that is a difference, even if those of the others differ likewise.
+    """
+    labels = [label for label, members in runs.items() for _ in members]
+    seeds = [run.record.seed for members in runs.values() for run in members]
+    by_run = comparability_report([run for members in runs.values() for run in members])
+    rows = []
+    for row in by_run.rows:
+        by_label: dict[str, dict[int, str | None]] = {label: {} for label in runs}
+        for label, seed, value in zip(labels, seeds, row.values, strict=True):
+            by_label[label][seed] = value
+        columns = list(by_label.values())
+        is_of_seed = row.what in _OF_SEED
+        is_mixed = any(column != columns[0] for column in columns) if is_of_seed else len(set(row.values)) > 1
+        values = tuple(_joined(column, with_seeds=not is_of_seed) for column in columns)
+        rows.append(ReceiptRow(row.part, row.what, values, is_mixed))
+    return Receipt(tuple(runs), tuple(rows))
+
+
+def _joined(by_seed: Mapping[int, str | None], *, with_seeds: bool) -> str | None:
+    """Return the value of all runs of a variant, or each of its values, with the seeds that have it if asked for."""
+    seeds: dict[str | None, list[str]] = {}
+    for seed, value in by_seed.items():
+        seeds.setdefault(value, []).append(str(seed))
+    if len(seeds) == 1:
+        return next(iter(seeds))
+    marks = [f" (seed {' '.join(found)})" if with_seeds else "" for found in seeds.values()]
+    return ", ".join(f"{value or 'none'}{mark}" for value, mark in zip(seeds, marks, strict=True))
+
+
 def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
     record, environment, config, settings = run.record, run.environment, run.config, to_dict(run.config)
-    digests, packages = record.digests, environment.get("packages")
+    digests, packages, session = record.digests, environment.get("packages"), Session.stored(environment)
     return {
         "data": {
             "dataset": record.dataset,
@@ -60,6 +96,7 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "epochs": record.epochs,
             "batch size": config.training.batch_size,
             "batch order": digests.get("batch_order"),
+            "dropout masks": _dropout_masks(config),
             "early stopping": _section(settings["training"]["early_stopping"]),
         },
         "machine": {
@@ -68,13 +105,22 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "precision": config.runtime.precision,
             "deterministic": config.runtime.deterministic,
             **{name: environment.get(name) for name in ("processor", "cores", "platform")},
+            "measurement session": session.id if session else None,
+            "runs at a time": session.n_parallel if session else None,
         },
         "code": {
             "mlcli and its metrics": record.mlcli_version,
+            "git commit": environment.get("git_commit"),
             "python": environment.get("python"),
             **(dict(sorted(packages.items())) if isinstance(packages, Mapping) else {}),
         },
     }
+
+
+def _dropout_masks(config: ExperimentConfig) -> str | None:
+    """Return what determines the dropout masks besides the batches: every engine draws them its way from the seed."""
+    dropout = config.model.dropout if isinstance(config.model, MlpModel | CnnModel) else 0
+    return f"drawn by {config.backend} from seed {config.seed}" if dropout else None
 
 
 def _loss(config: ExperimentConfig) -> str:

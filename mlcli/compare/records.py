@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlcli.experiment.session import Session
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ class MeasuredRun:
     def seed(self) -> int:
         return self.facts.record.seed
 
+    @property
+    def session(self) -> Session | None:
+        return Session.stored(self.facts.environment)
+
+    def is_measured_with(self, other: MeasuredRun) -> bool:
+        """Return whether both runs were measured in one session on one machine, so that their times are comparable."""
+        mine, its = self.session, other.session
+        return mine is not None and its is not None and (mine.id, mine.host) == (its.id, its.host)
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -108,7 +118,8 @@ class Pair:
     """A variant compared with another one, its reference, over the seeds that both have.
 
     accuracy: variant minus reference; None without common seeds or without common test samples.
-    time: fit seconds, variant divided by reference; None without common seeds.
+    time: fit seconds, variant divided by reference, over the seeds of which both runs were measured in one session.
+    has_comparable_times: whether there are such seeds.
     mcnemar_p: with one common seed, the p value of McNemar's test of the two trained models.
     """
 
@@ -119,6 +130,7 @@ class Pair:
     accuracy_verdict: Verdict | None
     time: TimeRatio | None
     time_verdict: Verdict | None
+    has_comparable_times: bool
     mcnemar_p: float | None = None
 
 
@@ -133,7 +145,7 @@ class MatrixCost:
     wall_seconds: float
     cells_seconds: float  # the total seconds that the runs report
     starting_seconds: float  # the rest of the lifetime of their processes
-    contended: bool = False  # cells ran in parallel, so their timings interfere
+    contended: bool = False  # cells ran in parallel
 
 
 @dataclass(frozen=True)
@@ -149,15 +161,20 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class ReceiptRow:
-    """One property of the compared runs: a value per run, None for a run that has no such property."""
+    """One property of the compared runs: a value per run, None for a run that has no such property.
+
+    In a comparison of variants, a value is that of all runs of a variant. is_mixed: these runs have several values, and
+    not those that their seeds determine.
+    """
 
     part: ReceiptPart
     what: str
     values: tuple[str | None, ...]
+    is_mixed: bool = False
 
     @property
     def is_equal(self) -> bool:
-        return len(set(self.values)) == 1
+        return len(set(self.values)) == 1 and not self.is_mixed
 
 
 @dataclass(frozen=True)
@@ -187,9 +204,20 @@ class Comparison:
     cost: MatrixCost | None = None  # None for a comparison of existing runs
 
     @property
+    def title(self) -> str:
+        """The name and the data of the comparison."""
+        return self.dataset if self.name == self.dataset else f"{self.name} on {self.dataset}"
+
+    @property
     def ran(self) -> list[Variant]:
         """The variants with finished runs."""
         return [variant for variant in self.variants if variant.runs]
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether some runs were measured while others ran, so that their times interfere."""
+        sessions = [run.session for variant in self.ran for run in variant.runs]
+        return any(session is not None and session.n_parallel > 1 for session in sessions)
 
     def pair_with_reference(self, variant: Variant) -> Pair | None:
         """Return the comparison of a variant with the reference; None for the reference itself and without runs."""

@@ -46,7 +46,7 @@ def report_comparison(comparison: Comparison, request: CompareRequest) -> None:
     with stdout_into(request.output):
         print_comparison(comparison, request.output_format)
     if request.save_plots is not None:
-        paths = save_comparison_plots(comparison, request.save_plots)
+        paths = save_comparison_plots(comparison, request.save_plots, request.plot_format)
         if not request.quiet:
             print_notes([f"saved {len(paths)} plots to {request.save_plots}"])
 

@@ -31,7 +31,7 @@ class TextTable:
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
     """Return the tables of scores, of times, and of the runs that did not finish, each if there are any."""
-    contended = " (contended: cells ran in parallel)" if comparison.cost and comparison.cost.contended else ""
+    contended = " (contended: cells ran in parallel)" if comparison.is_contended else ""
     scores = [_scores(comparison, variant) for variant in comparison.ran]
     if len({row["parameters"] for row in scores}) == 1:
         scores = [row | {"parameters": None} for row in scores]
@@ -48,7 +48,7 @@ def title_of(comparison: Comparison) -> str:
     n_test = {len(run.correct) for variant in comparison.variants for run in variant.runs}
     samples = f", {n_test.pop():,} test samples" if len(n_test) == 1 else ""
     n_variants = len(comparison.variants)
-    return f"{comparison.name} on {comparison.dataset}: {n_variants:,} variant{'s'[: n_variants > 1]}{samples}"
+    return f"{comparison.title}: {n_variants:,} variant{'s'[: n_variants > 1]}{samples}"
 
 
 def _scores(comparison: Comparison, variant: Variant) -> Cells:

@@ -33,7 +33,8 @@ MAX_FILES = 32
 MAX_CHAIN = 8
 PREFIX = "MLCLI_"
 SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime", "threads")}
-OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG"})  # not settings
+# Variables that are not settings.
+OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG", "MLCLI_SESSION"})
 _MAX_KEYS = 16
 _MAX_SHOWN_CHARACTERS = 80
 

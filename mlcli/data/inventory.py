@@ -13,7 +13,7 @@ from mlcli.data.source import VerifyReport, dataset_source
 from mlcli.errors import DataError
 from mlcli.registry import DATASETS, dataset_info
 from mlcli.rendering.console import checked_format, print_notes
-from mlcli.rendering.plots import require_matplotlib
+from mlcli.rendering.plots import check_plots
 from mlcli.rendering.tables import Row, print_rows
 from mlcli.text import escaped
 
@@ -24,14 +24,16 @@ def list_datasets(data_dir: Path | None, output_format: str) -> None:
     print_rows("Datasets", [_list_row(name, directory) for name in DATASETS], output)
 
 
-def show(name: str, plots_dir: Path | None, data_dir: Path | None, *, offline: bool, output_format: str) -> None:
+def show(
+    name: str, data_dir: Path | None, output_format: str, *, offline: bool, plots_dir: Path | None, plot_format: str
+) -> None:
     """Print shapes, types, ranges, class counts and first rows of a dataset; with plots_dir, write a picture too.
 
     UsageError for an unknown name, DataError for missing or altered data.
     """
     output = checked_format(output_format)
     if plots_dir is not None:
-        require_matplotlib()
+        check_plots(plot_format)
     config = DatasetConfig.model_validate({"name": dataset_info(name).name})
     dataset = load_dataset(config, data_dir=data_dir, offline=offline, log=_log)
     from mlcli.data.description import describe, print_description  # imports numpy
@@ -40,7 +42,7 @@ def show(name: str, plots_dir: Path | None, data_dir: Path | None, *, offline: b
     if plots_dir is not None:
         from mlcli.data.plots import save_samples
 
-        print_notes([f"wrote {save_samples(dataset, plots_dir)}"])
+        print_notes([f"wrote {save_samples(dataset, plots_dir, plot_format)}"])
 
 
 def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlcli.records import Dataset
-from mlcli.rendering.plots import PALETTE, new_figure, plain_axes, plot_text, save_figure
+from mlcli.rendering.plots import MARKERS, PALETTE, new_figure, plain_axes, plot_text, save_figures, set_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,15 +18,16 @@ _N_PER_CLASS = 10
 _MAX_FEATURES = 6
 
 
-def save_samples(dataset: Dataset, directory: Path) -> Path:
+def save_samples(dataset: Dataset, directory: Path, plot_format: str) -> Path:
     """Write a picture of the training split to the directory and return its path; MlcliError if that fails."""
-    return save_figure(draw_samples(dataset), directory / f"{dataset.info.name}_samples.png")
+    (path,) = save_figures({f"{dataset.info.name}_samples": draw_samples(dataset)}, directory, plot_format)
+    return path
 
 
 def draw_samples(dataset: Dataset) -> Figure:
     """Draw the first training samples: a row of images per class, or a scatter plot per pair of features."""
     figure = _draw_images(dataset) if dataset.info.kind == "image" else _draw_pairs(dataset)
-    figure.suptitle(f"Training samples of {plot_text(dataset.info.title)}", fontsize=10, x=0.01, ha="left")
+    set_title(figure, f"Training samples of {dataset.info.title}")
     return figure
 
 
@@ -55,11 +57,12 @@ def _draw_pairs(dataset: Dataset) -> Figure:
     panels = figure.subplots(n, n, squeeze=False, sharex="col")
     for (row, column), axes in np.ndenumerate(panels):
         for label, class_name in enumerate(dataset.info.class_names):
-            x, color = train.x[train.y == label], PALETTE[label % len(PALETTE)]
+            x, color, marker = train.x[train.y == label], PALETTE[label % len(PALETTE)], MARKERS[label % len(MARKERS)]
             if row == column:
                 axes.hist(x[:, row], bins=12, color=color, alpha=0.6)
             else:
-                axes.scatter(x[:, column], x[:, row], s=9, color=color, linewidth=0, label=plot_text(class_name))
+                draw = partial(axes.scatter, s=11, color=color, marker=marker, linewidth=0)
+                draw(x[:, column], x[:, row], label=plot_text(class_name))
         plain_axes(axes)
         axes.tick_params(labelsize=7)
         if row == n - 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.rendering import PlotFormat
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 SPLITS = ("train", "validation", "test")
@@ -35,6 +36,7 @@ class EvaluateRequest:
     output: Path | None = None  # file for the label, the prediction and the scores of every sample
     force: bool = False  # replace an existing output
     plots_dir: Path | None = None
+    plot_format: str = PlotFormat.PNG
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -43,7 +45,7 @@ def run(request: EvaluateRequest) -> None:
     """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
     from mlcli.experiment.stored_run import open_run
     from mlcli.rendering.console import checked_format, print_notes, stage_line
-    from mlcli.rendering.plots import require_matplotlib
+    from mlcli.rendering.plots import check_plots
     from mlcli.rendering.score_files import check_output
     from mlcli.runs.find import find_run
 
@@ -54,7 +56,7 @@ def run(request: EvaluateRequest) -> None:
     if request.output is not None:
         check_output(request.output, force=request.force)
     if request.plots_dir is not None:
-        require_matplotlib()
+        check_plots(request.plot_format)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
@@ -72,7 +74,9 @@ def run(request: EvaluateRequest) -> None:
     print_evaluation(result.evaluation, output_format)
     if request.plots_dir is not None:
         n_mistakes = request.n_misclassified or _N_PLOTTED
-        paths = save_evaluation_plots(result, stored.files.history(), n_mistakes, request.plots_dir)
+        paths = save_evaluation_plots(
+            result, stored.files.history(), n_mistakes, request.plots_dir, request.plot_format
+        )
         if not request.quiet:
             print_notes([f"wrote {len(paths)} plots to {request.plots_dir}"])
     check_thresholds(thresholds, result.evaluation.scores)

@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.config.schema import EstimatorModel
 from mlcli.errors import UsageError, batch_advice, translated_memory_errors
 from mlcli.evaluate import SCORES, EvaluateRequest
 from mlcli.experiment.stored_run import StoredRun
@@ -101,6 +102,7 @@ class EvaluationResult:
     samples: Split
     scores: Scores
     preprocessing: Preprocessing
+    model: str  # its name
 
 
 def evaluate(
@@ -144,7 +146,9 @@ def evaluate(
         threads=request.threads or run.record.threads,
         notes=(*dataset.notes, *_notes(run, dataset, metrics, reported)),
     )
-    return EvaluationResult(evaluation, samples, scores, run.preprocessing)
+    model = run.config.model
+    name = model.estimator if isinstance(model, EstimatorModel) else model.name
+    return EvaluationResult(evaluation, samples, scores, run.preprocessing, name)
 
 
 def _samples(dataset: Dataset, split: str) -> Split:

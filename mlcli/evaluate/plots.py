@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,19 @@ from numpy.typing import NDArray
 from mlcli.evaluate.evaluate import EvaluationResult
 from mlcli.metrics.scores import Mistake, confident_mistakes
 from mlcli.records import EpochRecord, Preprocessing, Split
-from mlcli.rendering.plots import BLUE, GREY, ORANGE, PALETTE, RED, new_figure, plain_axes, plot_text, save_figure
+from mlcli.rendering.plots import (
+    BLUE,
+    GREY,
+    MARKERS,
+    ORANGE,
+    PALETTE,
+    RED,
+    new_figure,
+    plain_axes,
+    plot_text,
+    save_figures,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,19 +37,25 @@ _N_COLUMNS = 5
 
 
 def save_evaluation_plots(
-    result: EvaluationResult, history: Sequence[EpochRecord], n_mistakes: int, directory: Path
+    result: EvaluationResult, history: Sequence[EpochRecord], n_mistakes: int, directory: Path, plot_format: str
 ) -> list[Path]:
-    """Write mistakes, confusion matrix and, after at least two epochs, learning curves as PNG; return their paths."""
+    """Write mistakes, confusion matrix and, after at least two epochs, learning curves; return the files."""
     figures = {"mistakes": draw_mistakes(result, n_mistakes), "confusion_matrix": draw_confusion_matrix(result)}
     if len(history) > 1:
-        figures["learning_curves"] = draw_learning_curves(history, result.evaluation.run_id)
-    return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
+        figures["learning_curves"] = draw_learning_curves(history, _subject(result), result.evaluation.run_id)
+    return save_figures(figures, directory, plot_format)
+
+
+def _subject(result: EvaluationResult) -> str:
+    """Return what was trained, on which data and engine."""
+    evaluation = result.evaluation
+    return f"{evaluation.dataset}, {result.model}, {evaluation.trained_on}"
 
 
 def _set_title(figure: Figure, result: EvaluationResult, text: str) -> None:
     evaluation = result.evaluation
-    subject = f"{plot_text(evaluation.run_id)}, {evaluation.split} split of {evaluation.dataset}"
-    figure.suptitle(f"{text}\n{subject}", fontsize=10, x=0.01, ha="left")
+    scored_by = "" if evaluation.backend == evaluation.trained_on else f", scored by {evaluation.backend}"
+    set_title(figure, f"{text}: {_subject(result)}", f"{evaluation.split} split{scored_by}", evaluation.run_id)
 
 
 def draw_mistakes(result: EvaluationResult, n: int) -> Figure:
@@ -73,13 +92,15 @@ def _draw_scatter(result: EvaluationResult) -> Figure:
     figure = new_figure(7.5, 5.5)
     axes = figure.subplots()
     x, y = samples.x[:, first], samples.x[:, second]
-    for label, name in enumerate(preprocessing.class_names):
-        is_class = samples.y == label
-        color = _color(label)
-        axes.scatter(x[is_class], y[is_class], s=28, color=color, alpha=0.8, linewidth=0, label=plot_text(name))
     is_wrong = labels != samples.y
-    edges = [_color(label) for label in labels[is_wrong].tolist()]
-    axes.scatter(x[is_wrong], y[is_wrong], s=130, facecolor="none", edgecolor=edges, linewidth=1.8)
+    for label, name in enumerate(preprocessing.class_names):
+        draw = partial(axes.scatter, s=28, c=PALETTE[label % len(PALETTE)], marker=MARKERS[label % len(MARKERS)])
+        is_class = samples.y == label
+        draw(x[is_class], y[is_class], alpha=0.8, linewidth=0, label=plot_text(name))
+        # Misclassified samples are drawn once more, above all others that they may coincide with.
+        draw(x[is_class & is_wrong], y[is_class & is_wrong], linewidth=0, zorder=4)
+    edges = [PALETTE[label % len(PALETTE)] for label in labels[is_wrong].tolist()]
+    axes.scatter(x[is_wrong], y[is_wrong], s=130, facecolor="none", edgecolor=edges, linewidth=1.8, zorder=5)
     ring = "misclassified (ring: predicted class)"
     axes.scatter([], [], s=130, facecolor="none", edgecolor=GREY, linewidth=1.8, label=ring)
     axes.set_xlabel(plot_text(preprocessing.feature_names[first]))
@@ -99,10 +120,6 @@ def _most_separating_features(samples: Split) -> tuple[int, int]:
     ratios = means.var(axis=0) / np.where(within == 0, 1.0, within)
     best = np.argsort(-ratios, kind="stable")
     return int(best[0]), int(best[min(1, len(best) - 1)])
-
-
-def _color(label: int) -> str:
-    return PALETTE[label % len(PALETTE)]
 
 
 def draw_confusion_matrix(result: EvaluationResult) -> Figure:
@@ -132,7 +149,7 @@ def draw_confusion_matrix(result: EvaluationResult) -> Figure:
     return figure
 
 
-def draw_learning_curves(history: Sequence[EpochRecord], run_id: str) -> Figure:
+def draw_learning_curves(history: Sequence[EpochRecord], subject: str, run_id: str) -> Figure:
     """Draw loss and accuracy by epoch, with the lowest validation loss and the epochs of overfitting marked."""
     figure = new_figure(10, 4)
     finding = overfitting(history)
@@ -143,7 +160,7 @@ def draw_learning_curves(history: Sequence[EpochRecord], run_id: str) -> Figure:
         for axes in (loss, accuracy):
             _mark_overfitting(axes, finding, last_epoch=history[-1].epoch)
     loss.legend(framealpha=0.9, edgecolor="none", fontsize=9)
-    figure.suptitle(f"{plot_text(run_id)}\n{_overfitting_text(finding)}", fontsize=11, x=0.01, ha="left")
+    set_title(figure, f"Learning curves: {subject}", _overfitting_text(finding), run_id)
     return figure
 
 
@@ -153,10 +170,12 @@ def _draw_curves(axes: Axes, history: Sequence[EpochRecord], name: str, label: s
     epochs = [record.epoch for record in history]
     marker = "o" if len(epochs) <= 30 else None
     labels = {"train": "training (running mean during the epoch)", "validation": "validation"}
-    for split, color in (("train", BLUE), ("validation", ORANGE)):
+    for split, color, line in (("train", BLUE, "-"), ("validation", ORANGE, "--")):
         values = np.array([getattr(record, f"{split}_{name}") for record in history], dtype=np.float64)  # None is NaN
         if not np.isnan(values).all():
-            axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split])
+            axes.plot(
+                epochs, values, line, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split]
+            )
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

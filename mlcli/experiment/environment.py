@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mlcli import __version__
+from mlcli.experiment.session import current_session
 from mlcli.experiment.threads import machine_load
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
@@ -26,6 +27,7 @@ def describe_environment(device: str, threads: int, fingerprint: str) -> dict[st
         "device": device,
         "threads": threads,
         "machine_load": machine_load(),
+        "session": current_session(),
         "git_commit": _git_commit(),
         "dataset_fingerprint": fingerprint,
     }

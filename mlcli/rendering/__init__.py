@@ -14,4 +14,12 @@ class OutputFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class PlotFormat(StrEnum):
+    """The format of a plot file, which is also its suffix."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+
+
 SCORE_SUFFIXES = (".csv", ".parquet", ".json")  # of files with one row per sample, see score_files.py

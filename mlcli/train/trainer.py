@@ -227,8 +227,7 @@ class _Trainer:
         """Train, score and save; a run that ends early is recorded with the reason."""
         try:
             with translated_memory_errors(batch_advice(self.config.training.batch_size)):
-                if not directory.read_environment():
-                    directory.write_environment(describe_environment(engine.device, self.threads, dataset.fingerprint))
+                self._write_environment(engine, dataset, directory)
                 directory.write_preprocessing(preprocessing_of(dataset))
                 self._fit(engine, dataset, directory)
                 weights = engine.weights() if self.plan.network else None
@@ -242,6 +241,13 @@ class _Trainer:
             raise
         CheckpointFolder(directory.path).remove()
         return TrainResult(record, directory.path)
+
+    def _write_environment(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
+        environment = directory.read_environment()
+        if not environment:
+            directory.write_environment(describe_environment(engine.device, self.threads, dataset.fingerprint))
+        elif environment.get("session"):  # the run is resumed, so its times are not those of one session
+            directory.write_environment({**environment, "session": None})
 
     def _fit(self, engine: Engine, dataset: Dataset, directory: RunDirectory) -> None:
         self.observer.on_stage(f"training {self.config.model.name}")

@@ -69,11 +69,13 @@ def test_every_cell_runs_once_round_by_round_with_its_own_settings(matrix):
     assert [(cell["seed"], cell["optimizer"]["lr"]) for cell in cells] == [
         (0, 0.01), (0, 0.0001), (1, 0.01), (1, 0.0001),
     ]  # fmt: skip
-    lines = [line for line in first.stderr.splitlines() if line.startswith("[")]
-    assert [line.split("  ")[:3] for line in lines] == [
-        ["[1/4]", "lr=0.01", "seed 0"], ["[2/4]", "lr=0.0001", "seed 0"],
-        ["[3/4]", "lr=0.01", "seed 1"], ["[4/4]", "lr=0.0001", "seed 1"],
+    lines = [line.split("  ")[:3] for line in first.stderr.splitlines() if line.startswith("[")]
+    assert [(number, seed) for number, _, seed in lines] == [
+        ("[1/4]", "seed 0"), ("[2/4]", "seed 0"), ("[3/4]", "seed 1"), ("[4/4]", "seed 1"),
     ]  # fmt: skip
+    labels = [label for _, label, _ in lines]
+    assert set(labels[:2]) == {"lr=0.01", "lr=0.0001"}
+    assert labels[2:] == labels[1::-1]
 
 
 def test_the_cost_tells_processes_from_cells(matrix):
@@ -204,6 +206,32 @@ def test_parallel_cells_share_the_cores_and_are_marked(tmp_path):
     assert document["cost"]["contended"]
     records = [json.loads((path / "metrics.json").read_text()) for path in _runs(tmp_path)]
     assert {record["threads"] for record in records} == {max(1, len(os.sched_getaffinity(0)) // 2)}
+
+
+def test_times_of_different_sessions_are_compared_only_after_retiming(tmp_path):
+    (tmp_path / "digits.yaml").write_text(DIGITS)
+
+    def compare(*arguments):
+        process = _mlcli(tmp_path, "digits.yaml", "--seeds", "1", "--threads", "1", "--format", "json", *arguments)
+        assert process.returncode == 0, process.stderr
+        document = json.loads(process.stdout)
+        return document, [(pair["time_is"], pair["time"]) for pair in document["pairs"]]
+
+    compare("--vary", "optimizer.beta2=0.999", "--jobs", "2")
+    mixed, times = compare("--vary", "optimizer.beta2=0.999,0.9990001")
+    assert (mixed["cost"]["n_run"], mixed["cost"]["n_reused"]) == (1, 1)
+    assert times == [("not comparable", None)]
+    assert mixed["pairs"][0]["accuracy"] is not None
+    advice = "fit time: not comparable (measured in different sessions); --retime measures them again together"
+    assert mixed["conclusions"][1] == advice
+    sessions = {row["what"]: row for row in mixed["receipt"]["rows"]}["measurement session"]
+    assert not sessions["is_equal"]
+    table = _mlcli(tmp_path, *(str(path) for path in _runs(tmp_path)))
+    assert "not comparable" in table.stdout
+    assert "contended" in table.stdout
+    measured, times = compare("--vary", "optimizer.beta2=0.999,0.9990001", "--retime")
+    assert (measured["cost"]["n_run"], measured["cost"]["n_reused"]) == (2, 0)
+    assert times[0][1]["n_rounds"] == 1
 
 
 def test_a_configuration_and_runs_together_are_refused(tmp_path):

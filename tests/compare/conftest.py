@@ -68,13 +68,20 @@ def comparison_of():
     return _comparison
 
 
-def _comparison(variants, failures=None, cost=None):
-    """Return a comparison. variants: for each label, the wrong samples and fit seconds by seed."""
+def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1):
+    """Return a comparison. variants: for each label, the wrong samples and fit seconds by seed.
+
+    sessions: for each label, the session in which its runs were measured; one for all by default.
+    """
+    place = {"host": "here", "n_parallel": n_parallel}
     made = tuple(
         Variant(
             label,
             {"backend": label},
-            tuple(_run(label, seed, *run) for seed, run in enumerate(zip(wrong, seconds, strict=True))),
+            tuple(
+                _run(label, seed, *run, session={"id": (sessions or {}).get(label, "s"), **place})
+                for seed, run in enumerate(zip(wrong, seconds, strict=True))
+            ),
             tuple((failures or {}).get(label, ())),
         )
         for label, (wrong, seconds) in variants.items()
@@ -84,7 +91,7 @@ def _comparison(variants, failures=None, cost=None):
     return Comparison("named", "digits", made, means, ran[0].label if ran else None, compare_pairs(ran), cost=cost)
 
 
-def _run(label, seed, n_wrong, seconds):
+def _run(label, seed, n_wrong, seconds, session):
     """Return a run that is wrong on the first n_wrong samples, so that variants differ in exactly these."""
     correct = np.arange(N_TEST) >= n_wrong
     history = tuple(
@@ -92,5 +99,12 @@ def _run(label, seed, n_wrong, seconds):
         for epoch in range(1, 4)
     )
     measurements = {"accuracy": 1 - n_wrong / N_TEST, "loss": 0.3, "fit_seconds": seconds, "n_parameters": 10}
-    record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed)
-    return MeasuredRun(RunFacts(record, None, None, {}), f"runs/{label}-{seed}", measurements, correct, "data", history)
+    record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed, backend="torch")
+    return MeasuredRun(
+        RunFacts(record, None, None, {"session": session}),
+        f"runs/{label}-{seed}",
+        measurements,
+        correct,
+        "data",
+        history,
+    )

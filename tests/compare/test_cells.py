@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
 
 import pytest
 
 from mlcli.compare.cells import EXPERIMENT, LOG, CellStore, run_cell
 from mlcli.compare.matrix import Cell
 from mlcli.config.experiment import load_experiment
+from mlcli.experiment.environment import package_versions
+from mlcli.runs.directory import RunDirectory
 
 
 class FakeExecutor:
@@ -78,3 +81,60 @@ def test_a_stopped_executor_leaves_the_cell_to_the_next_call(tmp_path, cell):
 def test_a_refused_cell_is_known(tmp_path, cell):
     refused = Cell(cell.label, cell.config, refusal="not supported")
     assert CellStore(tmp_path).known_outcome(refused).reason == "not supported"
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A finished cell, measured in the session "first" with the present versions of the libraries."""
+    cell = Cell("sklearn", load_experiment(None, flags={"backend": "sklearn"}, environ={}), "d" * 64)
+    directory = RunDirectory.create(cell.config, tmp_path)
+    directory.write_config(cell.config)
+    session = {"id": "first", "host": platform.node(), "n_parallel": 1}
+    directory.write_environment({"packages": package_versions(), "session": session})
+    (directory.path / "metrics.json").write_text(json.dumps(record_of(directory, cell)))
+    return cell, directory
+
+
+def record_of(directory, cell):
+    names = {"run_id": directory.run_id, "name": "n", "dataset": "digits", "model": "mlp", "device": "cpu"}
+    numbers = dict.fromkeys(("timing", "epochs", "best_epoch", "samples_per_second", "n_parameters"))
+    return {
+        **names, **numbers, "status": "finished", "backend": "sklearn", "seed": 0, "metrics": {}, "threads": 1,
+        "peak_memory_bytes": None, "notes": [], "digests": {"experiment": cell.digest}, "mlcli_version": "0.1.0",
+        "created": "2026-01-01T00:00:00+00:00", "error": None, "schema_version": 1,
+    }  # fmt: skip
+
+
+def test_a_finished_cell_is_reused(tmp_path, finished):
+    cell, directory = finished
+    store = CellStore(tmp_path)
+    assert store.known_outcome(cell).run.directory.path == directory.path
+    assert store.origin_notes([cell]) == []
+
+
+def test_a_cell_of_other_versions_is_run_again_with_a_note(tmp_path, finished, monkeypatch):
+    cell, _ = finished
+    versions = {**package_versions(), "scikit-learn": "99.1", "torch": "99.2"}
+    monkeypatch.setattr("mlcli.compare.cells.package_versions", lambda: versions)
+    store = CellStore(tmp_path)
+    assert store.known_outcome(cell) is None
+    now = package_versions()["scikit-learn"]
+    assert store.origin_notes([cell]) == [f"1 finished cells were computed by scikit-learn {now}, now 99.1: run again"]
+    of_cluster = CellStore(tmp_path, any_versions=True)
+    assert of_cluster.known_outcome(cell) is not None
+    assert of_cluster.origin_notes([cell])[0].endswith("reused")
+
+
+def test_a_cell_measured_on_another_machine_is_reused_with_a_note(tmp_path, finished, monkeypatch):
+    cell, _ = finished
+    host = platform.node()
+    monkeypatch.setattr("platform.node", lambda: "elsewhere")
+    store = CellStore(tmp_path)
+    assert store.known_outcome(cell) is not None
+    assert store.origin_notes([cell]) == [f"1 of the reused cells were measured on {host}"]
+
+
+def test_retiming_reuses_only_what_was_measured_in_this_session(tmp_path, finished):
+    cell, _ = finished
+    assert CellStore(tmp_path, "second", retime=True).known_outcome(cell) is None
+    assert CellStore(tmp_path, "first", retime=True).known_outcome(cell) is not None

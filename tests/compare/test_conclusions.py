@@ -44,5 +44,13 @@ def test_one_seed_is_not_enough(comparison_of):
     assert "McNemar test of these trained models alone: p = 1.8e-15" in text[0]
 
 
+def test_times_of_different_sessions_get_no_verdict(comparison_of):
+    variants = {"a": ([10, 12, 9], [1.0, 1.01, 1.0]), "b": ([10, 12, 9], [9.0, 9.1, 9.0])}
+    comparison = comparison_of(variants, sessions={"a": "under load", "b": "later"})
+    assert conclusions(comparison)[1].startswith("fit time: not comparable (measured in different sessions)")
+    assert comparison.pairs[0].time is None
+    assert comparison_of(variants).pairs[0].time_verdict.word == "higher"
+
+
 def test_one_variant_has_nothing_to_compare_it_with(comparison_of):
     assert conclusions(comparison_of({"a": ([10, 11], [1.0, 1.0])})) == ["only one variant: nothing to compare it with"]

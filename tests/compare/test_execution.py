@@ -86,13 +86,16 @@ def runs_in(runs):
     return sorted(path for path in runs.iterdir() if (path / "config.yaml").is_file())
 
 
-def test_an_interrupted_cell_is_resumed_in_its_directory_with_the_same_result(tmp_path):
+def test_an_interrupted_cell_is_resumed_in_its_directory_with_the_same_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLCLI_SESSION", "earlier:1")
     stopped = stop_a_run(tmp_path / "runs")
+    assert RunDirectory(stopped).read_environment()["session"]["id"] == "earlier"
     document = compare(tmp_path / "runs")
     assert len(runs_in(tmp_path / "runs")) == 2
     record = RunDirectory(stopped).read_record()
     assert record.status == "finished"
     assert "resumed from the checkpoint after epoch 3" in record.notes
+    assert RunDirectory(stopped).read_environment()["session"] is None, "its times are not those of one session"
     assert scores(document) == scores(compare(tmp_path / "undisturbed"))
 
 

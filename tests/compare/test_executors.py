@@ -80,7 +80,7 @@ def test_a_run_is_that_of_this_process_and_a_failure_keeps_its_reason(cluster, t
 
 
 def _connect(tmp_path, address, n_cpus):
-    return RayTasks(CompareRequest(executor="ray", address=address, threads=n_cpus), tmp_path)
+    return RayTasks(CompareRequest(executor="ray", address=address, threads=n_cpus), tmp_path, "session")
 
 
 def test_cells_that_fit_no_node_are_refused(cluster, tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.matrix import plan_matrix
+from mlcli.compare.matrix import plan_matrix, running_order
 from mlcli.config.experiment import read_layers
 from mlcli.errors import ConfigError, UsageError
 
@@ -28,6 +29,20 @@ def test_rounds_are_interleaved_and_seeds_start_with_that_of_the_file(config):
     assert [(cell.label, cell.seed) for cell in cells] == [
         (label, seed) for seed in (10, 11, 12) for label in ("torch", "sklearn")
     ]
+
+
+def test_cells_run_in_rounds_and_every_second_round_reverses_the_one_before(config):
+    cells = _cells(config, seeds="5", vary=["optimizer.lr=0.1,0.2"], backends="sklearn,torch")
+    orders = set()
+    for number in range(20):
+        order = running_order(cells, Random(number))
+        assert sorted(order) == list(range(20))
+        rounds = [[cells[index].label for index in order[start : start + 4]] for start in range(0, 20, 4)]
+        assert [cells[index].seed for index in order] == [cell.seed for cell in cells]
+        assert rounds[1] == rounds[0][::-1]
+        assert rounds[3] == rounds[2][::-1]
+        orders.add(tuple(order))
+    assert len(orders) > 10
 
 
 def test_vary_is_a_product_and_commas_within_brackets_belong_to_the_value(config):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlcli.compare.receipt import comparability_report
+from mlcli.compare.receipt import comparability_report, report_by_variant
 from mlcli.errors import UsageError
 from mlcli.records import Scaling
 
@@ -106,6 +106,38 @@ def test_every_run_has_a_value(facts):
     runs = [facts(seed=seed, run_id=str(seed)) for seed in range(5)]
     (row,) = comparability_report(runs).different
     assert row.values == ("0", "1", "2", "3", "4")
+
+
+def test_a_mixture_within_the_variants_is_a_difference_even_if_it_is_the_same_in_all(facts):
+    def runs(backend):
+        first, second = facts(backend), facts(backend, seed=1)
+        return [first, replace(second, record=replace(second.record, threads=1))]
+
+    rows = {row.what: row for row in report_by_variant({"a": runs("torch"), "b": runs("keras")}).rows}
+    assert rows["threads"].values == ("2 (seed 0), 1 (seed 1)", "2 (seed 0), 1 (seed 1)")
+    assert not rows["threads"].is_equal
+    assert rows["seed"].is_equal
+    assert rows["seed"].values == ("0, 1", "0, 1")
+
+
+def test_what_a_seed_determines_must_be_equal_for_each_seed(facts):
+    def runs(*digests):
+        return [with_digest(facts(seed=seed), "batch_order", digest) for seed, digest in enumerate(digests)]
+
+    def is_equal(first, second):
+        receipt = report_by_variant({"a": runs(*first), "b": runs(*second)})
+        return {row.what: row.is_equal for row in receipt.rows}["batch order"]
+
+    assert is_equal(["e" * 64, "f" * 64], ["e" * 64, "f" * 64])
+    assert not is_equal(["e" * 64, "f" * 64], ["f" * 64, "e" * 64])
+
+
+def test_dropout_masks_and_the_commit_have_rows(facts):
+    dropout = {"model__dropout": 0.5}
+    rows = different(facts("torch", **dropout), facts("keras", **dropout))
+    assert rows["dropout masks"] == ("drawn by torch from seed 0", "drawn by keras from seed 0")
+    other = facts(environment={**facts().environment, "git_commit": "c" * 40})
+    assert different(facts(), other) == {"git commit": (None, "c" * 40)}
 
 
 def test_one_run_is_refused(facts):

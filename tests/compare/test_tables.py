@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mlcli.compare.conclusions import conclusions
-from mlcli.compare.records import Failure, MatrixCost
+from mlcli.compare.records import Failure
 from mlcli.compare.statistics import mean_interval
 from mlcli.compare.tables import comparison_tables
 from tests.fixtures.comparisons import THREE
@@ -47,6 +47,6 @@ def test_failed_runs_have_a_table(comparison_of):
 
 
 def test_contended_times_are_marked(comparison_of):
-    comparison = comparison_of(THREE, cost=MatrixCost(15, 15, 0, 0, 10.0, 18.0, 2.0, contended=True))
+    comparison = comparison_of(THREE, n_parallel=4)
     assert "contended" in comparison_tables(comparison)[1].title
     assert "contended" in conclusions(comparison)[1]

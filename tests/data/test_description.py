@@ -75,7 +75,7 @@ def test_a_picture_shows_ten_samples_of_each_class(digits, tmp_path):
     for label in range(10):
         first = int(np.flatnonzero(digits.train.y == label)[0])
         assert np.array_equal(drawn[10 * label].images[0].get_array(), digits.train.x[first][0])
-    assert save_samples(digits, tmp_path).read_bytes().startswith(b"\x89PNG")
+    assert save_samples(digits, tmp_path, "png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_of_a_table_shows_every_sample_for_every_pair_of_features(iris):

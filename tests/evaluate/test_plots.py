@@ -12,7 +12,7 @@ from mlcli.records import EpochRecord
 
 
 def test_plots_of_an_image_run(digits_run, digits, tmp_path):
-    paths = save_evaluation_plots(digits, digits_run.files.history(), 7, tmp_path / "new" / "folder")
+    paths = save_evaluation_plots(digits, digits_run.files.history(), 7, tmp_path / "new" / "folder", "png")
     assert [path.name for path in paths] == ["mistakes.png", "confusion_matrix.png", "learning_curves.png"]
     for path in paths:
         with Image.open(path) as image:
@@ -21,17 +21,22 @@ def test_plots_of_an_image_run(digits_run, digits, tmp_path):
 
 
 def test_a_single_fit_has_no_learning_curves(iris_run, iris, tmp_path):
-    paths = save_evaluation_plots(iris, iris_run.files.history(), 7, tmp_path)
+    paths = save_evaluation_plots(iris, iris_run.files.history(), 7, tmp_path, "png")
     assert [path.name for path in paths] == ["mistakes.png", "confusion_matrix.png"]
 
 
 def test_the_scatter_plot_shows_every_sample_and_marks_every_mistake(iris):
     figure = draw_mistakes(iris, 5)
-    *classes, rings, _legend = figure.axes[0].collections
-    assert sum(len(points.get_offsets()) for points in classes) == len(iris.samples)
+    *points, rings, _legend = figure.axes[0].collections
+    assert sum(len(drawn.get_offsets()) for drawn in points[::2]) == len(iris.samples)
     assert len(rings.get_offsets()) == iris.evaluation.n_mistakes
+    on_top = points[1::2]
+    assert sum(len(drawn.get_offsets()) for drawn in on_top) == iris.evaluation.n_mistakes
+    assert min(drawn.get_zorder() for drawn in on_top) > max(drawn.get_zorder() for drawn in points[::2])
     assert {figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()} == {"petal length (cm)", "petal width (cm)"}
     assert f"{iris.evaluation.n_mistakes} of {len(iris.samples)} samples misclassified" in figure.get_suptitle()
+    assert "iris, logistic, sklearn" in figure.get_suptitle()
+    assert iris.evaluation.run_id in figure.get_supxlabel()
 
 
 def test_the_grid_shows_the_mistakes_and_no_more(digits):
@@ -58,7 +63,7 @@ def test_learning_curves_mark_the_lowest_validation_loss_and_overfitting():
         EpochRecord(epoch, 0.1, train, 0.5, validation, 0.5, 1.0, 1.0, False)
         for epoch, (train, validation) in enumerate(losses, start=1)
     ]
-    figure = draw_learning_curves(history, "run")
+    figure = draw_learning_curves(history, "digits, mlp, torch", "run")
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "lowest validation loss: epoch 2" in labels
     assert "overfitting from epoch 3" in labels

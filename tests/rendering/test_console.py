@@ -75,7 +75,7 @@ def test_names_in_plots_are_not_read_as_formulas(digits_run, tmp_path):
     evaluation = replace(result.evaluation, classes=classes, run_id=r"run_$\bad$")
     preprocessing = replace(digits_run.preprocessing, class_names=names)
     changed = replace(result, evaluation=evaluation, preprocessing=preprocessing)
-    paths = save_evaluation_plots(changed, digits_run.files.history(), 5, tmp_path)
+    paths = save_evaluation_plots(changed, digits_run.files.history(), 5, tmp_path, "png")
     assert all(path.stat().st_size > 1000 for path in paths)
 
 

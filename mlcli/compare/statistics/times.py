@@ -1,7 +1,8 @@
-"""Whether two variants differ in time: paired by seed, on ratios.
+"""Whether two variants differ in time: paired by round, on ratios.
 
 Cells run in rounds: every variant once with one seed, then every variant with the next, so that a machine that slows
-down slows all variants. Compared is the logarithm of the ratio of the two times of a seed, by Student's paired t test.
+down slows all variants; their order within a round changes (`matrix.running_order`). Compared is the logarithm of the
+ratio of the two times of a round, by Student's paired t test.
 Transformed back, its interval is one of the geometric mean of the ratios (for averaging ratios this way see Fleming and
 Wallace, Communications of the ACM 29, 1986).
 """
@@ -18,10 +19,10 @@ from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_
 
 @dataclass(frozen=True)
 class TimeRatio:
-    """The time of one variant divided by that of another: geometric mean over seeds.
+    """The time of one variant divided by that of another: geometric mean over rounds.
 
     low and high: the 95 % confidence interval. p_value: of the hypothesis that the ratio is 1. All three are None with
-    one seed. log_deviation: standard deviation of the logarithms of the ratios.
+    fewer than three rounds. log_deviation: standard deviation of the logarithms of the ratios.
     """
 
     mean: float
@@ -49,13 +50,15 @@ class TimeRatio:
 
 
 def time_ratio(seconds: Sequence[float], reference: Sequence[float]) -> TimeRatio:
-    """Return `seconds` divided by `reference`, the two times of each seed; all above 0, at least one seed."""
+    """Return `seconds` divided by `reference`, the two times of each round; all above 0, at least one round."""
     logs = [math.log(time / other) for time, other in zip(seconds, reference, strict=True)]
     n = len(logs)
     mean = fmean(logs)
     if n < 2:
         return TimeRatio(math.exp(mean), None, None, None, n, 0.0)
     deviation = stdev(logs)
+    if n < 3:  # an interval from two values is wider than anything believable
+        return TimeRatio(math.exp(mean), None, None, None, n, deviation)
     error = deviation / math.sqrt(n)
     half_width = critical_t(n - 1) * error
     p_value = two_sided_p(mean / error, n - 1) if error else float(mean == 0)
