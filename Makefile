@@ -1,4 +1,4 @@
-# Every target installs what it needs into $(VENV), once.
+# Every target installs what it needs into $(VENV), once. ARGS go to the program that a target runs.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,10 +9,10 @@ SOAK_STAMP := $(VENV)/.soak-installed
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help train demo test lint format bench accuracy soak clean
+.PHONY: help train evaluate compare demo test lint format bench accuracy soak clean
 
-help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+help: ## Show the targets and their variables
+	@sed -n -e 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' -e 's/^## \?//p' $(MAKEFILE_LIST) | expand -t 18
 
 # torch is installed first: if a CPU build of the pinned version is available, no CUDA packages follow.
 $(STAMP): pyproject.toml constraints.txt
@@ -26,11 +26,27 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
-train: $(STAMP) ## Train a small network on embedded data (digits, PyTorch)
-	$(BIN)/mlcli train configs/digits_mlp.yaml --backend torch
+comma := ,
+EXPERIMENT = $(or $(CONFIG),$(if $(DATASET)$(MODEL),,digits_mlp))
+ENGINES = $(or $(BACKEND),$(if $(CONFIG),,sklearn$(comma)torch$(comma)keras))
+option = $(if $($(1)),--$(2) $($(1)))
+setting = $(if $($(1)),--set $(2)=$($(1)))
 
-demo: $(STAMP) ## Compare all three engines on the digits, three seeds each
-	$(BIN)/mlcli compare configs/digits_mlp.yaml --backends sklearn,torch,keras --seeds 3
+train: $(STAMP) ## Train a small network on embedded data, or what the variables name
+	$(BIN)/mlcli train $(strip $(EXPERIMENT) $(call option,BACKEND,backend) $(call option,DATASET,dataset) \
+	$(call option,MODEL,model) $(call option,OPTIMIZER,optimizer) $(call option,LR,lr) $(call option,EPOCHS,epochs) \
+	$(call option,SEED,seed) $(ARGS))
+
+compare: $(STAMP) ## Compare all three engines on the digits, or what the variables name
+	$(BIN)/mlcli compare $(strip $(EXPERIMENT) $(call option,ENGINES,backend) \
+	--seeds $(or $(SEEDS),3) $(call setting,DATASET,dataset) $(call setting,MODEL,model) \
+	$(call setting,OPTIMIZER,optimizer) $(call setting,LR,optimizer.lr) $(call setting,EPOCHS,training.epochs) \
+	$(call setting,SEED,seed) $(ARGS))
+
+evaluate: $(STAMP) ## Evaluate the last run, or RUN
+	$(BIN)/mlcli evaluate $(strip $(or $(RUN),last) $(call option,BACKEND,backend) $(ARGS))
+
+demo: compare ## The same as make compare
 
 # Two test files run in parallel; the tests of one file share fixtures and stay together. ARGS go to pytest.
 test: $(STAMP) ## Run the tests
@@ -64,3 +80,17 @@ soak: $(SOAK_STAMP) ## Long-running fuzz, kill and start-up tests
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The end of `make help`.
+##
+## Variables of train, compare and evaluate; each one that is set becomes an option:
+##   make train BACKEND=keras DATASET=fashion EPOCHS=2
+##   make compare CONFIG=iris_logistic BACKEND=sklearn,torch SEEDS=5
+##   make evaluate RUN=last
+##
+##   CONFIG    a shipped configuration or a YAML file; else digits_mlp, or with DATASET or MODEL none
+##   BACKEND   sklearn, torch or keras; for compare one or several
+##   DATASET, MODEL, OPTIMIZER, LR, EPOCHS, SEED
+##   SEEDS     of compare: a number of seeds, or a list
+##   RUN       of evaluate
+##   ARGS      any other options; also of test, bench, accuracy and soak

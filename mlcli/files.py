@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlcli.errors import MlcliError
+from mlcli.errors import MlcliError, UsageError
 
 
 def write_whole(target: Path, data: bytes) -> None:
@@ -61,3 +61,11 @@ def _sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """UsageError for an output file that is a folder, or that exists unless `force` is set."""
+    if path.is_dir():
+        raise UsageError(f"--output {path}: a folder; give the name of a file")
+    if path.exists() and not force:
+        raise UsageError(f"--output {path}: exists already; add --force to replace it")

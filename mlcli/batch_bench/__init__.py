@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlcli.files import refuse_existing
 from mlcli.rendering import PlotFormat
 from mlcli.runs import DEFAULT_RUNS_DIR
 
@@ -43,6 +44,7 @@ class BatchBenchRequest:
     output: Path | None = None  # None: stdout
     save_plots: Path | None = None
     plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace files that exist
     quiet: bool = False
 
 
@@ -57,8 +59,9 @@ def run(request: BatchBenchRequest) -> None:
 
     suffix = request.output.suffix if request.output else ""
     output_format = checked_format(request.output_format or _FORMATS_BY_SUFFIX.get(suffix, "table"))
-    if request.save_plots is not None:
-        check_plots(request.plot_format)
+    if request.output is not None:
+        refuse_existing(request.output, force=request.force)
+    check_plots(request.save_plots, request.plot_format, force=request.force)
     task = source.task_of(request)
     with report.BenchProgress(quiet=request.quiet) as bar:
         record = benchmark.run_benchmark(task, bar)

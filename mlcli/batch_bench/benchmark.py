@@ -61,7 +61,7 @@ def _timing(engines: Sequence[ScheduledEngine], wall_seconds: float, startup_sec
         measured_seconds=measured,
         warmup_seconds=warmup,
         harness_seconds=after_startup - measured - warmup,
-        unmeasured_share=(after_startup - measured) / after_startup,
+        unmeasured_fraction=(after_startup - measured) / after_startup,
     )
 
 

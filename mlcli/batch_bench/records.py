@@ -118,7 +118,7 @@ class SeriesStatistics:
     samples_per_second: float
     speedup: float  # throughput relative to the smallest size measured
     flops: float | None  # per second; None for models whose operations are not counted
-    share_of_peak: float | None
+    fraction_of_peak: float | None
     n_samples: int  # used for these statistics
     n_disturbed: int  # among them
     slowdown: float  # the slowest speed probe among them relative to the fastest
@@ -205,14 +205,14 @@ class BenchTiming:
     measured_seconds: float  # first calls, samples and matrix products
     warmup_seconds: float
     harness_seconds: float
-    unmeasured_share: float  # warm-up and harness as a fraction of the time after start-up
+    unmeasured_fraction: float  # warm-up and harness as a fraction of the time after start-up
 
 
 @dataclass(frozen=True)
 class BatchBenchRecord:
     """The result of one benchmark."""
 
-    schema_version: int = field(default=1, init=False)
+    schema_version: int = field(default=2, init=False)
     experiment: str
     dataset: str
     model: str

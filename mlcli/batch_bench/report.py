@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlcli.batch_bench.advice import advice_sentence, counted
 from mlcli.batch_bench.records import PHASE_TITLES, BatchBenchRecord, BenchEngine, BenchSeries, SeriesStatistics
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import escape, message_console, result_console
 from mlcli.rendering.tables import print_csv, print_markdown, print_table
-from mlcli.text import comma_separated, to_json
+from mlcli.text import comma_separated
 
 
 class BenchProgress:
@@ -88,7 +88,7 @@ _COLUMNS: Mapping[str, Callable[[BenchSeries, SeriesStatistics], str]] = {
     "samples/s": lambda _, statistics: f"{statistics.samples_per_second:,.0f}",
     "speed-up": lambda _, statistics: f"{_three_digits(statistics.speedup)}x",
     "GFLOP/s": lambda _, statistics: "" if statistics.flops is None else _three_digits(statistics.flops / 1e9),
-    "of\npeak": lambda _, statistics: _percent(statistics.share_of_peak),
+    "of\npeak": lambda _, statistics: _percent(statistics.fraction_of_peak),
     "peak\nmemory": lambda series, _: _mebibytes(series.peak_memory_bytes),
     "first\ncall": lambda series, _: seconds_text(series.first_call_seconds),
 }
@@ -102,7 +102,7 @@ def print_batch_bench(record: BatchBenchRecord, output_format: str) -> None:
     """Print a benchmark to stdout. JSON holds every raw sample, CSV the statistics in plain units."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json(_document(record)))
+            print_json(_document(record))
         case OutputFormat.CSV:
             print_csv([_csv_row(series, record) for series in record.series])
         case OutputFormat.MARKDOWN:
@@ -169,7 +169,7 @@ def closing_lines(record: BatchBenchRecord) -> list[str]:
     timing = record.timing
     lines.append(
         f"measured for {timing.measured_seconds:.1f} s of {timing.wall_seconds - timing.startup_seconds:.1f} s, after "
-        f"{timing.startup_seconds:.1f} s of start-up ({timing.unmeasured_share:.0%} warm-up and overhead)"
+        f"{timing.startup_seconds:.1f} s of start-up ({timing.unmeasured_fraction:.0%} warm-up and overhead)"
     )
     for advice in record.advice:
         lines.append(advice_sentence(advice, several_threads=record.has_several_thread_counts))
@@ -193,24 +193,12 @@ def _engine_line(record: BatchBenchRecord, engine: BenchEngine) -> str:
     return text
 
 
-# The keys of schema version 1 that are not the names of fields.
-_JSON_KEYS = {
-    "engines": "subjects",
-    "fastest_probe_seconds": "fastest_reference_seconds",
-    "probes": "references",
-    "statistics": "figures",
-}
-
-
 def _document(record: BatchBenchRecord) -> dict[str, object]:
     """Return the record as plain values, raw samples included, with what is derived from them."""
-    document = asdict(record, dict_factory=lambda fields: {_JSON_KEYS.get(name, name): value for name, value in fields})
-    document["settings"]["tile"] = False  # kept for readers of schema version 1
-    for subject, engine in zip(document["subjects"], record.engines, strict=True):
-        subject["peak_flops"] = engine.peak_flops
-        subject["matrix_products"] = [{"n": n, "seconds": times} for n, times in engine.matrix_products.items()]
-    for item in document["series"]:
-        del item["n_rounds"]
+    document = asdict(record)
+    for item, engine in zip(document["engines"], record.engines, strict=True):
+        item["peak_flops"] = engine.peak_flops
+        item["matrix_products"] = [{"n": n, "seconds": times} for n, times in engine.matrix_products.items()]
     for item, advice in zip(document["advice"], record.advice, strict=True):
         item["sentence"] = advice_sentence(advice, several_threads=record.has_several_thread_counts)
     return document
@@ -219,7 +207,7 @@ def _document(record: BatchBenchRecord) -> dict[str, object]:
 _CSV_COLUMNS = comma_separated(
     "backend,threads,phase,batch_size,status,steps_per_epoch,last_batch_size,loss,precision,compiled,transfer,"
     "median_seconds,median_low_seconds,median_high_seconds,first_quartile_seconds,third_quartile_seconds,p95_seconds,"
-    "seconds_per_sample,samples_per_second,speedup,flops,share_of_peak,peak_memory_bytes,first_call_seconds,"
+    "seconds_per_sample,samples_per_second,speedup,flops,fraction_of_peak,peak_memory_bytes,first_call_seconds,"
     "n_samples_taken,n_samples_disturbed,median_of_all_seconds,calls_per_sample,reason"
 )
 

@@ -14,6 +14,7 @@ from typing import cast
 from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest
 from mlcli.batch_bench.records import PHASES, BenchSettings, PrecisionName
 from mlcli.config.experiment import load_experiment
+from mlcli.config.shipped import config_file
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.plan import Plan, make_plan
 from mlcli.experiment.stored_run import open_run
@@ -72,13 +73,13 @@ def plans_of(request: BatchBenchRequest) -> tuple[dict[str, Plan], Path | None]:
     for name in backends:
         backend_info(name)  # UsageError for an unknown one
     source = request.source
-    if source is not None and not source.endswith((".yaml", ".yml")) and not os.path.isfile(source):
+    if source is not None and config_file(source) is None:
         return _plans_of_run(request, source, backends)
     return _plans_of_config(request, backends), None
 
 
 def _plans_of_config(request: BatchBenchRequest, backends: Sequence[str]) -> dict[str, Plan]:
-    path = Path(request.source) if request.source else None
+    path = config_file(request.source) if request.source else None
     flags = _flags(request) | ({"runtime.precision": "float32"} if request.precision else {})
     load = functools.partial(load_experiment, path, settings=request.settings)
     names = backends or [load(flags=flags).backend or DEFAULT_BACKEND]

@@ -144,7 +144,7 @@ def _statistics(series: BenchSeries, engine: BenchEngine, network: Network | Non
         samples_per_second=series.batch_size / seconds,
         speedup=1.0,
         flops=rate,
-        share_of_peak=rate / engine.peak_flops if rate and engine.peak_flops else None,
+        fraction_of_peak=rate / engine.peak_flops if rate and engine.peak_flops else None,
         n_samples=len(samples),
         n_disturbed=sum(disturbed_marks(probes, fastest)),
         slowdown=max(probes) / fastest if fastest else 1.0,

@@ -13,9 +13,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlcli import __version__, signals
-from mlcli.cli import batch_bench, compare, config, convert, data, evaluate, parity, predict, runs, train
+from mlcli.cli import (
+    batch_bench,
+    compare,
+    config,
+    convert,
+    data,
+    doctor,
+    evaluate,
+    parity,
+    predict,
+    runs,
+    schema,
+    train,
+)
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
+from mlcli.rendering import has_printed_json, print_json
 from mlcli.text import escaped
 
 app = Commands(
@@ -33,6 +47,8 @@ app.command("convert")(convert.convert)
 app.command("parity")(parity.parity)
 app.command("batch-bench")(batch_bench.batch_bench)
 app.command("receipt")(compare.receipt)
+app.command("doctor")(doctor.doctor)
+app.command("schema")(schema.schema)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
@@ -94,12 +110,27 @@ def _exit_with_error(error: Exception) -> NoReturn:
     _exit(f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback", ExitCode.FAILURE)
 
 
+_JSON_FLAGS = (("--format", "json"), ("-f", "json"))
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether a command line, which need not be valid, asks for JSON."""
+    following = [*arguments[1:], ""]
+    pairs = zip(arguments, following, strict=True)
+    return any(
+        one in ("--format=json", "-fjson") or (one in ("--format", "-f") and two == "json") for one, two in pairs
+    )
+
+
 def _message(error: BaseException) -> str:
     """Return the message of an error with the notes added to it."""
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def _exit(message: str, code: ExitCode) -> NoReturn:
+    if _wants_json(sys.argv[1:]) and not has_printed_json():
+        error = {"message": message, "exit_code": int(code), "kind": code.name.lower()}
+        print_json({"schema_version": 1, "error": error})
     first, *others = map(escaped, message.splitlines() or [""])
     sys.stderr.write(f"mlcli: {first}\n")
     for line in others:

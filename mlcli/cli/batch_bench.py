@@ -9,7 +9,8 @@ import typer
 
 from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest, run
 from mlcli.cli import options
-from mlcli.cli.options import command, execution, option, output
+from mlcli.cli.completion import completed_configs_and_runs
+from mlcli.cli.options import CONFIG_REFERENCE, command, execution, option, output
 from mlcli.registry import alternatives
 from mlcli.rendering import OutputFormat
 
@@ -17,16 +18,23 @@ _measurement = functools.partial(option, panel="Measurement")
 _SIZES = ",".join(map(str, DEFAULT_SIZES))
 
 batch_bench = command(
-    """Benchmark throughput by batch size. Each engine is measured in its own process, all sizes in turn.""",
+    """Benchmark throughput by batch size. Each engine is measured in its own process, all sizes in turn.
+
+    Examples:
+      mlcli batch-bench --dataset digits --backend torch --sizes 1,32,1024
+      mlcli batch-bench last --phase forward --output bench.json
+    """,
     run,
     BatchBenchRequest,
     source=Annotated[
         str | None,
         typer.Argument(
-            metavar="CONFIG|RUN", help="A YAML file, or a finished run whose weights are used. Default: MNIST, mlp."
+            metavar="CONFIG|RUN",
+            help=f"{CONFIG_REFERENCE}; or a finished run whose weights are used. Default: MNIST, mlp.",
+            autocompletion=completed_configs_and_runs,
         ),
     ],
-    backends=Annotated[str | None, execution("--backend", "-b", help="One engine or several.", metavar="A,B,...")],
+    backends=options.Backends,
     sizes=Annotated[
         str | None,
         _measurement(
@@ -107,5 +115,6 @@ batch_bench = command(
     output=options.Output,
     save_plots=options.SavePlots,
     plot_format=options.PlotFormatName,
+    force=options.Force,
     quiet=options.Quiet,
 )

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from mlcli.cli import options
-from mlcli.cli.options import command, execution, option, output
+from mlcli.cli.completion import completed_configs_and_runs, completed_runs, completed_settings
+from mlcli.cli.options import CONFIG_REFERENCE, command, execution, option, output
 from mlcli.compare import EXECUTORS, FORMATS, CompareRequest, ReceiptRequest, run, run_receipt
 from mlcli.registry import alternatives
 
@@ -20,6 +21,11 @@ compare = command(
     With a YAML file, every engine and every value of --vary is trained with every seed, each run (a cell of the matrix)
     in a separate process. Cells that have already finished are reused. With existing runs, those that differ only in
     the seed form one variant.
+
+    Examples:
+      mlcli compare digits_mlp --backend sklearn,torch,keras --seeds 3
+      mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --seeds 5 --dry-run
+      mlcli compare '*_digits_mlp_*' --format html --output report.html
     """,
     run,
     CompareRequest,
@@ -27,13 +33,13 @@ compare = command(
         list[str] | None,
         typer.Argument(
             metavar="CONFIG | RUN RUN...",
-            help="A YAML file, or two or more existing runs: directories, run ids, unique prefixes, globs, or last.",
+            help=f"{CONFIG_REFERENCE}; or two or more existing runs: directories, run ids, unique prefixes, globs, or "
+            "last.",
             show_default=False,
+            autocompletion=completed_configs_and_runs,
         ),
     ],
-    backends=Annotated[
-        str, _matrix("--backends", "-b", help="Engines. Default: those in the file.", metavar="A,B,...")
-    ],
+    backends=options.Backends,
     seeds=Annotated[str, _matrix("--seeds", help="Number of seeds, or a list of them: 5, or 0,1,7.", metavar="N")],
     vary=Annotated[
         list[str] | None,
@@ -41,13 +47,14 @@ compare = command(
             "--vary",
             help="Values of a key, e.g. optimizer.lr=0.001,0.0003. Repeatable: all combinations are compared.",
             metavar="KEY=V1,V2",
+            complete=completed_settings,
         ),
     ],
     settings=options.Settings,
     fail_fast=Annotated[bool, _matrix("--fail-fast", help="Start no further cells after a failure.")],
     retry_failed=Annotated[bool, _matrix("--retry-failed", help="Also run cells that failed in an earlier call.")],
     retime=Annotated[bool, _matrix("--retime", help="Also run finished cells again, to measure all times together.")],
-    dry_run=Annotated[bool, _matrix("--dry-run", help="Show the cells and an estimate of the time, and exit.")],
+    dry_run=Annotated[bool, output("--dry-run", help="Show the cells and an estimate of the time, and exit.")],
     jobs=Annotated[int, execution("--jobs", min=1, help="Run N cells in parallel; timings interfere.", metavar="N")],
     gpus=Annotated[
         bool, execution("--gpus", help="Run as many cells in parallel as there are CUDA devices, one on each.")
@@ -77,6 +84,7 @@ compare = command(
     output=options.Output,
     save_plots=options.SavePlots,
     plot_format=options.PlotFormatName,
+    force=options.Force,
     fail_under=options.FailUnder,
     fail_if_worse=Annotated[
         str | None,
@@ -84,6 +92,7 @@ compare = command(
             "--fail-if-worse",
             help="Exit with code 7 if a variant is significantly less accurate than this run.",
             metavar="RUN",
+            complete=completed_runs,
         ),
     ],
     quiet=options.Quiet,
@@ -91,7 +100,12 @@ compare = command(
 
 
 receipt = options.command(
-    """Report what differed between finished runs, and what was controlled: data, weights, training, machine, code.""",
+    """Report what differed between finished runs, and what was controlled: data, weights, training, machine, code.
+
+    Examples:
+      mlcli receipt runs/torch runs/keras
+      mlcli receipt last 20261122T131516 --format markdown
+    """,
     run_receipt,
     ReceiptRequest,
     runs=Annotated[
@@ -100,6 +114,7 @@ receipt = options.command(
             metavar="RUN RUN...",
             help="Two or more finished runs: directories, run ids, unique prefixes, or last.",
             show_default=False,
+            autocompletion=completed_runs,
         ),
     ],
     runs_dir=options.RunsDir,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, option
+from mlcli.cli.options import command, output, verification
 from mlcli.convert import ConvertRequest, run
 from mlcli.convert.formats import FORMATS
 from mlcli.registry import alternatives
@@ -18,15 +18,19 @@ convert = command(
 
     The file needs no mlcli; the Python code that loads it is printed. That code is first run on the test split. The
     file is written only if its scores agree with those of the run within the tolerance; otherwise the exit code is 1.
+
+    Examples:
+      mlcli convert last --to keras --output digits.keras
+      mlcli convert last --to onnx --output digits.onnx --force
     """,
     run,
     ConvertRequest,
     run=options.RunArgument,
-    target=Annotated[str, option("--to", help=f"Format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)],
-    output=Annotated[Path, option("--output", "-o", help=f"The {_SUFFIXES} file to write.", metavar="FILE")],
+    target=Annotated[str, output("--to", help=f"Format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)],
+    output=Annotated[Path, output("--output", "-o", help=f"The {_SUFFIXES} file to write.", metavar="FILE")],
     tolerance=Annotated[
         float,
-        option(
+        verification(
             "--tolerance", help="Largest accepted difference of a score, relative to the sample's largest.", metavar="X"
         ),
     ],

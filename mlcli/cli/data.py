@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.options import Commands, DataDir, Format, Offline, PlotFormatName, SavePlots, completed, option
+from mlcli.cli.completion import completed
+from mlcli.cli.options import Commands, DataDir, Force, Format, Offline, PlotFormatName, Quiet, SavePlots, source
 from mlcli.registry import DATASETS, alternatives
 
 app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=True)
@@ -14,7 +15,12 @@ app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=Tr
 
 @app.command("list")
 def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> None:
-    """List all datasets and whether they are on this machine, judged by file names and sizes."""
+    """List all datasets and whether they are on this machine, judged by file names and sizes.
+
+    Examples:
+      mlcli data list
+      mlcli data list --data-dir data --format json
+    """
     from mlcli.data import inventory
 
     inventory.list_datasets(data_dir, output_format)
@@ -27,17 +33,23 @@ def show(
     ],
     plots_dir: SavePlots = None,
     plot_format: PlotFormatName = "png",
+    force: Force = False,
     data_dir: DataDir = None,
     offline: Offline = False,
     output_format: Format = "table",
+    quiet: Quiet = False,
 ) -> None:
     """Show shapes, types, ranges and class counts of a dataset; for tables also features and first rows.
 
     The split is the one that experiments use by default. --save-plots writes a picture of training samples.
+
+    Examples:
+      mlcli data show iris
+      mlcli data show digits --save-plots plots
     """
     from mlcli.data import inventory
 
-    inventory.show(name, data_dir, output_format, offline=offline, plots_dir=plots_dir, plot_format=plot_format)
+    inventory.show(inventory.ShowRequest(name, data_dir, offline, output_format, plots_dir, plot_format, force, quiet))
 
 
 @app.command()
@@ -47,7 +59,7 @@ def fetch(
     ],
     mirror: Annotated[
         str | None,
-        option(
+        source(
             "--from",
             help="A folder that contains the files, flat or in torchvision's layout, or an http(s) address to which "
             "the file names are appended. Default: the mirrors that torchvision uses.",
@@ -56,11 +68,17 @@ def fetch(
     ] = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
+    quiet: Quiet = False,
 ) -> None:
-    """Download datasets into the data directory and prepare them; valid files are kept."""
+    """Download datasets into the data directory and prepare them; valid files are kept.
+
+    Examples:
+      mlcli data fetch fashion
+      mlcli data fetch mnist fashion --from /path/to/a/copy --data-dir data
+    """
     from mlcli.data import inventory
 
-    inventory.fetch(names, mirror, data_dir, output_format)
+    inventory.fetch(names, mirror, data_dir, output_format, quiet=quiet)
 
 
 @app.command()
@@ -72,7 +90,12 @@ def verify(
     data_dir: DataDir = None,
     output_format: Format = "table",
 ) -> None:
-    """Verify checksums; exit with 3 if a file is altered, or if a named dataset is incomplete."""
+    """Verify checksums; exit with 3 if a file is altered, or if a named dataset is incomplete.
+
+    Examples:
+      mlcli data verify
+      mlcli data verify fashion --data-dir data
+    """
     from mlcli.data import inventory
 
     inventory.verify(names or [], data_dir, output_format)

@@ -12,7 +12,14 @@ from mlcli.registry import DATASETS, alternatives
 from mlcli.rendering import SCORE_SUFFIXES
 
 evaluate = command(
-    """Score a finished run from its directory alone, after verifying its checksums.""",
+    """Score a finished run from its directory alone, after verifying its checksums.
+
+    Examples:
+      mlcli evaluate last
+      mlcli evaluate last --misclassified 5 --save-plots plots
+      mlcli evaluate last --output scores.csv
+      mlcli evaluate last --backend sklearn --format json
+    """,
     run,
     EvaluateRequest,
     run=options.RunArgument,
@@ -42,9 +49,9 @@ evaluate = command(
             metavar="FILE",
         ),
     ],
-    force=options.Force,
     plots_dir=options.SavePlots,
     plot_format=options.PlotFormatName,
+    force=options.Force,
     device=options.Device,
     threads=options.Threads,
     runs_dir=options.RunsDir,

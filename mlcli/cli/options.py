@@ -15,6 +15,15 @@ from typing import Annotated, Any
 
 import typer
 
+from mlcli.cli.completion import (
+    Completion,
+    completed,
+    completed_configs,
+    completed_list,
+    completed_runs,
+    completed_settings,
+)
+from mlcli.config.shipped import find_config
 from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
 from mlcli.rendering import OutputFormat, PlotFormat
 
@@ -24,31 +33,49 @@ OUTPUT_PANEL = "Output"
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
+CONFIG_REFERENCE = "A YAML file, or a name that `mlcli config list` shows"
 RUN_REFERENCE = "a directory, a run id, a unique prefix of one, or last"
 
 
-def completed(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a completion function for shells: the names that begin with what is typed."""
-    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
-
-
-def option(*flags: str, panel: str | None = None, names: Iterable[str] | None = None, **settings: Any) -> Any:
-    """Return a typer.Option in a panel of the help; `names` are what shells complete as its value."""
-    completion = completed(names) if names is not None else None
+def option(
+    *flags: str, panel: str, names: Iterable[str] | None = None, complete: Completion | None = None, **settings: Any
+) -> Any:
+    """Return a typer.Option in a panel of the help. Shells complete its value with `names`, or by `complete`."""
+    completion = completed(names) if names is not None else complete
     return typer.Option(*flags, rich_help_panel=panel, autocompletion=completion, **settings)
 
 
 experiment = functools.partial(option, panel=EXPERIMENT_PANEL)
 execution = functools.partial(option, panel=RUN_PANEL)
 output = functools.partial(option, panel=OUTPUT_PANEL)
+source = functools.partial(option, panel="Input")
+verification = functools.partial(option, panel="Verification")
 
 # What is run.
 ConfigArgument = Annotated[
-    Path | None, typer.Argument(help="A YAML file, e.g. configs/digits_mlp.yaml. Default: built-in settings and flags.")
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG",
+        help=f"{CONFIG_REFERENCE}. Default: built-in settings and flags.",
+        parser=find_config,
+        autocompletion=completed_configs,
+    ),
 ]
-RunArgument = Annotated[str, typer.Argument(help=f"A finished run: {RUN_REFERENCE}.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help=f"A finished run: {RUN_REFERENCE}.", autocompletion=completed_runs)
+]
 Backend = Annotated[
     str | None, experiment("--backend", "-b", help=f"Engine: {alternatives(BACKENDS)}.", names=BACKENDS)
+]
+Backends = Annotated[
+    str | None,
+    experiment(
+        "--backend",
+        "-b",
+        help=f"One engine or several: {alternatives(BACKENDS)}.",
+        metavar="A,B,...",
+        complete=completed_list(BACKENDS),
+    ),
 ]
 OtherBackend = Annotated[
     str | None,
@@ -75,7 +102,10 @@ Limit = Annotated[int | None, experiment("--limit", help="Use only the first N t
 Settings = Annotated[
     list[str] | None,
     experiment(
-        "--set", help="Set any configuration key, e.g. optimizer.momentum=0.9. Repeatable.", metavar="KEY=VALUE"
+        "--set",
+        help="Set any configuration key, e.g. optimizer.momentum=0.9. Repeatable.",
+        metavar="KEY=VALUE",
+        complete=completed_settings,
     ),
 ]
 
@@ -107,7 +137,9 @@ Format = Annotated[
         "--format", "-f", help=f"Output format: {alternatives(OutputFormat)}.", metavar="FORMAT", names=OutputFormat
     ),
 ]
-Output = Annotated[Path | None, output("--output", "-o", help="Write the result to this file.", metavar="FILE")]
+Output = Annotated[
+    Path | None, output("--output", "-o", help="Write the result to this file, not to stdout.", metavar="FILE")
+]
 SavePlots = Annotated[Path | None, output("--save-plots", help="Write plots to this directory.", metavar="DIR")]
 PlotFormatName = Annotated[
     str,
@@ -121,7 +153,7 @@ FailUnder = Annotated[
         metavar="METRIC=X",
     ),
 ]
-Force = Annotated[bool, output("--force", help="Overwrite an existing output file.")]
+Force = Annotated[bool, output("--force", help="Replace files that exist.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 
 
@@ -207,8 +239,14 @@ def _with_debug(function: Callable[..., Any]) -> Callable[..., Any]:
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
     command.__signature__ = signature.replace(parameters=[*parameters, debug])  # type: ignore[attr-defined]
-    # A paragraph of help is one line, for typer keeps the line breaks of the source.
-    command.__doc__ = "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n"))
+    command.__doc__ = "\n\n".join(map(_paragraph, (inspect.getdoc(function) or "").split("\n\n")))
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, debug]}
     del command.__wrapped__
     return command
+
+
+def _paragraph(text: str) -> str:
+    """Return a paragraph of help as one line, for typer keeps the line breaks of the source; examples keep theirs."""
+    if text.startswith("Examples:"):
+        return "\b\n" + text.replace("[", r"\[")  # \b: lines as they are; a bracket would be read as markup
+    return " ".join(text.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, option
+from mlcli.cli.options import command, verification
 from mlcli.parity import ParityRequest, run
 
 parity = command(
@@ -16,18 +16,24 @@ parity = command(
 
     Exit code 1 if a pair of engines differs, or if no pair can be compared. A pair that cannot be compared, because one
     engine lacks the optimizer or trains with a single fit, is listed with the reason.
+
+    Examples:
+      mlcli parity --steps 50
+      mlcli parity --dataset iris --model logistic --explain
+      mlcli parity fashion_mlp --backend torch,keras --optimizer rmsprop
     """,
     run,
     ParityRequest,
     config=options.ConfigArgument,
-    backends=Annotated[str, option("--backends", help="Two or more engines to compare.", metavar="A,B,...")],
-    n_steps=Annotated[int, option("--steps", help="Number of training steps.", metavar="N")],
+    backends=options.Backends,
+    n_steps=Annotated[int, verification("--steps", help="Number of training steps.", metavar="N")],
     tolerance=Annotated[
-        float, option("--tolerance", help="Largest difference of the loss of a step, in nats per sample.", metavar="X")
+        float,
+        verification("--tolerance", help="Largest difference of the loss of a step, in nats per sample.", metavar="X"),
     ],
     explain=Annotated[
         bool,
-        option(
+        verification(
             "--explain",
             help="Also show, for the last layer and one test sample, that the logits of every engine are x W^T + b.",
         ),
@@ -45,4 +51,5 @@ parity = command(
     data_dir=options.DataDir,
     offline=options.Offline,
     output_format=options.Format,
+    quiet=options.Quiet,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, option
+from mlcli.cli.options import command, output, source
 from mlcli.predict import INPUT_SUFFIXES, PredictRequest, run
 from mlcli.registry import alternatives
 from mlcli.rendering import SCORE_SUFFIXES
@@ -18,13 +18,17 @@ predict = command(
     the preprocessing stored in the run is applied to them. The dataset of the run is not needed.
 
     The shape of images is (n, 1, height, width), (n, height, width) or flat. The columns of tables are matched by name.
+
+    Examples:
+      mlcli predict last --input samples.npy --output labels.csv
+      mlcli predict last --input images/ --output labels.parquet --force
     """,
     run,
     PredictRequest,
     run=options.RunArgument,
     input=Annotated[
         Path,
-        option(
+        source(
             "--input",
             "-i",
             help=f"File with samples: {alternatives(INPUT_SUFFIXES)}, an image or a folder of images.",
@@ -32,11 +36,11 @@ predict = command(
         ),
     ],
     output=Annotated[
-        Path, option("--output", "-o", help=f"File to write: {alternatives(SCORE_SUFFIXES)}.", metavar="FILE")
+        Path, output("--output", "-o", help=f"File to write: {alternatives(SCORE_SUFFIXES)}.", metavar="FILE")
     ],
     array=Annotated[
         str | None,
-        option("--array", help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),
+        source("--array", help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),
     ],
     force=options.Force,
     backend=options.OtherBackend,

@@ -7,7 +7,8 @@ from typing import Annotated, get_args
 
 import typer
 
-from mlcli.cli.options import RUN_REFERENCE, Commands, Format, RunsDir, option, output
+from mlcli.cli.completion import completed_runs
+from mlcli.cli.options import RUN_REFERENCE, Commands, Format, Quiet, RunsDir, option, output
 from mlcli.records import RunStatus
 from mlcli.registry import BACKENDS, DATASETS, alternatives
 from mlcli.runs import DEFAULT_RUNS_DIR, SORT_KEYS, RunQuery, run_list, run_show
@@ -46,16 +47,29 @@ def list_(
     ] = _DEFAULT_LIMIT,
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     output_format: Format = "table",
+    quiet: Quiet = False,
 ) -> None:
-    """List runs, the newest first. Other commands accept the text in the first column as the name of a run."""
-    run_list(RunQuery(backend, dataset, status, name, sort, limit or None), runs_dir, output_format)
+    """List runs, the newest first. Other commands accept the text in the first column as the name of a run.
+
+    Examples:
+      mlcli runs list --dataset fashion --sort accuracy
+      mlcli runs list --status unfinished --format json
+    """
+    run_list(RunQuery(backend, dataset, status, name, sort, limit or None), runs_dir, output_format, quiet=quiet)
 
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help=f"A run in any state: {RUN_REFERENCE}.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help=f"A run in any state: {RUN_REFERENCE}.", autocompletion=completed_runs)
+    ],
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     output_format: Format = "table",
 ) -> None:
-    """Show a run as train does, with its history and notes. The run may have failed or be unfinished."""
+    """Show a run as train does, with its history and notes. The run may have failed or be unfinished.
+
+    Examples:
+      mlcli runs show last
+      mlcli runs show 20261122T131516 --format json
+    """
     run_show(run, runs_dir, output_format)

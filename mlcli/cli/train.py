@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
+from mlcli.cli.completion import completed_runs
 from mlcli.cli.options import RUN_REFERENCE, command, execution, experiment, output
 from mlcli.train import TrainRequest, run
 
 train = command(
-    """Train one experiment on one engine and write a run directory.""",
+    """Train one experiment on one engine and write a run directory.
+
+    Examples:
+      mlcli train --dataset iris --model logistic --backend sklearn
+      mlcli train digits_mlp --backend torch --epochs 5 --lr 0.01
+      mlcli train digits_mlp --set model.hidden=[128,64] --set schedule=cosine
+      mlcli train digits_mlp --backend keras --summary
+      mlcli train --resume last
+    """,
     run,
     TrainRequest,
     config=options.ConfigArgument,
@@ -25,7 +34,12 @@ train = command(
     limit=options.Limit,
     init_from=Annotated[
         str | None,
-        experiment("--init-from", help=f"Start from the weights of a finished run: {RUN_REFERENCE}.", metavar="RUN"),
+        experiment(
+            "--init-from",
+            help=f"Start from the weights of a finished run: {RUN_REFERENCE}.",
+            metavar="RUN",
+            complete=completed_runs,
+        ),
     ],
     settings=options.Settings,
     device=options.Device,
@@ -48,6 +62,7 @@ train = command(
             help="Resume an interrupted run from its last checkpoint; the result is bit-identical. "
             f"The run is {RUN_REFERENCE}, the newest unfinished run.",
             metavar="RUN",
+            complete=completed_runs,
         ),
     ],
     checkpoint_every=Annotated[

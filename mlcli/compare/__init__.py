@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlcli.config.shipped import config_file
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
+from mlcli.files import refuse_existing
 from mlcli.rendering import OutputFormat, PlotFormat
-from mlcli.rendering.plots import check_plots
+from mlcli.rendering.plots import check_plots, require_matplotlib
 from mlcli.runs import DEFAULT_RUNS_DIR
 from mlcli.text import comma_separated
 
@@ -23,7 +24,7 @@ FORMATS = (*OutputFormat, "html")
 class CompareRequest:
     """The request for a comparison."""
 
-    inputs: Sequence[str] = ()  # one YAML file, or references to existing runs; none: the default configuration
+    inputs: Sequence[str] = ()  # one configuration, or references to existing runs; none: the default configuration
 
     # The matrix, for a YAML file.
     backends: str = ""  # comma-separated; empty: those that the file names
@@ -53,6 +54,7 @@ class CompareRequest:
     output: Path | None = None
     save_plots: Path | None = None
     plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace files that exist
     fail_under: Sequence[str] = ()  # each `accuracy=X`
     fail_if_worse: str | None = None  # a reference to a run
     quiet: bool = False
@@ -69,14 +71,14 @@ class CompareRequest:
 
     @property
     def config_path(self) -> Path | None:
-        """The configuration file among the inputs; None if there is none.
+        """The configuration file among the inputs, see config.shipped.config_file; None if there is none.
 
         UsageError for a file together with other inputs.
         """
-        files = [text for text in self.inputs if text.endswith((".yaml", ".yml")) or os.path.isfile(text)]
+        files = {text: path for text in self.inputs if (path := config_file(text)) is not None}
         if files and len(self.inputs) > 1:
-            raise UsageError(f"{files[0]}: expected one configuration file or existing runs, not both")
-        return Path(files[0]) if files else None
+            raise UsageError(f"{next(iter(files))}: expected one configuration or existing runs, not both")
+        return next(iter(files.values()), None)
 
 
 def run(request: CompareRequest) -> None:
@@ -121,8 +123,11 @@ def _check(request: CompareRequest) -> None:
         if name not in known:
             raise UsageError(f"--{kind}: {unknown_name(kind, name, known)}")
     _ = request.thresholds
-    if request.save_plots is not None or request.output_format == "html":
-        check_plots(request.plot_format)
+    if request.output is not None:
+        refuse_existing(request.output, force=request.force)
+    check_plots(request.save_plots, request.plot_format, force=request.force)
+    if request.output_format == "html":
+        require_matplotlib()
 
 
 @dataclass(frozen=True)

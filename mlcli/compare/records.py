@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
 
 # Version 2: a verdict reads "inconclusive" where version 1 had "too few".
-COMPARISON_SCHEMA_VERSION = 2
+# Version 3: n of a variant is n_runs.
+COMPARISON_SCHEMA_VERSION = 3
 
 ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 

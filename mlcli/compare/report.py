@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,9 @@ from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
 from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
 from mlcli.compare.tables import TextTable, comparison_tables, receipt_tables
+from mlcli.rendering import print_json
 from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
 from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, print_table
-from mlcli.text import to_json
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics import MeanInterval
@@ -58,7 +57,7 @@ def print_comparison(comparison: Comparison, output_format: str) -> None:
         case "html":
             write_text(comparison_html(comparison))
         case "json":
-            sys.stdout.write(to_json(comparison_document(comparison)))
+            print_json(comparison_document(comparison))
         case "csv":
             print_csv([_csv_row(comparison, variant) for variant in comparison.variants])
             _print_tables(message_console(), receipt)
@@ -121,7 +120,7 @@ def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any
     return {
         "label": variant.label,
         "settings": variant.settings,
-        "n": len(variant.runs),
+        "n_runs": len(variant.runs),
         "means": {name: asdict(found) if found else None for name, found in means.items()},
         "runs": runs,
         "failures": [asdict(failure) for failure in variant.failures],
@@ -131,7 +130,7 @@ def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any
 def _csv_row(comparison: Comparison, variant: Variant) -> Row:
     """Return a variant as plain values, with the same columns in every comparison except for the settings."""
     means, pair = comparison.means[variant.label], comparison.pair_with_reference(variant)
-    row = {"variant": variant.label, **variant.settings, "n": len(variant.runs), "n_failed": len(variant.failures)}
+    row = {"variant": variant.label, **variant.settings, "n_runs": len(variant.runs), "n_failed": len(variant.failures)}
     for name in MEASUREMENTS:
         columns = _interval_columns(name, means[name])
         row |= columns if name in ("accuracy", "loss") else {name: columns[name]}
@@ -157,7 +156,7 @@ def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
     if output_format == "json":
         seconds, n_unknown = planned_seconds(cells)
         document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
-        sys.stdout.write(to_json(document | {"n_without_estimate": n_unknown}))
+        print_json(document | {"n_without_estimate": n_unknown})
     elif output_format in ("csv", "markdown"):
         print_rows("", rows, output_format)
     else:
@@ -173,7 +172,7 @@ def print_receipt(receipt: Receipt, output_format: str) -> None:
     lines += [f"{name}: {run_id}" for name, run_id in zip(names, receipt.run_ids, strict=True)]
     match output_format:
         case "json":
-            sys.stdout.write(to_json({"schema_version": _RECEIPT_SCHEMA_VERSION, **_receipt_document(receipt)}))
+            print_json({"schema_version": _RECEIPT_SCHEMA_VERSION, **_receipt_document(receipt)})
         case "csv":
             rows = (
                 (row, {f"run_{number}": value for number, value in enumerate(row.values, 1)}) for row in receipt.rows

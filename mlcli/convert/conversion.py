@@ -19,7 +19,7 @@ from mlcli.convert import ConvertRequest
 from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
 from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
-from mlcli.files import disk_errors, write_whole
+from mlcli.files import disk_errors, refuse_existing, write_whole
 from mlcli.metrics.scores import accuracy
 from mlcli.records import Scores
 from mlcli.rendering import OutputFormat
@@ -36,7 +36,7 @@ class Conversion:
     run_id: str
     backend: str  # of the run, whose engine computed the scores to compare with
     target: str
-    path: str
+    output: str
     n_bytes: int
     dataset: str
     n_samples: int  # of the test split
@@ -81,7 +81,7 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         run_id=run.record.run_id,
         backend=run.record.backend,
         target=request.target,
-        path=str(request.output),
+        output=str(request.output),
         n_bytes=len(model.content),
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
@@ -111,7 +111,7 @@ def check_tolerance(conversion: Conversion) -> None:
             f"scores differ by {conversion.largest_relative_difference:.3g} of the largest score of the sample, "
             f"more than the tolerance {conversion.tolerance:g}\na larger --tolerance accepts the difference"
         )
-    raise MlcliError(f"{conversion.path} was not written: {reason}")
+    raise MlcliError(f"{conversion.output} was not written: {reason}")
 
 
 def _check(run: StoredRun, request: ConvertRequest) -> None:
@@ -119,8 +119,7 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
     info = format_info(request.target)
     if request.output.suffix != info.suffix:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
-    if request.output.exists() and not request.force:
-        raise UsageError(f"--output {request.output}: the file exists; use --force to overwrite it")
+    refuse_existing(request.output, force=request.force)
     if run.network is None:
         if request.target != "sklearn":
             name = run.config.model.name
@@ -201,7 +200,7 @@ def _precision_notes(run: StoredRun, target: str) -> list[str]:
     return []
 
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
 
 def print_conversion(conversion: Conversion, output_format: str) -> None:
@@ -228,7 +227,7 @@ def _fields(conversion: Conversion) -> list[Fields]:
     accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
     if conversion.reported_accuracy is not None:
         accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
-    written = f"{conversion.path} ({conversion.n_bytes:,} bytes)"
+    written = f"{conversion.output} ({conversion.n_bytes:,} bytes)"
     if not conversion.is_within:
         written = "nothing, because the tolerance is exceeded"
     return [compared, accuracies, [("written", written)]]

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.records import Dataset, Split
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.tables import Fields, Row, print_csv, print_fields, print_markdown, print_table
-from mlcli.text import to_json
 
 _SCHEMA_VERSION = 1
 _N_ROWS = 5
@@ -105,7 +104,7 @@ def print_description(description: DatasetDescription, output_format: str) -> No
     }
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION} | asdict(description)))
+            print_json({"schema_version": _SCHEMA_VERSION} | asdict(description))
         case OutputFormat.CSV:
             print_csv(tables["Samples per class"])
         case OutputFormat.MARKDOWN:

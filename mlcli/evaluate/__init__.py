@@ -34,9 +34,9 @@ class EvaluateRequest:
     n_misclassified: int = 0  # mistakes to list, the most confident first
     output_format: str = "table"
     output: Path | None = None  # file for the label, the prediction and the scores of every sample
-    force: bool = False  # replace an existing output
     plots_dir: Path | None = None
     plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace an output or plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -55,8 +55,7 @@ def run(request: EvaluateRequest) -> None:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
     if request.output is not None:
         check_output(request.output, force=request.force)
-    if request.plots_dir is not None:
-        check_plots(request.plot_format)
+    check_plots(request.plots_dir, request.plot_format, force=request.force)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 

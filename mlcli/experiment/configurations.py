@@ -1,4 +1,4 @@
-"""What `mlcli config` does: resolve a configuration, check files for every engine they name, print the JSON Schema.
+"""What `mlcli config` does: list, copy, resolve and check configurations, and print their JSON Schema.
 
 Imports nothing heavy until a function is called.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.config.shipped import content_elsewhere, description, shipped_config, shipped_configs
 from mlcli.errors import ConfigError, UsageError
 from mlcli.text import escaped, to_json
 
@@ -69,6 +70,29 @@ def _issues(path: Path, layers: ConfigLayers, backend: str | None) -> list[str]:
     except UsageError as error:
         return [f"{escaped(str(path))}: backend {config.backend}: {'; '.join(str(error).splitlines())}"]
     return []
+
+
+def list_configurations(output_format: str) -> None:
+    """Print the shipped configurations to stdout, with what each is."""
+    from mlcli.rendering.console import checked_format
+    from mlcli.rendering.tables import print_rows
+
+    rows = [{"name": name, "description": description(path)} for name, path in shipped_configs().items()]
+    print_rows("Shipped configurations", rows, checked_format(output_format))
+
+
+def copy_configuration(name: str, target: Path | None, *, force: bool) -> Path:
+    """Write a shipped configuration to a file, NAME.yaml in the working directory if None, and return its path.
+
+    UsageError for an unknown name, and for a file that exists unless `force` is set.
+    """
+    from mlcli.files import refuse_existing, write_whole
+
+    source = shipped_config(name)
+    path = target or Path(source.name)
+    refuse_existing(path, force=force)
+    write_whole(path, content_elsewhere(source).encode("utf-8"))
+    return path
 
 
 def configuration_schema() -> str:

@@ -22,7 +22,7 @@ def describe_environment(device: str, threads: int, fingerprint: str) -> dict[st
         "python": platform.python_version(),
         "packages": package_versions(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "device": device,
         "threads": threads,
@@ -55,7 +55,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the model of the processor; empty where the system does not tell."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

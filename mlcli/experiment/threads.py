@@ -11,9 +11,18 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VEC
 
 
 def available_cores() -> int:
-    """Return the number of cores this process may use: its affinity, limited by the CPU quota of its container."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(n_cores, _quota() or n_cores))
+    """Return the number of cores this process may use: the smallest of the limits."""
+    return max(1, min(core_limits().values()))
+
+
+def core_limits() -> dict[str, int]:
+    """Return the number of cores that this process gets by each limit, by the name of the limit."""
+    if hasattr(os, "sched_getaffinity"):
+        limits = {"the cores that this process may use": len(os.sched_getaffinity(0))}
+    else:
+        limits = {"the cores of the machine": os.cpu_count() or 1}
+    quota = _quota()
+    return limits if quota is None else {**limits, "the CPU quota of the container": quota}
 
 
 def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:

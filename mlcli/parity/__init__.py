@@ -30,6 +30,7 @@ class ParityRequest:
     data_dir: Path | None = None  # None: the default directory
     offline: bool = False  # never use the network
     output_format: str = "table"
+    quiet: bool = False  # print no notes
 
 
 def run(request: ParityRequest) -> None:
@@ -48,7 +49,8 @@ def run(request: ParityRequest) -> None:
     from mlcli.parity.report import print_parity
 
     report = check_parity(experiments, request, threads)
-    print_notes(report.notes)
+    if not request.quiet:
+        print_notes(report.notes)
     print_parity(report, request.output_format)
     raise_if_different(report)
 
@@ -69,7 +71,7 @@ def _experiments(request: ParityRequest) -> dict[str, ExperimentConfig | ConfigE
         except ConfigError as error:
             experiments[backend] = error
     if len(experiments) < 2:
-        raise UsageError(f"--backends {request.backends}: give at least two engines, e.g. torch,keras")
+        raise UsageError(f"--backend {request.backends}: give at least two engines, e.g. torch,keras")
     errors = [one for one in experiments.values() if isinstance(one, ConfigError)]
     if len(errors) == len(experiments):
         raise errors[0]

@@ -8,10 +8,9 @@ from dataclasses import asdict, fields
 
 from mlcli.parity.explanation import Explanation
 from mlcli.parity.parity import ParityPair, ParityReport, ParityStep
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import result_console
 from mlcli.rendering.tables import Fields, Row, print_csv, print_fields, print_markdown, print_table
-from mlcli.text import to_json
 
 _SCHEMA_VERSION = 1
 _N_NUMBERS = 4  # shown of a vector
@@ -25,7 +24,7 @@ def print_parity(report: ParityReport, output_format: str) -> None:
             pairs = [_pair_values(pair) | {"steps": list(map(asdict, pair.steps))} for pair in report.pairs]
             document = {"schema_version": _SCHEMA_VERSION, "precision": "float64", **vars(report), "pairs": pairs}
             document["explanation"] = asdict(report.explanation) if report.explanation else None
-            sys.stdout.write(to_json(document))
+            print_json(document)
         case OutputFormat.CSV:
             print_csv([row for pair in report.pairs for row in _csv_rows(pair)])
         case OutputFormat.MARKDOWN:

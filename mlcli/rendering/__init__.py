@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
+
+from mlcli.text import to_json
 
 
 class OutputFormat(StrEnum):
@@ -23,3 +26,17 @@ class PlotFormat(StrEnum):
 
 
 SCORE_SUFFIXES = (".csv", ".parquet", ".json")  # of files with one row per sample, see score_files.py
+
+_n_documents = 0
+
+
+def print_json(document: object) -> None:
+    """Print a result as the only JSON document of this process."""
+    global _n_documents
+    _n_documents += 1
+    sys.stdout.write(to_json(document))
+
+
+def has_printed_json() -> bool:
+    """Return whether a result was printed as JSON, after which no other document may follow."""
+    return _n_documents > 0

@@ -47,12 +47,24 @@ def series_styles(backends: Sequence[str]) -> list[SeriesStyle]:
     return [SeriesStyle(PALETTE[n % len(PALETTE)], MARKERS[n % len(MARKERS)], _LINES[n % len(_LINES)]) for n in numbers]
 
 
-def check_plots(plot_format: str) -> None:
-    """UsageError for an unknown format of plots, and if matplotlib is missing, with the command that installs it."""
-    if plot_format not in tuple(PlotFormat):
-        raise UsageError(f"--plot-format: {unknown_name('format', plot_format, tuple(PlotFormat))}")
+def require_matplotlib() -> None:
+    """UsageError, with the command that installs it, if matplotlib is missing."""
     if find_spec("matplotlib") is None:
         raise UsageError("--save-plots needs matplotlib, which is not installed\npip install 'mlcli[plots]'")
+
+
+def check_plots(folder: Path | None, plot_format: str, *, force: bool) -> None:
+    """UsageError if plots cannot be drawn, or if the folder for them has some already, unless `force` is set.
+
+    folder: None if no plots are asked for. plot_format: a PlotFormat, else it is refused too.
+    """
+    if plot_format not in tuple(PlotFormat):
+        raise UsageError(f"--plot-format: {unknown_name('format', plot_format, tuple(PlotFormat))}")
+    if folder is None:
+        return
+    require_matplotlib()
+    if not force and any(path.suffix.removeprefix(".") in tuple(PlotFormat) for path in folder.glob("*")):
+        raise UsageError(f"--save-plots {folder}: has plots already; add --force to replace them")
 
 
 def new_figure(width: float, height: float) -> Figure:

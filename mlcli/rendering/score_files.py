@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from mlcli.errors import UsageError
-from mlcli.files import written_whole
+from mlcli.files import refuse_existing, written_whole
 from mlcli.registry import alternatives
 from mlcli.rendering import SCORE_SUFFIXES
 
@@ -46,10 +46,7 @@ def check_output(path: Path, *, force: bool) -> None:
         raise UsageError(f"--output {path}: cannot write this kind of file; use {alternatives(SCORE_SUFFIXES)}")
     if path.suffix.lower() == ".parquet":
         require_pyarrow(path)
-    if path.is_dir():
-        raise UsageError(f"--output {path}: a folder; give the name of a file")
-    if path.exists() and not force:
-        raise UsageError(f"--output {path}: exists already; add --force to replace it")
+    refuse_existing(path, force=force)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -16,9 +15,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import escape, result_console, write_text
-from mlcli.text import printable, to_json
+from mlcli.text import printable
 
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
@@ -28,20 +27,23 @@ Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
 
-def print_rows(title: str, rows: Sequence[Row], output_format: str) -> None:
+def print_rows(
+    title: str, rows: Sequence[Row], output_format: str, *, schema_version: int = 1, optional: Sequence[str] = ()
+) -> None:
     """Print rows with the same keys to stdout: a table with a title, one JSON document, CSV or Markdown.
 
-    JSON is `{"schema_version": 1, "rows": [...]}`. Values are printed unchanged; None is an empty cell.
+    JSON is `{"schema_version": ..., "rows": [...]}`. Values are printed unchanged; None is an empty cell.
+    optional: see print_table.
     """
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json({"schema_version": 1, "rows": list(rows)}))
+            print_json({"schema_version": schema_version, "rows": list(rows)})
         case OutputFormat.CSV:
             print_csv(rows)
         case OutputFormat.MARKDOWN:
             print_markdown(rows)
         case OutputFormat.TABLE:
-            print_table(title, rows)
+            print_table(title, rows, optional)
 
 
 def print_table(
@@ -151,7 +153,7 @@ def print_summary(
     """Print one result to stdout: its sections as a table or as Markdown, its row as CSV, or its JSON document."""
     match OutputFormat(output_format):
         case OutputFormat.JSON:
-            sys.stdout.write(to_json(document))
+            print_json(document)
         case OutputFormat.CSV:
             print_csv([row])
         case OutputFormat.MARKDOWN:
@@ -203,4 +205,4 @@ def _looks_like_number(value: object) -> bool:
 
 
 def _heading(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removeprefix("n_").replace("_", " ")

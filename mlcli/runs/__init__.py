@@ -44,8 +44,8 @@ class RunQuery:
         )
 
 
-def run_list(query: RunQuery, directory: Path, output_format: str) -> None:
-    """Print the runs of a directory to stdout, and notes on those that are not listed to stderr."""
+def run_list(query: RunQuery, directory: Path, output_format: str, *, quiet: bool) -> None:
+    """Print the runs of a directory to stdout and, unless quiet, notes on those that are not listed to stderr."""
     from mlcli.rendering.console import checked_format, print_notes
     from mlcli.runs.find import list_runs
     from mlcli.runs.report import print_run_list
@@ -53,7 +53,8 @@ def run_list(query: RunQuery, directory: Path, output_format: str) -> None:
     checked_format(output_format)
     found = list_runs(directory, query)
     print_run_list(found.runs, f"Runs in {directory}", output_format)
-    print_notes(found.notes(directory))
+    if not quiet:
+        print_notes(found.notes(directory))
 
 
 def run_show(run: str, runs_directory: Path, output_format: str) -> None:

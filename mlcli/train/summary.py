@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -15,9 +14,8 @@ from mlcli.experiment.plan import Plan, build_spec
 from mlcli.models.summary import LayerSummary, summarize
 from mlcli.records import Scaling
 from mlcli.registry import backend_info
-from mlcli.rendering import OutputFormat
+from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.tables import Row, print_csv, print_markdown, print_table
-from mlcli.text import to_json
 
 _SCHEMA_VERSION = 1
 _Native = Mapping[str, tuple[str, tuple[int, ...]]]  # name and shape of each weight in the framework
@@ -31,7 +29,7 @@ def print_model_summary(plan: Plan, n_threads: int, output_format: str) -> None:
     match OutputFormat(output_format):
         case OutputFormat.JSON:
             document = _description(plan) | {"layers": _layer_values(layers, native), "parameters": parameters}
-            sys.stdout.write(to_json({"schema_version": _SCHEMA_VERSION} | document))
+            print_json({"schema_version": _SCHEMA_VERSION} | document)
         case OutputFormat.CSV:
             print_csv(rows)
         case OutputFormat.MARKDOWN:

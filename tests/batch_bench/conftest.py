@@ -18,7 +18,7 @@ from mlcli.batch_bench.records import (
 STATISTICS = SeriesStatistics(
     median_seconds=0.0125, median_interval=(0.0120, 0.0130), first_quartile_seconds=0.0122,
     third_quartile_seconds=0.0127, p95_seconds=0.0150, seconds_per_sample=1.25e-5, samples_per_second=80000.0,
-    speedup=12.3, flops=3.2e10, share_of_peak=0.21, n_samples=6, n_disturbed=0, slowdown=1.05,
+    speedup=12.3, flops=3.2e10, fraction_of_peak=0.21, n_samples=6, n_disturbed=0, slowdown=1.05,
     median_of_all_seconds=0.0130, spread=0.04, half_width=0.04,
 )  # fmt: skip
 MEASURED = BenchSeries(
@@ -49,7 +49,7 @@ def record():
         BenchAdvice("torch", 2, "train", 1000, 80000.0, 6000, 82000.0, 60, 1000, 128, 469, LINE),
     ),
     warnings=("a warning",),
-    timing=BenchTiming(30.0, 10.0, 18.0, 1.0, harness_seconds=1.0, unmeasured_share=0.1),
+    timing=BenchTiming(30.0, 10.0, 18.0, 1.0, harness_seconds=1.0, unmeasured_fraction=0.1),
     environment={"cores": 2},
     busy_cores=0.1,
     created="2026-01-01T00:00:00+00:00",

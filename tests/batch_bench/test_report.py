@@ -92,18 +92,17 @@ def test_json_holds_raw_samples_and_what_is_derived(record, capsys):
     document = json.loads(printed(capsys, "json", record))
     first = document["series"][0]
     assert first["samples"] == [0.0125] * 6 + [0.0225] * 2
-    assert first["references"] == [26e-6] * 6 + [50e-6] * 2
+    assert first["probes"] == [26e-6] * 6 + [50e-6] * 2
     assert first["disturbed"] == [False] * 6 + [True] * 2
-    assert first["figures"]["half_width"] == pytest.approx(0.04)
-    assert first["figures"]["spread"] == pytest.approx(0.04)
-    assert document["subjects"][0]["matrix_products"] == [{"n": 1000, "seconds": [0.0133, 0.0140]}]
-    assert document["subjects"][0]["peak_flops"] == pytest.approx(2e9 / 0.0133)
+    assert first["statistics"]["half_width"] == pytest.approx(0.04)
+    assert first["statistics"]["spread"] == pytest.approx(0.04)
+    assert document["engines"][0]["matrix_products"] == [{"n": 1000, "seconds": [0.0133, 0.0140]}]
+    assert document["engines"][0]["peak_flops"] == pytest.approx(2e9 / 0.0133)
     assert document["timing"]["harness_seconds"] == pytest.approx(1.0)
     assert document["advice"][0]["sentence"].startswith("torch, training: use batch size 1,000")
     assert document["warnings"] == ["a warning"]
-    assert document["series"][1]["figures"] is None
-    assert document["settings"]["tile"] is False
-    assert document["subjects"][0]["fastest_reference_seconds"] == 26e-6
+    assert document["series"][1]["statistics"] is None
+    assert document["engines"][0]["fastest_probe_seconds"] == 26e-6
 
 
 def test_csv_has_a_row_per_series_in_plain_units(record, capsys):

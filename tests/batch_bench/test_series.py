@@ -70,7 +70,7 @@ def test_statistics_of_the_least_disturbed_samples_tell_how_disturbed_they_are()
 def test_operations_per_second_are_relative_to_the_fastest_matrix_product():
     assert ENGINE.peak_flops == 2e9
     training, forward = (series(10, 1e-3, phase=phase).statistics for phase in ("train", "forward"))
-    assert (forward.flops, forward.share_of_peak) == pytest.approx((10 * 100 / 1e-3, 10 * 100 / 1e-3 / 2e9))
+    assert (forward.flops, forward.fraction_of_peak) == pytest.approx((10 * 100 / 1e-3, 10 * 100 / 1e-3 / 2e9))
     assert training.flops == pytest.approx(2 * forward.flops)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 Document = dict[str, Any]
 _ESTIMATORS: dict[str, Callable[[Document], float]] = {
-    "reported": lambda series: series["figures"]["median_seconds"],
+    "reported": lambda series: series["statistics"]["median_seconds"],
     "all": lambda series: median(series["samples"]),
     "decile": lambda series: quantiles(series["samples"], n=10, method="inclusive")[0],
     "minimum": lambda series: min(series["samples"]),
@@ -64,13 +64,14 @@ def compare(first: Document, second: Document) -> None:
     print(f"{'':25} {'first':>10} {'second':>10}  {'  '.join(f'{name:>8}' for name in _ESTIMATORS)}")
     ratios: dict[str, list[float]] = {name: [] for name in _ESTIMATORS}
     for one, other in zip(first["series"], second["series"], strict=True):
-        if one["figures"] and other["figures"]:
+        if one["statistics"] and other["statistics"]:
             both = {name: ratio(estimator(one), estimator(other)) for name, estimator in _ESTIMATORS.items()}
             for name, value in both.items():
                 ratios[name].append(value)
             print(
                 f"{one['backend']:8} {one['threads']} {one['phase']:8} {one['batch_size']:6,} "
-                f"{one['figures']['median_seconds'] * 1e6:10,.1f} {other['figures']['median_seconds'] * 1e6:10,.1f}  "
+                f"{one['statistics']['median_seconds'] * 1e6:10,.1f} "
+                f"{other['statistics']['median_seconds'] * 1e6:10,.1f}  "
                 f"{'  '.join(f'{value:8.3f}' for value in both.values())}"
             )
     for label, summary in (("µs; largest ratio", max), ("median ratio", median)):
@@ -99,12 +100,13 @@ def print_run(document: Document) -> None:
     timing, series = document["timing"], document["series"]
     n_samples = sum(len(one["samples"]) for one in series)
     n_disturbed = sum(sum(one["disturbed"]) for one in series)
-    fastest = ", ".join(f"{one['fastest_reference_seconds'] * 1e6:.1f} µs" for one in document["subjects"])
+    fastest = ", ".join(f"{one['fastest_probe_seconds'] * 1e6:.1f} µs" for one in document["engines"])
     print(
         f"{timing['wall_seconds']:.1f} s, of which {timing['startup_seconds']:.1f} s startup; "
-        f"{timing['unmeasured_share']:.1%} of the rest warm-up and overhead; {n_disturbed:,} of {n_samples:,} samples "
+        f"{timing['unmeasured_fraction']:.1%} of the rest warm-up and overhead; "
+        f"{n_disturbed:,} of {n_samples:,} samples "
         f"disturbed; background load {document['busy_cores']:.2f} cores; fastest speed probe {fastest}; threads "
-        f"{_distinct(one['waiting'] for one in document['subjects'])}"
+        f"{_distinct(one['waiting'] for one in document['engines'])}"
     )
 
 

@@ -45,14 +45,14 @@ def test_the_document_holds_every_size_of_both_phases_with_raw_samples(sweep):
         (phase, size) for phase in ("forward", "train") for size in (1, 50, 100)
     ]
     for series in measured:
-        assert len(series["samples"]) == len(series["references"]) == len(series["disturbed"]) == 6
-        figures = series["figures"]
+        assert len(series["samples"]) == len(series["probes"]) == len(series["disturbed"]) == 6
+        figures = series["statistics"]
         assert min(series["samples"]) <= figures["median_seconds"] <= max(series["samples"])
         assert figures["samples_per_second"] == pytest.approx(series["batch_size"] / figures["median_seconds"])
-        assert 0 < figures["share_of_peak"] < 1
+        assert 0 < figures["fraction_of_peak"] < 1
         assert series["first_call_seconds"] > 0
         assert series["peak_memory_bytes"] > 2**20
-    assert [s["figures"]["speedup"] for s in measured if s["batch_size"] == 1] == [1.0, 1.0]
+    assert [s["statistics"]["speedup"] for s in measured if s["batch_size"] == 1] == [1.0, 1.0]
     # Nothing is trained while it is measured: both phases show the loss of the initial weights.
     losses = {(s["batch_size"], round(s["loss"], 6)) for s in measured}
     assert len(losses) == 3
@@ -72,7 +72,7 @@ def test_a_batch_that_exceeds_memory_is_a_row_with_the_reason(tmp_path):
     assert (large["batch_size"], large["status"]) == (1400, "out of memory")
     assert "memory" in large["reason"]
     assert large["samples"] == []
-    assert large["figures"] is None
+    assert large["statistics"] is None
 
 
 def test_an_epoch_has_the_short_last_batch(sweep):

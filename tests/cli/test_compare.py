@@ -171,7 +171,7 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_until_it_is_tried_again(tmp_
     rest = _mlcli(tmp_path, *call)
     assert rest.returncode == 6
     document = json.loads(rest.stdout)
-    assert [(variant["label"], variant["n"]) for variant in document["variants"]] == [
+    assert [(variant["label"], variant["n_runs"]) for variant in document["variants"]] == [
         ("n_neighbors=3", 1), ("n_neighbors=5000", 0),
     ]  # fmt: skip
     assert "failed in an earlier call" in document["variants"][1]["failures"][0]["reason"]
@@ -237,7 +237,7 @@ def test_times_of_different_sessions_are_compared_only_after_retiming(tmp_path):
 def test_a_configuration_and_runs_together_are_refused(tmp_path):
     process = _mlcli(tmp_path, "digits.yaml", "last")
     assert process.returncode == 2
-    assert "one configuration file or existing runs, not both" in process.stderr
+    assert "one configuration or existing runs, not both" in process.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("-b", "sklearn"), ("--set", "dataset=iris"), ("last",), ("last", "last")])
@@ -261,4 +261,4 @@ def test_one_variant_with_several_seeds_runs(tmp_path):
     (tmp_path / "knn.yaml").write_text(NEIGHBOURS)
     process = _mlcli(tmp_path, "knn.yaml", "--seeds", "2", "--format", "json")
     assert process.returncode == 0, process.stderr
-    assert [variant["n"] for variant in json.loads(process.stdout)["variants"]] == [2]
+    assert [variant["n_runs"] for variant in json.loads(process.stdout)["variants"]] == [2]

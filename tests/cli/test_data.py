@@ -40,9 +40,9 @@ def test_list_shows_shapes_counts_and_paths(tmp_path):
         "title": "Fashion-MNIST (Xiao et al., arXiv:1708.07747)",
         "kind": "image",
         "shape": "1x28x28",
-        "classes": 10,
-        "train_samples": 60000,
-        "test_samples": 10000,
+        "n_classes": 10,
+        "n_train_samples": 60000,
+        "n_test_samples": 10000,
         "state": "absent",
         "path": None,
     }
@@ -58,7 +58,7 @@ def test_list_as_a_table(tmp_path, output_format):
 
 def test_list_as_csv(tmp_path):
     rows = list(csv.DictReader(StringIO(run("list", "--data-dir", tmp_path, "--format", "csv").stdout)))
-    assert [(row["name"], row["train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
+    assert [(row["name"], row["n_train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
 
 
 def test_show_prints_one_document_and_writes_a_picture(tmp_path):
@@ -96,7 +96,7 @@ def test_wrong_arguments_are_usage_errors(arguments, message):
 
 def test_embedded_data_needs_no_fetching_and_verifies():
     (row,) = json_rows(run("fetch", "iris", "--format", "json"))
-    assert (row["fetched_files"], row["path"]) == (0, "embedded in scikit-learn")
+    assert (row["n_fetched_files"], row["path"]) == (0, "embedded in scikit-learn")
     (row,) = json_rows(run("verify", "iris", "--format", "json"))
     assert row["state"] == "ok"
 
@@ -123,7 +123,7 @@ def test_fetch_from_a_folder_then_verify_then_detect_an_altered_file(image_data_
     at = ["--data-dir", tmp_path, "--format", "json"]
     result = run("fetch", "fashion", "--from", image_data_dir, *at)
     (row,) = json_rows(result)
-    assert (row["fetched_files"], row["files_already_there"]) == (4, 0)
+    assert (row["n_fetched_files"], row["n_present_files"]) == (4, 0)
     assert "fetching" in result.stderr
     states = {row["name"]: row["state"] for row in json_rows(run("list", *at))}
     assert (states["fashion"], states["mnist"]) == ("prepared", "absent")
@@ -137,7 +137,7 @@ def test_fetch_from_a_folder_then_verify_then_detect_an_altered_file(image_data_
     assert str(result.exception).startswith(f"{labels} has 29514 bytes instead of 29515\n")
 
     (row,) = json_rows(run("fetch", "fashion", "--from", image_data_dir, *at))
-    assert (row["fetched_files"], row["files_already_there"]) == (1, 3)
+    assert (row["n_fetched_files"], row["n_present_files"]) == (1, 3)
     assert run("verify", "fashion", *at).exit_code == 0
 
 
@@ -160,3 +160,12 @@ def test_help_imports_nothing_heavy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--from" in result.stdout
+
+
+def test_the_list_fits_80_columns_and_loses_nothing_in_a_pipe(cli, image_data_dir):
+    narrow = cli("data", "list", "--data-dir", image_data_dir, COLUMNS="80").stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "not shown here: path" in narrow
+    assert "60,000" in narrow
+    piped = cli("data", "list", "--data-dir", image_data_dir).stdout
+    assert str(image_data_dir / "prepared" / "fashion") in piped

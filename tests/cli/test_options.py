@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlcli.cli import options
-from mlcli.cli.options import Commands, command, completed
+from mlcli.cli.options import Commands, command
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def call():
             """Do it.""",
             requests.append,
             Request,
-            size=Annotated[int, options.option("--size", min=1)],
+            size=Annotated[int, options.execution("--size", min=1)],
             seed=options.Seed,
-            deterministic=Annotated[bool, options.option("--deterministic")],
+            deterministic=Annotated[bool, options.execution("--deterministic")],
             settings=options.Settings,
             threads=options.Threads,
             quiet=options.Quiet,
@@ -64,7 +64,3 @@ def test_a_field_without_default_is_required(call):
 def test_an_option_that_sets_nothing_is_an_error_of_the_program():
     with pytest.raises(KeyError, match="unknown"):
         command("", print, Request, unknown=options.Seed)
-
-
-def test_completion_offers_the_names_that_begin_with_the_text():
-    assert completed(("sgd", "adam", "adamw"))("ad") == ["adam", "adamw"]

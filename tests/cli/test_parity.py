@@ -27,7 +27,7 @@ def invoke(monkeypatch):
 
 
 def test_equal_engines_exit_with_0(cli):
-    process = cli(*QUICK, "--backends", "sklearn,torch", "--optimizer", "sgd", "--lr", "0.1", "--format", "json")
+    process = cli(*QUICK, "--backend", "sklearn,torch", "--optimizer", "sgd", "--lr", "0.1", "--format", "json")
     assert process.returncode == 0, process.stderr
     document = json.loads(process.stdout)
     assert document["pairs"][0]["verdict"] == "equal"
@@ -36,7 +36,7 @@ def test_equal_engines_exit_with_0(cli):
 
 
 def test_a_difference_is_a_failure_after_the_report(invoke):
-    error, out = invoke("--backends", "sklearn,torch", "--tolerance", "-1")
+    error, out = invoke("--backend", "sklearn,torch", "--tolerance", "-1")
     assert "different" in out
     assert type(error) is MlcliError
     assert "sklearn and torch differ: by" in str(error)
@@ -44,7 +44,7 @@ def test_a_difference_is_a_failure_after_the_report(invoke):
 
 
 def test_no_comparable_pair_is_a_failure_with_the_reason(invoke):
-    error, out = invoke("--backends", "sklearn,torch", "--model", "logistic", "--optimizer", "adam")
+    error, out = invoke("--backend", "sklearn,torch", "--model", "logistic", "--optimizer", "adam")
     assert "optimizer adam cannot train logistic on scikit-learn" in out
     assert type(error) is MlcliError
     assert "no two of these engines can be compared" in str(error)
@@ -68,6 +68,6 @@ def test_issues_for_all_engines_are_configuration_errors(invoke):
     ("backends", "message"), [("torch,kears", "did you mean 'keras'?"), ("torch,torch", "at least two engines")]
 )
 def test_an_unknown_engine_and_a_single_one_are_refused(invoke, backends, message):
-    error, _ = invoke("--backends", backends)
+    error, _ = invoke("--backend", backends)
     assert isinstance(error, UsageError)
     assert message in str(error)

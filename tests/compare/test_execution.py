@@ -69,7 +69,7 @@ def stop_a_run(runs, seed=0, **options):
 
 
 def compare(runs):
-    arguments = ["compare", str(CONFIG), "--backends", "sklearn", "--seeds", "2", "--set", *SETTINGS]
+    arguments = ["compare", str(CONFIG), "--backend", "sklearn", "--seeds", "2", "--set", *SETTINGS]
     process = subprocess.run(
         [sys.executable, "-m", "mlcli", *arguments, "--runs-dir", str(runs), "--format", "json", "--quiet"],
         capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,

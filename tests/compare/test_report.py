@@ -18,7 +18,7 @@ from tests.fixtures.comparisons import THREE, TWICE
 def test_json_holds_every_measurement(comparison_of, capsys):
     print_comparison(comparison_of(THREE), "json")
     document = json.loads(capsys.readouterr().out)
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     assert [run["fit_seconds"] for run in document["variants"][1]["runs"]] == TWICE
     assert [(pair["variant"], pair["accuracy_is"], pair["time_is"]) for pair in document["pairs"]] == [
         ("b", "worse", "slower"), ("c", "tie", "tie"), ("c", "better", "faster"),

@@ -39,7 +39,7 @@ def test_each_begins_with_its_schema_a_description_and_its_command(name):
     description = text.removeprefix(SCHEMA_LINE)
     opening = re.match(r"# [A-Z].*\n(?:# .*\n)*#\n#   mlcli train (\S+) --backend (\w+)\n#\n# ", description)
     assert opening is not None
-    assert opening.group(1) == f"configs/{name}.yaml"
+    assert opening.group(1) == name
     assert opening.group(2) in ENGINES[name]
 
 

@@ -203,7 +203,7 @@ def test_a_model_with_other_scores_is_reported_and_not_written(runs, tmp_path, m
 def test_an_existing_file_is_kept_without_force(runs, tmp_path):
     existing = tmp_path / "model.safetensors"
     existing.write_text("precious")
-    with pytest.raises(UsageError, match="the file exists; use --force to overwrite it"):
+    with pytest.raises(UsageError, match="exists already; add --force to replace it"):
         converted(runs("mlp"), "torch", tmp_path)
     assert existing.read_text() == "precious"
     converted(runs("mlp"), "torch", tmp_path, force=True)

@@ -13,12 +13,12 @@ SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 def test_the_error_without_matplotlib_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(plots, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlcli\[plots\]'"):
-        plots.check_plots("png")
+        plots.require_matplotlib()
 
 
-def test_an_unknown_format_is_refused_with_the_known_ones():
+def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(UsageError, match="--plot-format: unknown format 'jpg'.*png, svg"):
-        plots.check_plots("jpg")
+        plots.check_plots(tmp_path, "jpg", force=False)
 
 
 @pytest.mark.parametrize("plot_format", PlotFormat)

@@ -21,7 +21,7 @@ N_SEEDS = 3
 
 
 def _command(runs_directory):
-    options = ["--backends", "sklearn", "--seeds", str(N_SEEDS)]
+    options = ["--backend", "sklearn", "--seeds", str(N_SEEDS)]
     options += ["--set", "dataset=iris", "--set", "model=logistic", "--runs-dir", str(runs_directory)]
     config = runs_directory.parent / "iris.yaml"
     config.write_text("dataset: iris\nmodel: logistic\n")

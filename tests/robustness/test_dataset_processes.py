@@ -95,7 +95,7 @@ def test_eight_processes_on_an_empty_directory_download_once(server, start, tiny
     messages = [stderr for _, stderr in answers[:4]] + ["\n".join(outcome["messages"]) for outcome in loaded]
     assert sum("preparing tiny" in message for message in messages) == 1
     assert sum(outcome["torch"] for outcome in loaded) <= 1  # 1 if one of these processes prepared the data
-    n_fetched = [json.loads(stdout)["rows"][0]["fetched_files"] for stdout, _ in answers[:4]]
+    n_fetched = [json.loads(stdout)["rows"][0]["n_fetched_files"] for stdout, _ in answers[:4]]
     assert sum(n_fetched) == (0 if any(outcome["torch"] for outcome in loaded) else 4)
     assert not [path.name for path in (tmp_path / "data").rglob(".*") if path.suffix != ".lock"]
 

@@ -22,6 +22,14 @@ def available_devices() -> tuple[str, ...]:
     return ("cpu", *(f"cuda:{index}" for index in range(n_cuda)), *mps)
 
 
+def describe_device(name: str) -> tuple[str, int | None]:
+    """Return the model of an available device, and its memory in bytes; None for one that shares that of the CPU."""
+    if not name.startswith("cuda"):
+        return {"cpu": "CPU", "mps": "Apple GPU"}[name], None
+    properties = torch.cuda.get_device_properties(name)
+    return properties.name, properties.total_memory
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the device called `name`: auto, cpu, cuda, cuda:N or mps. auto prefers a GPU to the CPU.
 

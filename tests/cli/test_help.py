@@ -1,0 +1,76 @@
+"""The help of every command: examples that parse, and options that mean the same and stand in the same group."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import typer
+
+from mlcli.cli.app import app
+
+ROOT = typer.main.get_command(app)
+
+
+def _commands(group, path=()):
+    for name, command in group.commands.items():
+        yield from _commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+
+
+COMMANDS = {" ".join(path): command for path, command in _commands(ROOT)}
+# Flags that mean something else: filters, and the samples of a prediction step instead of a training step.
+_OTHERS = {
+    "runs list": ("--backend", "--dataset", "--name", "--limit"),
+    "evaluate": ("--batch-size",),
+    "predict": ("--batch-size",),
+}
+
+
+def _examples(command):
+    _, found, section = command.help.partition("Examples:\n")
+    return [line.strip().replace("\\[", "[") for line in section.splitlines() if line.strip()] if found else []
+
+
+def _options(command):
+    return [one for one in command.params if isinstance(one, typer.core.TyperOption) and not one.hidden]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_parse(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _examples(COMMANDS[name])
+    for example in _examples(COMMANDS[name]):
+        program, *words = shlex.split(example.partition(" > ")[0])
+        path = name.split()
+        assert (program, words[: len(path)]) == ("mlcli", path)
+        COMMANDS[name].make_context(name, words[len(path) :])  # raises what the command line would refuse
+        assert len(example) < 78, "longer lines are wrapped in a terminal of 80 columns"
+
+
+def test_a_flag_has_one_group_and_the_same_short_form_everywhere():
+    uses: dict[str, set[object]] = {}
+    for name, command in COMMANDS.items():
+        for one in _options(command):
+            flag = one.opts[0]
+            if flag not in _OTHERS.get(name, ()):
+                uses.setdefault(flag, set()).add((one.rich_help_panel, *one.opts))
+    assert {flag: used for flag, used in uses.items() if len(used) > 1} == {}
+    assert [flag for flag, used in uses.items() for panel, *_ in used if panel is None and flag != "--help"] == []
+
+
+def test_every_command_with_an_output_has_force():
+    for name, command in COMMANDS.items():
+        flags = {flag for one in _options(command) for flag in one.opts}
+        writes = flags & {"--output", "--save-plots"}
+        assert bool(writes) == ("--force" in flags), name
+
+
+def test_several_engines_are_named_by_the_flag_that_names_one():
+    assert not [name for name, command in COMMANDS.items() for one in _options(command) if "--backends" in one.opts]
+
+
+def test_every_command_that_reports_progress_or_notes_can_be_quiet():
+    reporting = set(COMMANDS) - {"receipt", "runs show", "data list", "data verify", "schema"}
+    for name in reporting:
+        flags = {flag for one in _options(COMMANDS[name]) for flag in one.opts}
+        assert ("--quiet" in flags) == (not name.startswith("config")), name
