@@ -21,7 +21,8 @@ WRITERS = {
     "data show": ("data", "show", "iris", "--save-plots", "out"),
     "config copy": ("config", "copy", "digits_mlp", "--output", "out/report.csv"),
 }
-WITH_FORCE = ("compare", "compare plots", "evaluate", "evaluate plots", "data show", "config copy")  # the others: see the tests of each command
+# The others: see the tests of each command.
+WITH_FORCE = ("compare", "compare plots", "evaluate", "evaluate plots", "data show", "config copy")
 
 
 @pytest.fixture
