@@ -66,10 +66,12 @@ def run(request: EvaluateRequest) -> None:
 
     with stage_line(quiet=request.quiet) as on_stage:
         result = evaluate(stored, replace(request, threads=threads), on_stage)
+    notes = list(result.evaluation.notes)
     if request.output is not None:
         write_scores(result, request.output)
+        notes.append(f"wrote the scores of {len(result.samples):,} samples to {request.output}")
     if not request.quiet:
-        print_notes(result.evaluation.notes)
+        print_notes(notes)
     print_evaluation(result.evaluation, output_format)
     if request.plots_dir is not None:
         n_mistakes = request.n_misclassified or _N_PLOTTED

@@ -30,7 +30,7 @@ def test_evaluate_reports_on_stdout_and_writes_plots(cli, runs, iris_run, tmp_pa
 
 def test_evaluate_writes_scores_and_never_overwrites_them_silently(cli, runs, tmp_path):
     arguments = ("evaluate", "last", "--output", "scores.json")
-    assert cli(*arguments).returncode == 0
+    assert "wrote the scores of 30 samples to scores.json" in cli(*arguments).stderr
     rows = json.loads((tmp_path / "scores.json").read_text())["rows"]
     assert len(rows) == 30
     assert {"index", "label", "prediction", "logit_setosa", "probability_virginica"} <= set(rows[0])
