@@ -35,7 +35,7 @@ _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or
 class Observer(Protocol):
     """Receives a run as it happens: stages ("loading fashion"), slow steps (a download), training and notes.
 
-    on_steps is called several times a second while an epoch is trained, on_epoch at its end.
+    on_steps is called about twice a second while an epoch is trained, on_epoch at its end.
     """
 
     def on_stage(self, text: str) -> None: ...

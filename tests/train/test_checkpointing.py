@@ -139,8 +139,8 @@ def lengths(length, n_steps, seconds_per_step, step=0):
 
 def test_the_first_chunk_is_a_step_and_later_ones_grow_towards_their_duration():
     taken = lengths(ChunkLength(AUTO), 5000, seconds_per_step=0.001)
-    assert taken[:4] == [1, 8, 64, 250]
-    assert max(taken) <= 375
+    assert taken[:4] == [1, 8, 64, 500]
+    assert max(taken) <= 750
     assert sum(taken) == 5000
 
 
