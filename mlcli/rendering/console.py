@@ -17,6 +17,7 @@ from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
 from mlcli.text import printable
 
+_SPINNER = "line"  # of ASCII characters
 _PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
 
@@ -82,8 +83,8 @@ def stage_line(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     if quiet or not console.is_interactive:
         yield lambda text: None
         return
-    with console.status("", spinner="line") as status:  # a spinner of ASCII characters
-        yield lambda text: status.update(escape(text))
+    with console.status("", spinner=_SPINNER) as status:
+        yield lambda text: status.update(escape(text), spinner=_SPINNER)  # naming the spinner shows the text at once
 
 
 @contextlib.contextmanager
