@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from random import Random
 from secrets import token_hex
@@ -18,12 +17,13 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.cells import CellOutcome, CellStore, Executor, FinishedRun, run_cell
 from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
 from mlcli.compare.matrix import Cell, running_order
+from mlcli.compare.progress import MatrixProgress
 from mlcli.compare.records import MatrixCost, MeasuredRun, PlannedCell, RunResult
 from mlcli.compare.variants import measure
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
 from mlcli.records import RunRecord
-from mlcli.rendering.console import escape, message_console, print_notes
+from mlcli.rendering.console import print_notes
 
 _EXECUTORS: dict[str, Callable[[CompareRequest, Path, str], Executor]] = {"local": LocalProcesses, "ray": RayTasks}
 
@@ -91,14 +91,17 @@ def run_cells(
         reused = [f"{n_reused} of {len(cells)} cells already finished, reused"] if n_reused else []
         print_notes([*reused, *store.origin_notes(cells)])
     order = [index for index in running_order(cells, Random(session)) if known[index] is None]
-    numbers = count(len(cells) - len(order) + 1)
-
-    def show(cell: Cell, outcome: CellOutcome) -> None:
-        if not request.quiet:
-            _print_progress(f"[{next(numbers)}/{len(cells)}]", cell, outcome)
-
-    pool = _CellPool(store, executor, fail_fast=request.fail_fast)
-    ran = dict(zip(order, pool.run([cells[index] for index in order], show), strict=True))
+    to_run = [cells[index] for index in order]
+    records = store.records()
+    with MatrixProgress(
+        to_run,
+        len(cells),
+        n_slots=executor.n_slots,
+        estimate=lambda cell: _estimated_seconds(cell, records),
+        quiet=request.quiet,
+    ) as progress:
+        pool = _CellPool(store, executor, progress, fail_fast=request.fail_fast)
+        ran = dict(zip(order, pool.run(to_run), strict=True))
     outcomes = [outcome or ran[index] for index, outcome in enumerate(known)]
     wall_seconds = time.perf_counter() - start
     results = [
@@ -120,23 +123,21 @@ def _measured(run: FinishedRun | None, *, is_reused: bool) -> MeasuredRun | None
 class _CellPool:
     """Runs cells in parallel threads, each of which waits for a process."""
 
-    def __init__(self, store: CellStore, executor: Executor, *, fail_fast: bool) -> None:
+    def __init__(self, store: CellStore, executor: Executor, progress: MatrixProgress, *, fail_fast: bool) -> None:
         self._store = store
         self._executor = executor
+        self._progress = progress
         self._fail_fast = fail_fast
         self._must_stop = False
 
-    def run(self, cells: Sequence[Cell], show: Callable[[Cell, CellOutcome], None]) -> list[CellOutcome]:
-        """Return the outcomes of the cells, which start in their order. An exception stops all processes first.
-
-        show: is called for each cell that ends, in this thread.
-        """
+    def run(self, cells: Sequence[Cell]) -> list[CellOutcome]:
+        """Return the outcomes of the cells, which start in their order. An exception stops all processes first."""
         pool = ThreadPoolExecutor(max_workers=self._executor.n_slots)
         try:
             futures = {pool.submit(self._run_cell, cell): cell for cell in cells}
             for future in as_completed(futures):
                 if outcome := future.result():
-                    show(futures[future], outcome)
+                    self._progress.ended(futures[future], outcome)
         except BaseException:
             self._must_stop = True
             self._executor.stop()
@@ -150,19 +151,11 @@ class _CellPool:
         """Return how the cell ended; None if it was not started because another one had failed."""
         if self._must_stop:
             return None
+        self._progress.started(cell)
         outcome = run_cell(cell, self._store, self._executor)
         if outcome.reason and self._fail_fast:
             self._must_stop = True
         return outcome
-
-
-def _print_progress(number: str, cell: Cell, outcome: CellOutcome) -> None:
-    parts = [number, cell.label, f"seed {cell.seed}"]
-    test = outcome.run.record.metrics.get("test") if outcome.run else None
-    parts += [f"accuracy {test.accuracy:.4f}"] if test else []
-    parts += [f"{outcome.wall_seconds:.1f} s"] if outcome.wall_seconds is not None else []
-    reason = f"  [red]{escape(outcome.reason)}[/red]" if outcome.reason else ""
-    message_console().print(escape("  ".join(parts)) + reason)
 
 
 def _cost(outcomes: Sequence[CellOutcome], wall_seconds: float, *, contended: bool) -> MatrixCost:

@@ -38,7 +38,7 @@ def sweep(tmp_path_factory):
 def test_the_document_holds_every_size_of_both_phases_with_raw_samples(sweep):
     process, document = sweep
     assert process.stdout == ""  # the document was written to the file
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["settings"]["threads"] == [1]
     measured = [series for series in document["series"] if series["status"] == "measured"]
     assert [(s["phase"], s["batch_size"]) for s in measured] == [
