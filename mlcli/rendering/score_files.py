@@ -20,8 +20,8 @@ from mlcli.rendering import SCORE_SUFFIXES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Column = Union[Sequence[str], "NDArray[Any]"]  # texts, or integers or float32 (n,)
-_FLOAT = "%.9g"  # nine digits identify a float32 exactly
+Column = Union[Sequence[str], "NDArray[Any]"]  # texts, or integers or floating-point numbers (n,)
+_FLOATS = {"float32": "%.9g", "float64": "%.17g"}  # digits that identify a number exactly
 
 
 class ScoreWriter(Protocol):
@@ -90,7 +90,7 @@ def _csv_cells(column: Column) -> tuple[Sequence[object], str]:
     if isinstance(column, Sequence):
         quoted = {text: _csv_line([text]) for text in dict.fromkeys(column)}
         return [quoted[text] for text in column], "%s"
-    return column.tolist(), _FLOAT if column.dtype.kind == "f" else "%d"
+    return column.tolist(), _FLOATS.get(column.dtype.name, "%d")
 
 
 def _csv_line(cells: Iterable[str]) -> str:
@@ -124,14 +124,15 @@ def _json_values(column: Column) -> Sequence[object]:
     values: list[Any] = column.tolist()
     if column.dtype.kind != "f":
         return values
-    return [float(_FLOAT % value) if math.isfinite(value) else None for value in values]
+    text = _FLOATS[column.dtype.name]
+    return [float(text % value) if math.isfinite(value) else None for value in values]
 
 
 class _ParquetWriter:
     """The columns and types of a table."""
 
     def __init__(self, part: Path) -> None:
-        self._part = part
+        self._file = part.open("wb")
         self._writer: Any = None  # made for the columns of the first batch
 
     def write(self, columns: Mapping[str, Column]) -> None:
@@ -141,12 +142,13 @@ class _ParquetWriter:
         arrays = [column if isinstance(column, Sequence) else column.copy() for column in columns.values()]
         table = pa.table([pa.array(values) for values in arrays], names=list(columns))
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self._part, table.schema)
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+        self._file.close()
 
 
 _WRITERS: dict[str, Callable[[Path], ScoreWriter]] = dict(

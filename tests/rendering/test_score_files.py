@@ -19,7 +19,7 @@ def read(path):
     """Return the rows of a file as a frame."""
     match path.suffix:
         case ".csv":
-            return pd.read_csv(path)
+            return pd.read_csv(path, float_precision="round_trip")
         case ".parquet":
             return pd.read_parquet(path)
         case ".json":
@@ -28,9 +28,10 @@ def read(path):
             return pd.DataFrame(document["rows"])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("suffix", SCORE_SUFFIXES)
-def test_batches_are_appended_as_rows_with_exact_numbers(tmp_path, suffix):
-    scores = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+def test_batches_are_appended_as_rows_with_exact_numbers(tmp_path, suffix, dtype):
+    scores = np.random.default_rng(0).normal(size=(3, 2)).astype(dtype)
     labels = np.array([0, 1, 1])
     path = tmp_path / f"out{suffix}"
     with score_file(path) as writer:
@@ -43,7 +44,7 @@ def test_batches_are_appended_as_rows_with_exact_numbers(tmp_path, suffix):
     assert frame.columns.tolist() == ["label", "class_name", *columns]
     assert frame["label"].tolist() == [0, 1, 1]
     assert frame["class_name"].tolist() == [NAMES[0], NAMES[1], NAMES[1]]
-    assert np.array_equal(frame[columns].to_numpy(dtype=np.float32), scores)
+    assert np.array_equal(frame[columns].to_numpy(dtype=dtype), scores)
 
 
 @pytest.mark.parametrize("suffix", SCORE_SUFFIXES)
