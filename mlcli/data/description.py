@@ -91,7 +91,7 @@ def _row(dataset: Dataset, index: int) -> dict[str, object]:
 
 
 def _floats(values: Iterable[Any]) -> list[float]:
-    """Return numbers with the fewest digits that identify them: the float32 nearest to 5.1 as 5.1."""
+    """Return numbers with the fewest digits that identify them."""
     return [float(str(value)) for value in values]
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mlcli.config.schema import DatasetConfig
 from mlcli.data.source import SourceData
-from mlcli.data.split_sizes import fraction_for_test, split_size
+from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split
-from mlcli.registry import DatasetRow
+from mlcli.registry import DEFAULT_TEST_FRACTION, DatasetRow
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.int64]
@@ -103,9 +103,9 @@ def _test_part(config: DatasetConfig, y: Labels, n_test: int) -> tuple[Indices, 
     everything = np.arange(len(y), dtype=np.int64)
     if config.test == "train":
         return everything, None, ["test scores are computed on the training data"]
-    fraction = fraction_for_test(config, n_test)
-    if fraction is None:
+    if config.test == "auto" and n_test:
         return everything, Part("test", np.arange(n_test, dtype=np.int64)), []
+    fraction = DEFAULT_TEST_FRACTION if config.test == "auto" else config.test
     rest, picked = _pick("test", fraction, y, config.split_seed, _TEST_STREAM)
     note = f"the test split is taken from the training data; the {n_test} test samples of the dataset are not used"
     return rest, Part("train", picked), [note] if n_test else []
@@ -120,7 +120,11 @@ def _validation_part(config: DatasetConfig, y: Labels, train: Indices) -> tuple[
 
 def _pick(name: str, fraction: float, y: Labels, seed: int, stream: int) -> tuple[Indices, Indices]:
     """Return the rest and the picked fraction of a stratified split, neither of which is empty."""
-    return stratified_split(y, split_size(name, fraction, len(y)), seed, stream)
+    n_picked = round(fraction * len(y))
+    if not 0 < n_picked < len(y):
+        problem = "selects none" if n_picked == 0 else "leaves none for training"
+        raise UsageError(f"dataset.{name}: {fraction:g} of {len(y)} samples {problem}; choose another fraction")
+    return stratified_split(y, n_picked, seed, stream)
 
 
 def stratified_split(y: Labels, n_picked: int, seed: int, stream: int = 0) -> tuple[Indices, Indices]:

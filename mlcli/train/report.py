@@ -12,7 +12,6 @@ from rich.text import Text
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
-from mlcli.data.split_sizes import n_training_samples
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochProgress, EpochRecord, epoch_steps
 from mlcli.rendering.console import escape, message_console
@@ -43,7 +42,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     }
     if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
         epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
-        n_steps, last_batch_size = epoch_steps(n_training_samples(config.dataset, info), batch_size)
+        n_steps, last_batch_size = epoch_steps(plan.n_train_samples, batch_size)
         settings |= {
             "learning_rate": config.optimizer.lr,
             "epochs": epochs,
@@ -58,7 +57,12 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
 
 
 _MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one has room for the text alone
-_SHORT = {"validation loss": "val. loss", "validation accuracy": "val. acc."}
+_SHORT = {
+    "running loss": "run. loss",
+    "running accuracy": "run. acc.",
+    "validation loss": "val. loss",
+    "validation accuracy": "val. acc.",
+}
 
 
 class QuietProgress:
@@ -164,7 +168,7 @@ class BarProgress(QuietProgress):
             names = ["epoch", *(_SHORT.get(name, name) for name in scores), "seconds", "samples/s"]
             self.console.print(f"[dim]{escape(_columns(names))}[/dim]")
             self._has_header = True
-        rate = f"{record.samples_per_second:,.0f}"
+        rate = _rate(record)
         row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
         self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
 
@@ -180,24 +184,29 @@ def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
 
 
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    """Return an epoch as one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
+    """Return an epoch as one line, e.g. `epoch 3/10  running loss 0.34  ...  0.95 s  63,158 samples/s  best`."""
     parts = [f"epoch {record.epoch}/{n_epochs}" if record.learning_rate is not None else "fitted"]
     parts += [f"{name} {text}" for name, text in _scores(record).items()]
-    parts += [f"{record.seconds:.2f} s", f"{record.samples_per_second:,.0f} samples/s"]
-    if record.is_best and record.learning_rate is not None:
+    parts += [f"{record.seconds:.2f} s", *([f"{_rate(record)} samples/s"] if _rate(record) else [])]
+    if record.is_best:
         parts.append("best")
     return "  ".join(parts)
 
 
 def _scores(record: EpochRecord) -> dict[str, str]:
-    """The scores of an epoch that exist, by name."""
+    """The scores of an epoch that exist, by name. Running: means over the epoch while the weights change."""
+    kind = "running" if record.learning_rate is not None else "train"
     values = {
-        "loss": record.train_loss,
-        "accuracy": record.train_accuracy,
+        f"{kind} loss": record.train_loss,
+        f"{kind} accuracy": record.train_accuracy,
         "validation loss": record.validation_loss,
         "validation accuracy": record.validation_accuracy,
     }
     return {name: f"{value:.4f}" for name, value in values.items() if value is not None}
+
+
+def _rate(record: EpochRecord) -> str:
+    return "" if record.samples_per_second is None else f"{record.samples_per_second:,.0f}"
 
 
 def _columns(texts: Iterable[str]) -> str:

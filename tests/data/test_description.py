@@ -42,11 +42,11 @@ def test_a_table_has_features_and_first_rows_with_raw_values(iris):
     assert [feature.name for feature in description.features] == list(iris.info.feature_names)
     for index, feature in enumerate(description.features):
         values = iris.train.x[:, index]
-        assert np.float32(feature.minimum) == values.min()
-        assert np.float32(feature.maximum) == values.max()
+        assert feature.minimum == values.min()
+        assert feature.maximum == values.max()
         assert feature.mean == pytest.approx(values.mean(), rel=1e-6)
     for index, row in enumerate(description.rows):
-        assert [np.float32(row[name]) for name in iris.info.feature_names] == iris.train.x[index].tolist()
+        assert [row[name] for name in iris.info.feature_names] == iris.train.x[index].tolist()
         assert row["class"] == iris.info.class_names[iris.train.y[index]]
         assert all(len(str(row[name])) <= 3 for name in iris.info.feature_names)  # such as 5.1
 
@@ -64,7 +64,7 @@ def test_every_format_has_the_class_counts(iris, capsys):
     rows = list(csv.DictReader(io.StringIO(printed["csv"])))
     assert rows[0] == {"class": "setosa", "train": "40", "test": "10"}
     assert "| setosa | 40 | 10 |" in printed["markdown"]
-    for words in ("120x4 float32", "0.1 to 7.7", "petal length (cm)", "mean 0, deviation 1", "versicolor"):
+    for words in ("120x4 float64", "0.1 to 7.7", "petal length (cm)", "mean 0, deviation 1", "versicolor"):
         assert words in printed["table"]
 
 

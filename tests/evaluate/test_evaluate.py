@@ -67,7 +67,7 @@ def test_misclassified_rows_of_a_table_have_the_raw_values_of_their_features(iri
     assert iris.evaluation.mistakes
     for mistake in iris.evaluation.mistakes:
         assert list(mistake.features) == list(iris.preprocessing.feature_names)
-        values = np.array(list(mistake.features.values()), dtype=np.float32)
+        values = np.array(list(mistake.features.values()))
         assert np.array_equal(values, iris.samples.x[mistake.index])
         assert all(round(value, 1) == value for value in mistake.features.values())  # in tenths of a centimetre
     assert digits.evaluation.mistakes[0].features is None

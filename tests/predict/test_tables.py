@@ -49,6 +49,12 @@ def test_columns_are_matched_by_name(tmp_path, order):
     assert np.array_equal(read(tmp_path / "x.parquet"), ROWS)
 
 
+def test_numbers_are_read_in_float64(tmp_path):
+    x = np.random.default_rng(0).standard_normal((500, 3)) * 10.0 ** np.arange(-8, 7, 6)
+    path = written(tmp_path, as_csv(pd.DataFrame(x, columns=TABLE.feature_names)))
+    np.testing.assert_allclose(read(path), x, rtol=4e-16)  # older versions of pandas miss the last bit
+
+
 @pytest.mark.parametrize(
     "text",
     [
