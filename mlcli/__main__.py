@@ -1,6 +1,23 @@
-"""`python -m mlcli`."""
+"""The entry point of `mlcli` and `python -m mlcli`. A signal ends it without a traceback, also while it is loaded."""
 
-from mlcli.cli.app import main
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from mlcli import signals
+
+
+def main() -> NoReturn:
+    """Load the application and run the command line."""
+    signals.install()
+    try:
+        from mlcli.cli import app
+    except signals.Interrupted as error:
+        print(f"mlcli: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    app.main()
+
 
 if __name__ == "__main__":
     main()

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 5
     PARTIAL_FAILURE = 6
     THRESHOLD_MISSED = 7
+    WORSE = 9
     SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
@@ -81,13 +82,22 @@ class ThresholdError(MlcliError):
     exit_code = ExitCode.THRESHOLD_MISSED
 
 
+class WorseError(MlcliError):
+    """Raised when a variant is significantly less accurate than the runs of --fail-if-worse. Exit code 9."""
+
+    exit_code = ExitCode.WORSE
+
+
 def out_of_memory(error: BaseException, advice: str) -> OutOfMemoryError | None:
     """Return the error to raise instead, with advice, if an error of any library means that memory ran out."""
     # torch.OutOfMemoryError is recognised by name, so that torch need not be imported; torch's CPU allocator raises a
     # plain RuntimeError.
     text = str(error)
     allocator_failed = re.search("DefaultCPUAllocator: (can't allocate|not enough) memory", text)
-    if not (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or allocator_failed):
+    # A shared library that an import loads.
+    mapping_failed = isinstance(error, ImportError) and "failed to map segment" in text
+    is_memory_error = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not (is_memory_error or allocator_failed or mapping_failed):
         return None
     first_line = (text or type(error).__name__).splitlines()[0]
     return OutOfMemoryError(f"out of memory: {first_line}\n{advice}")

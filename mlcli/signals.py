@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from mlcli.errors import ExitCode
@@ -45,8 +45,9 @@ class _Signals:
         if self.first is not None:
             if now - self.first_seconds <= _ECHO_SECONDS:
                 return
-            if sys.stderr is not None and sys.stderr.isatty():
-                os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+            with suppress(OSError):
+                if sys.stderr is not None and sys.stderr.isatty():
+                    os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
             os._exit(128 + number)
         self.first, self.first_seconds = number, now
         if not self.n_deferring and not self.n_shielding:
@@ -62,6 +63,14 @@ class _Signals:
         if self.n_deferring and not self.n_shielding:
             check()
 
+    def on_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Raise a signal again that arrived where Python discards exceptions, such as in the callback of a weakref."""
+        if not isinstance(unraisable.exc_value, Interrupted):
+            sys.__unraisablehook__(unraisable)
+        elif hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, lambda number, frame: check())
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+
 
 _signals = _Signals()
 
@@ -74,6 +83,7 @@ def install() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
+    sys.unraisablehook = _signals.on_unraisable
 
 
 @contextmanager
@@ -103,6 +113,11 @@ def is_pending() -> bool:
     return _signals.first is not None
 
 
+def interruption() -> Interrupted | None:
+    """Return what a signal that has arrived raises; None if none has."""
+    return None if _signals.first is None else Interrupted(_signals.first)
+
+
 def take_checkpoint_request() -> bool:
     """Return whether SIGUSR1 or SIGUSR2 has arrived since the last call."""
     was_requested, _signals.is_checkpoint_requested = _signals.is_checkpoint_requested, False
@@ -111,5 +126,5 @@ def take_checkpoint_request() -> bool:
 
 def check() -> None:
     """Raise Interrupted if a signal has arrived."""
-    if _signals.first is not None:
-        raise Interrupted(_signals.first)
+    if error := interruption():
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(escaped, text.split("\n")))
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether text can be written in UTF-8; a file name with other bytes cannot."""
+    return re.search("[\ud800-\udfff]", text) is None
+
+
 def first_line(text: object, limit: int = 200) -> str:
     """Return the first line of a text for a message, escaped and shortened; of an error without a text, its type."""
     lines = str(text).strip().splitlines()
@@ -31,12 +37,13 @@ def first_line(text: object, limit: int = 200) -> str:
     return escaped(lines[0], limit) if lines else ""
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return one JSON document. Numbers that are not finite become null, because JSON cannot express them.
 
-    Characters that a terminal would act on are escaped, including those that JSON permits unescaped.
+    Characters that a terminal would act on are escaped, including those that JSON permits unescaped; with ascii_only
+    all that are not ASCII.
     """
-    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=ascii_only)
     if not text.replace("\n", "").isprintable():
         # Such characters occur only in strings, because the rest of the document is ASCII.
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

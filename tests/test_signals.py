@@ -101,6 +101,16 @@ def test_a_signal_that_was_swallowed_is_raised_by_the_next_check():
     assert process.communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
 
 
+def test_a_signal_that_python_discarded_is_raised_again():
+    body = (
+        "class Gone:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "log('ready')\nGone()\nwait(30)\nlog('not reached')"
+    )
+    assert start(body).communicate(timeout=20)[0] == "stopped by SIGTERM, code 143\n"
+
+
 def test_signals_ignored_under_nohup_stay_ignored():
     process = start(
         "log('ready')\nwait(0.5)\nlog('continued')", setup=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -14,7 +14,7 @@ from typing import cast
 from mlcli.batch_bench import DEFAULT_MIN_SECONDS, DEFAULT_SIZES, PHASE_CHOICES, PRECISIONS, BatchBenchRequest
 from mlcli.batch_bench.records import PHASES, BenchSettings, PrecisionName
 from mlcli.config.experiment import load_experiment
-from mlcli.config.shipped import config_file
+from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.plan import Plan, make_plan
 from mlcli.experiment.stored_run import open_run
@@ -87,7 +87,8 @@ def _plans_of_config(request: BatchBenchRequest, backends: Sequence[str]) -> dic
 
 
 def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[str]) -> tuple[dict[str, Plan], Path]:
-    stored = open_run(find_run(source, request.runs_dir))
+    with similar_names([source]):
+        stored = open_run(find_run(source, request.runs_dir))
     given = [_FLAGS[key] for key in request.flags if key != "runtime.device"]
     given += ["--set"] if request.settings else []
     if given:

@@ -29,8 +29,9 @@ from mlcli.cli import (
 )
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
-from mlcli.rendering import has_printed_json, print_json
-from mlcli.text import escaped
+from mlcli.rendering import has_printed_json, print_json, streams
+from mlcli.rendering.log_file import log
+from mlcli.text import escaped, first_line
 
 app = Commands(
     name="mlcli",
@@ -67,47 +68,60 @@ def _root(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    pass
+    try:
+        os.getcwd()
+    except OSError as error:
+        reason = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
+        raise MlcliError(f"no working directory: {reason}\nchange to another one, e.g. with `cd`") from error
 
 
 def main() -> NoReturn:
     """Run the command line; turn every error that leaves a command into a message and an exit code."""
     # OpenBLAS reads this when it is loaded; see experiment/threads.py.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    streams.install()
     signals.install()
     try:
         # An int is the exit code of a typer.Exit.
         outcome = app(standalone_mode=False)
     except signals.Interrupted as error:
-        _exit(_message(error), error.exit_code)
-    except BrokenPipeError:
-        # The reader has closed the pipe, e.g. `| head`; discard what Python would flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.OK)
+        _exit(error.exit_code, _message(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's: an unknown option or command, or help without arguments
             _exit_with_usage(error)
         _exit_with_error(error)
-    sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+    _exit(ExitCode(outcome) if isinstance(outcome, int) else ExitCode.OK)
 
 
 def _exit_with_usage(error: Any) -> NoReturn:
     message = error.format_message()
     if not message:  # no arguments at all: typer has shown the help
-        sys.exit(ExitCode.USAGE)
+        _exit(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
-    _exit(f"{message}\nsee {context.command_path if context else 'mlcli'} --help", ExitCode.USAGE)
+    _exit(ExitCode.USAGE, f"{message}\nsee {context.command_path if context else 'mlcli'} --help")
 
 
 def _exit_with_error(error: Exception) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     if isinstance(error, MlcliError):
-        _exit(_message(error), error.exit_code)
+        _exit(error.exit_code, _message(error))
+    if stop := signals.interruption():  # which a library has turned into an error of its own
+        _exit(stop.exit_code, str(stop))
     lacking = out_of_memory(error, "close other programs, or reduce the workload")
     if lacking:
-        _exit(str(lacking), lacking.exit_code)
-    _exit(f"internal error: {type(error).__name__}: {error}\nrerun with --debug for a traceback", ExitCode.FAILURE)
+        _exit(lacking.exit_code, str(lacking))
+    _exit(ExitCode.FAILURE, _cause(error))
+
+
+def _cause(error: Exception) -> str:
+    """Return the message for an error of Python or of a library: of the surroundings, or else a bug in mlcli."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    advice = "rerun with --debug for a traceback"
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded: {first_line(error)}\ncheck the installation with `pip check`, or {advice}"
+    return f"internal error: {type(error).__name__}: {error}\n{advice}"
 
 
 _JSON_FLAGS = (("--format", "json"), ("-f", "json"))
@@ -127,12 +141,18 @@ def _message(error: BaseException) -> str:
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
-def _exit(message: str, code: ExitCode) -> NoReturn:
-    if _wants_json(sys.argv[1:]) and not has_printed_json():
+def _exit(code: ExitCode, message: str = "") -> NoReturn:
+    """End the process; with FAILURE instead of OK if the result could not be written to stdout."""
+    if message and _wants_json(sys.argv[1:]) and not has_printed_json():
         error = {"message": message, "exit_code": int(code), "kind": code.name.lower()}
         print_json({"schema_version": 1, "error": error})
-    first, *others = map(escaped, message.splitlines() or [""])
-    sys.stderr.write(f"mlcli: {first}\n")
-    for line in others:
-        sys.stderr.write(f"       {line}\n")
+    lost = streams.result_error()
+    if lost is not None:
+        reason = f"the result could not be written to stdout: {lost.strerror or lost}"
+        message, code = f"{message}\n{reason}".lstrip(), code or ExitCode.FAILURE
+    for number, line in enumerate(message.splitlines()):
+        text = f"{'       ' if number else 'mlcli: '}{escaped(line)}\n"
+        sys.stderr.write(text)
+        log(text)
+    sys.stderr.flush()
     sys.exit(code)

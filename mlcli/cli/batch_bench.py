@@ -116,5 +116,6 @@ batch_bench = command(
     save_plots=options.SavePlots,
     plot_format=options.PlotFormatName,
     force=options.Force,
+    log_file=options.LogFile,
     quiet=options.Quiet,
 )

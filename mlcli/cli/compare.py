@@ -87,14 +87,16 @@ compare = command(
     force=options.Force,
     fail_under=options.FailUnder,
     fail_if_worse=Annotated[
-        str | None,
+        list[str] | None,
         output(
             "--fail-if-worse",
-            help="Exit with code 7 if a variant is significantly less accurate than this run.",
+            help="Exit with code 9 if a variant is significantly less accurate than this baseline run. Repeatable, for "
+            "runs of one configuration with other seeds: three or more are recommended.",
             metavar="RUN",
             complete=completed_runs,
         ),
     ],
+    log_file=options.LogFile,
     quiet=options.Quiet,
 )
 

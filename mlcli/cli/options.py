@@ -26,6 +26,7 @@ from mlcli.cli.completion import (
 from mlcli.config.shipped import find_config
 from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
 from mlcli.rendering import OutputFormat, PlotFormat
+from mlcli.rendering.log_file import open_log
 
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
@@ -157,6 +158,18 @@ Force = Annotated[bool, output("--force", help="Replace files that exist.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 
 
+def _open_log(path: Path | None) -> Path | None:
+    if path is not None:
+        open_log(path)
+    return path
+
+
+LogFile = Annotated[
+    Path | None,
+    output("--log-file", help="Append progress, notes and errors to this file.", metavar="FILE", callback=_open_log),
+]
+
+
 def _enable_debug(value: bool) -> bool:
     if value:
         os.environ[DEBUG_VARIABLE] = "1"
@@ -189,14 +202,15 @@ def command(help_text: str, run: Callable[[Any], None], request_type: type, /, *
     """Return a command that builds one request from its options and calls `run` with it.
 
     options: annotated types, by field of the request, whose default is the default of the option, or by name in
-    CONFIG_KEYS, which sets that key in the `flags` of the request. An option that is not given keeps its default.
+    CONFIG_KEYS, which sets that key in the `flags` of the request; `log_file` has acted when it was parsed. An option
+    that is not given keeps its default.
     """
     fields = {field.name: field for field in dataclasses.fields(request_type)}
-    keys = {name: CONFIG_KEYS[name] for name in options if name not in fields}
+    keys = {name: CONFIG_KEYS[name] for name in options if name not in fields and name != "log_file"}
     parameters = [_parameter(name, annotation, fields.get(name)) for name, annotation in options.items()]
 
     def call(**values: Any) -> None:
-        given = {name: value for name, value in values.items() if value is not None}
+        given = {name: value for name, value in values.items() if value is not None and name != "log_file"}
         if keys:
             values = {key: given.pop(name) for name, key in keys.items() if name in given}
             given["flags"] = {key: value for key, value in values.items() if value is not False}

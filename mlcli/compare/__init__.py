@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlcli.config.shipped import config_file
+from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import parse_thresholds
@@ -56,7 +56,7 @@ class CompareRequest:
     plot_format: str = PlotFormat.PNG
     force: bool = False  # replace files that exist
     fail_under: Sequence[str] = ()  # each `accuracy=X`
-    fail_if_worse: str | None = None  # a reference to a run
+    fail_if_worse: Sequence[str] = ()  # references to runs of one configuration
     quiet: bool = False
 
     @property
@@ -84,23 +84,26 @@ class CompareRequest:
 def run(request: CompareRequest) -> None:
     """Run or find the runs of a request, compare them, and report.
 
-    UsageError if there is nothing to compare; ThresholdError for a variant below a threshold or worse than the given
-    run; PartialFailureError if runs did not finish.
+    UsageError if there is nothing to compare; ThresholdError for a variant below a threshold; WorseError for one that
+    is worse than the baseline runs; PartialFailureError if runs did not finish.
     """
     _check(request)
     set_thread_environment(1)  # of this process, which computes little
     # These load numpy, which must not happen before.
-    from mlcli.compare import comparison, execution, matrix, report, variants
+    from mlcli.compare import baseline, comparison, execution, matrix, report, variants
 
     runs_directory = request.runs_dir
     cost = None
+    baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory)
     if request.inputs and request.config_path is None:
-        results = variants.find_results(request.inputs, runs_directory)
-        if len(results) < 2 and request.fail_if_worse is None:
+        with similar_names(request.inputs):
+            results = variants.find_results(request.inputs, runs_directory)
+        if len(results) < 2 and not baseline_runs:
             raise UsageError(_NOTHING_TO_COMPARE)
     else:
         request = execution.with_threads(request)
         cells = matrix.plan_matrix(request, runs_directory)
+        baseline.check_number_of_runs(baseline_runs, [cell.seed for cell in cells])
         if request.dry_run:
             report.print_planned(execution.plan_cells(cells, request, runs_directory), request.output_format)
             return
@@ -109,7 +112,7 @@ def run(request: CompareRequest) -> None:
         results, reference=request.reference, allow_different_data=request.allow_different_data, cost=cost
     )
     report.report_comparison(found, request)
-    comparison.check_thresholds(found, request, runs_directory)
+    comparison.check_thresholds(found, request, baseline_runs)
 
 
 _NOTHING_TO_COMPARE = "nothing to compare: name a configuration file or two or more runs"

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.compare import CompareRequest
+from mlcli.compare.baseline import shortfalls
 from mlcli.compare.receipt import report_by_variant
 from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
 from mlcli.compare.statistics import MeanInterval, mean_interval
 from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
-from mlcli.compare.statistics.verdicts import ALPHA, accuracy_verdicts, holm, time_verdicts
-from mlcli.compare.variants import check_same_data, measure, variants_of
-from mlcli.errors import PartialFailureError, ThresholdError, UsageError, unknown_name
-from mlcli.experiment.stored_run import open_run
+from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
+from mlcli.compare.variants import check_same_data, variants_of
+from mlcli.errors import PartialFailureError, ThresholdError, UsageError, WorseError, unknown_name
 from mlcli.experiment.thresholds import missed_thresholds
-from mlcli.runs.find import find_run
 
 
 def compare_results(
@@ -84,7 +82,8 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
     means: dict[str, MeanInterval | None] = {}
     for name in MEASUREMENTS:
         values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
-        means[name] = mean_interval(values) if values and len(values) == len(variant.runs) else None
+        highest = 1.0 if name == "accuracy" else math.inf
+        means[name] = mean_interval(values, highest) if values and len(values) == len(variant.runs) else None
     return means
 
 
@@ -146,55 +145,24 @@ def _receipt(ran: Sequence[Variant]) -> Receipt:
     )
 
 
-def check_thresholds(comparison: Comparison, request: CompareRequest, runs_directory: Path) -> None:
-    """ThresholdError for a variant below a threshold or worse than a run; PartialFailureError for unfinished runs."""
+def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: Sequence[MeasuredRun]) -> None:
+    """ThresholdError for a variant below a threshold, WorseError for one that is worse than the baseline runs.
+
+    ThresholdError if both are the case; PartialFailureError for unfinished runs.
+    """
     missed = []
     for variant in comparison.ran:
         mean = comparison.means[variant.label]["accuracy"]
         if mean:
             texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
             missed += [f"--fail-under: {text}" for text in texts]
-    if request.fail_if_worse is not None:
-        missed += [
-            f"--fail-if-worse: {found.variant} is {-100 * found.difference:.2f} percentage points less accurate than "
-            f"{request.fail_if_worse} (p = {found.corrected_p:.2g})"
-            for found in shortfalls(comparison, request.fail_if_worse, runs_directory)
-        ]
+    found = shortfalls(comparison.ran, baseline) if baseline else []
+    worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:
-        raise ThresholdError("\n".join(missed))
+        raise ThresholdError("\n".join(missed + worse))
+    if worse:
+        raise WorseError("\n".join(worse))
     n_failed = sum(len(variant.failures) for variant in comparison.variants)
     if n_failed:
         n_runs = n_failed + sum(len(variant.runs) for variant in comparison.variants)
         raise PartialFailureError(f"{n_failed} of {n_runs} runs did not finish; the table shows the reasons")
-
-
-class Shortfall(NamedTuple):
-    """A variant that is significantly less accurate than a given run. difference: a fraction, variant minus run."""
-
-    variant: str
-    difference: float
-    corrected_p: float
-
-
-def shortfalls(comparison: Comparison, reference: str, runs_directory: Path) -> list[Shortfall]:
-    """Return the variants that are significantly less accurate than one trained model, corrected for their number.
-
-    A variant with one run is judged by McNemar's exact test, one with several runs over its seeds and the test samples.
-    UsageError if the run does not exist or was scored on other samples.
-    """
-    run = measure(open_run(find_run(reference, runs_directory)))
-    for variant in comparison.ran:
-        if any(other.test_digest != run.test_digest for other in variant.runs):
-            raise UsageError(f"--fail-if-worse {reference}: {variant.label} was scored on other test samples")
-    judged = [(variant.label, *_against_run(variant, run)) for variant in comparison.ran]
-    corrected = holm([p_value for _, _, p_value in judged])
-    found = [Shortfall(label, difference, p) for (label, difference, _), p in zip(judged, corrected, strict=True)]
-    return [shortfall for shortfall in found if shortfall.difference < 0 and shortfall.corrected_p < ALPHA]
-
-
-def _against_run(variant: Variant, run: MeasuredRun) -> tuple[float, float]:
-    """Return the mean difference in accuracy and its p value."""
-    correct = _correct(variant, variant.seeds)
-    difference = accuracy_difference(correct, np.broadcast_to(run.correct, correct.shape))
-    p_value = mcnemar_p(correct[0], run.correct) if difference.p_value is None else difference.p_value
-    return difference.mean, p_value

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlcli.compare.records import Comparison, MatrixCost, Pair, PlannedCell
+from mlcli.compare.statistics import ALPHA
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
 
-_MOST_SEEDS_SHOWN = 99
+_MOST_SEEDS_SHOWN = 50
+_MCNEMAR = "McNemar's test, "
 METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
-    "2007). Fit time: paired by round of one session, t test on log ratios. ± and [ ]: 95 % confidence intervals. "
-    "Verdicts: corrected for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or within 5 % of "
-    "the time. Inconclusive: neither a difference nor a tie is established."
+    "2007), with the interval of Banerjee (1960) and at least that of Wilson (1927). Fit time: paired by round of one "
+    "session, t test on log ratios. ±: half of the 95 % confidence interval of a mean over seeds. [ ]: 95 % confidence "
+    "interval of a difference or ratio; from three seeds on. Verdicts: corrected for all pairs (Holm 1979). Tie: the "
+    "interval lies within 1 percentage point, or within 5 % of the time. Inconclusive: neither a difference nor a tie "
+    "is established."
 )
 
 
@@ -47,7 +51,7 @@ def _verdict_text(verdict: Verdict | None, higher: str, lower: str, n_seeds: int
 
 def _seeds_needed(n_more: int) -> str:
     if n_more > _MOST_SEEDS_SHOWN:
-        return f"more than {_MOST_SEEDS_SHOWN} more seeds needed"
+        return "indistinguishable in practice"
     return f"about {n_more} more seed{'s' if n_more > 1 else ''} needed"
 
 
@@ -86,7 +90,18 @@ def conclusions(comparison: Comparison) -> list[str]:
         sentences.append(f"fit time: not comparable (measured in different sessions); {advice} together")
     elif time:
         sentences.append(f"{time} (contended: cells ran in parallel)" if comparison.is_contended else time)
-    return sentences
+    return sentences + _power(comparison)
+
+
+def _power(comparison: Comparison) -> list[str]:
+    """Return the sentence on the smallest differences that the seeds at hand would have found; none without any."""
+    verdicts = [pair.accuracy_verdict for pair in comparison.pairs]
+    found = [100 * v.detectable_difference for v in verdicts if v and v.detectable_difference is not None]
+    if not found:
+        return []
+    low, high = f"{min(found):.2f}", f"{max(found):.2f}"
+    span = low if low == high else f"{low} to {high}"
+    return [f"accuracy: these seeds find a true difference of {span} percentage points with 80 % probability"]
 
 
 @dataclass(frozen=True)
@@ -161,11 +176,10 @@ def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
         return None
     tied = [other.label for other in others if other.verdict.word == "tie"]
     unclear = [other for other in others if other.verdict.word == "inconclusive"]
-    if unclear:
-        mean = "highest" if topic.is_higher_better else "lowest"
-        names = _listed([other.label for other in unclear])
-        text = f"{leader} has the {mean} mean, but is not significantly different from {names}; "
-        text += _missing(unclear, topic)
+    if topic is _ACCURACY and all(len(other.pair.seeds) == 1 for other in others):
+        text = _single_models(leader, others, len(comparison.pairs))
+    elif unclear:
+        text = f"{_not_different(leader, unclear, topic)}; {_missing(unclear, topic)}"
     elif not tied:
         text = f"{leader} is {topic.best}, {topic.distance(others[0].pair, leader)} {others[0].label}, the next"
     elif len(tied) < len(others):
@@ -173,6 +187,42 @@ def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
     else:
         text = f"a tie; {_listed([leader, *tied])} are {topic.tied(comparison)}"
     return f"{topic.name}: {text}"
+
+
+def _not_different(leader: str, unclear: Sequence[_Other], topic: _Topic) -> str:
+    """Return that variants are not significantly different from the leader; with equal accuracies, none leads."""
+    equal = [
+        other.label for other in unclear if topic is _ACCURACY and other.pair.accuracy and not other.pair.accuracy.mean
+    ]
+    others = [other.label for other in unclear if other.label not in equal]
+    mean = "highest" if topic.is_higher_better else "lowest"
+    if not equal:
+        return f"{leader} has the {mean} mean, but is not significantly different from {_listed(others)}"
+    if not others:
+        return f"{_listed([leader, *equal])} have the same mean"
+    return (
+        f"{_listed([leader, *equal])} have the {mean} mean, but are not significantly different from {_listed(others)}"
+    )
+
+
+def _single_models(leader: str, others: Sequence[_Other], n_pairs: int) -> str:
+    """Return what McNemar's test, corrected for all pairs (Bonferroni), finds about the models of a single seed."""
+    p_values = {other.label: min(1.0, n_pairs * (other.pair.mcnemar_p or 0.0)) for other in others}
+    worse = {label: p for label, p in p_values.items() if p < ALPHA}
+    unclear = {label: p for label, p in p_values.items() if p >= ALPHA}
+    results = []
+    if worse:
+        p = f"p {'=' if len(worse) == 1 else '<='} {max(worse.values()):.2g}"
+        results.append(f"more accurate than {_models_of(worse)} ({_MCNEMAR}{p})")
+    if unclear:
+        p = f"p {'=' if len(unclear) == 1 else '>='} {min(unclear.values()):.2g}"
+        results.append(f"not significantly different from {_models_of(unclear)} ({'' if worse else _MCNEMAR}{p})")
+    return f"the trained model of {leader} is {', '.join(results)}; seed variation unknown: run at least 2 more seeds"
+
+
+def _models_of(labels: Iterable[str]) -> str:
+    names = list(labels)
+    return f"th{'ose' if len(names) > 1 else 'at'} of {_listed(names)}"
 
 
 def _ranked(comparison: Comparison, topic: _Topic) -> tuple[str, list[_Other]]:
@@ -193,14 +243,13 @@ def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:
     """Return what is missing for a conclusion."""
     n_seeds = min(len(other.pair.seeds) for other in unclear)
     if n_seeds < 2:
-        p_values = [other.pair.mcnemar_p for other in unclear if other.pair.mcnemar_p is not None]
-        of_models = f" (McNemar test of these trained models alone: p = {min(p_values):.2g})" if p_values else ""
-        return f"one seed is not enough, run at least 2 more{of_models if topic is _ACCURACY else ''}"
+        return "one seed is not enough, run at least 2 more"
     needed = [other.verdict.n_needed for other in unclear]
     known = [number for number in needed if number is not None]
     if len(known) < len(needed):
         return topic.too_many_seeds
-    return f"{_seeds_needed(max(known) - n_seeds)} ({max(known):,} in all)"
+    n_more = max(known) - n_seeds
+    return _seeds_needed(n_more) + (f" ({max(known):,} in all)" if n_more <= _MOST_SEEDS_SHOWN else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -84,9 +84,9 @@ def _by_epoch(variant: Variant, name: str) -> NDArray[np.float64]:
 
 
 def _learning_curves(comparison: Comparison, variants: Sequence[Variant], styles: Mapping[str, SeriesStyle]) -> Plot:
+    figure = new_figure(10, 4)
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(10, 4)
     watched = _watched(variants)
     for axes, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nats per sample)", ""), strict=True):
         for variant in variants:

@@ -18,6 +18,8 @@ _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _MAX_RECEIPT_COLUMNS = 4
 _LONGEST_LABEL = 12  # in a header; a longer one is replaced by "reference"
 
+_ROUNDING = 1e-9  # a larger asymmetry of an interval is not a rounding error
+
 Cells = dict[str, str | None]  # by header; None is an empty cell
 
 
@@ -56,8 +58,8 @@ def _scores(comparison: Comparison, variant: Variant) -> Cells:
     mark = "reference" if comparison.pairs and variant.label == comparison.reference else None
     return {
         "seeds": str(len(variant.runs)),
-        "accuracy": _with_interval(means["accuracy"]),
-        "loss": _with_interval(means["loss"]),
+        _mean_header(comparison, "accuracy"): _with_interval(means["accuracy"]),
+        _mean_header(comparison, "loss"): _with_interval(means["loss"]),
         "parameters": _rounded(means["n_parameters"]),
         f"difference vs\n{_reference(comparison)} (pp)": points(pair) or mark,
         "verdict": accuracy_verdict_text(pair),
@@ -84,10 +86,19 @@ def _reference(comparison: Comparison) -> str:
     return label if len(label) <= _LONGEST_LABEL else "reference"
 
 
+def _mean_header(comparison: Comparison, name: str) -> str:
+    """Return the header of a column of means, which defines ± if any variant has enough runs for an interval."""
+    has_interval = any(found and found.high is not None for found in (m[name] for m in comparison.means.values()))
+    return f"{name}\n(± half of\n95 % interval)" if has_interval else name
+
+
 def _with_interval(found: MeanInterval | None) -> str | None:
-    if found is None:
-        return None
-    return f"{found.mean:.4f}" + ("" if found.high is None else f" ± {found.high - found.mean:.4f}")
+    """Return a mean with half of its interval, or with both ends where the possible range cuts the interval off."""
+    if found is None or found.low is None or found.high is None:
+        return f"{found.mean:.4f}" if found else None
+    if abs(found.low + found.high - 2 * found.mean) > _ROUNDING:
+        return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    return f"{found.mean:.4f} ± {found.high - found.mean:.4f}"
 
 
 def _rounded(found: MeanInterval | None, unit: float = 1) -> str | None:

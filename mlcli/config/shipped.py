@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from mlcli.errors import UsageError, unknown_name
+from mlcli.errors import UsageError, nearest_match, unknown_name
 
 # In a checkout this is a link to `configs`.
 _FOLDER = Path(__file__).with_name("experiments")
 SCHEMA_FILE = Path(__file__).with_name("experiment.schema.json")
 _SUFFIXES = (".yaml", ".yml")
+_MAX_SHOWN_CHARACTERS = 80
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -54,8 +57,21 @@ def shipped_config(name: str) -> Path:
     return shipped[name]
 
 
+@contextmanager
+def similar_names(references: Sequence[str]) -> Iterator[None]:
+    """Add to a UsageError about these texts, which are taken for runs, the shipped configuration that one resembles."""
+    try:
+        yield
+    except UsageError as error:
+        for reference in references:
+            similar = nearest_match(reference[:_MAX_SHOWN_CHARACTERS], list(shipped_configs()))
+            if similar is not None:
+                error.add_note(f"did you mean the configuration {similar!r}? mlcli config list shows all")
+        raise
+
+
 def _unknown(name: str) -> str:
-    message = unknown_name("configuration", name, list(shipped_configs()))
+    message = unknown_name("configuration", name[:_MAX_SHOWN_CHARACTERS], list(shipped_configs()))
     return f"{message}\nname a YAML file, or one that `mlcli config list` shows"
 
 

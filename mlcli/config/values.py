@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
 
+from mlcli.text import is_utf8
+
 T = TypeVar("T")
 Scalar = None | bool | int | float | str
 
@@ -55,7 +57,7 @@ def checked(value: T) -> T:
         raise ValueError("numbers must be finite")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(_TOO_LARGE)
-    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+    if isinstance(value, str) and not is_utf8(value):
         raise ValueError("the text is not UTF-8")
     return value
 
@@ -142,7 +144,20 @@ RunName = Annotated[str, Field(pattern=_RUN_NAME)]
 Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 RunReference = Annotated[str, AfterValidator(_possible_path)]
-Parameters = Annotated[dict[Identifier, Any], AfterValidator(frozen)]
+# By the end of its name, the largest value of a parameter. With more, scikit-learn fails or fills the memory.
+_MOST = {"n_jobs": MOST_THREADS, "n_estimators": 100_000}
+
+
+def _bounded(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an estimator; ValueError for a number that cannot be meant."""
+    for name, value in parameters.items():
+        for end, most in _MOST.items():
+            if name.endswith(end) and isinstance(value, int | float) and value > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
+    return parameters
+
+
+Parameters = Annotated[dict[Identifier, Any], AfterValidator(_bounded), AfterValidator(frozen)]
 TestPart = Annotated[
     Literal["auto", "train"] | Fraction, _or_message("must be auto, train, or a fraction above 0 and below 1")
 ]

@@ -25,6 +25,7 @@ from mlcli.records import Scores
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
+from mlcli.text import is_utf8
 
 _BATCH_SIZE = 1024
 
@@ -120,6 +121,8 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
     if request.output.suffix != info.suffix:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
     refuse_existing(request.output, force=request.force)
+    if not is_utf8(str(request.output)):
+        raise UsageError(f"--output {request.output}: the name is not UTF-8, so that some libraries could not open it")
     if run.network is None:
         if request.target != "sklearn":
             name = run.config.model.name

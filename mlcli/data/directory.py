@@ -6,15 +6,17 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from mlcli.errors import DataError, UsageError
 
+_CHOOSE = "choose a folder with --data-dir or MLCLI_DATA_DIR"
 _YES = ("1", "true", "yes", "on")
 _NO = ("", "0", "false", "no", "off")
 
@@ -26,11 +28,29 @@ def data_directory(flag: Path | None) -> Path:
     """
     chosen = flag or os.environ.get("MLCLI_DATA_DIR")
     try:
-        path = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else user_cache_path("mlcli", appauthor=False)
+        path = Path(os.path.abspath(Path(chosen).expanduser())) if chosen else cache_directory()
     except RuntimeError as error:  # ~name of an unknown user
         raise DataError(f"data directory {chosen} cannot be resolved: {error}") from error
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise DataError(f"data directory {path} is not a folder\nchoose a folder with --data-dir or MLCLI_DATA_DIR")
+        raise DataError(f"data directory {path} is not a folder\n{_CHOOSE}")
+    return path
+
+
+def cache_directory() -> Path:
+    """Return the cache folder of the platform; for a user without a home, a private folder for temporary files.
+
+    DataError if that folder belongs to someone else, whose files are not to be trusted.
+    """
+    with suppress(RuntimeError):  # depending on its version, platformdirs raises an error or returns a relative path
+        path = user_cache_path("mlcli", appauthor=False)
+        if path.is_absolute():
+            return path
+    path = Path(tempfile.gettempdir()) / f"mlcli-{os.getuid()}"
+    with writing(path), suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise DataError(f"{path} is not a private folder, and HOME is not set\n{_CHOOSE}")
     return path
 
 
@@ -48,7 +68,7 @@ def fallback_root(data_dir: Path) -> Path:
     Data directories are often shared by several users and mounted read-only.
     """
     key = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
-    return user_cache_path("mlcli", appauthor=False) / "for-read-only" / key
+    return cache_directory() / "for-read-only" / key
 
 
 def prepared_roots(data_dir: Path) -> tuple[Path, Path]:

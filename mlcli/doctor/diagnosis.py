@@ -44,7 +44,7 @@ class DatasetCheck:
     """Whether a dataset is on this machine, and its files have the right checksums."""
 
     name: str
-    state: str  # whole, incomplete, absent, altered, or unreadable
+    state: str  # whole, incomplete, absent, altered, or unreadable, which another problem explains
     path: str | None  # of the first of its files; None if there is none
     detail: str | None = None  # what is wrong
 
@@ -101,7 +101,7 @@ def diagnose(
         *(Problem(f"{one.backend} cannot run: {one.error}", _engine_advice(one)) for one in engines if one.error),
         *_device_problems(devices),
         *_folder_problems(folders),
-        *(_dataset_problem(one) for one in datasets if one.state not in ("whole", "absent")),
+        *(_dataset_problem(one) for one in datasets if one.state in ("incomplete", "altered")),
     ]
     return Diagnosis(
         mlcli_version=__version__,

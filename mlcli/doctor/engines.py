@@ -15,6 +15,8 @@ from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import engine_spec, make_plan
 from mlcli.text import first_line
 
+_PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml"}  # by the modules that are called otherwise
+
 
 @dataclass(frozen=True)
 class EngineCheck:
@@ -47,8 +49,9 @@ def check_engine(backend: str, threads: int) -> EngineCheck:
         n_samples, batch_size = len(dataset.train), plan.config.training.batch_size or len(dataset.train)
         engine.train_steps(epoch_order(0, 1, n_samples), np.full(math.ceil(n_samples / batch_size), 0.001))
         engine.predict(dataset.test.x)
-    except ImportError as error:
-        return EngineCheck(backend, device, first_line(error), error.name)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        return EngineCheck(backend, device, first_line(error), _PACKAGES.get(module, module))
     except Exception as error:
         return EngineCheck(backend, device, f"{type(error).__name__}: {first_line(error)}")
     return EngineCheck(backend, device, None)

@@ -11,8 +11,9 @@ from typing import cast
 
 from mlcli.config.schema import MlpModel, ModelConfig, OptimizerConfig
 from mlcli.engines.contract import Engine, EngineRuntime, EngineSpec, Weights
-from mlcli.errors import UsageError
+from mlcli.errors import MlcliError, UsageError
 from mlcli.registry import BACKENDS, BackendInfo, alternatives, backend_info
+from mlcli.text import first_line
 
 
 def check_supported(backend: str, model: ModelConfig, optimizer: OptimizerConfig | None) -> None:
@@ -67,12 +68,24 @@ def check_runtime(backend: str, runtime: EngineRuntime) -> None:
 
 
 def build_engine(backend: str, spec: EngineSpec, initial_weights: Weights | None) -> Engine:
-    """Import the framework of `backend` and build its engine; UsageError, before the import, for what it cannot do."""
+    """Import the framework of `backend` and build its engine.
+
+    UsageError, before the import, for what it cannot do; MlcliError for a framework that cannot be loaded.
+    """
     check_runtime(backend, spec.runtime)
     check_supported(backend, spec.model, spec.optimizer)
-    name = backend_info(backend).engine
-    with nullcontext() if name.partition(":")[0] in sys.modules else _garbage_collection_paused():
-        return cast("Engine", pkgutil.resolve_name(name)(spec, initial_weights))
+    info = backend_info(backend)
+    with nullcontext() if info.engine.partition(":")[0] in sys.modules else _garbage_collection_paused():
+        return _engine_class(info)(spec, initial_weights)
+
+
+def _engine_class(info: BackendInfo) -> Callable[[EngineSpec, Weights | None], Engine]:
+    try:
+        return cast("Callable[[EngineSpec, Weights | None], Engine]", pkgutil.resolve_name(info.engine))
+    except (MlcliError, ImportError):
+        raise
+    except Exception as error:  # e.g. for an environment variable that the framework does not understand
+        raise MlcliError(f"{info.title} cannot be loaded: {first_line(error)}") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlcli import __version__
 from mlcli.experiment.session import current_session
-from mlcli.experiment.threads import machine_load
+from mlcli.experiment.threads import core_limits, machine_load
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
 
@@ -27,6 +27,7 @@ def describe_environment(device: str, threads: int, fingerprint: str) -> dict[st
         "cores": os.cpu_count(),
         "device": device,
         "threads": threads,
+        "core_limits": core_limits(),
         "machine_load": machine_load(),
         "session": current_session(),
         "git_commit": _git_commit(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlcli.errors import UsageError
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_SLURM_VARIABLE = "SLURM_CPUS_PER_TASK"
 
 
 def available_cores() -> int:
@@ -21,8 +22,20 @@ def core_limits() -> dict[str, int]:
         limits = {"the cores that this process may use": len(os.sched_getaffinity(0))}
     else:
         limits = {"the cores of the machine": os.cpu_count() or 1}
-    quota = _quota()
-    return limits if quota is None else {**limits, "the CPU quota of the container": quota}
+    others = {"the CPU quota of the container": _quota(), _SLURM_VARIABLE: _slurm_cores()}
+    return limits | {name: n_cores for name, n_cores in others.items() if n_cores is not None}
+
+
+def threads_origin(configured: int | None) -> str:
+    """Return what decides the thread count if the command line does not: the configuration, or the smallest limit."""
+    limits = core_limits()
+    return "runtime.threads" if configured else min(limits, key=lambda name: limits[name])
+
+
+def _slurm_cores() -> int | None:
+    """Return the cores that Slurm has allocated to this task; None outside of a job, or if all were allocated."""
+    text = os.environ.get(_SLURM_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
 
 
 def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
@@ -67,7 +80,7 @@ def machine_load() -> float:
 def configure_threads(configured: int | None, requested: int | None = None) -> int:
     """Set the thread count of every numerical library and return it. Call it before numpy is loaded.
 
-    requested: the count of the command line; where None, that of the configuration, else the available cores.
+    requested: the count of the command line; where None, that of the configuration, else `available_cores`.
     UsageError for a count that OpenMP does not survive.
     """
     from mlcli.config.values import MOST_THREADS

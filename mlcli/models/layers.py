@@ -177,6 +177,11 @@ def _mlp_layers(model: MlpModel, n_features: int, n_classes: int) -> tuple[Layer
 def _cnn_layers(model: CnnModel, input_shape: tuple[int, ...], n_classes: int) -> tuple[Layer, ...]:
     if len(input_shape) != 3:
         raise UsageError(f"model cnn needs images, but a sample has the shape {input_shape}; use model mlp or logistic")
+    largest = 2 * max(input_shape[1:]) - 1  # what lies further out never meets a pixel
+    if model.kernel_size > largest:
+        raise UsageError(
+            f"model.kernel_size {model.kernel_size}: at most {largest} for a sample of shape {input_shape}"
+        )
     n_channels, height, width = input_shape
     layers: list[Layer] = []
     for n_out in model.channels:

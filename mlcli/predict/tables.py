@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -99,7 +100,7 @@ def open_parquet(path: Path, expected: Preprocessing) -> SampleSource:
     import pyarrow as pa
     import pyarrow.parquet
 
-    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(path) as file:
+    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(pyarrow.OSFile(os.fsencode(path))) as file:
         schema, n_samples = file.schema_arrow, file.metadata.num_rows
     ordered = ordered_columns(str(path), schema.names, expected)
     for field in schema:
@@ -112,7 +113,7 @@ def open_parquet(path: Path, expected: Preprocessing) -> SampleSource:
 def _parquet_rows(path: Path, columns: list[str], n_rows: int) -> Iterator[SampleBatch]:
     import pyarrow.parquet
 
-    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(path) as file:
+    with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(pyarrow.OSFile(os.fsencode(path))) as file:
         positions = [file.schema_arrow.names.index(name) for name in columns]
         for batch in file.iter_batches(batch_size=n_rows):
             values: list[Any] = [batch.column(position).to_numpy(zero_copy_only=False) for position in positions]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 
+from mlcli.rendering.streams import is_unicode
 from mlcli.text import to_json
 
 
@@ -31,10 +32,10 @@ _n_documents = 0
 
 
 def print_json(document: object) -> None:
-    """Print a result as the only JSON document of this process."""
+    """Print a result as the only JSON document of this process, in ASCII unless stdout is in UTF-8."""
     global _n_documents
     _n_documents += 1
-    sys.stdout.write(to_json(document))
+    sys.stdout.write(to_json(document, ascii_only=not is_unicode(sys.stdout)))
 
 
 def has_printed_json() -> bool:

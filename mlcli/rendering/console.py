@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -15,11 +16,12 @@ from rich.markup import escape as escape_markup
 from mlcli.errors import UsageError, unknown_name
 from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
+from mlcli.rendering.log_file import is_open, log
+from mlcli.rendering.streams import NARROWEST, WIDEST, encodable
 from mlcli.text import printable
 
 _SPINNER = "line"  # of ASCII characters
 _N_NOTES = 100  # printed at once
-_PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
 
 def checked_format(name: str) -> OutputFormat:
@@ -33,19 +35,36 @@ def checked_format(name: str) -> OutputFormat:
 
 def result_console() -> Console:
     """Return a console on stdout, for results. In a pipe nothing is wrapped, unless COLUMNS sets a width."""
-    has_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stdout, width=None if has_width else _PIPE_WIDTH, highlight=False, soft_wrap=False)
+    return _console(sys.stdout)
 
 
 def message_console() -> Console:
     """Return a console on stderr, for progress, notes and errors."""
-    has_width = sys.stderr.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(file=sys.stderr, width=None if has_width else _PIPE_WIDTH, highlight=False)
+    return _console(sys.stderr, _LoggedConsole)
+
+
+class _LoggedConsole(Console):
+    """A console that adds to the log file what it prints, without the frames of progress bars."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **options)
+        if is_open():
+            plain = Console(file=io.StringIO(), width=WIDEST, color_system=None, force_terminal=False, highlight=False)
+            plain.print(*objects, **options)
+            log(plain.file.getvalue())  # type: ignore[attr-defined]
+
+
+def _console(stream: TextIO, kind: type[Console] = Console) -> Console:
+    has_width = stream.isatty() or bool(os.environ.get("COLUMNS"))
+    console = kind(file=stream, width=None if has_width else WIDEST, highlight=False)
+    if console.width < NARROWEST:
+        console.width = NARROWEST
+    return console
 
 
 def escape(text: str) -> str:
     """Return the text for rich: nothing in it is read as markup, nor as a command to the terminal."""
-    return escape_markup(printable(text))
+    return escape_markup(encodable(printable(text)))
 
 
 def write_text(text: str) -> None:

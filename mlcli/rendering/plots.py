@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,11 +10,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from mlcli.errors import UsageError, unknown_name
+from mlcli.errors import MlcliError, UsageError, unknown_name
 from mlcli.files import disk_errors, written_whole
 from mlcli.registry import BACKENDS
 from mlcli.rendering import PlotFormat
-from mlcli.text import printable
+from mlcli.text import first_line, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,9 +49,10 @@ def series_styles(backends: Sequence[str]) -> list[SeriesStyle]:
 
 
 def require_matplotlib() -> None:
-    """UsageError, with the command that installs it, if matplotlib is missing."""
+    """UsageError, with the command that installs it, if matplotlib is missing. Call it before matplotlib is loaded."""
     if find_spec("matplotlib") is None:
         raise UsageError("--save-plots needs matplotlib, which is not installed\npip install 'mlcli[plots]'")
+    os.environ["MPLBACKEND"] = "agg"  # notebooks export another, which only they can load
 
 
 def check_plots(folder: Path | None, plot_format: str, *, force: bool) -> None:
@@ -68,9 +70,16 @@ def check_plots(folder: Path | None, plot_format: str, *, force: bool) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure; width and height in inches."""
-    from matplotlib.figure import Figure
+    """Return an empty figure in the default style of matplotlib; width and height in inches.
 
+    MlcliError if matplotlib cannot be loaded, e.g. because of a `matplotlibrc` in the working directory.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except Exception as error:
+        raise MlcliError(f"no plots: matplotlib cannot be loaded: {first_line(error)}") from error
+    matplotlib.rcdefaults()  # regardless of the settings of the user
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 

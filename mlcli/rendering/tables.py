@@ -17,12 +17,13 @@ from rich.text import Text
 
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import escape, result_console, write_text
+from mlcli.rendering.streams import encodable
 from mlcli.text import printable
 
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
 _NUMBER = re.compile(r"([+-]?\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?( ± [\d.]+| \[.*\])?)?")  # or an empty cell
-_WORD = re.compile(r"\S+( ± \S+)?")  # what is not wrapped
+_WORD = re.compile(r"\S+( (±|\+/-) \S+)?")  # what is not wrapped
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
 
@@ -91,7 +92,7 @@ class _Column:
 
 
 def _column(name: str, values: Sequence[object]) -> _Column:
-    texts = [printable(_heading(name)), *(printable(format_cell(value)) for value in values)]
+    texts = [encodable(printable(text)) for text in (_heading(name), *map(format_cell, values))]
     is_number = all(map(_looks_like_number, values))
     natural_width = max(cell_len(line) for text in texts for line in text.split("\n"))
     longest = max((cell_len(word[0]) for text in texts for word in _WORD.finditer(text)), default=0)
@@ -128,7 +129,9 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     Values that do not fit and cannot be wrapped, such as paths and run ids, follow below it on lines of their own.
     """
     console = result_console()
-    label_width = max((cell_len(printable(label)) for section in sections for label, _ in section), default=0)
+    label_width = max(
+        (cell_len(encodable(printable(label))) for section in sections for label, _ in section), default=0
+    )
     room = console.width - _FRAMED.width([label_width, 0])
     table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
     table.min_width = _MIN_WIDTH
@@ -137,7 +140,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     below: list[str] = []
     for section in sections:
         for label, value in section:
-            if cell_len(printable(value)) > room and " " not in value:
+            if cell_len(encodable(printable(value))) > room and " " not in value:
                 below.append(printable(f"{label}: {value}"))
             else:
                 table.add_row(escape(label), escape(value))

@@ -74,6 +74,8 @@ class RunDirectory:
         """
         name = new_name(moment or datetime.now(UTC), config.name or "", config.backend or "", config.seed)
         path = out if out is not None else runs_directory / name
+        if "\n" in path.name:
+            raise UsageError(f"--out {out}: a line break in the name of a run, which no command could read")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import itertools
 import os
 from collections import Counter
@@ -129,6 +130,9 @@ def find_run(reference: str, runs_directory: Path) -> RunDirectory:
     # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
     if os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS):
         return RunDirectory(path.resolve())
+    for folder in (path, runs_directory / reference):
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise MlcliError(f"{folder}: {os.strerror(errno.EACCES)}")
     if os.path.isdir(path):
         raise UsageError(f"{path}: not a run directory, it has no {CONFIG}")
     names = sorted(_listed(runs_directory), reverse=True)

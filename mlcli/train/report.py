@@ -13,6 +13,7 @@ from rich.text import Text
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
 from mlcli.experiment.plan import Plan
+from mlcli.experiment.threads import threads_origin
 from mlcli.records import EpochProgress, EpochRecord, epoch_steps
 from mlcli.rendering.console import escape, message_console
 from mlcli.rendering.tables import format_cell, print_summary
@@ -53,7 +54,8 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
         }
     else:
         settings["fitted"] = "in a single fit"
-    return settings | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
+    settings |= {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
+    return settings | {"threads_from": threads_origin(config.runtime.threads)}
 
 
 _MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one has room for the text alone

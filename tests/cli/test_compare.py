@@ -138,7 +138,12 @@ def test_finished_runs_are_compared_by_glob(matrix):
     [
         (("--fail-under", "accuracy=0.2"), 7, "of lr=0.0001 is below 0.2"),
         (("--fail-under", "accuracy=0.01"), 0, ""),
-        (("--fail-if-worse", "good"), 7, "lr=0.0001 is .* percentage points less accurate"),
+        (
+            ("--fail-if-worse", "good"),
+            9,
+            r"lr=0.0001 is less accurate than .*: 0\.\d+ \(2 runs\) against 0\.\d+ \(1 run\)",
+        ),
+        (("--fail-if-worse", "good", "--fail-under", "accuracy=0.2"), 7, "(?s)below 0.2.*lr=0.0001 is less accurate"),
         (("--fail-if-worse", "bad"), 0, ""),
         (("--format", "pdf"), 2, "unknown format"),
     ],
@@ -253,8 +258,22 @@ def test_a_call_without_anything_to_compare_is_refused(matrix, arguments):
 def test_one_run_is_compared_with_the_run_of_fail_if_worse(matrix):
     folder, first = matrix
     good, bad = (variant["runs"][0]["run_id"] for variant in json.loads(first.stdout)["variants"])
-    assert _mlcli(folder, bad, "--fail-if-worse", good, "--quiet").returncode == 7
+    process = _mlcli(folder, bad, "--fail-if-worse", good, "--quiet")
+    assert process.returncode == 9
+    assert "McNemar's test of these two trained models" in process.stderr
     assert _mlcli(folder, good, "--fail-if-worse", bad, "--quiet").returncode == 0
+
+
+def test_one_seed_of_a_configuration_is_not_judged_by_one_run(matrix):
+    """Either could be lucky with its seed. The call is refused before anything runs."""
+    folder, first = matrix
+    good = json.loads(first.stdout)["variants"][0]["runs"][0]["run_id"]
+    before = _runs(folder)
+    process = _mlcli(folder, "digits.yaml", "--set", "seed=7", "--seeds", "1", "--fail-if-worse", good)
+    assert process.returncode == 2
+    assert "one seed against one run" in process.stderr
+    assert "--seeds 3" in process.stderr
+    assert _runs(folder) == before
 
 
 def test_one_variant_with_several_seeds_runs(tmp_path):

@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from mlcli.compare.comparison import compare_results, shortfalls
+from mlcli.compare.baseline import open_baseline, shortfalls
+from mlcli.compare.comparison import compare_results
 from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import DataError, UsageError
@@ -154,21 +155,39 @@ def test_an_unknown_reference_is_refused_with_the_known_ones(runs):
         compare_runs(["*"], runs, reference="keras")
 
 
-def test_a_variant_that_is_worse_than_a_given_run_is_found_and_an_equal_one_is_not(runs):
+def test_a_variant_that_is_worse_than_baseline_runs_is_found_and_an_equal_one_is_not(runs):
     comparison = compare_runs(["*"], runs)
-    good = _by_label(comparison)["lr=0.003"].runs[0].run_id
-    (found,) = shortfalls(comparison, good, runs)
-    assert found.variant == "lr=0.0001"
-    assert found.difference < -0.05
-    bad = _by_label(comparison)["lr=0.0001"].runs[0].run_id
-    assert shortfalls(comparison, bad, runs) == []
+    variants = _by_label(comparison)
+    for n in (1, 3):
+        good, bad = (
+            open_baseline([run.run_id for run in variants[label].runs[:n]], runs) for label in ("lr=0.003", "lr=0.0001")
+        )
+        (found,) = shortfalls(comparison.ran, good)
+        assert found.variant == "lr=0.0001"
+        assert found.accuracy < found.baseline_accuracy - 0.05
+        assert "about the two configurations" in found.text
+        assert ("assumes that the baseline varies" in found.text) == (n == 1)
+        assert shortfalls(comparison.ran, bad) == []
 
 
 def test_a_single_run_is_judged_against_another_by_mcnemar(runs):
     whole = _by_label(compare_runs(["*"], runs))
-    good, bad = whole["lr=0.003"].runs[0].run_id, whole["lr=0.0001"].runs[0].run_id
-    assert [found.variant for found in shortfalls(compare_runs([bad], runs), good, runs)] == ["sklearn"]
-    assert shortfalls(compare_runs([good], runs), good, runs) == []
+    good, bad = (whole[label].runs[0].run_id for label in ("lr=0.003", "lr=0.0001"))
+    (found,) = shortfalls(compare_runs([bad], runs).ran, open_baseline([good], runs))
+    assert "McNemar's test of these two trained models" in found.text
+    assert shortfalls(compare_runs([good], runs).ran, open_baseline([good], runs)) == []
+
+
+def test_baseline_runs_are_finished_runs_of_one_configuration(own_runs):
+    with pytest.raises(UsageError, match=r"--fail-if-worse: .* more than the seed: lr=0.003; lr=0.0001"):
+        open_baseline(["*"], own_runs)
+    first, second = sorted(own_runs.glob("*_s0_*"))
+    shutil.copytree(first, own_runs / f"{first.name}again")
+    with pytest.raises(UsageError, match="the same seed"):
+        open_baseline([f"{first.name}*"], own_runs)
+    (second / "metrics.json").unlink()
+    with pytest.raises(UsageError, match="a baseline run is unfinished"):
+        open_baseline([second.name], own_runs)
 
 
 def test_times_of_separate_runs_are_not_compared(runs):

@@ -38,7 +38,8 @@ def test_csv_has_a_row_per_variant_and_the_rest_on_stderr(comparison_of, capsys)
 def test_markdown_is_a_pipe_table(comparison_of, capsys):
     print_comparison(comparison_of(THREE), "markdown")
     out = capsys.readouterr().out
-    assert "| backend | seeds | accuracy | loss | difference vs a (pp) | verdict |" in out
+    mean = "(± half of 95 % interval)"
+    assert f"| backend | seeds | accuracy {mean} | loss {mean} | difference vs a (pp) | verdict |" in out
     assert "- accuracy: a tie; c and a are the most accurate, the others are less accurate" in out
 
 

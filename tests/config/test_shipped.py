@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mlcli.config.shipped import config_file, content_elsewhere, description, find_config, shipped_configs
+from mlcli.config.shipped import (
+    config_file,
+    content_elsewhere,
+    description,
+    find_config,
+    shipped_configs,
+    similar_names,
+)
 from mlcli.errors import UsageError
 
 
@@ -38,6 +45,9 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="unknown configuration 'digit_mlp' .did you mean 'digits_mlp'"):
         find_config("digit_mlp")
     assert config_file("digit_mlp") is None  # it may be a run
+    with pytest.raises(UsageError) as error:
+        find_config("x" * 100_000)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -54,3 +64,9 @@ def test_in_another_folder_only_the_address_of_the_schema_differs():
     first, *others = content_elsewhere(path).splitlines()
     assert first.startswith("# yaml-language-server: $schema=file:///")
     assert others == path.read_text().splitlines()[1:]
+
+
+def test_a_run_that_does_not_exist_may_be_a_misspelt_configuration():
+    with pytest.raises(UsageError) as error, similar_names(["20260101T000000Z_digits_mlp_torch_s0", "iris_logistics"]):
+        raise UsageError("no run")
+    assert error.value.__notes__ == ["did you mean the configuration 'iris_logistic'? mlcli config list shows all"]

@@ -20,7 +20,7 @@ def conversion():
         run_id="20260101_a_keras",
         backend="keras",
         target="torch",
-        path="a [b].safetensors",
+        output="a [b].safetensors",
         n_bytes=4321,
         dataset="digits",
         n_samples=359,
@@ -57,7 +57,7 @@ def test_a_file_that_was_not_written_is_not_reported_as_written(conversion, caps
 def test_json_csv_and_markdown(conversion, capsys):
     print_conversion(conversion, "json")
     document = json.loads(capsys.readouterr().out)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["is_within"] is True
     assert document["usage"] == USAGE
     print_conversion(conversion, "csv")

@@ -52,6 +52,22 @@ def test_a_container_quota_counts_in_whole_cores(text, cores, tmp_path):
     assert threads._quota(tmp_path / "absent") is None
 
 
+def test_the_cores_of_a_slurm_task_are_the_default(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert threads.available_cores() == 1
+    assert threads.threads_origin(None) == "SLURM_CPUS_PER_TASK"
+    assert threads.threads_origin(3) == "runtime.threads"
+
+
+@pytest.mark.parametrize("text", ["", "0", "-2", "two", "²", "1000000"])
+def test_other_values_of_slurm_do_not_count(monkeypatch, text):
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    expected = threads.available_cores()
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", text)
+    assert threads.available_cores() == expected
+    assert threads.threads_origin(None) != "SLURM_CPUS_PER_TASK"
+
+
 def test_there_is_at_least_one_core():
     assert 1 <= threads.available_cores() <= os.cpu_count()
 

@@ -7,13 +7,15 @@ import io
 import json
 import os
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
 from mlcli.evaluate.plots import save_evaluation_plots
-from mlcli.rendering.console import print_notes, stdout_into
+from mlcli.rendering import log_file
+from mlcli.rendering.console import print_notes, progress_bar, stdout_into
 from mlcli.rendering.tables import print_fields, print_rows
 from mlcli.runs.report import print_one_run
 from mlcli.text import to_json
@@ -88,3 +90,16 @@ def test_a_result_is_written_to_a_file_completely_or_not_at_all(tmp_path):
         print("half", 1 / 0)
     assert target.read_text() == "a,b\n"
     assert [path.name for path in target.parent.iterdir()] == ["bench.csv"]
+
+
+def test_a_log_file_gets_messages_with_their_time_but_no_frames(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(log_file, "_file", None)
+    print_notes(["before"])
+    log_file.open_log(tmp_path / "new" / "log.txt")
+    print_notes(["[one]", "two"])
+    with progress_bar("predicting", quiet=False) as on_batch:
+        on_batch(1, 2)
+    log_file.log("mlcli: failed\n       here\n")
+    lines = (tmp_path / "new" / "log.txt").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["note: [one]", "note: two", "mlcli: failed", "       here"]
+    assert datetime.fromisoformat(lines[0].split(" ")[0]).tzinfo

@@ -222,7 +222,7 @@ def test_paths_that_are_not_regular_files_are_refused(refusals):
         "pipe.yaml": "cannot be read: it is not a regular file",
         "folder.yaml": "is a directory; name a YAML file in it",
         "loop.yaml": "cannot be read: Too many levels of symbolic links",
-        "x" * 300: "cannot be read: File name too long",
+        f"{'x' * 300}.yaml": "cannot be read: File name too long",
     }
     for message, (path, expected) in zip(
         refusals(*(("train", path) for path in expected_messages)), expected_messages.items(), strict=True

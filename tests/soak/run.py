@@ -1,6 +1,7 @@
-"""Run long fuzz, start-up and kill tests (`make soak`).
+"""Run long fuzz, start-up and kill tests and simulations (`make soak`).
 
-    python tests/soak/run.py [--only JOB ...] [--fuzz-seconds N] [--kills N] [--starts N] [--keep DIR]
+    python tests/soak/run.py [--only JOB ...] [--fuzz-seconds N] [--kills N] [--starts N]
+                              [--simulations N] [--keep DIR]
 
 Prints one line per job with the work done and the number of findings, then each finding with the command that
 reproduces it. With findings, the exit code is 1 and the inputs and logs are kept; without, they are deleted.
@@ -31,6 +32,7 @@ class Effort:
     fuzz_seconds: int  # in total, divided among the targets
     n_kills: int
     n_starts: int
+    n_simulations: int
     keep: Path
 
 
@@ -43,13 +45,16 @@ JOBS: dict[str, Callable[[Effort], Outcome]] = {
     **{f"fuzz-{target}": _fuzzing(target) for target in TARGETS},
     "starts": lambda effort: start_together(effort.n_starts),
     "kills": lambda effort: run_tests("tests/robustness/test_kills.py", MLCLI_SOAK_KILLS=str(effort.n_kills)),
+    "error-rates": lambda effort: run_tests(
+        "tests/compare/statistics/test_error_rates.py", MLCLI_SOAK_REPEATS=str(effort.n_simulations)
+    ),
 }
 
 
 def main() -> int:
     arguments = _arguments()
     keep = Path(tempfile.mkdtemp(prefix="mlcli-soak-", dir=arguments.keep)).resolve()
-    effort = Effort(arguments.fuzz_seconds, arguments.kills, arguments.starts, keep)
+    effort = Effort(arguments.fuzz_seconds, arguments.kills, arguments.starts, arguments.simulations, keep)
     findings = [finding for name in arguments.only or JOBS for finding in _run(name, effort)]
     for finding in findings:
         print(f"\n{finding}")
@@ -83,6 +88,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="number of runs to kill; default: 200")
     parser.add_argument(
         "--starts", type=int, default=50, metavar="N", help="number of processes to start simultaneously; default: 50"
+    )
+    parser.add_argument(
+        "--simulations", type=int, default=1000, metavar="N", help="simulated comparisons per kind; default: 1000"
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="existing folder in which to keep inputs and logs")
     return parser.parse_args()

@@ -353,7 +353,7 @@ def test_the_run_directory_can_be_named(tmp_path):
 def test_an_out_of_memory_error_suggests_a_batch_size_that_may_fit(tmp_path):
     error = RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried")
     with pytest.raises(MlcliError, match="--batch-size 64 may fit") as caught:
-        run(tmp_path, observer=Recorder(fail_at=1, error=error), **small("torch"))
+        run(tmp_path, observer=Recorder(fail_at=1, error=error), **small("torch", batch_size=128))
     assert caught.value.exit_code == 5
 
 

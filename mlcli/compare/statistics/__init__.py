@@ -10,12 +10,14 @@ from statistics import fmean, variance
 
 from scipy.special import stdtr, stdtrit
 
+ALPHA = 0.05  # of intervals and verdicts
+MIN_FOR_INTERVAL = 3  # runs; the interval of two is so wide that it tells nothing
 _MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean with its 95 % confidence interval; low and high are None for a single value."""
+    """A mean with its 95 % confidence interval; low and high are None for fewer than three values."""
 
     mean: float
     low: float | None
@@ -23,14 +25,17 @@ class MeanInterval:
     n: int
 
 
-def mean_interval(values: Sequence[float]) -> MeanInterval:
-    """Return the mean of one or more values with Student's 95 % confidence interval (Biometrika 6, 1908)."""
+def mean_interval(values: Sequence[float], highest: float = math.inf) -> MeanInterval:
+    """Return the mean of one or more values with Student's 95 % confidence interval (Biometrika 6, 1908).
+
+    The values are from 0 to `highest`; the part of the interval outside this range is cut off.
+    """
     n = len(values)
     mean = fmean(values)
-    if n < 2:
+    if n < MIN_FOR_INTERVAL:
         return MeanInterval(mean, None, None, n)
     half_width = critical_t(n - 1) * math.sqrt(variance(values) / n)
-    return MeanInterval(mean, mean - half_width, mean + half_width, n)
+    return MeanInterval(mean, max(mean - half_width, 0.0), min(mean + half_width, highest), n)
 
 
 def two_sided_p(t: float, degrees_of_freedom: float) -> float:

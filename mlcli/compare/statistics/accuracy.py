@@ -4,12 +4,20 @@ All variants are trained with the same seeds and scored on the same test samples
 table of -1, 0 and 1 with a row per seed and a column per sample. Seeds and samples are both random: other seeds and
 other samples would have given other numbers. Readers and cases in diagnostic studies pose the same problem, and its
 solution is used here: analysis of variance with two crossed random factors (Dorfman, Berbaum and Metz, Investigative
-Radiology 27, 1992), with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007):
+Radiology 27, 1992; Hillis, Statistics in Medicine 26, 2007):
 
     variance of the mean = (max(MS_seeds, MS_rest) + max(MS_samples - MS_rest, 0)) / (n_seeds * n_samples)
 
 MS_rest is estimated from many samples. It bounds MS_seeds from below, because seeds cannot reduce the variance; without
-this bound, a few seeds with accidentally similar results would suggest certainty.
+this bound, a few seeds with accidentally similar results would suggest certainty. The two parts are estimated with
+n_seeds - 1 and n_differing - 1 degrees of freedom and combined by Banerjee's interval (see error_parts). n_differing is
+the number of test samples on which the two variants differ: two good models differ on few samples, and only these carry
+information.
+
+A few differing samples underestimate the variance, and none would make it 0. The ends of the interval that are on the
+far side of the mean, or of 0, are therefore at least those of Wilson's score interval (Journal of the American
+Statistical Association 22, 1927): a true difference d requires that at least a fraction |d| of the samples differ, so
+that the variance between samples is at least |d| * (1 - |d|).
 
 A single seed gives no estimate of the variation between seeds. Only McNemar's test (Psychometrika 12, 1947) remains, in
 its exact form; it is about the two trained models, not about their configurations.
@@ -22,17 +30,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
+from scipy.special import bdtr, ndtri
 
-from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL, smallest_sufficient
+from mlcli.compare.statistics.error_parts import ErrorPart, detectable_distance, half_width, two_sided_p_value
 
 
 @dataclass(frozen=True)
 class AccuracyDifference:
     """The accuracy of one variant minus that of another, as a fraction.
 
-    low and high: the 95 % confidence interval. p_value: of the hypothesis of no difference. All three are None with
-    one seed. The variance of the mean is seed_variance / n_seeds + sample_variance.
+    low and high: the 95 % confidence interval; None with fewer than three seeds. p_value: of the hypothesis of no
+    difference; None with one seed. The variance of the mean is seed_variance / n_seeds + sample_variance.
     """
 
     mean: float
@@ -48,19 +57,39 @@ class AccuracyDifference:
     def seeds_needed(self, margin: float, confidence: float) -> int | None:
         """Return how many seeds would show a difference, or a tie within the margin, if the variances stayed the same.
 
-        margin: a fraction. confidence: that of the interval which must exclude 0 or lie within the margin. None if no
-        number of seeds would suffice, because there are not enough test samples, and with one seed.
+        margin: a fraction, within which the 95 % interval of a tie lies. confidence: that of the interval which must
+        exclude 0 for a difference. None if 10,000 seeds would not suffice, because there are not enough test samples,
+        and with one seed.
         """
-        distance = max(abs(self.mean), margin - abs(self.mean))
-        if self.n_seeds < 2 or self.seed_variance == 0:
+        if self.n_seeds < 2:
             return None
 
+        alpha, distance = 1 - confidence, abs(self.mean)
+        # If few samples differ, their variance is underestimated; see the bound of Wilson's interval.
+        of_floor = half_width([ErrorPart(distance * (1 - distance) / self.n_samples, math.inf)], alpha)
+
         def is_sufficient(n_seeds: int) -> bool:
-            variance = self.seed_variance / n_seeds + self.sample_variance
-            degrees = _degrees_of_freedom(self.seed_variance / n_seeds, self.sample_variance, n_seeds, self.n_differing)
-            return two_sided_p(distance / math.sqrt(variance), degrees) < 1 - confidence
+            parts = self._parts(n_seeds)
+            low, high = _interval(self.mean, parts, self.n_samples)
+            return distance > max(half_width(parts, alpha), of_floor) or -margin <= low <= high <= margin
 
         return smallest_sufficient(is_sufficient, self.n_seeds)
+
+    def detectable(self, confidence: float) -> float | None:
+        """Return the smallest true difference, a fraction, that would have been found with 80 % probability.
+
+        confidence: see seeds_needed. None with fewer than three seeds.
+        """
+        if self.n_seeds < MIN_FOR_INTERVAL:
+            return None
+        alpha = 1 - confidence
+        seeds, samples = self._parts(self.n_seeds)
+        of_seeds = detectable_distance([seeds], alpha) ** 2
+        of_floor = detectable_distance([ErrorPart(1 / self.n_samples, math.inf)], alpha) ** 2
+        return max(detectable_distance([seeds, samples], alpha), _score_end(0.0, of_seeds, of_floor))
+
+    def _parts(self, n_seeds: int) -> tuple[ErrorPart, ErrorPart]:
+        return _parts(self.seed_variance, self.sample_variance, n_seeds, self.n_differing)
 
 
 def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> AccuracyDifference:
@@ -72,42 +101,61 @@ def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]
     difference = correct.astype(np.int8) - reference.astype(np.int8)
     n_seeds, n_samples = difference.shape
     mean = float(difference.mean())
-    of_samples = difference.mean(axis=0)
-    n_differing = int(np.count_nonzero(of_samples))
+    n_differing = int(np.count_nonzero(difference.sum(axis=0)))
     if n_seeds < 2:
         return AccuracyDifference(mean, None, None, None, 1, n_samples, n_differing, 0.0, 0.0)
-    seed_variance, sample_variance = _components(difference, of_samples, mean)
-    error = math.sqrt(seed_variance / n_seeds + sample_variance)
-    degrees = _degrees_of_freedom(seed_variance / n_seeds, sample_variance, n_seeds, n_differing)
-    half_width = critical_t(degrees) * error
-    low, high = mean - half_width, mean + half_width
-    p_value = two_sided_p(mean / error, degrees) if error else float(mean == 0)
-    return AccuracyDifference(mean, low, high, p_value, n_seeds, n_samples, n_differing, seed_variance, sample_variance)
+    variances = _components(difference)
+    parts = _parts(*variances, n_seeds, n_differing)
+    low, high = _interval(mean, parts, n_samples) if n_seeds >= MIN_FOR_INTERVAL else (None, None)
+    p_value = two_sided_p_value(mean, parts)
+    return AccuracyDifference(mean, low, high, p_value, n_seeds, n_samples, n_differing, *variances)
 
 
-def _components(difference: NDArray[np.int8], of_samples: NDArray[np.float64], mean: float) -> tuple[float, float]:
-    """Return max(MS_seeds, MS_rest) / n_samples, and max(MS_samples - MS_rest, 0) / (n_seeds * n_samples)."""
-    n_seeds, n_samples = difference.shape
-    of_seeds = difference.mean(axis=1)
-    seeds = n_samples * float(np.square(of_seeds - mean).sum())
-    samples = n_seeds * float(np.square(of_samples - mean).sum())
-    total = float(np.count_nonzero(difference)) - difference.size * mean * mean
-    rest = max(total - seeds - samples, 0.0)
-    mean_square_seeds = seeds / (n_seeds - 1)
-    mean_square_samples = samples / (n_samples - 1)
-    mean_square_rest = rest / ((n_seeds - 1) * (n_samples - 1))
-    excess = max(mean_square_samples - mean_square_rest, 0.0)
-    return max(mean_square_seeds, mean_square_rest) / n_samples, excess / (n_seeds * n_samples)
+def _parts(seed_variance: float, sample_variance: float, n_seeds: int, n_differing: int) -> tuple[ErrorPart, ErrorPart]:
+    return ErrorPart(seed_variance / n_seeds, n_seeds - 1), ErrorPart(sample_variance, max(n_differing - 1, 1))
 
 
-def _degrees_of_freedom(of_seeds: float, of_samples: float, n_seeds: int, n_differing: int) -> float:
-    """Return Satterthwaite's degrees of freedom in the form of Hillis, but finite for the samples too.
+def _interval(mean: float, parts: tuple[ErrorPart, ErrorPart], n_samples: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval; it excludes 0 exactly if the p value is below 0.05."""
+    width = half_width(parts, ALPHA)
+    of_seeds = half_width(parts[:1], ALPHA) ** 2
+    of_floor = float(ndtri(ALPHA / 2)) ** 2 / n_samples
 
-    Two good models differ on few samples, and only these carry information: their number minus one prevents certainty
-    from a handful of samples.
+    def end(mean: float) -> float:
+        """Return the upper end of the interval of a mean."""
+        plain = mean + width
+        return plain if plain < 0 else min(max(plain, _score_end(mean, of_seeds, of_floor)), 1.0)
+
+    return -end(-mean), end(mean)
+
+
+def _score_end(mean: float, constant: float, slope: float) -> float:
+    """Return the larger root d of (d - mean)**2 = constant + slope * d * (1 - d); the mean if there is none.
+
+    With constant 0 and slope z**2 / n, it is the upper end of Wilson's score interval.
     """
-    squares = of_seeds**2 / (n_seeds - 1) + of_samples**2 / max(n_differing - 1, 1)
-    return (of_seeds + of_samples) ** 2 / squares if squares else math.inf
+    half = mean + slope / 2
+    discriminant = half**2 - (1 + slope) * (mean**2 - constant)
+    return (half + math.sqrt(discriminant)) / (1 + slope) if discriminant >= 0 else mean
+
+
+def _components(difference: NDArray[np.int8]) -> tuple[float, float]:
+    """Return max(MS_seeds, MS_rest) / n_samples, and max(MS_samples - MS_rest, 0) / (n_seeds * n_samples)."""
+    of_seeds, of_samples, rest = mean_squares(difference)
+    return max(of_seeds, rest) / difference.shape[1], max(of_samples - rest, 0.0) / difference.size
+
+
+def mean_squares(table: NDArray[np.int8]) -> tuple[float, float, float]:
+    """Return the mean squares of rows, columns and rest of a table of -1, 0 and 1 with two or more rows and columns.
+
+    Analysis of variance of two crossed factors with one value per cell (Scheffé, The Analysis of Variance, 1959, 4.2).
+    """
+    n_rows, n_columns = table.shape
+    mean = float(table.mean())
+    rows = n_columns * float(np.square(table.mean(axis=1) - mean).sum())
+    columns = n_rows * float(np.square(table.mean(axis=0) - mean).sum())
+    rest = max(float(np.count_nonzero(table)) - table.size * mean * mean - rows - columns, 0.0)
+    return rows / (n_rows - 1), columns / (n_columns - 1), rest / ((n_rows - 1) * (n_columns - 1))
 
 
 def mcnemar_p(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
@@ -116,7 +164,11 @@ def mcnemar_p(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float
     Only the samples that exactly one model gets right count: under the hypothesis, it is either model with equal
     probability.
     """
+    return min(1.0, 2 * min(less_accurate_p(correct, reference), less_accurate_p(reference, correct)))
+
+
+def less_accurate_p(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
+    """Return the p value of McNemar's exact test that `correct` does not err more often; see mcnemar_p."""
     n_only_first = int(np.count_nonzero(correct & ~reference))
     n_only_second = int(np.count_nonzero(~correct & reference))
-    n, k = n_only_first + n_only_second, min(n_only_first, n_only_second)
-    return min(1.0, 2 * float(bdtr(k, n, 0.5)))
+    return float(bdtr(n_only_first, n_only_first + n_only_second, 0.5))

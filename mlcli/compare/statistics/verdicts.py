@@ -8,15 +8,15 @@ no difference (equivalence test of Schuirmann, Journal of Pharmacokinetics and B
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from mlcli.compare.statistics import ALPHA
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.times import TimeRatio
 
-ALPHA = 0.05
 ACCURACY_MARGIN = 0.01  # one percentage point
 TIME_MARGIN = 0.05  # five per cent
 
@@ -30,16 +30,25 @@ class Verdict:
     corrected_p: the p value, corrected for the number of pairs; None if nothing was tested.
     n_needed: for "inconclusive", the estimated number of seeds for a conclusion; None if no number of them
     would suffice, or if there is only one.
+    detectable_difference: the smallest true difference in accuracy, a fraction, that the seeds at hand would have shown
+    with 80 % probability; None for times and with fewer than three seeds.
     """
 
     word: Word
     corrected_p: float | None
     n_needed: int | None = None
+    detectable_difference: float | None = None
 
 
 def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
-    return _verdicts(differences, no_effect=0.0, tie=(-ACCURACY_MARGIN, ACCURACY_MARGIN), margin=ACCURACY_MARGIN)
+    tie = (-ACCURACY_MARGIN, ACCURACY_MARGIN)
+    verdicts = _verdicts(differences, no_effect=0.0, tie=tie, margin=ACCURACY_MARGIN)
+    confidence = 1 - ALPHA / max(1, len(differences))
+    return [
+        replace(verdict, detectable_difference=difference.detectable(confidence))
+        for verdict, difference in zip(verdicts, differences, strict=True)
+    ]
 
 
 def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:

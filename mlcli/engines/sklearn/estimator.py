@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,15 @@ from mlcli.records import Scores
 from mlcli.text import first_line
 
 _PLAIN = bool | int | float | str | None
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise UsageError for parameters that scikit-learn rejects only when it predicts."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"the classifier cannot predict with its parameters: {first_line(error)}") from error
 
 
 class EstimatorEngine(SklearnEngine):
@@ -52,6 +63,7 @@ class EstimatorEngine(SklearnEngine):
         n_iterations = None if n_iterations is None else int(np.max(n_iterations))
         return FitResult(n_iterations, converged=False if stopped_early else None)
 
+    @_rejections()
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)
         has_probabilities = hasattr(self._estimator, "predict_proba")

@@ -15,9 +15,17 @@ def test_the_interval_is_students():
     assert (found.mean, found.low, found.high) == pytest.approx((0.915, low, high))
 
 
-def test_one_value_has_no_interval():
-    found = mean_interval([0.5])
-    assert (found.mean, found.low, found.high, found.n) == (0.5, None, None, 1)
+@pytest.mark.parametrize("values", [[0.5], [0.4, 0.6]])
+def test_one_or_two_values_have_no_interval(values):
+    found = mean_interval(values)
+    assert (found.mean, found.low, found.high, found.n) == (0.5, None, None, len(values))
+
+
+def test_an_interval_stays_in_the_possible_range():
+    found = mean_interval([0.99, 1.0, 0.9], highest=1.0)
+    assert found.low > 0.8
+    assert found.high == 1.0
+    assert mean_interval([0.1, 0.01, 0.02]).low == 0.0
 
 
 def test_holm_as_worked_by_hand():

@@ -1,0 +1,96 @@
+"""`--fail-if-worse`: whether variants are significantly less accurate than one or several baseline runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcli.compare.records import MeasuredRun, Variant
+from mlcli.compare.statistics import ALPHA
+from mlcli.compare.statistics.baseline import worse_p
+from mlcli.compare.statistics.verdicts import holm
+from mlcli.compare.variants import find_results, variants_of
+from mlcli.errors import UsageError
+
+_OPTION = "--fail-if-worse"
+
+
+class Shortfall(NamedTuple):
+    """A variant that is significantly less accurate than the baseline. The accuracies are means over runs."""
+
+    variant: str
+    accuracy: float
+    baseline_accuracy: float
+    corrected_p: float
+    text: str
+
+
+def open_baseline(references: Sequence[str], runs_directory: Path) -> tuple[MeasuredRun, ...]:
+    """Return the runs of --fail-if-worse, which differ in the seed alone; none without references.
+
+    UsageError for a run that does not exist or has not finished, and for runs of several configurations or with the
+    same seed; DataError for one with altered files.
+    """
+    if not references:
+        return ()
+    results = find_results(references, runs_directory)
+    for reason in (result.reason for result in results if result.run is None):
+        raise UsageError(f"{_OPTION}: a baseline run is {reason}")
+    variants, notes = variants_of(results)
+    if len(variants) > 1:
+        labels = "; ".join(variant.label for variant in variants)
+        raise UsageError(f"{_OPTION}: the baseline runs differ in more than the seed: {labels}")
+    if notes:
+        raise UsageError(f"{_OPTION}: several baseline runs have the same seed; name one of them")
+    return variants[0].runs
+
+
+def check_number_of_runs(baseline: Sequence[MeasuredRun], seeds: Sequence[int]) -> None:
+    """UsageError for one seed against one run: whether the configuration is worse cannot be found out from these."""
+    if len(baseline) == len(set(seeds)) == 1:
+        raise UsageError(
+            f"{_OPTION}: one seed against one run cannot tell a worse configuration from an unlucky seed\n"
+            f"use --seeds 3, or repeat {_OPTION} with more baseline runs\n"
+            f"to compare two trained models alone: mlcli compare RUN {_OPTION} RUN"
+        )
+
+
+def shortfalls(ran: Sequence[Variant], baseline: Sequence[MeasuredRun]) -> list[Shortfall]:
+    """Return the variants that are significantly less accurate than the baseline, corrected for their number.
+
+    UsageError if one was scored on other samples.
+    """
+    for variant in ran:
+        if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
+            raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
+    expected = _correct(baseline)
+    corrected = holm([worse_p(_correct(variant.runs), expected) for variant in ran])
+    return [_shortfall(variant, baseline, p) for variant, p in zip(ran, corrected, strict=True) if p < ALPHA]
+
+
+def _correct(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
+    return np.stack([run.correct for run in runs])
+
+
+def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float) -> Shortfall:
+    accuracy, other = float(_correct(variant.runs).mean()), float(_correct(baseline).mean())
+    n_new, n_old = len(variant.runs), len(baseline)
+    if n_new == n_old == 1:
+        about = "McNemar's test of these two trained models; runs with other seeds may differ"
+    else:
+        about = "about the two configurations, over seeds and test samples"
+        about += "; assumes that the baseline varies as much between seeds" if n_old == 1 else ""
+    of_baseline = baseline[0].run_id if n_old == 1 else f"{n_old} baseline runs"
+    text = (
+        f"{variant.label} is less accurate than {of_baseline}: {accuracy:.4f} ({_n_runs(n_new)}) against "
+        f"{other:.4f} ({_n_runs(n_old)}), p = {p:.2g} ({about})"
+    )
+    return Shortfall(variant.label, accuracy, other, p, text)
+
+
+def _n_runs(n: int) -> str:
+    return f"{n} run{'s'[: n > 1]}"
