@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class DatasetInfo:
 class Split:
     """Samples and their classes."""
 
-    x: NDArray[Any]  # (n, *input_shape), not scaled, in the storage dtype: uint8 for images, float32 for tables
+    x: NDArray[Any]  # (n, *input_shape), not scaled, in the storage dtype: uint8 for images, float64 for tables
     y: NDArray[np.int64]  # (n,), classes from 0
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Scaling:
-    """`(x - shift) / scale`, computed by every engine in the precision of the run, after a cast from the storage dtype.
+    """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
     Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
     "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
@@ -58,6 +58,11 @@ class Scaling:
     kind: Literal["none", "unit", "standard"]
     shift: NDArray[np.float64] | None = None
     scale: NDArray[np.float64] | float | None = None
+
+    @property
+    def is_per_feature(self) -> bool:
+        """Whether features have their own shift and scale, as in tables."""
+        return any(getattr(part, "ndim", 0) > 0 for part in (self.shift, self.scale))
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,11 @@ class StepResults:
 
 @dataclass(frozen=True)
 class Scores:
-    """The predictions of an engine for n samples."""
+    """The predictions of an engine for n samples, in the precision of the run; those of estimators in float64."""
 
     labels: NDArray[np.int64]  # (n,), predicted classes
-    logits: NDArray[np.float32] | None  # (n, classes), unnormalised log probabilities; None if the model has none
-    probabilities: NDArray[np.float32] | None  # (n, classes), rows sum to 1; None if the model has none
+    logits: NDArray[np.floating] | None  # (n, classes), unnormalised log probabilities; None if the model has none
+    probabilities: NDArray[np.floating] | None  # (n, classes), rows sum to 1; None if the model has none
 
 
 @dataclass(frozen=True)
@@ -148,19 +153,19 @@ class Metrics:
     n_samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a history may have many
 class EpochRecord:
     """One epoch: a row of history.csv. A single fit has one."""
 
     epoch: int  # from 1
     learning_rate: float | None  # of the last step of the epoch
-    train_loss: float | None
-    train_accuracy: float | None
+    train_loss: float | None  # running mean during the epoch, with dropout; of a single fit: after it
+    train_accuracy: float | None  # likewise
     validation_loss: float | None
     validation_accuracy: float | None
     seconds: float  # of training, without validation
-    samples_per_second: float
-    is_best: bool
+    samples_per_second: float | None  # None for a single fit, which uses each sample once per iteration
+    is_best: bool  # whether the validation score is the best so far; false without validation
 
 
 @dataclass(frozen=True)
@@ -174,11 +179,15 @@ class Timing:
     validate_seconds: float  # validation between epochs
     evaluate_seconds: float  # scores of the test split
     total_seconds: float  # everything, the parts included
+    score_train_seconds: float = 0.0  # scores of the training split, after training
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The record of a run: the content of metrics.json."""
+    """The record of a run: the content of metrics.json.
+
+    Version 1 of the schema has the running mean during the kept epoch as the "train" metrics of iterative training.
+    """
 
     run_id: str
     name: str
@@ -187,11 +196,11 @@ class RunRecord:
     dataset: str
     model: str
     seed: int
-    metrics: Mapping[str, Metrics]  # by split; "train" is the running mean in the epoch that was kept
+    metrics: Mapping[str, Metrics]  # by split, after training, with the weights that were kept
     timing: Timing | None
     epochs: int | None  # trained; None for a single fit
-    best_epoch: int | None
-    samples_per_second: float | None  # training samples over seconds, without the first epoch
+    best_epoch: int | None  # with the best validation score; None without validation
+    samples_per_second: float | None  # training samples over seconds, without the first epoch; None for a single fit
     n_parameters: int | None
     device: str
     threads: int
@@ -201,4 +210,39 @@ class RunRecord:
     mlcli_version: str
     created: str  # UTC, ISO 8601
     error: str | None = None
-    schema_version: int = 1
+    kept_epoch: int | None = None  # the one after which the weights were as they are stored
+    n_train_samples: int | None = None  # in the training split; `metrics` may cover fewer
+    median_epoch_seconds: float | None = None  # of training alone, without the first epoch
+    schema_version: int = 2
+
+
+class RunSummary(NamedTuple):
+    """What selects, sorts and identifies a run among others."""
+
+    status: RunStatus
+    name: str
+    backend: str
+    dataset: str
+    model: str
+    created: str  # UTC, ISO 8601
+    experiment: str  # digest; empty if the record has none
+    accuracy: float | None  # on the test split
+    loss: float | None
+    seconds: float | None  # in total
+
+    @classmethod
+    def of(cls, record: RunRecord) -> RunSummary:
+        """Return the summary of a run."""
+        test, timing = record.metrics.get("test"), record.timing
+        return cls(
+            status=record.status,
+            name=record.name,
+            backend=record.backend,
+            dataset=record.dataset,
+            model=record.model,
+            created=record.created,
+            experiment=record.digests.get("experiment", ""),
+            accuracy=test.accuracy if test else None,
+            loss=test.loss if test else None,
+            seconds=timing.total_seconds if timing else None,
+        )

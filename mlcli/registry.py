@@ -23,8 +23,14 @@ DEFAULT_DATASET = "digits"
 DEFAULT_MODEL = "mlp"
 DEFAULT_OPTIMIZER = "adam"
 DEFAULT_SCHEDULE = "constant"
-DEFAULT_EPOCHS = 10  # of iterative training
-DEFAULT_BATCH_SIZE = 128
+LOGISTIC_SCHEDULE = "cosine"  # the problem is convex: with a falling learning rate, training ends at the minimum
+DEFAULT_TEST_FRACTION = 0.2  # of a dataset without a test set
+
+# Defaults of iterative training: as many epochs as make MIN_STEPS, at least MIN_EPOCHS; a small batch for small data.
+MIN_EPOCHS, MIN_STEPS = 10, 1_000
+FEW_STEPS = 100  # a run with fewer steps says so
+SMALL_BATCH, LARGE_BATCH, LARGE_DATA = 32, 128, 10_000  # LARGE_DATA: training samples
+LR, LOGISTIC_LR = 1e-3, 1e-2  # of adam, adamw and rmsprop
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Signal handling: SIGINT, SIGTERM and SIGHUP stop the program, immediately or deferred past critical sections.
 
-SIGINT is Ctrl-C, SIGHUP a terminal that was closed. A second signal ends the process at once.
+SIGINT is Ctrl-C, SIGHUP a terminal that was closed. A second signal ends the process at once. SIGUSR1 and SIGUSR2,
+which schedulers send before they stop a job, ask a training for a checkpoint and stop nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class _Signals:
         self.first_seconds = 0.0
         self.n_deferring = 0
         self.n_shielding = 0
+        self.is_checkpoint_requested = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -53,6 +55,9 @@ class _Signals:
             signal.signal(signal.SIGALRM, self.on_alarm)
             signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
 
+    def on_checkpoint_request(self, number: int, frame: FrameType | None) -> None:
+        self.is_checkpoint_requested = True
+
     def on_alarm(self, number: int, frame: FrameType | None) -> None:
         if self.n_deferring and not self.n_shielding:
             check()
@@ -63,10 +68,12 @@ _signals = _Signals()
 
 def install() -> None:
     """Handle the signals from now on; those that the process was started to ignore, as by nohup, stay ignored."""
-    for name in _NAMES:
+    handlers = dict.fromkeys(_NAMES, _signals.on_signal)
+    handlers |= dict.fromkeys(("SIGUSR1", "SIGUSR2"), _signals.on_checkpoint_request)
+    for name, handler in handlers.items():
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _signals.on_signal)
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -94,6 +101,12 @@ def shielded() -> Iterator[None]:
 def is_pending() -> bool:
     """Return whether a signal has arrived."""
     return _signals.first is not None
+
+
+def take_checkpoint_request() -> bool:
+    """Return whether SIGUSR1 or SIGUSR2 has arrived since the last call."""
+    was_requested, _signals.is_checkpoint_requested = _signals.is_checkpoint_requested, False
+    return was_requested
 
 
 def check() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import median
 from typing import TypeVar
 
 T = TypeVar("T")
 Clock = Callable[[], float]
+_MOST_UNEVEN = 2.0  # the longest of equal pieces of work relative to the shortest
+_LEAST_SECONDS = 0.5  # by which the two differ; short pieces are uneven for many reasons
 
 
 class Stopwatch:
@@ -56,3 +59,14 @@ def timed_calls(call: Callable[[], T], *, n_calls: int, max_seconds: float) -> t
         call()
         seconds.append(time.perf_counter() - before)
     return result, seconds
+
+
+def unevenness(seconds: Sequence[float]) -> str | None:
+    """Return as text how uneven the durations of equal pieces of work are; None if they are even.
+
+    Uneven: the longest takes more than twice as long as the shortest, and at least half a second longer. The shortest
+    is the measure, not the median, because background load that lasts for most of the time changes the median.
+    """
+    if not seconds or max(seconds) <= _MOST_UNEVEN * min(seconds) or max(seconds) - min(seconds) < _LEAST_SECONDS:
+        return None
+    return f"{min(seconds):.2g} to {max(seconds):.2g} s, median {median(seconds):.2g} s"

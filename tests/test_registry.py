@@ -19,7 +19,6 @@ from mlcli.registry import (
     DATASETS,
     DEFAULT_DATASET,
     DEFAULT_MODEL,
-    DEFAULT_SCHEDULE,
     MODELS,
     OPTIMIZERS,
     SCHEDULES,
@@ -57,7 +56,7 @@ def test_the_tables_import_nothing_heavy():
 
 @pytest.mark.parametrize(
     ("key", "names", "default"),
-    [("model", MODELS, DEFAULT_MODEL), ("optimizer", OPTIMIZERS, None), ("schedule", SCHEDULES, DEFAULT_SCHEDULE)],
+    [("model", MODELS, DEFAULT_MODEL), ("optimizer", OPTIMIZERS, None), ("schedule", SCHEDULES, None)],
 )
 def test_the_names_of_sections_are_those_of_the_schema(key, names, default):
     sections = sections_of(ExperimentConfig, key)

@@ -1,4 +1,4 @@
-"""The machine: memory of this process, a limit before the kernel kills a process, and load by other processes."""
+"""The machine: the reset of the peak memory, a limit before the kernel kills a process, load by other processes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mlcli.experiment.environment import process_status_bytes
+
 
 def start_memory_watch() -> bool:
-    """Reset the peak of resident memory; return whether the system can do that (Linux)."""
+    """Reset the peak resident memory of this process; return whether the system can do that (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the peak of resident memory since the watch began; None where the system does not tell."""
-    return _status_bytes("VmHWM")
 
 
 def limit_to_available_memory() -> None:
@@ -35,21 +32,13 @@ def limit_to_available_memory() -> None:
 
     import psutil
 
-    in_use = _status_bytes("VmData")
+    in_use = process_status_bytes("VmData")
     if in_use is None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = in_use + min(psutil.virtual_memory().available, _container_memory_left())
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def _status_bytes(name: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def _container_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from mlcli.batch_bench import machine
+from mlcli.batch_bench.machine import start_memory_watch
 from mlcli.batch_bench.records import BenchEngine, MeasurementRequest, MeasurementResult, Phase, WorkerHello, WorkerSpec
 from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Bench, Engine
 from mlcli.engines.registry import build_engine
 from mlcli.errors import OutOfMemoryError, batch_advice, translated_memory_errors
+from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import engine_spec
 from mlcli.experiment.stored_run import StoredRun, open_run
@@ -221,7 +222,7 @@ class MeasuredEngine:
 
     def _measure(self, request: MeasurementRequest) -> MeasurementResult:
         self._bench.start_memory_watch()
-        can_watch = machine.start_memory_watch()
+        can_watch = start_memory_watch()
         key = (request.phase, request.batch_size)
         is_first = key not in self._timings
         timing = self._timings.setdefault(key, self._new_timing(request))
@@ -233,7 +234,7 @@ class MeasuredEngine:
         timing.sample(request.seconds, request.max_samples)
         peak = self._bench.peak_memory_bytes()
         if peak is None and can_watch:
-            peak = machine.peak_memory_bytes()
+            peak = peak_memory_bytes()
         return MeasurementResult(
             samples=tuple(timing.samples[n_before:]),
             probes=tuple(timing.probes[n_before:]),

@@ -34,7 +34,7 @@ OUTPUT_PANEL = "Output"
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
 CONFIG_REFERENCE = "A YAML file, or a name that `mlcli config list` shows"
-RUN_REFERENCE = "a directory, a run id, a unique prefix of one, or last"
+RUN_REFERENCE = "a directory, a run id, its last 7 characters, a unique prefix of either, or last"
 
 
 def option(

@@ -15,6 +15,7 @@ resumed from its checkpoint.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import platform
 import signal
 import threading
@@ -32,16 +33,17 @@ from mlcli.errors import ExitCode, MlcliError
 from mlcli.experiment.environment import package_versions
 from mlcli.experiment.session import Session
 from mlcli.files import write_whole
-from mlcli.records import RunRecord
+from mlcli.records import RunRecord, RunSummary
 from mlcli.registry import BACKENDS
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_runs
+from mlcli.runs.find import summaries
 from mlcli.text import to_json
 from mlcli.train.resume import find_interrupted
 from mlcli.untrusted import parse_json, read_inside
 
 EXPERIMENT, RESULT, LOG, FAILURE = "experiment.yaml", "result.json", "log.txt", "failure.json"
 _MOST_FAILURE_BYTES = 2**20
+_N_SIMILAR = 20  # runs from which the time of a cell is estimated
 _INTERRUPTIONS = (ExitCode.SIGHUP, ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
@@ -93,7 +95,7 @@ class CellOutcome:
 
 
 class CellStore:
-    """The finished runs and the failed cells in a runs directory. The record of a finished run is read once.
+    """The finished runs and the failed cells in a runs directory.
 
     session: of this call; with `retime`, only runs measured in it are reused. any_versions: runs computed by other
     versions of the libraries are reused too.
@@ -106,7 +108,8 @@ class CellStore:
         self._session = session if retime else None
         self._any_versions = any_versions
         self._versions = package_versions()
-        self._by_digest: defaultdict[str, list[FinishedRun]] = defaultdict(list)  # by experiment, the oldest first
+        self._by_digest: defaultdict[str, list[RunDirectory]] = defaultdict(list)  # by experiment, the oldest first
+        self._finished: list[tuple[RunDirectory, RunSummary]] = []
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self.refresh()
@@ -114,14 +117,12 @@ class CellStore:
     def refresh(self) -> None:
         """Look for runs that have finished since the last call."""
         with self._lock:
-            for directory in reversed(list(find_runs(self.runs_directory))):
-                if directory.run_id in self._seen or not directory.has_record():
-                    continue
-                with contextlib.suppress(MlcliError):
-                    record = directory.read_record()
-                    if record.status == "finished":  # any other may still become finished
-                        self._seen.add(directory.run_id)
-                        self._by_digest[record.digests.get("experiment", "")].append(FinishedRun(directory, record))
+            for directory, found in reversed(list(summaries(self.runs_directory, without=self._seen))):
+                # Any other may still become finished.
+                if isinstance(found, RunSummary) and found.status == "finished":
+                    self._seen.add(directory.run_id)
+                    self._by_digest[found.experiment].append(directory)
+                    self._finished.append((directory, found))
 
     def refreshed_run(self, cell: Cell) -> FinishedRun | None:
         """Return the run of a cell, which may have finished since the last call."""
@@ -130,11 +131,17 @@ class CellStore:
 
     def reusable_run(self, cell: Cell) -> FinishedRun | None:
         """Return the newest finished run of a cell that need not be repeated."""
-        for run in reversed(self._by_digest[cell.digest]):
+        for run in self._finished_runs(cell):
             is_measured = self._session is None or (run.session is not None and run.session.id == self._session)
             if is_measured and (self._any_versions or not self._changed_versions(cell, run.environment)):
                 return run
         return None
+
+    def _finished_runs(self, cell: Cell) -> Iterator[FinishedRun]:
+        """The finished runs of a cell that can be read, the newest first."""
+        for directory in reversed(self._by_digest[cell.digest]):
+            with contextlib.suppress(MlcliError):
+                yield FinishedRun(directory, directory.read_record())
 
     def resumable_run(self, cell: Cell) -> Path | None:
         """Return an interrupted run of a cell with a checkpoint; None if its times or versions could not be used."""
@@ -156,7 +163,7 @@ class CellStore:
 
     def origin_notes(self, cells: Sequence[Cell]) -> list[str]:
         """Return which finished cells were computed by other versions of the libraries, or on another machine."""
-        newest = [(cell, runs[-1]) for cell in cells if (runs := self._by_digest[cell.digest])]
+        newest = [(cell, run) for cell in cells if (run := next(self._finished_runs(cell), None))]
         changes = Counter(change for cell, run in newest for change in self._changed_versions(cell, run.environment))
         use = "reused" if self._any_versions else "run again"
         reused = [run for cell in cells if (run := self.reusable_run(cell))]
@@ -166,9 +173,17 @@ class CellStore:
             *(f"{n} of the reused cells were measured on {host}" for host, n in hosts.items()),
         ]
 
-    def records(self) -> list[RunRecord]:
-        """Return the records of all these runs."""
-        return [run.record for runs in self._by_digest.values() for run in runs]
+    def similar_records(self, cell: Cell) -> list[RunRecord]:
+        """Return the records of the newest runs with the same engine, dataset and model; at most 20."""
+        config = cell.config
+        wanted = (config.backend, config.dataset.name, config.model.name)
+        newest_first = reversed(self._finished)
+        similar = (run for run, found in newest_first if (found.backend, found.dataset, found.model) == wanted)
+        records = []
+        for directory in itertools.islice(similar, _N_SIMILAR):
+            with contextlib.suppress(MlcliError):
+                records.append(directory.read_record())
+        return records
 
     def known_outcome(self, cell: Cell, *, retry_failed: bool = False) -> CellOutcome | None:
         """Return the outcome of a cell that need not run: it is refused, has finished or has failed; None otherwise."""

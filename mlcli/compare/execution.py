@@ -46,12 +46,12 @@ def with_threads(request: CompareRequest) -> CompareRequest:
 def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: Path) -> list[PlannedCell]:
     """Return what would be done with each cell, and how long it would take."""
     store = _store(request, runs_directory, session="")
-    records = store.records()
     planned = []
     for cell in cells:
         known = store.known_outcome(cell, retry_failed=request.retry_failed)
         if known is None:
-            planned.append(PlannedCell(cell.label, cell.seed, "to run", _estimated_seconds(cell, records)))
+            seconds = _estimated_seconds(cell, store.similar_records(cell))
+            planned.append(PlannedCell(cell.label, cell.seed, "to run", seconds))
         elif known.reason is None:
             planned.append(PlannedCell(cell.label, cell.seed, "finished", 0.0))
         else:
@@ -61,15 +61,12 @@ def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: P
 
 
 def _estimated_seconds(cell: Cell, records: Sequence[RunRecord]) -> float | None:
-    """Return the median over the runs with the same engine, dataset and model, scaled to the epochs of the cell."""
-    config = cell.config
-    wanted = (config.backend, config.dataset.name, config.model.name)
+    """Return the median over similar runs, scaled to the epochs of the cell."""
     seconds = []
     for record in records:
-        timing = record.timing
-        if timing and (record.backend, record.dataset, record.model) == wanted:
+        if timing := record.timing:
             training = timing.first_epoch_seconds + timing.remaining_epochs_seconds + timing.validate_seconds
-            ratio = (config.training.epochs or 1) / (record.epochs or 1)
+            ratio = (cell.config.training.epochs or 1) / (record.epochs or 1)
             seconds.append(timing.total_seconds + training * (ratio - 1))
     return median(seconds) if seconds else None
 
@@ -92,13 +89,10 @@ def run_cells(
         print_notes([*reused, *store.origin_notes(cells)])
     order = [index for index in running_order(cells, Random(session)) if known[index] is None]
     to_run = [cells[index] for index in order]
-    records = store.records()
+    by_label = {cell.label: cell for cell in to_run}
+    estimates = {label: _estimated_seconds(cell, store.similar_records(cell)) for label, cell in by_label.items()}
     with MatrixProgress(
-        to_run,
-        len(cells),
-        n_slots=executor.n_slots,
-        estimate=lambda cell: _estimated_seconds(cell, records),
-        quiet=request.quiet,
+        to_run, len(cells), n_slots=executor.n_slots, estimates=estimates, quiet=request.quiet
     ) as progress:
         pool = _CellPool(store, executor, progress, fail_fast=request.fail_fast)
         ran = dict(zip(order, pool.run(to_run), strict=True))

@@ -151,7 +151,7 @@ def _accuracy_against_time(
         ends.append(f"{variant.label} reaches {means[-1]:.4f} after {mean_seconds[-1]:.3g} s")
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
-    axes.set_ylabel("training accuracy" if watched == "train" else "validation accuracy")
+    axes.set_ylabel("training accuracy (running mean)" if watched == "train" else "validation accuracy")
     axes.legend(frameon=False, fontsize=9)
     plain_axes(axes)
     title = f"Accuracy against time, {comparison.title}: mean over seeds, and each seed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Self
@@ -20,21 +20,15 @@ from mlcli.rendering.console import escape, message_console
 class MatrixProgress:
     """Shows which cells run and have ended. Cells may start in any thread.
 
-    n_cells: all cells, of which n_known need not run. n_slots: how many run at a time. estimate: returns the seconds of
-    a cell from earlier runs, or None.
+    n_cells: how many there are, with those that need not run. n_slots: how many run at a time. estimates: the seconds
+    of a cell by label, from earlier runs; None where there are none.
     """
 
     def __init__(
-        self,
-        to_run: Sequence[Cell],
-        n_cells: int,
-        *,
-        n_slots: int,
-        estimate: Callable[[Cell], float | None],
-        quiet: bool,
+        self, to_run: Sequence[Cell], n_cells: int, *, n_slots: int, estimates: Mapping[str, float | None], quiet: bool
     ) -> None:
         self._n_ended, self._n_cells, self._n_slots = n_cells - len(to_run), n_cells, n_slots
-        self._estimate = estimate
+        self._estimates = estimates
         self._is_quiet = quiet
         self._waiting = list(to_run)
         self._running: dict[int, tuple[Cell, float]] = {}  # by identity, with the time of the start
@@ -99,7 +93,7 @@ class MatrixProgress:
 
     def _expected(self, cell: Cell, elapsed: float = 0.0) -> float | None:
         measured = self._seconds.get(cell.label)
-        seconds = median(measured) if measured else self._estimate(cell)
+        seconds = median(measured) if measured else self._estimates[cell.label]
         if seconds is None and self._seconds:
             seconds = median(value for values in self._seconds.values() for value in values)
         return None if seconds is None else max(seconds - elapsed, 0.0)

@@ -11,6 +11,7 @@ from mlcli.config.schema import CnnModel, EstimatorModel, ExperimentConfig, MlpM
 from mlcli.errors import UsageError
 from mlcli.experiment.session import Session
 from mlcli.experiment.stored_run import StoredRun
+from mlcli.records import RunRecord
 
 _OF_SEED = ("seed", "initial weights", "batch order", "dropout masks")
 
@@ -78,7 +79,7 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "dataset": record.dataset,
             "dataset fingerprint": digests.get("dataset"),
             "split": digests.get("split"),
-            "training samples": record.metrics["train"].n_samples if "train" in record.metrics else None,
+            "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,
         },
@@ -115,6 +116,11 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             **(dict(sorted(packages.items())) if isinstance(packages, Mapping) else {}),
         },
     }
+
+
+def _n_train_samples(record: RunRecord) -> int | None:
+    scored = record.metrics.get("train")  # all samples in records of version 1
+    return record.n_train_samples or (scored.n_samples if scored else None)
 
 
 def _dropout_masks(config: ExperimentConfig) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from glob import glob, has_magic
 from itertools import product
@@ -64,16 +65,13 @@ def _result(directory: RunDirectory) -> RunResult:
 
 def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
     """Return the measurements of a finished run; DataError if its predictions are not those that were scored."""
-    record = run.record
+    record = run.files.scored_record()
     predictions = run.files.predictions()
     y = predictions["y"]
-    if len(y) < 2 or len(y) != record.metrics["test"].n_samples:
-        raise DataError(
-            f"run {record.run_id}: predictions of {len(y):,} test samples, but "
-            f"{record.metrics['test'].n_samples:,} were scored"
-        )
+    if len(y) < 2:
+        raise DataError(f"run {record.run_id}: predictions of one test sample, and a comparison needs two or more")
     return MeasuredRun(
-        facts=facts_of(run),
+        facts=facts_of(replace(run, record=record)),
         directory=str(run.path),
         measurements=_measurements(record),
         correct=predictions["labels"] == y,
@@ -95,7 +93,7 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
         "fit_seconds": fit_seconds if fit_seconds >= _CLOCK_TICK else 0.0,
         "first_epoch_seconds": timing.first_epoch_seconds if record.epochs else None,
         "steady_epoch_seconds": timing.remaining_epochs_seconds / n_steady if n_steady else None,
-        "samples_per_second": record.samples_per_second,
+        "samples_per_second": record.samples_per_second if record.epochs else None,
         "predict_seconds_per_sample": timing.evaluate_seconds / test.n_samples,
         "total_seconds": timing.total_seconds,
         "peak_memory_bytes": record.peak_memory_bytes,

@@ -14,12 +14,12 @@ The command line is one layer: `--lr 0.1 --set optimizer=sgd` is sgd with that l
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-from mlcli.config.layers import Layer, merged, one_setting, overlaid
+from mlcli.config.layers import KeyPath, Layer, merged, one_setting, overlaid
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, shown
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import NOT_BY_BACKEND, issues_of_backends, sections_of, validated
@@ -35,6 +35,7 @@ PREFIX = "MLCLI_"
 SHORT_NAMES = {"MLCLI_DEVICE": ("runtime", "device"), "MLCLI_THREADS": ("runtime", "threads")}
 # Variables that are not settings.
 OTHER_VARIABLES = frozenset({"MLCLI_DATA_DIR", "MLCLI_OFFLINE", "MLCLI_RUNS_DIR", "MLCLI_DEBUG", "MLCLI_SESSION"})
+Check = Callable[[ExperimentConfig], Iterable[tuple[KeyPath, str, bool]]]
 _MAX_KEYS = 16
 _MAX_SHOWN_CHARACTERS = 80
 
@@ -75,21 +76,28 @@ def load_experiment(
     flags: Mapping[str, object] | None = None,
     settings: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    check: Check | None = None,
 ) -> ExperimentConfig:
     """Read and resolve the experiment of a file, the environment and the command line.
 
     See read_layers for path and environ, and resolved_experiment for the rest.
     """
-    return resolved_experiment(read_layers(path, environ), flags=flags, settings=settings)
+    return resolved_experiment(read_layers(path, environ), flags=flags, settings=settings, check=check)
 
 
 def resolved_experiment(
-    layers: ConfigLayers, *, flags: Mapping[str, object] | None = None, settings: Sequence[str] = ()
+    layers: ConfigLayers,
+    *,
+    flags: Mapping[str, object] | None = None,
+    settings: Sequence[str] = (),
+    check: Check | None = None,
 ) -> ExperimentConfig:
     """Return the experiment of these layers and the command line, resolved for one engine.
 
     flags: dotted key to value, e.g. {"optimizer.lr": 0.01}; None values are skipped.
     settings: `key.path=value` texts, as after `--set`; they win over flags, and later ones over earlier ones.
+    check: what the schema does not know; of each issue in a valid configuration it returns the path, the message, and
+    whether the key is wrong rather than its value.
 
     The engine is the one that flags or settings name, else MLCLI_BACKEND, else `backend` in the file, else the first
     of its `backends`, else the default. The result names it in `backend`, and its `backends` is empty. ConfigError
@@ -114,6 +122,8 @@ def resolved_experiment(
         root.values["backend"] = backend
     config, more = validated(root, backend)
     issues += [issue for issue in [*found, *more] if issue.location not in unread]
+    if config is not None and check is not None and not issues:
+        issues = [root.issue(path, message, of_key=of_key) for path, message, of_key in check(config)]
     if config is None or issues:
         raise config_error(issues)
     return config

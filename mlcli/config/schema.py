@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mlcli.config.values import (
+    MOST_EPOCHS,
     MOST_THREADS,
     Device,
     Fraction,
@@ -33,9 +34,16 @@ from mlcli.registry import (
     BACKENDS,
     DATASETS,
     DEFAULT_BACKEND,
-    DEFAULT_BATCH_SIZE,
     DEFAULT_DATASET,
-    DEFAULT_EPOCHS,
+    DEFAULT_SCHEDULE,
+    LARGE_BATCH,
+    LARGE_DATA,
+    LOGISTIC_LR,
+    LOGISTIC_SCHEDULE,
+    LR,
+    MIN_EPOCHS,
+    MIN_STEPS,
+    SMALL_BATCH,
     alternatives,
 )
 
@@ -95,7 +103,9 @@ class MlpModel(Section):
     )
     dropout: Rate = Field(0.0, description="fraction of hidden units dropped during training")
     output: Literal["logits", "softmax"] = Field(
-        "logits", description="softmax: the model ends in a softmax, and the loss is computed from probabilities"
+        "logits",
+        description="softmax: the model ends in a softmax and learns, as in Keras, from probabilities, which torch and "
+        "keras clip at 1e-7; losses are reported unclipped",
     )
 
 
@@ -117,11 +127,14 @@ class CnnModel(Section):
 
 
 class EstimatorModel(Section):
-    """Any scikit-learn classifier, by class name."""
+    """Any scikit-learn classifier, by class name; its parameters may hold other estimators."""
 
     name: Literal["estimator"] = Field("estimator", description="any scikit-learn classifier")
     estimator: Identifier = Field(description="class name, e.g. RandomForestClassifier")
-    parameters: Parameters = Field(default_factory=FrozenDict, description="arguments of its constructor")
+    parameters: Parameters = Field(
+        default_factory=FrozenDict,
+        description="arguments of its constructor; a nested estimator is {estimator: NAME, parameters: {...}}",
+    )
 
 
 ModelConfig = LogisticModel | MlpModel | CnnModel | EstimatorModel
@@ -139,8 +152,12 @@ class InitFrom(Section):
 class Optimizer(Section):
     """Settings of every iterative optimizer."""
 
-    lr: PositiveFloat = Field(1e-3, description="learning rate")
-    weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength on weights, not on biases")
+    lr: PositiveFloat | None = Field(
+        None, description=f"learning rate; null: {LOGISTIC_LR:g} for logistic regression, else {LR:g}"
+    )
+    weight_decay: NonNegativeFloat | None = Field(
+        None, description="L2 strength on weights, not on biases; null: 1 / n for logistic regression, else 0"
+    )
 
 
 class Sgd(Optimizer):
@@ -192,7 +209,9 @@ class Lbfgs(Section):
     name: Literal["lbfgs"] = Field("lbfgs", description="limited-memory BFGS, a single fit without epochs")
     max_iter: PositiveInt = Field(100, description="maximum number of iterations")
     tolerance: PositiveFloat = Field(1e-4, description="stop when the largest gradient component is below this")
-    weight_decay: NonNegativeFloat = Field(0.0, description="L2 strength; scikit-learn's C is 1 / (n * weight_decay)")
+    weight_decay: NonNegativeFloat | None = Field(
+        None, description="L2 strength; null: 1 / n; scikit-learn's C is 1 / (n * weight_decay)"
+    )
 
 
 OptimizerConfig = Sgd | Adam | AdamW | RmsProp | Lbfgs
@@ -246,11 +265,15 @@ class EarlyStopping(Section):
 class TrainingConfig(Section):
     """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
 
-    epochs: PositiveInt | None = Field(
-        None, description=f"epochs of training; null: {DEFAULT_EPOCHS} for iterative training, none for a single fit"
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | None = Field(
+        None,
+        description=f"epochs of training; null: at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps of the default "
+        "batch size; none for a single fit",
     )
     batch_size: PositiveInt | None = Field(
-        None, description=f"samples per step; null: {DEFAULT_BATCH_SIZE} for iterative training, none for a single fit"
+        None,
+        description=f"samples per step; null: {SMALL_BATCH} for fewer than {LARGE_DATA:,} training samples, else "
+        f"{LARGE_BATCH}; none for a single fit",
     )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"
@@ -282,8 +305,10 @@ class ExperimentConfig(Section):
     optimizer: Annotated[OptimizerConfig, Field(discriminator="name")] | None = Field(
         None, description="null: lbfgs for scikit-learn's logistic regression, else adam"
     )
-    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] = Field(
-        ConstantSchedule(), description="how the learning rate changes during training"
+    schedule: Annotated[ScheduleConfig, Field(discriminator="name")] | None = Field(
+        None,
+        description="how the learning rate changes during training; null: "
+        f"{LOGISTIC_SCHEDULE} for logistic regression, else {DEFAULT_SCHEDULE}",
     )
     training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")

@@ -60,6 +60,7 @@ def checked(value: T) -> T:
     return value
 
 
+MOST_EPOCHS = 100_000  # what the history of a run may hold, so that it can be shown in little memory
 MOST_THREADS = 1024  # OpenMP ends the process if it cannot start as many threads as it is told
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 _DEVICE = r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$"

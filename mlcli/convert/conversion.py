@@ -173,7 +173,7 @@ def _predictions(
     return np.concatenate(labels), None if usage.kind == "labels" else np.concatenate(scores)
 
 
-def _largest_differences(scores: NDArray[np.float64] | None, expected: NDArray[np.float32] | None) -> dict[str, Any]:
+def _largest_differences(scores: NDArray[np.float64] | None, expected: NDArray[np.floating] | None) -> dict[str, Any]:
     """Return the fields of Conversion about the differences between scores (n, classes)."""
     if scores is None or expected is None:
         return {"largest_difference": None, "largest_relative_difference": None}

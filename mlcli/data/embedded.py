@@ -32,6 +32,7 @@ class EmbeddedSource:
     info: DatasetInfo
     read_table: Callable[[], NDArray[np.float64]]  # (n, features + 1), the class in the last column
     dtype: str  # storage dtype of the features
+    fingerprint_dtype: str | None = None  # of the features in the fingerprint; None: dtype
 
     def read(self, data_dir: Path, *, offline: bool, log: Log) -> SourceData:
         """Return all samples in the order of the file; the arguments are ignored."""
@@ -41,7 +42,8 @@ class EmbeddedSource:
             raise DataError(f"{self.info.name}: unexpected content in {_package_folder()}\n{_REMEDY}")
         x = table[:, :-1].reshape(-1, *self.info.input_shape).astype(self.dtype)
         y = table[:, -1].astype(np.int64)
-        return SourceData(Split(x, y), None, fingerprint({"train_x": x, "train_y": y}))
+        digest = fingerprint({"train_x": x.astype(self.fingerprint_dtype or self.dtype), "train_y": y})
+        return SourceData(Split(x, y), None, digest)
 
     def presence(self, data_dir: Path) -> Presence:
         """Return that it is embedded."""
@@ -64,8 +66,11 @@ class EmbeddedSource:
 
 
 def iris(info: DatasetInfo) -> EmbeddedSource:
-    """Return the source of 150 flowers: 4 lengths in centimetres, float32."""
-    return EmbeddedSource(info, partial(_read_table, "iris.csv", 1, "load_iris"), "float32")
+    """Return the source of 150 flowers: 4 lengths in centimetres, float64.
+
+    The fingerprint is that of float32 values, which earlier versions stored, so that their runs stay comparable.
+    """
+    return EmbeddedSource(info, partial(_read_table, "iris.csv", 1, "load_iris"), "float64", "float32")
 
 
 def digits(info: DatasetInfo) -> EmbeddedSource:

@@ -16,7 +16,7 @@ def load_dataset(
 ) -> Dataset:
     """Read, split and limit a dataset, and fit its scaling on the training split.
 
-    x is (n, *input_shape), images uint8 and tables float32, not scaled; arrays may be read-only views of mapped files.
+    x is (n, *input_shape), images uint8 and tables float64, not scaled; arrays may be read-only views of mapped files.
     data_dir: see `data_directory`. offline: never use the network (also MLCLI_OFFLINE=1). log: receives one line per
     slow step. UsageError for an unknown name or a split without samples, DataError for missing or altered data.
     """

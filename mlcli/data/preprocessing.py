@@ -18,12 +18,11 @@ from mlcli.config.schema import DatasetConfig
 from mlcli.data.source import SourceData
 from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split
-from mlcli.registry import DatasetRow
+from mlcli.registry import DEFAULT_TEST_FRACTION, DatasetRow
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.int64]
 
-DEFAULT_TEST_FRACTION = 0.2
 # Separate the random streams that use the same split seed.
 _TEST_STREAM, _VALIDATION_STREAM = 0x7E, 0x7A
 _CHUNK = 1024  # images converted to float64 at a time

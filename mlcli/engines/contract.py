@@ -46,7 +46,7 @@ class EngineSpec:
     n_classes: int
     optimizer: OptimizerConfig | None  # None for `estimator` models, which have their solvers built in
     batch_size: int | None  # None for single fits
-    scaling: Scaling  # applied by the engine to all samples that it receives, in the precision of the run
+    scaling: Scaling  # applied by the engine to all samples that it receives
     runtime: EngineRuntime
 
 
@@ -68,14 +68,14 @@ class Engine(Protocol):
     and for a device that this machine lacks.
 
     All arrays are numpy arrays. Samples x have the shape (n, *input_shape) and the storage dtype of the dataset (images
-    uint8, tables float32), unscaled; the engine casts and scales them and never writes to them. Classes y are int64
+    uint8, tables float64), unscaled; the engine scales and casts them and never writes to them. Classes y are int64
     (n,), counted from 0. When a method returns, the device has finished its work.
     """
 
     device: str  # the device in use: cpu, cuda:0, mps
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        """Store the training split on the device, in its storage dtype. Called once, before training."""
+        """Store the training split on the device, images in their storage dtype. Called once, before training."""
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         """Train on exactly these samples in this order: an epoch, or some consecutive steps of one.

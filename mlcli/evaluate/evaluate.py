@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from mlcli.timing import timed_calls
 
 EVALUATION_SCHEMA_VERSION = 1
 N_WARM_CALLS = 5
+_LOSS_ROUNDING = 1e-3  # relative; another engine or device changes the loss by less
 _MAX_SECONDS = 5.0  # no further warm call starts after this time
 
 
@@ -145,4 +147,11 @@ def _notes(run: StoredRun, dataset: Dataset, metrics: Metrics, reported: Metrics
         notes.append(f"the class names of {dataset.info.name} differ from those of {run.record.dataset}")
     if reported is not None and metrics.accuracy != reported.accuracy:
         notes.append(f"accuracy is {metrics.accuracy:.6g}, but the run reported {reported.accuracy:.6g}")
+    if reported is not None and _differ(metrics.loss, reported.loss):
+        notes.append(f"loss is {metrics.loss:.6g}, but the run reported {reported.loss:.6g}")
     return notes
+
+
+def _differ(loss: float | None, reported: float | None) -> bool:
+    """Return whether losses differ by more than rounding: mlcli 0.1 limited those of estimators to 16 nats a sample."""
+    return loss is not None and reported is not None and not math.isclose(loss, reported, rel_tol=_LOSS_ROUNDING)

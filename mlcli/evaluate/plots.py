@@ -195,7 +195,8 @@ def _overfitting_text(finding: Overfitting | None) -> str:
         return "no validation data, overfitting not assessed"
     lowest = f"lowest validation loss: epoch {finding.best_epoch}"
     if finding.first_epoch is None:
-        return f"{lowest}; no overfitting detected"
+        grew = f"; its gap to the running training loss grew by {finding.gap_growth:.0%} of it"
+        return lowest + (grew if finding.gap_growth > NOISE else "")
     return f"{lowest}; overfitting from epoch {finding.first_epoch} (validation loss ends {finding.rise:.0%} higher)"
 
 
@@ -210,6 +211,9 @@ class Overfitting:
     best_epoch: int  # of the lowest validation loss
     first_epoch: int | None  # the first epoch of overfitting; None if there is none
     rise: float  # of the last validation loss above the lowest, as a fraction of the lowest
+    gap_growth: (
+        float  # of validation minus running training loss, from its smallest to its last, as a fraction likewise
+    )
 
 
 def overfitting(history: Sequence[EpochRecord]) -> Overfitting | None:
@@ -217,7 +221,8 @@ def overfitting(history: Sequence[EpochRecord]) -> Overfitting | None:
 
     A run overfits if its validation loss ends more than 5 % above the minimum although the training loss kept falling.
     The rise is the generalization loss of Prechelt, "Early Stopping - But When?" (1998), as a fraction, and 5 % the
-    threshold of his criterion GL_5.
+    threshold of his criterion GL_5. A gap between the two losses that grows is stated too: it is no overfitting yet as
+    long as the validation loss falls. Running training losses are above those after the epoch, so the gap is larger.
     """
     losses = [(record.validation_loss, record) for record in history if record.validation_loss is not None]
     if not losses:
@@ -226,4 +231,6 @@ def overfitting(history: Sequence[EpochRecord]) -> Overfitting | None:
     last_loss, last = losses[-1]
     rise = last_loss / lowest_loss - 1 if lowest_loss > 0 else 0.0
     keeps_falling = best.train_loss is not None and last.train_loss is not None and last.train_loss < best.train_loss
-    return Overfitting(best.epoch, best.epoch + 1 if rise > NOISE and keeps_falling else None, rise)
+    gaps = [value - record.train_loss for value, record in losses if record.train_loss is not None]
+    growth = (gaps[-1] - min(gaps)) / lowest_loss if gaps and lowest_loss > 0 else 0.0
+    return Overfitting(best.epoch, best.epoch + 1 if rise > NOISE and keeps_falling else None, rise, growth)

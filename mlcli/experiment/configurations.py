@@ -60,10 +60,10 @@ def check_file(path: Path) -> tuple[str, ...]:
 def _issues(path: Path, layers: ConfigLayers, backend: str | None) -> list[str]:
     """Return what is wrong in a file for one engine (None: the one it would run on), or why that cannot train it."""
     from mlcli.config.experiment import resolved_experiment
-    from mlcli.experiment.plan import make_plan
+    from mlcli.experiment.plan import make_plan, model_issues
 
     try:
-        config = resolved_experiment(layers, flags={"backend": backend})
+        config = resolved_experiment(layers, flags={"backend": backend}, check=model_issues)
         make_plan(config)
     except ConfigError as error:
         return list(error.issues)

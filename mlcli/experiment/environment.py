@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -39,13 +40,28 @@ def package_versions() -> dict[str, str | None]:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the peak resident memory of this process so far; None where the system does not report it."""
+    """Return the peak resident memory of this process; None where the system does not report it.
+
+    On Linux it counts from the start of the program, or from the last reset through /proc/self/clear_refs. Elsewhere
+    it includes a program that replaced itself with this one (exec).
+    """
+    peak = process_status_bytes("VmHWM")
+    if peak is not None:
+        return peak
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def process_status_bytes(name: str) -> int | None:
+    """Return a memory size of this process by its name in /proc/self/status (Linux); None where there is none."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(f"{name}:")), None)
+    except OSError:
+        return None
 
 
 def _version(package: str) -> str | None:

@@ -7,36 +7,32 @@ from dataclasses import dataclass
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
-from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig, TrainingConfig
+from mlcli.config.layers import KeyPath
+from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
+from mlcli.experiment.defaults import n_train_samples, with_defaults
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import (
-    DEFAULT_BACKEND,
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_EPOCHS,
-    backend_info,
-    dataset_info,
-    default_optimizer,
-    trains_iteratively,
-)
+from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, dataset_info, trains_iteratively
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment that is known to be possible. config has every default that depends on the engine filled in."""
+    """An experiment that is known to be possible. config has every default filled in."""
 
     config: ExperimentConfig
     backend: str
     info: DatasetInfo
     network: Network | None  # None for estimators, which have no layers
     is_iterative: bool  # trained epoch by epoch rather than in a single fit
+    n_train_samples: int  # in the training split
+    has_default_epochs: bool  # whether the configuration leaves their number to the default
 
 
 def make_plan(config: ExperimentConfig) -> Plan:
-    """Check that the parts of an experiment fit together and fill in what depends on the engine.
+    """Check that the parts of an experiment fit together and fill in every default.
 
     Reads no data and imports no framework, except for `estimator` models, whose names only scikit-learn knows.
     UsageError, listing what is possible, for parts that do not fit.
@@ -45,14 +41,27 @@ def make_plan(config: ExperimentConfig) -> Plan:
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
     _check_training(config, backend, is_iterative)
-    completed = _completed(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
-        from mlcli.engines.sklearn.estimator import new_estimator
+        from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
     info = dataset_info(config.dataset.name)
     network = network_of(config.model, info.input_shape, info.n_classes)
-    return Plan(completed, backend, info, network, is_iterative)
+    n_samples = n_train_samples(config.dataset, info)
+    completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
+    return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
+
+
+def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
+    """Return what is wrong in the description of an `estimator` model: see `estimator_issues`.
+
+    Only scikit-learn knows its classes and their parameters, and it is imported only for such a model.
+    """
+    if not isinstance(config.model, EstimatorModel):
+        return []
+    from mlcli.engines.sklearn.composition import estimator_issues
+
+    return estimator_issues(config.model)
 
 
 def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
@@ -67,7 +76,7 @@ def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) 
         "training.epochs": training.epochs,
         "training.batch_size": training.batch_size,
         "training.early_stopping": training.early_stopping,
-        "schedule": None if config.schedule.name == "constant" else config.schedule,
+        "schedule": config.schedule if config.schedule and config.schedule.name != DEFAULT_SCHEDULE else None,
     }
     unused = [key for key, value in settings.items() if value is not None]
     if unused:
@@ -81,24 +90,6 @@ def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) 
 def network_of(model: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> Network | None:
     """Return the layers of a model; None for an estimator, which has none."""
     return None if isinstance(model, EstimatorModel) else build_network(model, input_shape, n_classes)
-
-
-def _completed(config: ExperimentConfig, backend: str, is_iterative: bool) -> ExperimentConfig:
-    training = with_default_batches(config.training) if is_iterative else config.training
-    optimizer, default = config.optimizer, default_optimizer(backend, config.model.name)
-    if optimizer is None and default is not None:
-        optimizer = ExperimentConfig.model_validate({"optimizer": {"name": default}}).optimizer
-    name = config.name or f"{config.dataset.name}_{config.model.name}"
-    return config.model_copy(
-        update={"backend": backend, "name": name, "training": training, "optimizer": optimizer, "backends": {}}
-    )
-
-
-def with_default_batches(training: TrainingConfig) -> TrainingConfig:
-    """Fill in the number of epochs and the batch size of iterative training where they are not set."""
-    return training.model_copy(
-        update={"epochs": training.epochs or DEFAULT_EPOCHS, "batch_size": training.batch_size or DEFAULT_BATCH_SIZE}
-    )
 
 
 def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, str]:

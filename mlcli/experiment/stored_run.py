@@ -12,10 +12,10 @@ from mlcli.data.load import load_dataset
 from mlcli.engines.contract import Engine
 from mlcli.engines.registry import build_engine, check_supported
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.plan import build_spec, network_of, with_default_batches
+from mlcli.experiment.plan import build_spec, network_of
 from mlcli.models.layers import Network
 from mlcli.records import Dataset, Preprocessing, RunRecord
-from mlcli.registry import backend_info, dataset_info, trains_iteratively
+from mlcli.registry import LARGE_BATCH, backend_info, dataset_info, trains_iteratively
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.reader import VerifiedFiles
 from mlcli.text import first_line
@@ -156,8 +156,9 @@ def open_run(directory: RunDirectory, record: RunRecord | None = None) -> Stored
     if record.status != "finished":
         reason = f": {first_line(record.error)}" if record.error else ""
         raise UsageError(f"run {name} is {record.status}{reason}\nonly finished runs can be used")
-    _check_complete(name, record)
     files = VerifiedFiles(directory.path)
+    record = files.record()
+    _check_complete(name, record)
     return StoredRun(record, files.config(), files)
 
 
@@ -174,7 +175,7 @@ def _for_prediction(config: ExperimentConfig, backend: str, device: str | None) 
     """The configuration of a run, changed to what an engine needs to predict with its model."""
     info, training = backend_info(backend), config.training
     if trains_iteratively(backend, config.model.name):
-        training = with_default_batches(training)
+        training = training.model_copy(update={"batch_size": training.batch_size or LARGE_BATCH})
     else:
         training = training.model_copy(update={"batch_size": None})
     changes: dict[str, object] = {"backend": backend, "training": training}

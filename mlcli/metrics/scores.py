@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mlcli.errors import DataError
 from mlcli.records import Metrics, Scores
 
+_CHUNK = 65_536  # samples whose logits are copied to float64 at a time
+
 
 def check_scores(scores: Scores, y: NDArray[np.int64]) -> None:
     """DataError unless scores and true classes have the same n >= 1 samples and their classes are valid columns.
@@ -44,23 +46,31 @@ def accuracy(labels: NDArray[np.int64], y: NDArray[np.int64]) -> float:
 def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
     """Return the mean of -log p(true class) in nats, computed in float64; None without probabilities.
 
-    Exact from logits. Probabilities are clipped at the epsilon of their dtype, as in `sklearn.metrics.log_loss`.
+    Exact from logits. Probabilities without logits, those of estimators, are clipped at the epsilon of their dtype,
+    as in `sklearn.metrics.log_loss`: a wrong class with probability 1 in float64 costs 36 nats.
     """
-    rows = np.arange(len(y))
     if scores.logits is not None:
-        logits = scores.logits.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # the loss of infinite logits is NaN
-            logits -= logits.max(axis=1, keepdims=True)
-            return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[rows, y]))
+        starts = range(0, len(y), _CHUNK)
+        losses = [_cross_entropy(scores.logits[start : start + _CHUNK], y[start : start + _CHUNK]) for start in starts]
+        return float(np.concatenate(losses).mean())
     if scores.probabilities is None:
         return None
     epsilon = np.finfo(scores.probabilities.dtype).eps
-    chosen = scores.probabilities[rows, y].astype(np.float64)
+    chosen = scores.probabilities[np.arange(len(y)), y].astype(np.float64)
     return float(-np.log(chosen.clip(epsilon, 1 - epsilon)).mean())
 
 
-def confidence(scores: Scores) -> NDArray[np.float32] | None:
-    """Return the probability of each sample's predicted class, float32 (n,); None without probabilities."""
+def _cross_entropy(logits: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the loss of each sample in nats, NaN for infinite logits."""
+    logits = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        logits -= logits.max(axis=1, keepdims=True)
+        losses: NDArray[np.float64] = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
+    return losses
+
+
+def confidence(scores: Scores) -> NDArray[np.floating] | None:
+    """Return the probability of each sample's predicted class, (n,); None without probabilities."""
     if scores.probabilities is None:
         return None
     return scores.probabilities[np.arange(len(scores.labels)), scores.labels]
@@ -108,9 +118,11 @@ def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of one class against all others; None for 0 / 0.
+    """The scores of one class against all others.
 
     precision: TP / (TP + FP). recall: TP / (TP + FN). f1: their harmonic mean, 2 TP / (2 TP + FP + FN).
+    As in scikit-learn with zero_division=0, 0 / 0 counts as 0: the precision of a class that is never predicted, the
+    recall of one that has no samples. All are None for a class that is neither predicted nor has samples.
     """
 
     name: str
@@ -126,9 +138,9 @@ def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[Class
     return tuple(
         ClassScores(
             name=name,
-            precision=_ratio(hits, predicted),
-            recall=_ratio(hits, true),
-            f1=_ratio(2 * hits, predicted + true),
+            precision=float(hits / max(predicted, 1)) if predicted + true else None,
+            recall=float(hits / max(true, 1)) if predicted + true else None,
+            f1=float(2 * hits / (predicted + true)) if predicted + true else None,
             n_samples=int(true),
         )
         for name, hits, predicted, true in zip(names, matrix.diagonal(), n_predicted, n_true, strict=True)
@@ -136,7 +148,10 @@ def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[Class
 
 
 def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
-    """Return the unweighted mean of each score over the classes that have it."""
+    """Return the unweighted mean of each score over the classes that are predicted or have samples.
+
+    As in scikit-learn's macro average without `labels`, with zero_division=0.
+    """
     return ClassScores(
         name="macro average",
         precision=_mean([scores.precision for scores in classes]),
@@ -144,10 +159,6 @@ def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
         f1=_mean([scores.f1 for scores in classes]),
         n_samples=sum(scores.n_samples for scores in classes),
     )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -206,7 +206,8 @@ class _Step:
 
 def _first_steps(config: ExperimentConfig, n_samples: int, n_steps: int) -> list[_Step]:
     """Return the first steps of the run that a configuration describes, short last batches of epochs included."""
-    if config.optimizer is None or isinstance(config.optimizer, Lbfgs):
+    optimizer, schedule = config.optimizer, config.schedule
+    if optimizer is None or isinstance(optimizer, Lbfgs) or optimizer.lr is None or schedule is None:
         raise UsageError(f"parity needs an optimizer with a learning rate: {alternatives(ITERATIVE_OPTIMIZERS)}")
     size = config.training.batch_size or n_samples
     n_per_epoch = math.ceil(n_samples / size)
@@ -215,9 +216,7 @@ def _first_steps(config: ExperimentConfig, n_samples: int, n_steps: int) -> list
     steps: list[_Step] = []
     for epoch in range(1, n_needed + 1):
         order = epoch_order(config.seed, epoch, n_samples)
-        rates = learning_rates(
-            config.schedule, config.optimizer.lr, epoch=epoch, n_epochs=n_epochs, n_steps=n_per_epoch
-        )
+        rates = learning_rates(schedule, optimizer.lr, epoch=epoch, n_epochs=n_epochs, n_steps=n_per_epoch)
         steps += [_Step(order[i * size : (i + 1) * size], rates[i : i + 1]) for i in range(n_per_epoch)]
     return steps[:n_steps]
 

@@ -172,7 +172,8 @@ class _CsvWriter:
         indices = range(self._n_written, self._n_written + len(labels))
         first = indices if names is None else [_csv_line([name]) for name in names]
         probabilities = [()] * len(labels) if scores.probabilities is None else scores.probabilities.tolist()
-        line = "%s,%d,%s" + ",%.9g" * (len(columns) - 3) + "\n"  # nine digits identify a float32 exactly
+        n_digits = 17 if scores.probabilities is not None and scores.probabilities.dtype == np.float64 else 9
+        line = "%s,%d,%s" + f",%.{n_digits}g" * (len(columns) - 3) + "\n"  # digits that identify a number exactly
         cells = self._class_cells
         rows = zip(first, labels, probabilities, strict=True)
         self._file.write("".join([line % (name, label, cells[label], *row) for name, label, row in rows]))

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from mlcli.files import disk_errors, write_whole
 from mlcli.rendering import OutputFormat
 from mlcli.text import printable
 
+_N_NOTES = 100  # printed at once
 _PIPE_WIDTH = 1000  # wider than any table, which takes only the width it needs
 
 
@@ -51,10 +52,11 @@ def write_text(text: str) -> None:
     sys.stdout.write(printable(text))
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """Print notes to stderr, one per line."""
+def print_notes(notes: Sequence[str]) -> None:
+    """Print the first 100 notes to stderr, one per line, and the number of the others."""
     console = message_console()
-    for note in notes:
+    more = [f"and {len(notes) - _N_NOTES:,} more notes"] if len(notes) > _N_NOTES else []
+    for note in [*notes[:_N_NOTES], *more]:
         console.print(f"[yellow]note:[/yellow] {escape(note)}")
 
 

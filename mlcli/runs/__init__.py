@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from mlcli.errors import UsageError, unknown_name
-from mlcli.records import RunRecord, RunStatus
+from mlcli.records import RunStatus, RunSummary
 from mlcli.registry import backend_info
 
 DEFAULT_RUNS_DIR = Path("runs")
@@ -34,13 +34,13 @@ class RunQuery:
         if self.sort not in SORT_KEYS:
             raise UsageError(f"--sort: {unknown_name('key', self.sort, SORT_KEYS)}")
 
-    def admits(self, record: RunRecord) -> bool:
+    def admits(self, run: RunSummary) -> bool:
         """Return whether a run meets every condition."""
         return (
-            self.backend in (None, record.backend)
-            and self.dataset in (None, record.dataset)
-            and self.status in (None, record.status)
-            and (self.name is None or fnmatchcase(record.name, self.name))
+            self.backend in (None, run.backend)
+            and self.dataset in (None, run.dataset)
+            and self.status in (None, run.status)
+            and (self.name is None or fnmatchcase(run.name, self.name))
         )
 
 
@@ -60,9 +60,10 @@ def run_list(query: RunQuery, directory: Path, output_format: str, *, quiet: boo
 def run_show(run: str, runs_directory: Path, output_format: str) -> None:
     """Print one run with its history to stdout, whatever its status. run: a reference, see `runs.find.find_run`."""
     from mlcli.rendering.console import checked_format
-    from mlcli.runs.find import describe_run, find_run
+    from mlcli.runs.find import find_run, inspect_run
     from mlcli.runs.report import print_one_run
 
     checked_format(output_format)
     directory = find_run(run, runs_directory)
-    print_one_run(describe_run(directory), directory.path, directory.read_history(), output_format)
+    record, history = inspect_run(directory)
+    print_one_run(record, directory.path, history, output_format)

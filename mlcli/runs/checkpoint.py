@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlcli.config.values import MOST_EPOCHS
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.records import EngineState, EpochRecord, Metrics
 from mlcli.runs.formats import typed
@@ -32,6 +33,7 @@ _MAX_NAME_BYTES = 200
 _NAME = re.compile(r"(\d{8,})_([0-9a-f]{64})\.safetensors")
 _SCHEMA_VERSION = 1
 _DOCUMENT = "document"
+_MAX_VALUES = 20 * MOST_EPOCHS  # an epoch of the history has nine
 _LOSSES = "batch_losses"
 _GROUPS = ("weights", "best_weights", "engine")
 
@@ -44,11 +46,12 @@ class Position:
     history: tuple[EpochRecord, ...] = ()  # the finished epochs
     n_correct: int = 0  # in the unfinished epoch
     pass_seconds: float = 0.0  # training time of the unfinished epoch
-    metrics: Mapping[str, Metrics] = field(default_factory=dict)  # by split, of the last epoch; at the end, of the kept
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)  # of validation, in the last epoch or the kept one
     best_epoch: int | None = None
     best_value: float | None = None  # what decides which epoch is best; lower is better
     best_metrics: Mapping[str, Metrics] = field(default_factory=dict)
     is_over: bool = False
+    kept_epoch: int | None = None  # known when training is over
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def checkpoint_from(data: bytes) -> Checkpoint:
 
     try:
         arrays = {name: np.array(array) for name, array in load(data).items()}
-        document = typed(_Document, parse_json(arrays[_DOCUMENT].tobytes()))
+        document = typed(_Document, parse_json(arrays[_DOCUMENT].tobytes(), _MAX_VALUES))
         losses = arrays[_LOSSES]
     except (SafetensorError, KeyError, MemoryError) as error:
         raise ValueError(f"not a checkpoint: {type(error).__name__}: {first_line(error)}") from error

@@ -1,16 +1,16 @@
 """The directory of a run: the names of its files, how they are written, and its record.
 
 Each file is written to a temporary file, flushed to the disk and renamed, so that a reader never sees half of it.
-`metrics.json` comes last: a directory without one, or with a status other than "finished", is an unfinished run.
+`metrics.json` comes last: a directory without one, or with a status other than "finished", is an unfinished run. The
+manifest, which lists its checksum too, is written just before it, for its content is known by then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.models.weights import weights_bytes
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
 from mlcli.runs.formats import history_bytes, parsed_history, predictions_bytes, preprocessing_document, record_from
+from mlcli.runs.manifest import MANIFEST, check_digest, manifest_bytes, read_manifest
+from mlcli.runs.names import new_name
 from mlcli.text import escaped, first_line, to_json
 from mlcli.untrusted import parse_json, read_inside
 
@@ -38,7 +40,8 @@ PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 ESTIMATOR = "estimator.skops"
 LOG = "log.txt"
-MANIFEST = "manifest.json"
+# The note of a record without a checksum.
+UNVERIFIED = "an earlier version wrote this run without a checksum of its times, memory and training scores"
 
 
 class RunDirectory:
@@ -61,14 +64,15 @@ class RunDirectory:
         return self.path / CONFIG
 
     @classmethod
-    def create(cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None) -> RunDirectory:
+    def create(
+        cls, config: ExperimentConfig, runs_directory: Path, out: Path | None = None, moment: datetime | None = None
+    ) -> RunDirectory:
         """Create a directory that did not exist before: `out`, or a new one in `runs_directory`.
 
-        UsageError if `out` exists, MlcliError if the directory cannot be created.
+        moment: its time of creation in UTC; None: now. UsageError if `out` exists, MlcliError if the directory cannot
+        be created.
         """
-        now = datetime.now(UTC)  # milliseconds, so that runs started within a second sort by age
-        stamp = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
-        name = f"{stamp}_{config.name}_{config.backend}_s{config.seed}_{secrets.token_hex(3)}"
+        name = new_name(moment or datetime.now(UTC), config.name or "", config.backend or "", config.seed)
         path = out if out is not None else runs_directory / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,14 +137,16 @@ class RunDirectory:
 
     def finish(self, record: RunRecord) -> None:
         """Write the manifest of all files, then the record: from now on the run is what its status says."""
+        self._delete(METRICS)  # a kill after the manifest leaves no record rather than one that is not in the manifest
         names = sorted(
             path.name
             for path in self.path.iterdir()
-            if path.is_file() and path.name not in (MANIFEST, METRICS) and not path.name.startswith(".")
+            if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
         )
-        manifest = {"algorithm": "sha256", "files": {name: self._digest(name) for name in names}}
-        self._write(MANIFEST, to_json(manifest).encode())
-        self._write(METRICS, to_json(asdict(record)).encode())
+        data = to_json(asdict(record)).encode()
+        digests = {name: self._digest(name) for name in names} | {METRICS: hashlib.sha256(data).hexdigest()}
+        self._write(MANIFEST, manifest_bytes(digests))
+        self._write(METRICS, data)
 
     def reopen(self) -> None:
         """Make an ended run an unfinished one again, and delete the temporary files of killed processes."""
@@ -153,19 +159,29 @@ class RunDirectory:
         return os.path.isfile(self.path / METRICS)
 
     def read_record(self) -> RunRecord:
-        """Return the record of the run; MlcliError if there is none, DataError if it cannot be read."""
+        """Return the record of the run, which must have the checksum that the manifest lists.
+
+        The manifests of earlier versions list none; such a record gets a note that says so. MlcliError if there is no
+        record, DataError if it was altered or cannot be read.
+        """
         try:
-            return record_from(parse_json(read_inside(self.path, METRICS)))
+            data = read_inside(self.path, METRICS)
+            record = record_from(parse_json(data))
         except FileNotFoundError as error:
             raise MlcliError(f"{self.path}: not a finished run, {METRICS} is missing") from error
         except (OSError, ValueError) as error:
             raise self._unreadable(METRICS, error) from error
+        expected = read_manifest(self.path).get(METRICS)
+        if expected is None:
+            return replace(record, notes=(*record.notes, UNVERIFIED))
+        check_digest(self.path / METRICS, hashlib.sha256(data).hexdigest(), expected)
+        return record
 
     def read_history(self) -> list[EpochRecord]:
         """Return the epochs written so far; a row that a killed process left half written is dropped."""
         try:
-            lines = read_inside(self.path, HISTORY).splitlines(keepends=True)
-            return parsed_history(b"".join(line for line in lines if line.endswith(b"\n")))
+            data = read_inside(self.path, HISTORY)
+            return parsed_history(data[: data.rfind(b"\n") + 1])
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:

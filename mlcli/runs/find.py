@@ -5,85 +5,155 @@ This module imports no framework and no numpy.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import itertools
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from mlcli.errors import MlcliError, UsageError
-from mlcli.records import RunRecord
+from mlcli.records import EpochRecord, RunRecord, RunSummary
 from mlcli.runs import RunQuery
-from mlcli.runs.directory import CONFIG, METRICS, RunDirectory
-from mlcli.runs.reader import read_config
+from mlcli.runs.directory import CONFIG, HISTORY, METRICS, UNVERIFIED, RunDirectory
+from mlcli.runs.index import RunIndex
+from mlcli.runs.names import as_stamp, moment_of, short_id, stamp_of
+from mlcli.runs.reader import VerifiedFiles, read_config
 from mlcli.text import first_line, listed, printable
 
 _N_SHOWN = 5  # ids in a message
+_N_COMPARED = 1000  # newest ids among which the nearest is looked for
 _ADVICE = "choose another directory with --runs-dir or MLCLI_RUNS_DIR; mlcli train creates a run"
 
 
-def find_runs(runs_directory: Path) -> Iterator[RunDirectory]:
-    """Yield the runs in a directory, the newest first, unfinished ones included."""
+def find_runs(runs_directory: Path, without: Container[str] = ()) -> Iterator[RunDirectory]:
+    """Yield the runs in a directory, the one created last first, unfinished ones included.
+
+    The time is that in the name of a run, or for a name that a person chose that in its record: copying keeps both.
+    without: run ids to skip.
+    """
+    with RunIndex(runs_directory, describe_run) as index:
+        yield from _newest_first(index, without)
+
+
+def summaries(
+    runs_directory: Path, without: Container[str] = ()
+) -> Iterator[tuple[RunDirectory, RunSummary | MlcliError]]:
+    """Yield the runs in a directory as `find_runs` does, each with its summary or the reason why it cannot be read."""
+    with RunIndex(runs_directory, describe_run) as index:
+        for directory in _newest_first(index, without):
+            try:
+                yield directory, index.summary(directory.run_id)
+            except MlcliError as error:
+                yield directory, error
+
+
+def _newest_first(index: RunIndex, without: Container[str]) -> Iterator[RunDirectory]:
+    names = [name for name in _listed(index.runs_directory) if name not in without]
+    stamps = {name: stamp_of(name) for name in names}
+    for name in [name for name, stamp in stamps.items() if stamp is None]:
+        if _is_run(index.runs_directory, name):
+            with contextlib.suppress(MlcliError):
+                stamps[name] = as_stamp(index.summary(name).created)
+    names.sort(key=lambda name: (stamps[name] or "", name), reverse=True)
+    for name in names:
+        if _is_run(index.runs_directory, name):
+            yield RunDirectory(index.runs_directory / name)
+
+
+def _listed(runs_directory: Path) -> list[str]:
     try:
-        names = sorted(os.listdir(runs_directory), reverse=True)
+        return os.listdir(runs_directory)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
     except (OSError, ValueError) as error:
         raise MlcliError(f"{runs_directory}: cannot be listed: {first_line(error)}") from error
-    for name in names:
-        if os.path.isfile(runs_directory / name / CONFIG):
-            yield RunDirectory(runs_directory / name)
+
+
+def _is_run(runs_directory: Path, name: str) -> bool:
+    return os.path.isfile(f"{runs_directory}/{name}/{CONFIG}")
+
+
+def next_moment(runs_directory: Path) -> datetime:
+    """Return the time of creation of a new run in UTC: now, or just after the newest run if the clock was set back."""
+    now = datetime.now(UTC)
+    with RunIndex(runs_directory, describe_run) as index:
+        newest = next(_newest_first(index, ()), None)
+        stamp = newest and (stamp_of(newest.run_id) or as_stamp(_created(index, newest.run_id)))
+    moment = moment_of(stamp) if stamp else None
+    try:
+        return now if moment is None else max(now, moment + timedelta(milliseconds=1))
+    except OverflowError:  # the newest run says that it is from the end of the calendar
+        return now
+
+
+def _created(index: RunIndex, run_id: str) -> str:
+    try:
+        return index.summary(run_id).created
+    except MlcliError:
+        return ""
 
 
 def find_finished(runs_directory: Path, experiment_digest: str) -> tuple[RunDirectory, RunRecord] | None:
     """Return the newest finished run of exactly this experiment, or None."""
-    found = _finished_runs(runs_directory)
-    return next((run for run in found if run[1].digests.get("experiment") == experiment_digest), None)
+    for directory in _finished_runs(runs_directory, experiment_digest):
+        with contextlib.suppress(MlcliError):
+            return directory, directory.read_record()
+    return None
 
 
-def _finished_runs(runs_directory: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
-    """The finished runs whose record can be read, the newest first."""
-    for directory in find_runs(runs_directory):
-        try:
-            record = directory.read_record()
-        except MlcliError:
+def _finished_runs(runs_directory: Path, experiment_digest: str | None = None) -> Iterator[RunDirectory]:
+    """The finished runs whose record can be read, the newest first; only those of an experiment if it is given."""
+    for directory, found in summaries(runs_directory):
+        if isinstance(found, MlcliError) or found.status != "finished":
             continue
-        if record.status == "finished":
-            yield directory, record
+        if experiment_digest in (None, found.experiment):
+            yield directory
 
 
 def find_run(reference: str, runs_directory: Path) -> RunDirectory:
-    """Return the run that a reference names: a directory, a run id, a unique prefix of one, or `last`.
+    """Return the run that a reference names: a directory, a run id or short id, a unique prefix of one, or `last`.
 
-    `last` is the newest finished run. UsageError, with the nearest ids, if no run matches, and with the matching ids
-    if several do.
+    `last` is the finished run that was created last. UsageError, with the nearest ids, if no run matches, and with the
+    matching ids if several do.
     """
     if reference == "last":
         newest = next(_finished_runs(runs_directory), None)
         if newest is None:
             raise UsageError(f"no finished run in {runs_directory}\n{_ADVICE}")
-        return newest[0]
+        return newest
     path = Path(reference)
     # os.path returns False where pathlib raises: for a name that is too long, a folder that cannot be entered.
     if os.path.isfile(path / CONFIG) or os.path.isfile(path / METRICS):
         return RunDirectory(path.resolve())
     if os.path.isdir(path):
         raise UsageError(f"{path}: not a run directory, it has no {CONFIG}")
-    runs = list(find_runs(runs_directory))
-    matches = [run for run in runs if run.run_id.startswith(reference)]
-    for run in matches:
-        if len(matches) == 1 or run.run_id == reference:
-            return run
-    ids = [run.run_id for run in matches or runs]
+    names = sorted(_listed(runs_directory), reverse=True)
+    matches = [name for name in names if _is_match(reference, name) and _is_run(runs_directory, name)]
+    for found in ([reference] if reference in matches else [], _with_short_id(reference, matches), matches):
+        if len(found) == 1:
+            return RunDirectory(runs_directory / found[0])
     if matches:
-        raise UsageError(f"run {reference!r} matches {len(ids)} runs: {_shown(ids)}\ngive more characters of the id")
+        shown = _shown(matches)
+        raise UsageError(f"run {reference!r} matches {len(matches)} runs: {shown}\ngive more characters of the id")
+    ids = [run.run_id for run in itertools.islice(find_runs(runs_directory), _N_COMPARED)]
     if not ids:
         raise UsageError(f"no run {reference!r}: no runs in {runs_directory}\n{_ADVICE}")
     near = difflib.get_close_matches(reference, ids, n=_N_SHOWN, cutoff=0.3)
     suggestion = f"{'nearest' if near else 'newest'}: {_shown(near or ids)}"
     raise UsageError(f"no run {reference!r} in {runs_directory}\n{suggestion}")
+
+
+def _is_match(reference: str, name: str) -> bool:
+    # Whatever matches contains the reference; that alone is quick to check.
+    return reference in name and (name.startswith(reference) or (short_id(name) or "").startswith(reference))
+
+
+def _with_short_id(reference: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if short_id(name) == reference]
 
 
 def _shown(ids: list[str]) -> str:
@@ -96,7 +166,7 @@ class ListedRun:
 
     record: RunRecord
     directory: Path
-    reference: str  # the shortest prefix of its id that no other run in its directory has
+    reference: str  # its short id, or the shortest prefix of its id, that no other run in its directory has
 
 
 @dataclass(frozen=True)
@@ -114,49 +184,69 @@ class RunList:
             notes.append(f"no matching run in {runs_directory}")
         elif len(self.runs) < self.n_matching:
             notes.append(f"{len(self.runs)} of {self.n_matching} runs; --limit 0 lists all")
+        n_unverified = sum(UNVERIFIED in run.record.notes for run in self.runs)
+        if n_unverified:
+            notes.append(f"scores of {n_unverified} of these runs are not verified: written by an earlier version")
         return notes
 
 
 def list_runs(runs_directory: Path, query: RunQuery) -> RunList:
     """Return the runs in a directory that a query admits, in its order; those without a value for the key come last."""
-    directories = list(find_runs(runs_directory))
-    references = _references([directory.run_id for directory in directories])
-    runs, issues = [], []
-    for directory in directories:
+    found = list(summaries(runs_directory))
+    issues = [_issue(summary) for _, summary in found if isinstance(summary, MlcliError)]
+    matching = [run for run in found if isinstance(run[1], RunSummary) and query.admits(run[1])]
+    chosen = _sorted(matching, query.sort)[: query.limit]
+    references = _references([run.run_id for run, _ in chosen], among=[run.run_id for run, _ in found])
+    runs = []
+    for directory, _ in chosen:
         try:
-            record = describe_run(directory)
-        except MlcliError as error:
-            issues.append(str(error).splitlines()[0])
-            continue
-        if query.admits(record):
-            runs.append(ListedRun(record, directory.path, references[directory.run_id]))
-    return RunList(tuple(_sorted(runs, query.sort)[: query.limit]), len(runs), tuple(issues))
+            runs.append(ListedRun(describe_run(directory), directory.path, references[directory.run_id]))
+        except MlcliError as error:  # another process has changed it
+            issues.append(_issue(error))
+    return RunList(tuple(runs), len(matching), tuple(issues))
 
 
-def _sorted(runs: list[ListedRun], key: str) -> list[ListedRun]:
-    known = [run for run in runs if _sort_value(run.record, key) is not None]
-    unknown = [run for run in runs if _sort_value(run.record, key) is None]
-    known.sort(key=lambda run: _sort_value(run.record, key), reverse=key in ("created", "accuracy"))
+def _issue(error: MlcliError) -> str:
+    return str(error).splitlines()[0]
+
+
+_Found = tuple[RunDirectory, RunSummary | MlcliError]
+
+
+def _sorted(runs: list[_Found], key: str) -> list[_Found]:
+    name = "seconds" if key == "time" else key
+    known = [run for run in runs if getattr(run[1], name) is not None]
+    unknown = [run for run in runs if getattr(run[1], name) is None]
+    known.sort(key=lambda run: getattr(run[1], name), reverse=key in ("created", "accuracy"))
     return known + unknown
 
 
-def _sort_value(record: RunRecord, key: str) -> Any:
-    if key in ("accuracy", "loss"):
-        return getattr(record.metrics.get("test"), key, None)
-    if key == "time":
-        return record.timing.total_seconds if record.timing else None
-    return getattr(record, key)
+def _references(ids: list[str], among: list[str]) -> dict[str, str]:
+    """Return for each id its short id, if no other run has it, else the shortest prefix that no other id has.
 
-
-def _references(ids: list[str]) -> dict[str, str]:
-    """Return for each id the shortest prefix that no other id has, with at least its time, which ends at `_`."""
-    ordered = sorted(ids)
-    references = {}
+    A prefix has at least the time, which ends at `_`.
+    """
+    n_runs = Counter(name.rpartition("_")[2] for name in among)
+    references = {run_id: short for run_id in ids if (short := short_id(run_id)) and n_runs[short] == 1}
+    if len(references) == len(ids):
+        return references
+    ordered = sorted(among)
     for before, run_id, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
         prefixes = (run_id[:length] for length in range(len(run_id.partition("_")[0]), len(run_id)))
         unique = (text for text in prefixes if not before.startswith(text) and not after.startswith(text))
-        references[run_id] = next(unique, run_id)
+        references.setdefault(run_id, next(unique, run_id))
     return references
+
+
+def inspect_run(directory: RunDirectory) -> tuple[RunRecord, list[EpochRecord]]:
+    """Return the record and the history of a run, from files that match their checksums; see `describe_run`.
+
+    An unfinished run has no checksums. DataError, naming the file, for files that are missing or altered.
+    """
+    if not directory.has_record():
+        return describe_run(directory), directory.read_history()
+    files = VerifiedFiles(directory.path)
+    return files.scored_record(), files.history() if os.path.lexists(directory.path / HISTORY) else []
 
 
 def describe_run(directory: RunDirectory) -> RunRecord:
@@ -180,7 +270,7 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         metrics={},
         timing=None,
         epochs=len(history) if config.training.epochs else None,
-        best_epoch=next((record.epoch for record in reversed(history) if record.is_best), None),
+        best_epoch=next((epoch.epoch for epoch in reversed(history) if epoch.is_best and _is_validated(epoch)), None),
         samples_per_second=None,
         n_parameters=None,
         device=device if isinstance(device, str) else config.runtime.device,
@@ -191,6 +281,10 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         mlcli_version=str(environment.get("mlcli", "")),
         created=_modified(directory.config_path),
     )
+
+
+def _is_validated(epoch: EpochRecord) -> bool:
+    return epoch.validation_accuracy is not None  # version 0.1.0 marked the lowest training loss where this is missing
 
 
 def _modified(path: Path) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mlcli.config.messages import key_path
-from mlcli.config.values import MOST_THREADS
+from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
 from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+_MAX_LINE_BYTES = 1000  # of a history; a longer line is read as two, which are not rows
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # it is costly to make
-_OPTIONAL = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_OPTIONAL = ("learning_rate", *_SCORES, "samples_per_second")
 
 
 def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes:
@@ -41,9 +43,13 @@ def history_bytes(records: Sequence[EpochRecord], *, with_header: bool) -> bytes
 
 
 def parsed_history(data: bytes) -> list[EpochRecord]:
-    """Return the records of a history with line ends of either kind."""
+    """Return the records of a history with line ends of either kind; at most MOST_EPOCHS, in lines of 1,000 bytes."""
+    if data.count(b"\n") > MOST_EPOCHS + 1:
+        raise ValueError(f"more than {MOST_EPOCHS:,} epochs")
+    stream = io.BytesIO(data)
+    lines = (line.decode() for line in iter(lambda: stream.readline(_MAX_LINE_BYTES), b""))
     try:
-        return [_epoch(row) for row in csv.DictReader(io.StringIO(data.decode(), newline=""))]
+        return [_epoch(row) for row in csv.DictReader(lines)]
     except (KeyError, TypeError) as error:
         raise ValueError(f"a row is incomplete: {error}") from error
     except csv.Error as error:
@@ -58,7 +64,6 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
         epoch=epoch,
         **{name: float(row[name]) if row[name] else None for name in _OPTIONAL},
         seconds=float(row["seconds"]),
-        samples_per_second=float(row["samples_per_second"]),
         is_best={"True": True, "False": False}[row["is_best"]],
     )
 
@@ -78,8 +83,12 @@ def typed(kind: type[T], document: dict[str, Any]) -> T:
 
 _MAX_SECONDS = 1e9  # thirty years
 _MAX_CHARACTERS = 300
+MAX_NOTE_CHARACTERS = 1000
 _TEXTS = ("run_id", "name", "backend", "dataset", "model", "device", "mlcli_version", "created")
-_COUNTS = ("seed", "epochs", "best_epoch", "samples_per_second", "n_parameters", "peak_memory_bytes")
+_COUNTS = (
+    *("seed", "epochs", "best_epoch", "kept_epoch", "samples_per_second", "n_parameters", "n_train_samples"),
+    *("peak_memory_bytes", "median_epoch_seconds"),
+)
 
 
 def record_from(document: dict[str, Any]) -> RunRecord:
@@ -87,6 +96,8 @@ def record_from(document: dict[str, Any]) -> RunRecord:
     record = typed(RunRecord, document)
     for name in _TEXTS:
         _check_text(name, getattr(record, name))
+    if any(len(note) > MAX_NOTE_CHARACTERS for note in record.notes):
+        raise ValueError(f"notes: expected at most {MAX_NOTE_CHARACTERS:,} characters each")
     for part, digest in record.digests.items():
         _check_text("a digest", part + digest)
     for split, metrics in record.metrics.items():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +14,20 @@ from mlcli.config.experiment import parse_experiment
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import ConfigError, DataError, OutOfMemoryError
 from mlcli.models.weights import parsed_weights
-from mlcli.records import EpochRecord, Preprocessing
-from mlcli.runs.directory import CONFIG, ENVIRONMENT, ESTIMATOR, HISTORY, MANIFEST, PREDICTIONS, PREPROCESSING, WEIGHTS
+from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Scores
+from mlcli.runs.directory import (
+    CONFIG,
+    ENVIRONMENT,
+    ESTIMATOR,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    PREPROCESSING,
+    WEIGHTS,
+    RunDirectory,
+)
 from mlcli.runs.formats import parsed_history, parsed_predictions, preprocessing_from
+from mlcli.runs.manifest import MANIFEST, check_digest, damage, read_error, read_manifest
 from mlcli.text import escaped, first_line
 from mlcli.untrusted import leads_outside, open_inside, parse_json, read_inside
 
@@ -22,7 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-_REMEDY = "restore the file from a copy, or train again"
+_UNREADABLE = "has content that this version cannot read"
+_LOSS_TOLERANCE = 1e-6  # relative; versions of numpy add in different orders
 
 
 class VerifiedFiles:
@@ -36,9 +50,31 @@ class VerifiedFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._refuse_links_outside()
-        self._digests = self._read_manifest()
+        self._digests = read_manifest(self.path)
         for name, digest in self._digests.items():
             self._verify(name, digest)
+
+    def record(self) -> RunRecord:
+        """Return the record; one without a checksum, of an earlier version, as `scored_record` does."""
+        return RunDirectory(self.path).read_record() if METRICS in self._digests else self.scored_record()
+
+    def scored_record(self) -> RunRecord:
+        """Return the record with the test scores of the stored predictions, computed again; imports numpy.
+
+        DataError if the record has other test scores. Without predictions it has none.
+        """
+        record = RunDirectory(self.path).read_record()
+        recorded, metrics = record.metrics.get("test"), dict(record.metrics)
+        if recorded is None:
+            return record
+        del metrics["test"]
+        if PREDICTIONS in self._digests:
+            found, is_exact = self._test_metrics()
+            if not _is_same(recorded, found if is_exact else replace(found, loss=recorded.loss)):
+                reason = f"was altered: its test accuracy or loss is not that of {PREDICTIONS}"
+                raise self._failure(METRICS, f"{reason}, {_text(found)}")
+            metrics["test"] = found
+        return replace(record, metrics=metrics)
 
     def config(self) -> ExperimentConfig:
         """Return the resolved configuration."""
@@ -68,6 +104,21 @@ class VerifiedFiles:
         """Return a fitted scikit-learn estimator in skops form, not loaded."""
         return self._bytes(ESTIMATOR)
 
+    def _test_metrics(self) -> tuple[Metrics, bool]:
+        """Return the test scores of the stored predictions, and whether their loss is exact: computed from logits."""
+        from mlcli.metrics.scores import score  # imports numpy
+
+        arrays = self.predictions()
+        scores = Scores(arrays["labels"], arrays.get("logits"), arrays.get("probabilities"))
+        try:
+            found = score(scores, arrays["y"])
+        except DataError as error:
+            raise self._failure(
+                PREDICTIONS, f"has content that this version cannot read: {first_line(error)}"
+            ) from error
+        is_finite = found.loss is not None and math.isfinite(found.loss)
+        return replace(found, loss=found.loss if is_finite else None), scores.logits is not None
+
     def _refuse_links_outside(self) -> None:
         folders = [str(self.path)]  # a stack, because folders can be nested deeper than Python recurses
         while folders:
@@ -75,25 +126,11 @@ class VerifiedFiles:
             try:
                 entries = list(os.scandir(folder))
             except OSError as error:
-                raise DataError(f"{escaped(folder)} cannot be read: {error.strerror}\n{_REMEDY}") from error
+                raise damage(Path(folder), f"cannot be read: {error.strerror}") from error
             for entry in entries:
                 if entry.is_symlink() and leads_outside(Path(entry.path), self.path):
-                    raise DataError(f"{escaped(entry.path)}: a link that leads out of the run directory\n{_REMEDY}")
+                    raise damage(Path(entry.path), "is a link that leads out of the run directory")
             folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-    def _read_manifest(self) -> dict[str, str]:
-        try:
-            document = parse_json(read_inside(self.path, MANIFEST))
-            algorithm, files = document.get("algorithm"), document.get("files")
-            if algorithm != "sha256":
-                raise ValueError(f"algorithm {algorithm!r}, expected 'sha256'")
-            if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
-                raise ValueError("it does not list files by name and sha256")
-        except FileNotFoundError as error:
-            raise self._failure(MANIFEST, "is missing: the files of the run cannot be verified") from error
-        except (OSError, ValueError) as error:
-            raise self._failure(MANIFEST, f"is not a manifest that this version can read: {_reason(error)}") from error
-        return files
 
     def _verify(self, name: str, digest: str) -> None:
         if leads_outside(self.path / name, self.path):
@@ -104,10 +141,8 @@ class VerifiedFiles:
         except FileNotFoundError as error:
             raise self._failure(name, "is missing") from error
         except (OSError, ValueError) as error:
-            raise self._failure(name, f"cannot be read: {_reason(error)}") from error
-        if found != digest:
-            expected = escaped(digest[:12])
-            raise self._failure(name, f"was altered: its sha256 is {found[:12]}..., the manifest says {expected}...")
+            raise self._failure(name, f"cannot be read: {read_error(error)}") from error
+        check_digest(self.path / name, found, digest)
 
     def _bytes(self, name: str, max_bytes: int | None = None) -> bytes:
         if name not in self._digests:
@@ -115,7 +150,7 @@ class VerifiedFiles:
         try:
             return read_inside(self.path, name, max_bytes)
         except (OSError, ValueError) as error:
-            raise self._failure(name, f"cannot be read: {_reason(error)}") from error
+            raise self._failure(name, f"cannot be read: {read_error(error)}") from error
         except MemoryError as error:
             raise OutOfMemoryError(f"{self._location(name)}: out of memory while reading it") from error
 
@@ -124,17 +159,26 @@ class VerifiedFiles:
         try:
             return parse(data)
         except ValueError as error:
-            raise self._failure(name, f"has content that this version cannot read: {_reason(error)}") from error
+            raise self._failure(name, f"{_UNREADABLE}: {read_error(error)}") from error
 
     def _failure(self, name: str, reason: str) -> DataError:
-        return DataError(f"{self._location(name)} {reason}\n{_REMEDY}")
+        return damage(self.path / name, reason)
 
     def _location(self, name: str) -> str:
         return escaped(str(self.path / name))
 
 
-def _reason(error: Exception) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else first_line(error)
+def _is_same(recorded: Metrics, found: Metrics) -> bool:
+    if (recorded.accuracy, recorded.n_samples) != (found.accuracy, found.n_samples):
+        return False
+    if recorded.loss is None or found.loss is None:
+        return recorded.loss is found.loss
+    return math.isclose(recorded.loss, found.loss, rel_tol=_LOSS_TOLERANCE)
+
+
+def _text(metrics: Metrics) -> str:
+    loss = "" if metrics.loss is None else f" and {metrics.loss:.6g}"
+    return f"{metrics.accuracy:.6g}{loss}"
 
 
 def read_config(directory: Path) -> ExperimentConfig:
@@ -148,7 +192,7 @@ def read_config(directory: Path) -> ExperimentConfig:
     except FileNotFoundError as error:
         raise DataError(f"{location} is missing, so the run has no configuration") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{location}: not the configuration of a run: {_reason(error)}") from error
+        raise DataError(f"{location}: not the configuration of a run: {read_error(error)}") from error
     return _config_from(data, location)
 
 

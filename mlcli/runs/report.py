@@ -14,6 +14,9 @@ from mlcli.runs.find import ListedRun
 
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
+_N_NOTES = 20  # shown of a run
+_N_EPOCHS = 50  # shown at either end of a long history
+_MAX_REASON = 2000  # characters
 
 
 def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
@@ -26,18 +29,28 @@ def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reus
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:
-    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`."""
+    """Print a run as `train` does, with its status, history and notes. CSV is the row of `runs list`.
+
+    JSON holds everything; the tables show at most 20 notes and 100 epochs.
+    """
     status = [("status", record.status), ("started", record.created)]
     if record.error:
-        status.append(("reason", record.error))
-    sections = [status, *_sections(record, directory), [("note", note) for note in record.notes]]
-    document = asdict(record) | {"directory": str(directory), "history": [asdict(epoch) for epoch in history]}
+        status.append(("reason", record.error[:_MAX_REASON]))
+    notes = [("note", note) for note in record.notes[:_N_NOTES]]
+    if len(record.notes) > _N_NOTES:
+        notes.append(("notes", f"{len(record.notes) - _N_NOTES:,} more; --format json has them"))
+    sections = [status, *_sections(record, directory), notes]
+    is_document = output_format == OutputFormat.JSON  # costly for a long history
+    epochs = [asdict(epoch) for epoch in history] if is_document else []
+    document = asdict(record) | {"directory": str(directory), "history": epochs}
     print_summary(_title(record), sections, _full_row(record, directory), document, output_format)
+    ends = history if len(history) <= 2 * _N_EPOCHS else [*history[:_N_EPOCHS], *history[-_N_EPOCHS:]]
     if history and output_format == OutputFormat.MARKDOWN:
         sys.stdout.write("\n")
-        print_markdown(_history_rows(history))
+        print_markdown(_history_rows(ends))
     elif history and output_format == OutputFormat.TABLE:
-        print_table("History", _history_rows(history), optional=["learning rate", "samples/s", "seconds"])
+        some = f": the first and the last {_N_EPOCHS} of {len(history):,} epochs" if len(ends) < len(history) else ""
+        print_table(f"History{some}", _history_rows(ends), optional=["learning rate", "samples/s", "seconds"])
 
 
 def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) -> None:
@@ -49,7 +62,7 @@ def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) ->
             print_markdown([_short_row(run) for run in runs])
         case OutputFormat.TABLE if runs:
             all_finished = all(run.record.status == "finished" for run in runs)
-            optional = [*(["status"] if all_finished else []), "model", "name", "loss"]
+            optional = ["id", *(["status"] if all_finished else []), "model", "name", "loss"]
             print_table(title, [_short_row(run) for run in runs], optional=optional)
 
 
@@ -81,6 +94,7 @@ def _short_row(run: ListedRun) -> Row:
         "accuracy": f"{test.accuracy:.4f}" if test else None,
         "loss": f"{test.loss:.4f}" if test and test.loss is not None else None,
         "seconds": f"{record.timing.total_seconds:,.1f}" if record.timing else None,
+        "id": record.run_id,
     }
 
 
@@ -97,14 +111,30 @@ def _scores(record: RunRecord) -> _Fields:
     fields: _Fields = []
     for split in [name for name in _SPLITS if name in record.metrics]:
         metrics = record.metrics[split]
-        n_correct = round(metrics.accuracy * metrics.n_samples)
-        detail = f"  ({n_correct:,}/{metrics.n_samples:,})" if split == "test" else ""
-        fields.append((f"{split} accuracy", f"{metrics.accuracy:.4f}{detail}"))
+        during = " during the epoch" if split == "train" and _has_running_mean(record) else ""
+        fields.append((f"{split} accuracy{during}", f"{metrics.accuracy:.4f}{_detail(record, split)}"))
         if metrics.loss is not None:
-            fields.append((f"{split} loss", f"{metrics.loss:.4f}"))
-    if record.best_epoch is not None:
-        fields.append(("best epoch", f"{record.best_epoch} of {record.epochs}"))
+            fields.append((f"{split} loss{during}", f"{metrics.loss:.4f}"))
+    if record.best_epoch is not None and "validation" in record.metrics:
+        fields.append(("best epoch (validation)", f"{record.best_epoch} of {record.epochs}"))
+        if record.kept_epoch is not None:
+            which = "the last" if record.kept_epoch == record.epochs else "the best"
+            fields.append(("weights", f"of epoch {record.kept_epoch}, {which}"))
     return fields
+
+
+def _has_running_mean(record: RunRecord) -> bool:
+    return record.schema_version == 1 and record.epochs is not None
+
+
+def _detail(record: RunRecord, split: str) -> str:
+    """Return how many samples were predicted correctly in the test split, or scored of a larger training split."""
+    metrics = record.metrics[split]
+    if split == "test":
+        return f"  ({round(metrics.accuracy * metrics.n_samples):,}/{metrics.n_samples:,})"
+    if split == "train" and record.n_train_samples not in (None, metrics.n_samples):
+        return f"  (of {metrics.n_samples:,} of {record.n_train_samples:,} samples)"
+    return ""
 
 
 def _times(record: RunRecord) -> _Fields:
@@ -118,14 +148,19 @@ def _times(record: RunRecord) -> _Fields:
         seconds["first epoch"] = timing.first_epoch_seconds
         seconds[f"remaining epochs ({max(record.epochs - 1, 0)})"] = timing.remaining_epochs_seconds
     if timing.validate_seconds:
-        seconds["score train and validation" if record.epochs is None else "validate"] = timing.validate_seconds
+        seconds["validate"] = timing.validate_seconds
+    if timing.score_train_seconds:
+        seconds["score training data"] = timing.score_train_seconds
     seconds |= {"evaluate": timing.evaluate_seconds, "total": timing.total_seconds}
-    return [(label, f"{value:.3f} s") for label, value in seconds.items()]
+    fields = [(label, f"{value:.3f} s") for label, value in seconds.items()]
+    if record.median_epoch_seconds is not None:
+        fields.insert(4, ("median epoch", f"{record.median_epoch_seconds:.3f} s"))
+    return fields
 
 
 def _machine(record: RunRecord) -> _Fields:
     fields: _Fields = []
-    if record.samples_per_second:
+    if record.samples_per_second and record.epochs is not None:
         fields.append(("training samples/s", f"{record.samples_per_second:,.0f}"))
     if record.n_parameters is not None:
         fields.append(("parameters", f"{record.n_parameters:,}"))
@@ -135,23 +170,33 @@ def _machine(record: RunRecord) -> _Fields:
 
 
 # Column, field of the record, format.
-_COLUMNS = (
-    ("learning rate", "learning_rate", "{:.4g}"),
-    ("loss", "train_loss", "{:.4f}"),
-    ("accuracy", "train_accuracy", "{:.4f}"),
+_Column = tuple[str, str, str]
+_VALIDATION: tuple[_Column, ...] = (
     ("val. loss", "validation_loss", "{:.4f}"),
     ("val. acc.", "validation_accuracy", "{:.4f}"),
     ("seconds", "seconds", "{:.3f}"),
+)
+_OF_EPOCHS: tuple[_Column, ...] = (
+    ("learning rate", "learning_rate", "{:.4g}"),
+    ("run. loss", "train_loss", "{:.4f}"),  # running means during the epoch
+    ("run. acc.", "train_accuracy", "{:.4f}"),
+    *_VALIDATION,
     ("samples/s", "samples_per_second", "{:,.0f}"),
+)
+_OF_SINGLE_FIT: tuple[_Column, ...] = (
+    ("train loss", "train_loss", "{:.4f}"),
+    ("train acc.", "train_accuracy", "{:.4f}"),
+    *_VALIDATION,
 )
 
 
 def _history_rows(history: Sequence[EpochRecord]) -> list[Row]:
     """One row per epoch, without the columns that have no value in any epoch.
 
-    Without validation the best epoch follows the training loss, which tells nothing: it is not marked.
+    Without validation no epoch is the best, whatever histories of version 0.1.0 say.
     """
-    shown = [column for column in _COLUMNS if any(getattr(epoch, column[1]) is not None for epoch in history)]
+    columns = _OF_SINGLE_FIT if all(epoch.learning_rate is None for epoch in history) else _OF_EPOCHS
+    shown = [column for column in columns if any(getattr(epoch, column[1]) is not None for epoch in history)]
     is_validated = any(epoch.validation_accuracy is not None for epoch in history)
     return [
         {

@@ -95,7 +95,8 @@ def _train() -> dict[str, Fields]:
 
 def _runs_list() -> dict[str, Fields]:
     parts = ("metrics", "timing", "notes", "digests", "mlcli_version", "schema_version")
-    row = {name: kind for name, kind in _RUN.items() if name not in parts}
+    details = ("kept_epoch", "n_train_samples", "median_epoch_seconds")
+    row = {name: kind for name, kind in _RUN.items() if name not in (*parts, *details)}
     row |= {f"{split}_{score}": float | None for split in _SPLITS for score in ("accuracy", "loss")}
     row |= {name: kind | None for name, kind in _fields(Timing).items()}
     return _rows("ListedRun", row | {"directory": str})

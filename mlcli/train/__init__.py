@@ -14,6 +14,8 @@ from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 if TYPE_CHECKING:
+    from mlcli.config.layers import KeyPath
+    from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import Plan
 
 _SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
@@ -46,7 +48,6 @@ def run(request: TrainRequest) -> None:
 
     Raises the errors of errors.py, ThresholdError for a score below its threshold, and Interrupted.
     """
-    from mlcli.config.experiment import load_experiment
     from mlcli.experiment.plan import make_plan
     from mlcli.rendering.console import checked_format
     from mlcli.runs.report import print_run
@@ -63,7 +64,7 @@ def run(request: TrainRequest) -> None:
         found = open_resumable(request.resume, runs_directory)
         config, threads = found.config, found.threads
     else:
-        config, threads = load_experiment(request.config, flags=request.flags, settings=request.settings), None
+        config, threads = _configuration(request), None
     n_threads = configure_threads(config.runtime.threads, threads)
     plan = make_plan(config)
     if request.print_config or request.dry_run:
@@ -81,6 +82,17 @@ def run(request: TrainRequest) -> None:
     print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
     scored = result.record.metrics
     check_thresholds(thresholds, {name: scored[split].accuracy for name, split in _SPLITS.items() if split in scored})
+
+
+def _configuration(request: TrainRequest) -> ExperimentConfig:
+    from mlcli.config.experiment import load_experiment
+    from mlcli.experiment.plan import model_issues
+
+    def check(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
+        configure_threads(config.runtime.threads)  # before the check imports scikit-learn
+        return model_issues(config)
+
+    return load_experiment(request.config, flags=request.flags, settings=request.settings, check=check)
 
 
 def _check_nothing_else(request: TrainRequest) -> None:

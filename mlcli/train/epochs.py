@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlcli import signals
 from mlcli.config.schema import Lbfgs
+from mlcli.data.preprocessing import take
 from mlcli.engines.contract import Engine, Weights
 from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
@@ -22,6 +23,8 @@ from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
 from mlcli.timing import Stopwatch
 from mlcli.train.checkpointing import Checkpointer, CheckpointEvery, ChunkLength
 from mlcli.train.run_progress import RunProgress
+
+MOST_SCORED_BY_ESTIMATORS = 2_000  # training samples
 
 
 @dataclass
@@ -78,14 +81,23 @@ class EpochChunks:
 class EpochLoop:
     """Trains a placed engine epoch by epoch; after `run` the engine holds the final weights.
 
-    The best epoch is the one with the lowest validation loss (or the highest validation accuracy, where early
-    stopping monitors that), without validation data the one with the lowest training loss.
+    The best epoch is the one with the lowest validation loss, or the highest validation accuracy, where early stopping
+    monitors that. Without validation there is none.
     """
 
     def __init__(
-        self, engine: Engine, dataset: Dataset, progress: RunProgress, folder: CheckpointFolder, every: CheckpointEvery
+        self,
+        engine: Engine,
+        dataset: Dataset,
+        progress: RunProgress,
+        folder: CheckpointFolder,
+        every: CheckpointEvery,
+        log: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """progress: its position moves on with each epoch, and it gets the digest of the batch order."""
+        """progress: its position moves on with each epoch, and it gets the digest of the batch order.
+
+        log: receives a line for each checkpoint that a signal asked for.
+        """
         self._config = progress.plan.config
         self._engine = engine
         self._dataset = dataset
@@ -95,6 +107,7 @@ class EpochLoop:
         self._batch_size = self._config.training.batch_size or 1
         self._chunk_length = ChunkLength(every)
         self._checkpointer = Checkpointer(folder, every, self._checkpoint)
+        self._log = log
         self._epoch: EpochChunks | None = None  # the one under way
         self._best_weights: Weights | None = None  # kept where early stopping may restore them
         self.note: str | None = None  # what early stopping did
@@ -122,8 +135,8 @@ class EpochLoop:
     def run(self) -> Iterator[EpochRecord]:
         """Train to the end, yielding the record of each epoch.
 
-        Checkpoints are written between chunks when they are due. DivergedError when the loss or a weight is no longer
-        finite; Interrupted, after one more checkpoint, when a signal has arrived.
+        Checkpoints are written between chunks when they are due or a signal asks for one. DivergedError when the loss
+        or a weight is no longer finite; Interrupted, after one more checkpoint, when a signal has arrived that stops.
         """
         while not self._is_over():
             self._epoch = epoch = self._epoch or self._start_epoch()
@@ -143,6 +156,9 @@ class EpochLoop:
 
     def _between_chunks(self, *, at_epoch_end: bool) -> None:
         self._checkpointer.write_if_due(self.position, at_epoch_end=at_epoch_end)
+        if signals.take_checkpoint_request():
+            self._checkpointer.write(self.position)
+            self._log(f"checkpoint written after {self.position.step:,} steps")
         if signals.is_pending():
             self._checkpointer.write(self.position)
             signals.check()
@@ -154,7 +170,7 @@ class EpochLoop:
 
     def _start_epoch(self) -> EpochChunks:
         config, optimizer = self._config, self._config.optimizer
-        if optimizer is None or isinstance(optimizer, Lbfgs):
+        if optimizer is None or isinstance(optimizer, Lbfgs) or optimizer.lr is None or config.schedule is None:
             raise UsageError(f"iterative training needs an optimizer: {alternatives(ITERATIVE_OPTIMIZERS)}")
         epoch = len(self._progress.position.history) + 1
         n_steps = math.ceil(len(self._dataset.train) / self._batch_size)
@@ -166,28 +182,32 @@ class EpochLoop:
 
     def _end_epoch(self, epoch: EpochChunks) -> EpochRecord:
         result = epoch.result
-        train = Metrics(result.accuracy, result.loss, len(self._dataset.train))
-        metrics = {"train": train} | _validate(self._engine, self._dataset, self._progress.watch)
+        running = Metrics(result.accuracy, result.loss, len(self._dataset.train))
+        metrics = _validate(self._engine, self._dataset, self._progress.watch)
         last = self._progress.position
         position = replace(last, step=last.step + len(epoch.batch_losses), metrics=metrics)
-        value = self._monitored(result.loss, metrics.get("validation"))
-        is_best = last.best_value is None or value < last.best_value - (
-            self._stopping.min_delta if self._stopping else 0
-        )
+        is_best = False
+        if metrics:
+            value = self._monitored(metrics["validation"])
+            min_delta = self._stopping.min_delta if self._stopping else 0
+            is_best = last.best_value is None or value < last.best_value - min_delta
         if is_best:
             position = replace(position, best_epoch=epoch.epoch, best_value=value, best_metrics=metrics)
             if self._stopping is not None and self._stopping.restore_best:
                 self._best_weights = self._engine.weights()
-        rate = float(epoch.learning_rates[-1])
-        record = _epoch_record(metrics, epoch.seconds, epoch=epoch.epoch, rate=rate, is_best=is_best)
+        record = replace(
+            _epoch_record(running, metrics, epoch.seconds),
+            epoch=epoch.epoch,
+            learning_rate=float(epoch.learning_rates[-1]),
+            samples_per_second=running.n_samples / epoch.seconds,
+            is_best=is_best,
+        )
         self._epoch = None
         self._progress.position = replace(position, history=(*position.history, record))
         return record
 
-    def _monitored(self, train_loss: float, validation: Metrics | None) -> float:
+    def _monitored(self, validation: Metrics) -> float:
         """Return the value that decides which epoch is best; lower is better."""
-        if validation is None:
-            return train_loss
         by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
         return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
 
@@ -204,14 +224,14 @@ class EpochLoop:
     def _finish(self) -> None:
         """Restore the best weights if early stopping asks for it, and record the order of all batches."""
         position = self._progress.position
-        final = replace(position, is_over=True)
-        is_last_best = position.best_epoch == len(position.history)
-        if not position.is_over and self._best_weights is not None and not is_last_best:
-            self._engine.load_weights(self._best_weights)
-            final = replace(final, metrics=position.best_metrics)
-            restored = f"the weights are those of epoch {position.best_epoch}"
-            self.note = f"{self.note}; {restored}" if self.note else f"{restored}, the best"
-        self._progress.position = final
+        if not position.is_over:
+            final = replace(position, is_over=True, kept_epoch=len(position.history))
+            if self._best_weights is not None and position.best_epoch != final.kept_epoch:
+                self._engine.load_weights(self._best_weights)
+                final = replace(final, metrics=position.best_metrics, kept_epoch=position.best_epoch)
+                restored = f"the weights are those of epoch {position.best_epoch}"
+                self.note = f"{self.note}; {restored}" if self.note else f"{restored}, the best"
+            self._progress.position = final
         orders = hashlib.sha256()
         for record in position.history:
             orders.update(self._order(record.epoch).tobytes())
@@ -219,20 +239,31 @@ class EpochLoop:
 
 
 def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple[EpochRecord, str | None]:
-    """Fit a placed engine without epochs and score training and validation data.
+    """Fit a placed engine without epochs, and score training and validation data afterwards.
 
     Returns the one row of the history, and a note if the solver did not converge.
     """
     watch = progress.watch
     with watch.part("first_epoch"):
         result = engine.fit()
-    with watch.part("validate"):
-        train = score(engine.predict(dataset.train.x), dataset.train.y)
-    metrics = {"train": train} | _validate(engine, dataset, watch)
-    record = _epoch_record(metrics, watch.seconds("first_epoch"))
+    train, metrics = score_train(engine, dataset, progress), _validate(engine, dataset, watch)
+    record = _epoch_record(train, metrics, watch.seconds("first_epoch"))
     progress.position = Position(history=(record,), metrics=metrics)
     note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
     return record, note if result.converged is False else None
+
+
+def score_train(engine: Engine, dataset: Dataset, progress: RunProgress) -> Metrics:
+    """Score the training split after training, without dropout, and keep and return the metrics.
+
+    Of an estimator at most 2,000 samples are scored, at equal distances: nearest neighbours would otherwise need hours.
+    """
+    split = dataset.train
+    if progress.plan.network is None and len(split) > MOST_SCORED_BY_ESTIMATORS:
+        split = take(split, np.arange(MOST_SCORED_BY_ESTIMATORS) * len(split) // MOST_SCORED_BY_ESTIMATORS)
+    with progress.watch.part("score_train"):
+        progress.train = score(engine.predict(split.x), split.y)
+    return progress.train
 
 
 def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch) -> dict[str, Metrics]:
@@ -243,19 +274,17 @@ def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch) -> dict[str, M
         return {"validation": score(engine.predict(split.x), split.y)}
 
 
-def _epoch_record(
-    metrics: Mapping[str, Metrics], seconds: float, *, epoch: int = 1, rate: float | None = None, is_best: bool = True
-) -> EpochRecord:
-    """Return the row of the history; the defaults are those of a single fit."""
-    train, validation = metrics["train"], metrics.get("validation")
+def _epoch_record(train: Metrics, metrics: Mapping[str, Metrics], seconds: float) -> EpochRecord:
+    """Return the row of the history of a single fit."""
+    validation = metrics.get("validation")
     return EpochRecord(
-        epoch=epoch,
-        learning_rate=rate,
+        epoch=1,
+        learning_rate=None,
         train_loss=train.loss,
         train_accuracy=train.accuracy,
         validation_loss=validation.loss if validation else None,
         validation_accuracy=validation.accuracy if validation else None,
         seconds=seconds,
-        samples_per_second=train.n_samples / seconds,
-        is_best=is_best,
+        samples_per_second=None,
+        is_best=False,
     )

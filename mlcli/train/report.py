@@ -45,14 +45,19 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
             "learning_rate": config.optimizer.lr,
             "epochs": epochs,
             "batch_size": batch_size,
-            "steps_at_most": epochs * math.ceil(info.n_train / batch_size),
+            "steps_at_most": epochs * math.ceil(plan.n_train_samples / batch_size),
         }
     else:
         settings["fitted"] = "in a single fit"
     return settings | {"seed": config.seed, "device": config.runtime.device, "threads": n_threads}
 
 
-_SHORT = {"validation loss": "val. loss", "validation accuracy": "val. acc."}
+_SHORT = {
+    "running loss": "run. loss",
+    "running accuracy": "run. acc.",
+    "validation loss": "val. loss",
+    "validation accuracy": "val. acc.",
+}
 
 
 class QuietProgress:
@@ -131,17 +136,17 @@ class BarProgress(QuietProgress):
             names = ["epoch", *(_SHORT.get(name, name) for name in scores), "seconds", "samples/s"]
             self.console.print(f"[dim]{escape(_columns(names))}[/dim]")
             self._has_header = True
-        rate = f"{record.samples_per_second:,.0f}"
+        rate = _rate(record)
         row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
         self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
-        shown = [f"{name} {scores[name]}" for name in ("loss", "accuracy") if name in scores]
+        shown = [f"{name} {scores[name]}" for name in ("running loss", "running accuracy") if name in scores]
         self._progress.update(
             self._task,
             description="training",
             completed=record.epoch,
             total=n_epochs,
             count=f"{record.epoch}/{n_epochs}",
-            metrics="  ".join([*shown, f"{rate} samples/s"]),
+            metrics="  ".join([*shown, *([f"{rate} samples/s"] if rate else [])]),
         )
 
 
@@ -156,24 +161,29 @@ def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:
 
 
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    """Return an epoch as one line, e.g. `epoch 3/10  loss 0.3412  accuracy 0.8790  0.95 s  63,158 samples/s  best`."""
+    """Return an epoch as one line, e.g. `epoch 3/10  running loss 0.34  ...  0.95 s  63,158 samples/s  best`."""
     parts = [f"epoch {record.epoch}/{n_epochs}" if record.learning_rate is not None else "fitted"]
     parts += [f"{name} {text}" for name, text in _scores(record).items()]
-    parts += [f"{record.seconds:.2f} s", f"{record.samples_per_second:,.0f} samples/s"]
-    if record.is_best and record.learning_rate is not None:
+    parts += [f"{record.seconds:.2f} s", *([f"{_rate(record)} samples/s"] if _rate(record) else [])]
+    if record.is_best:
         parts.append("best")
     return "  ".join(parts)
 
 
 def _scores(record: EpochRecord) -> dict[str, str]:
-    """The scores of an epoch that exist, by name."""
+    """The scores of an epoch that exist, by name. Running: means over the epoch while the weights change."""
+    kind = "running" if record.learning_rate is not None else "train"
     values = {
-        "loss": record.train_loss,
-        "accuracy": record.train_accuracy,
+        f"{kind} loss": record.train_loss,
+        f"{kind} accuracy": record.train_accuracy,
         "validation loss": record.validation_loss,
         "validation accuracy": record.validation_accuracy,
     }
     return {name: f"{value:.4f}" for name, value in values.items() if value is not None}
+
+
+def _rate(record: EpochRecord) -> str:
+    return "" if record.samples_per_second is None else f"{record.samples_per_second:,.0f}"
 
 
 def _columns(texts: Iterable[str]) -> str:

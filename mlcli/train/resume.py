@@ -19,7 +19,7 @@ from mlcli.records import EngineState
 from mlcli.runs.checkpoint import FOLDER as CHECKPOINTS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_run, find_runs
+from mlcli.runs.find import find_run, summaries
 from mlcli.runs.lock import RunLock
 from mlcli.runs.reader import read_config
 from mlcli.text import escaped
@@ -54,8 +54,9 @@ def open_resumable(reference: str, runs_directory: Path) -> Resumable:
 
 
 def _newest_unfinished(runs_directory: Path) -> RunDirectory:
-    for directory in find_runs(runs_directory):
-        if not is_finished(directory):
+    for directory, found in summaries(runs_directory):
+        # A damaged record does not hide the other runs.
+        if not isinstance(found, MlcliError) and found.status != "finished":
             return directory
     raise UsageError(
         f"no unfinished run in {runs_directory}\nset the directory of the runs with --runs-dir or MLCLI_RUNS_DIR"
@@ -63,11 +64,8 @@ def _newest_unfinished(runs_directory: Path) -> RunDirectory:
 
 
 def is_finished(directory: RunDirectory) -> bool:
-    """Return whether the record says that the run is finished; an unreadable record counts as unfinished."""
-    try:
-        return directory.read_record().status == "finished"
-    except MlcliError:
-        return False
+    """Return whether the record says that the run is finished; DataError for a record that was altered."""
+    return directory.has_record() and directory.read_record().status == "finished"
 
 
 def _refuse_links(path: Path) -> None:
@@ -83,11 +81,11 @@ def _refuse_links(path: Path) -> None:
 def find_interrupted(config: ExperimentConfig, experiment_digest: str, runs_directory: Path) -> Path | None:
     """Return the newest interrupted run of exactly this experiment that has a checkpoint and that no process locks."""
     text = to_yaml(config).encode()
-    for directory in find_runs(runs_directory):
+    for directory, summary in summaries(runs_directory):
+        if isinstance(summary, MlcliError) or summary.status not in ("unfinished", "interrupted"):
+            continue  # any other would end so again
         with contextlib.suppress(MlcliError, OSError):
             if directory.config_path.read_bytes() != text:
-                continue
-            if directory.has_record() and directory.read_record().status != "interrupted":  # it would end so again
                 continue
             found = CheckpointFolder(directory.path).find().checkpoint
             if found and found.run.digests.get("experiment") == experiment_digest:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median
 
 from mlcli import __version__
 from mlcli.experiment.environment import peak_memory_bytes
 from mlcli.experiment.plan import Plan
 from mlcli.records import EpochRecord, Metrics, RunRecord, RunStatus, Timing
 from mlcli.runs.checkpoint import Checkpoint, Position, RunSoFar
+from mlcli.runs.formats import MAX_NOTE_CHARACTERS
 from mlcli.timing import Stopwatch
 
-_PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "evaluate")
+_PARTS = ("load", "build", "first_epoch", "remaining_epochs", "validate", "score_train", "evaluate")
 
 
 @dataclass
@@ -24,13 +26,16 @@ class RunProgress:
     watch: Stopwatch = field(default_factory=Stopwatch)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     device: str = ""
-    position: Position = field(default_factory=Position)  # history, metrics, best epoch; as of the last whole epoch
+    position: Position = field(default_factory=Position)  # history, best epoch; as of the last whole epoch
+    n_train_samples: int | None = None
+    train: Metrics | None = None  # after training
     test: Metrics | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add_note(self, text: str) -> bool:
         """Keep a note and return whether it is new."""
+        text = text[:MAX_NOTE_CHARACTERS]
         if text in self.notes:
             return False
         self.notes.append(text)
@@ -53,13 +58,15 @@ class RunProgress:
     def log_lines(self) -> list[str]:
         """Return the lines of log.txt: every note and every epoch."""
         return [f"note: {note}" for note in self.notes] + [
-            f"epoch {record.epoch}: training loss {record.train_loss}, {record.seconds:.3f} s"
+            f"epoch {record.epoch}: running training loss {record.train_loss}, {record.seconds:.3f} s"
             for record in self.position.history
         ]
 
     def record(self, run_id: str, status: RunStatus, error: str | None = None) -> RunRecord:
         """Return the record of a run that ends now."""
         plan, config, position = self.plan, self.plan.config, self.position
+        validation = position.metrics.get("validation")
+        metrics = {"train": self.train, "validation": validation, "test": self.test}
         seconds = {f"{part}_seconds": self.watch.seconds(part) for part in _PARTS}
         return RunRecord(
             run_id=run_id,
@@ -69,10 +76,10 @@ class RunProgress:
             dataset=config.dataset.name,
             model=config.model.name,
             seed=config.seed,
-            metrics={**position.metrics, **({"test": self.test} if self.test else {})},
+            metrics={split: found for split, found in metrics.items() if found},
             timing=Timing(total_seconds=self.watch.total_seconds, **seconds),
             epochs=len(position.history) if plan.is_iterative else None,
-            best_epoch=position.best_epoch,
+            best_epoch=position.best_epoch if validation else None,
             samples_per_second=_steady_rate(position.history),
             n_parameters=plan.network.n_parameters if plan.network else None,
             device=self.device,
@@ -83,12 +90,19 @@ class RunProgress:
             mlcli_version=__version__,
             created=self.created,
             error=error,
+            kept_epoch=position.kept_epoch,
+            n_train_samples=self.n_train_samples,
+            median_epoch_seconds=median(later) if (later := epoch_seconds(position.history)[1:]) else None,
         )
+
+
+def epoch_seconds(history: tuple[EpochRecord, ...]) -> list[float]:
+    """Return the training time of each epoch; none for a single fit."""
+    return [record.seconds for record in history if record.samples_per_second is not None]
 
 
 def _steady_rate(history: tuple[EpochRecord, ...]) -> float | None:
     """Return samples per second over the epochs after the first, which includes warm-up; None without epochs."""
-    steady = history[1:] or history
-    seconds = sum(record.seconds for record in steady)
-    n_samples = sum(record.samples_per_second * record.seconds for record in steady)
-    return n_samples / seconds if seconds else None
+    steady = [(epoch.seconds, epoch.samples_per_second) for epoch in history[1:] or history if epoch.samples_per_second]
+    seconds = sum(duration for duration, _ in steady)
+    return sum(duration * rate for duration, rate in steady) / seconds if seconds else None

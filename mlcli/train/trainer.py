@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,18 +17,21 @@ from mlcli.errors import DivergedError, MlcliError, batch_advice, translated_mem
 from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
-from mlcli.experiment.threads import is_busy, machine_load
 from mlcli.metrics.scores import score
 from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
+from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import find_finished
+from mlcli.runs.find import find_finished, next_moment
 from mlcli.runs.lock import RunLock
+from mlcli.runs.reader import VerifiedFiles
+from mlcli.timing import unevenness
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
-from mlcli.train.epochs import EpochLoop, single_fit
+from mlcli.train.epochs import EpochLoop, score_train, single_fit
 from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
-from mlcli.train.run_progress import RunProgress
+from mlcli.train.run_progress import RunProgress, epoch_seconds
 
+_MAX_REASON = 10_000  # characters; a record has a limit
 _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or fewer samples (--limit)"
 
 
@@ -96,7 +100,7 @@ def resume(
     lock = RunLock.acquire(directory.path)
     try:
         if is_finished(directory):
-            return TrainResult(directory.read_record(), directory.path, is_reused=True)
+            return TrainResult(VerifiedFiles(directory.path).scored_record(), directory.path, is_reused=True)
         return _Trainer(plan, paths, threads, observer, every).resume(directory)
     finally:
         lock.release()
@@ -125,7 +129,7 @@ class _Trainer:
             if if_needed:
                 found = find_finished(self.paths.runs_directory, self.progress.digests["experiment"])
                 if found:
-                    return TrainResult(found[1], found[0].path, is_reused=True)
+                    return TrainResult(VerifiedFiles(found[0].path).scored_record(), found[0].path, is_reused=True)
             engine = self._build(dataset)
         directory = self._new_directory()
         lock = RunLock.acquire(directory.path)
@@ -171,8 +175,6 @@ class _Trainer:
             raise
 
     def _load(self) -> Dataset:
-        if is_busy():
-            self._note(f"timings of this run are unreliable (load average {machine_load():.1f})")
         self.observer.on_stage(f"loading {self.config.dataset.name}")
         with self.progress.watch.part("load"):
             data_dir, offline, log = self.paths.data_directory, self.paths.offline, self.observer.on_slow_step
@@ -182,6 +184,13 @@ class _Trainer:
         n_samples, batch_size = len(dataset.train), self.config.training.batch_size
         if batch_size and batch_size > n_samples:
             self._note(f"batch_size {batch_size} exceeds the {n_samples} training samples: one batch per epoch")
+        if self.plan.has_default_epochs:
+            rule = f"at least {MIN_EPOCHS}, and at least {MIN_STEPS:,} steps of the default batch size"
+            self.observer.on_slow_step(f"{self.config.training.epochs} epochs by default: {rule}")
+        n_steps = (self.config.training.epochs or 0) * math.ceil(n_samples / (batch_size or 1))
+        if self.plan.is_iterative and n_steps < FEW_STEPS and not self.config.init_from:
+            self._note(f"only {n_steps} training steps: train for more --epochs, or use a smaller --batch-size")
+        self.progress.n_train_samples = n_samples
         self.progress.digests |= experiment_digests(self.config, dataset)
         return dataset
 
@@ -213,7 +222,10 @@ class _Trainer:
         return weights
 
     def _new_directory(self) -> RunDirectory:
-        directory = RunDirectory.create(self.config, self.paths.runs_directory, self.paths.out)
+        runs_directory, out = self.paths.runs_directory, self.paths.out
+        moment = next_moment(out.parent if out else runs_directory)
+        directory = RunDirectory.create(self.config, runs_directory, out, moment)
+        self.progress.created = moment.isoformat(timespec="milliseconds")
         directory.write_config(self.config)
         return directory
 
@@ -250,7 +262,7 @@ class _Trainer:
             self._add_to_history(record, directory)
         else:
             folder = CheckpointFolder(directory.path)
-            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every)
+            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every, self.observer.on_slow_step)
             if self.checkpoint:
                 self.loop.restore(self.checkpoint)
             # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.
@@ -258,8 +270,13 @@ class _Trainer:
                 for record in self.loop.run():
                     self._add_to_history(record, directory)
             note = self.loop.note
+            self.observer.on_stage("scoring the training split")
+            score_train(engine, dataset, self.progress)
         if note:
             self._note(note)
+        uneven = unevenness(epoch_seconds(self.progress.position.history)[1:])
+        if uneven:
+            self._note(f"timings are unreliable: later epochs took {uneven}, probably because of other processes")
 
     def _add_to_history(self, record: EpochRecord, directory: RunDirectory) -> None:
         directory.append_history(record)
@@ -290,7 +307,7 @@ class _Trainer:
         status: RunStatus = "failed" if isinstance(error, Exception) else "interrupted"
         if isinstance(error, DivergedError):
             status = "diverged"
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:_MAX_REASON] or type(error).__name__
         with contextlib.suppress(MlcliError):
             if self.loop and status == "interrupted":
                 self.loop.keep_end()

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mlcli.batch_bench.machine import BackgroundLoad, peak_memory_bytes, start_memory_watch
+from mlcli.batch_bench.machine import BackgroundLoad, start_memory_watch
+from mlcli.experiment.environment import peak_memory_bytes
 
 
 def test_the_background_load_excludes_the_processes_that_are_measured(monkeypatch):

@@ -1,4 +1,4 @@
-"""Train the shipped configurations in full and check their test accuracy (`make accuracy`).
+"""Train the shipped configurations and the defaults in full and check their test accuracy (`make accuracy`).
 
     python tests/benchmarks/accuracy.py [--only ROW ...] [--data-dir DIR] [--device DEVICE] [--threads N]
 
@@ -24,6 +24,8 @@ from rich.box import ROUNDED
 from rich.table import Table
 from tables import console
 
+REFERENCE = "reference"  # in place of a backend: the classifier of scikit-learn with its own defaults
+_REFERENCES = {"logistic": "LogisticRegression", "mlp": "MLPClassifier", "cnn": "MLPClassifier"}
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SEEDS = (0, 1, 2)
 _CLASSES = {"mnist": "MNIST", "fashion": "FashionMNIST"}
@@ -47,6 +49,7 @@ class Check:
 class Row:
     """Runs of one configuration, and the check of their records.
 
+    config: the name of a shipped file, or with has_defaults a dataset and a model, trained without further settings.
     figure: the target as text. runs: (backend, seed) of each run. check: called with the records in the same order.
     """
 
@@ -56,10 +59,21 @@ class Row:
     runs: tuple[tuple[str, int], ...]
     check: Callable[[Sequence[Record]], Check]
     device: str | None = None  # None: the device given on the command line
+    has_defaults: bool = False
 
     @property
     def dataset(self) -> str:
         return self.config.partition("_")[0]
+
+    def source(self, backend: str) -> list[str]:
+        """Return the arguments of `mlcli train` that name what is trained."""
+        if not self.has_defaults:
+            return [str(CONFIGS / f"{self.config}.yaml"), "--backend", backend]
+        dataset, _, model = self.config.partition("_")
+        if backend != REFERENCE:
+            return ["--dataset", dataset, "--model", model, "--backend", backend]
+        estimator = f"model.estimator={_REFERENCES[model]}"
+        return ["--dataset", dataset, "--model", "estimator", "--set", estimator, "--backend", "sklearn"]
 
 
 @dataclass
@@ -128,6 +142,16 @@ def means_within(tolerance: float) -> Callable[[Sequence[Record]], Check]:
     return check
 
 
+def none_below_first(tolerance: float) -> Callable[[Sequence[Record]], Check]:
+    """Return a check that no accuracy is more than `tolerance` below that of the first run."""
+
+    def check(records: Sequence[Record]) -> Check:
+        shown = ", ".join(f"{accuracy(record):.4f}" for record in records)
+        return Check(shown, min(map(accuracy, records)) >= accuracy(records[0]) - tolerance)
+
+    return check
+
+
 def identical(records: Sequence[Record]) -> Check:
     """Check that two runs have bit-identical weights and equal metrics, by their digests and numbers."""
     first, second = records
@@ -162,6 +186,12 @@ def _rows() -> list[Row]:
     for backend in ("torch", "keras"):
         least = at_least(0.910, most_epochs=10)
         rows.append(Row(f"cnn-{backend}", "fashion_cnn", ">= 0.910, 10 epochs", ((backend, 0),), least))
+    for config in ("mnist_logistic", "mnist_mlp", "mnist_cnn", "fashion_logistic", "fashion_mlp", "fashion_cnn"):
+        backends = ("torch", "keras") if config.endswith("cnn") else ("sklearn", "torch", "keras")
+        runs = tuple((backend, 0) for backend in (REFERENCE, *backends))
+        figure = "within 0.02 of the first"
+        name = f"default-{config.replace('_', '-')}"
+        rows.append(Row(name, config, figure, runs, none_below_first(0.02), has_defaults=True))
     for config, backends in (("digits_mlp", ("sklearn", "torch", "keras")), ("mnist_mlp", ("torch", "keras"))):
         name = config.partition("_")[0]
         rows += [
@@ -227,7 +257,7 @@ class _Runs:
         records = []
         for backend, seed in row.runs:
             number = seen[backend, seed] = seen.get((backend, seed), 0) + 1
-            key = (row.config, backend, seed, device, number)
+            key = (*row.source(backend), seed, device, number)
             if key not in self._records:
                 self._records[key] = self._trained(row, backend, seed, device)
             records.append(self._records[key])
@@ -235,12 +265,12 @@ class _Runs:
 
     def _trained(self, row: Row, backend: str, seed: int, device: str) -> Record:
         print(f"{row.config} on {backend}, seed {seed}", file=sys.stderr, flush=True)
-        options = ["--backend", backend, "--seed", str(seed), "--format", "json", "--quiet"]
+        options = [*row.source(backend), "--seed", str(seed), "--format", "json", "--quiet"]
         # scikit-learn computes most models only on the CPU, so `auto` replaces any other device.
-        options += ["--device", "auto" if backend == "sklearn" and device != "cpu" else device]
+        options += ["--device", "auto" if backend in ("sklearn", REFERENCE) and device != "cpu" else device]
         options += ["--threads", self._arguments.threads] if self._arguments.threads else []
         folders = ["--runs-dir", str(self._folder / "runs"), "--data-dir", str(self._data_dir(row.dataset))]
-        command = [str(Path(sys.executable).with_name("mlcli")), "train", str(CONFIGS / f"{row.config}.yaml")]
+        command = [str(Path(sys.executable).with_name("mlcli")), "train"]
         result = subprocess.run(
             [*command, *options, *folders], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )

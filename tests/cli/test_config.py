@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
+from mlcli.cli.app import app as main_app
 from mlcli.cli.config import app
-from mlcli.config.experiment import load_experiment
+from mlcli.config.experiment import load_experiment, read_layers
 from mlcli.config.schema import Adam, ExperimentConfig, Sgd
 from mlcli.errors import ConfigError
 from mlcli.experiment.plan import make_plan
@@ -44,7 +48,7 @@ def test_show_prints_yaml_that_loads_to_the_same():
     assert result.exit_code == 0
     Path("shown.yaml").write_text(result.stdout)
     shown = load_experiment(Path("shown.yaml"), environ={})
-    assert (shown.backend, shown.seed, shown.training.epochs, shown.optimizer) == ("keras", 3, 2, Sgd())
+    assert (shown.backend, shown.seed, shown.training.epochs, shown.optimizer) == ("keras", 3, 2, Sgd(weight_decay=0.0))
     assert config("show", "shown.yaml").stdout == result.stdout
 
 
@@ -52,7 +56,7 @@ def test_show_without_a_file_prints_every_default_of_the_engine():
     Path("shown.yaml").write_text(config("show").stdout)
     shown = load_experiment(Path("shown.yaml"), environ={})
     assert shown == make_plan(ExperimentConfig(backend="torch")).config
-    assert (shown.name, shown.optimizer, shown.training.epochs) == ("digits_mlp", Adam(), 10)
+    assert (shown.name, shown.optimizer, shown.training.epochs) == ("digits_mlp", Adam(lr=0.001, weight_decay=0.0), 23)
 
 
 def test_show_prints_a_configuration_that_cannot_be_trained_with_a_note():
@@ -148,3 +152,29 @@ def test_help_needs_neither_pydantic_nor_yaml():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert isinstance(app, typer.Typer)
+
+
+SHIPPED = [(path, backend) for path in sorted(CONFIGS.glob("*.yaml")) for backend in read_layers(path, {}).backends()]
+
+
+def printed_by_train(*arguments):
+    with patch.dict(os.environ):  # train sets the thread count of libraries there
+        return CliRunner().invoke(main_app, ["train", *map(str, arguments), "--print-config"]).stdout
+
+
+@pytest.mark.parametrize(("path", "backend"), SHIPPED, ids=lambda value: getattr(value, "stem", value))
+def test_show_prints_what_train_resolves(path, backend):
+    shown = config("show", str(path), "--backend", backend).stdout
+    assert shown == printed_by_train(path, "--backend", backend)
+    resolved = yaml.safe_load(shown)
+    assert None not in resolved["optimizer"].values()
+    assert (resolved["training"]["epochs"] is None) == (backend == "sklearn" and "logistic" in path.stem)
+
+
+@pytest.mark.parametrize("model", ["logistic", "mlp", "cnn"])
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_show_prints_what_train_resolves_from_flags(model, backend):
+    flags = ("--backend", backend, "--model", model, "--optimizer", "sgd", "--limit", "300", "--seed", "3")
+    settings = (f"model={model}", "optimizer=sgd", "dataset.limit=300", "seed=3")
+    options = [option for text in settings for option in ("--set", text)]
+    assert config("show", "--backend", backend, *options).stdout == printed_by_train(*flags)

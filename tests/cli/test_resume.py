@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from mlcli.runs.checkpoint import CheckpointFolder
 from tests.fixtures.processes import start_mlcli, wait_for
 
 LONG = ("train", "--backend", "sklearn", "--dataset", "digits", "--epochs", "100000", "--threads", "1")
@@ -37,6 +38,31 @@ def test_a_stopped_run_prints_the_command_that_resumes_it(number, code, tmp_path
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=30)
     assert again.returncode == 143
+
+
+def test_sigusr1_and_sigusr2_write_a_checkpoint_and_the_run_goes_on(tmp_path):
+    process = start_mlcli(*LONG, "--out", "run", "--checkpoint-every", "never", cwd=tmp_path)
+    wait_for(tmp_path / "run" / "history.csv", process)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        process.send_signal(number)
+        while not (line := process.stderr.readline()).startswith("checkpoint written after "):
+            assert line, process.wait(timeout=30)
+        steps = int(line.split()[3].replace(",", ""))
+        assert CheckpointFolder(tmp_path / "run").find().checkpoint.position.step == steps
+    process.kill()
+    process.communicate(timeout=30)
+
+
+def test_a_single_fit_ignores_sigusr1(tmp_path):
+    forest = {"model": "estimator", "model.estimator": "RandomForestClassifier", "model.parameters.n_estimators": 1000}
+    settings = [text for key, value in forest.items() for text in ("--set", f"{key}={value}")]
+    process = start_mlcli("train", "--backend", "sklearn", *settings, "--verbose", cwd=tmp_path)
+    while not (line := process.stderr.readline()).startswith("training estimator"):
+        assert line, process.wait(timeout=30)
+    process.send_signal(signal.SIGUSR1)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "checkpoint" not in errors
 
 
 def test_a_finished_run_is_reported_and_not_trained_again(cli):

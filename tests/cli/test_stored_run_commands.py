@@ -48,6 +48,19 @@ def test_a_flipped_byte_exits_with_3_and_names_the_file(cli, runs):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["runs show", "evaluate", "compare", "train --resume"])
+def test_an_edited_accuracy_is_never_shown_and_exits_with_3(cli, runs, command):
+    metrics = runs / IRIS / "metrics.json"
+    record = json.loads(metrics.read_text())
+    record["metrics"]["test"]["accuracy"] = 0.9999
+    metrics.write_text(json.dumps(record))
+    done = cli(*command.split(), f"runs/{IRIS}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "metrics.json was altered" in done.stderr
+    assert sorted(path.name for path in runs.iterdir()) == [IRIS]
+    assert json.loads(metrics.read_text()) == record
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

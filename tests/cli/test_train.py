@@ -26,7 +26,7 @@ def test_a_run_puts_its_result_on_stdout_and_its_progress_on_stderr(cli, tmp_pat
     assert "test accuracy" in process.stdout
     for part in ("load", "build", "first epoch", "remaining epochs (1)", "evaluate", "total", "parameters", "device"):
         assert part in process.stdout
-    assert "epoch 1/2  loss" in process.stderr
+    assert "epoch 1/2  running loss" in process.stderr
     (directory,) = (tmp_path / "runs").iterdir()
     assert directory.name in process.stdout
 
@@ -43,7 +43,7 @@ def test_json_is_exactly_one_document(cli):
     process = cli(*QUICK, "--format", "json", "-q")
     document = json.loads(process.stdout)
     assert process.stderr == ""
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["status"] == "finished"
     assert document["metrics"]["test"]["accuracy"] > 0
     assert Path(document["directory"], "metrics.json").exists() or not Path(document["directory"]).is_absolute()

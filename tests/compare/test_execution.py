@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,8 @@ def test_an_interrupted_cell_is_resumed_in_its_directory_with_the_same_result(tm
 
 def test_a_run_that_failed_or_has_no_checkpoint_is_not_resumed(tmp_path):
     failed, bare = stop_a_run(tmp_path / "runs"), stop_a_run(tmp_path / "runs", seed=1)
-    metrics = failed / "metrics.json"
-    metrics.write_text(metrics.read_text().replace('"interrupted"', '"failed"'))
+    directory = RunDirectory(failed)
+    directory.finish(replace(directory.read_record(), status="failed"))
     for path in (bare / "checkpoint").glob("*.safetensors"):
         path.unlink()
     compare(tmp_path / "runs")

@@ -32,7 +32,9 @@ def start(cells, monkeypatch):
 
     def make(console=None, estimate=None, n_slots=1):
         monkeypatch.setattr(module, "message_console", lambda: console or Console(file=io.StringIO()))
-        return MatrixProgress(cells, 6, n_slots=n_slots, estimate=lambda cell: estimate, quiet=False), clock
+        return MatrixProgress(
+            cells, 6, n_slots=n_slots, estimates=dict.fromkeys(("torch", "keras"), estimate), quiet=False
+        ), clock
 
     return make
 

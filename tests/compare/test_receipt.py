@@ -34,7 +34,7 @@ def test_two_engines_with_everything_else_controlled_differ_only_in_the_engine(f
     assert equal["batch order"] == "b" * 64
     assert equal["optimizer"].startswith("adam, lr 0.001")
     assert equal["loss"] == "cross-entropy of logits"
-    assert (equal["epochs"], equal["threads"], equal["device"]) == ("10", "2", "cpu")
+    assert (equal["epochs"], equal["threads"], equal["device"]) == ("23", "2", "cpu")
     assert (equal["precision"], equal["mlcli and its metrics"]) == ("float32", "0.1.0")
 
 
@@ -75,7 +75,7 @@ def test_a_setting_that_differs_is_shown_with_both_values(facts, flags, what, va
 def test_values_are_those_in_effect_not_those_that_were_configured(facts):
     run = facts()
     shorter = replace(run, record=replace(run.record, epochs=4, device="cuda:0", threads=1))
-    assert different(run, shorter) == {"epochs": ("10", "4"), "device": ("cpu", "cuda:0"), "threads": ("2", "1")}
+    assert different(run, shorter) == {"epochs": ("23", "4"), "device": ("cpu", "cuda:0"), "threads": ("2", "1")}
 
 
 def test_machines_and_libraries_are_compared_also_where_one_of_them_is_not_installed(facts):
@@ -97,7 +97,7 @@ def test_scalings_are_compared_as_they_were_fitted(facts):
 
 def test_a_single_fit_has_no_batches_and_no_epochs(facts):
     rows = different(facts(model__name="logistic"), facts("sklearn", model__name="logistic"))
-    assert rows["batch size"] == ("128", None)
+    assert rows["batch size"] == ("32", None)
     assert rows["schedule"] == ("constant", None)
     assert rows["epochs"] == ("10", None)
 

@@ -20,8 +20,9 @@ def test_the_yaml_is_readable():
         "dataset:\n  name: digits\n  test: auto\n  validation: null\n  scaling: auto\n  limit: null\n  split_seed: 0\n"
         "model:\n  name: mlp\n  hidden: [64, 32]\n  activation: relu\n  dropout: 0.0\n  output: logits\n"
         "init_from: null\n"
-        "optimizer:\n  name: adam\n  lr: 0.001\n  weight_decay: 0.0\n  beta1: 0.9\n  beta2: 0.999\n  epsilon: 1.0e-08\n"
-        "schedule:\n  name: constant\n"
+        "optimizer:\n  name: adam\n  lr: 0.001\n  weight_decay: null\n"
+        "  beta1: 0.9\n  beta2: 0.999\n  epsilon: 1.0e-08\n"
+        "schedule: null\n"
         "training:\n  epochs: null\n  batch_size: null\n  early_stopping: null\n"
         "runtime:\n  device: auto\n  threads: null\n  precision: float32\n  deterministic: false\n"
     )

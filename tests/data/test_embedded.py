@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlcli.data import embedded
-from mlcli.data.source import dataset_source
+from mlcli.data.source import dataset_source, fingerprint
 from mlcli.errors import DataError
 from mlcli.registry import dataset_info
 
@@ -23,11 +23,16 @@ def test_iris_equals_scikit_learns_copy():
     theirs = load_iris()
     data = read("iris")
     assert data.test is None
-    assert data.train.x.dtype == np.float32
-    np.testing.assert_array_equal(data.train.x, theirs.data.astype(np.float32))
+    assert data.train.x.dtype == np.float64
+    np.testing.assert_array_equal(data.train.x, theirs.data)
     np.testing.assert_array_equal(data.train.y, theirs.target)
     assert dataset_info("iris").class_names == tuple(theirs.target_names)
     assert dataset_info("iris").feature_names == tuple(theirs.feature_names)
+
+
+def test_the_fingerprint_of_iris_is_that_of_runs_by_version_0_1():
+    x, y = read("iris").train.x, read("iris").train.y
+    assert read("iris").fingerprint == fingerprint({"train_x": x.astype(np.float32), "train_y": y})
 
 
 def test_digits_equal_scikit_learns_copy():

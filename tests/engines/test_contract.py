@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from sklearn.datasets import load_digits
 
 from mlcli.config.schema import Adam, CnnModel, EstimatorModel, Lbfgs, LogisticModel, MlpModel, Sgd
@@ -41,8 +42,9 @@ class FakeEngine(Engine):
         for step, lr in enumerate(learning_rates):
             index = order[step * self.spec.batch_size : (step + 1) * self.spec.batch_size]
             x, y = self.x[index], self.y[index]
-            p = _softmax(x @ self.w.T + self.b)
-            losses.append(-np.log(p[np.arange(len(y)), y]).mean())
+            logits = x @ self.w.T + self.b
+            p = _softmax(logits)
+            losses.append(_cross_entropy(logits, y))
             sizes.append(len(y))
             n_correct += int((p.argmax(1) == y).sum())
             p[np.arange(len(y)), y] -= 1
@@ -67,6 +69,10 @@ def _softmax(z):
     return e / e.sum(1, keepdims=True)
 
 
+def _cross_entropy(logits, y):
+    return float((logsumexp(logits, axis=1) - logits[np.arange(len(y)), y]).mean())
+
+
 @dataclass(frozen=True)
 class Case:
     backend: str
@@ -79,6 +85,7 @@ class Case:
         return self.batch_size is not None
 
 
+PIPELINE = EstimatorModel(estimator="Pipeline", parameters={"steps": ["StandardScaler", "LinearDiscriminantAnalysis"]})
 ITERATIVE = {
     f"{backend}-{label}": Case(backend, model, optimizer)
     for backend in ("torch", "keras")
@@ -97,6 +104,7 @@ ITERATIVE = {
 SINGLE_FIT = {
     "sklearn-logistic": Case("sklearn", LogisticModel(), Lbfgs(), batch_size=None),
     "sklearn-forest": Case("sklearn", EstimatorModel(estimator="RandomForestClassifier"), None, batch_size=None),
+    "sklearn-pipeline": Case("sklearn", PIPELINE, None, batch_size=None),
     "sklearn-svc": Case("sklearn", EstimatorModel(estimator="LinearSVC"), None, batch_size=None),
 }
 ALL = ITERATIVE | SINGLE_FIT
@@ -177,7 +185,7 @@ def test_scores_have_the_promised_shapes_and_types(case, digits):
     for array in (scores.logits, scores.probabilities):
         if array is not None:
             assert array.shape == (50, 10)
-            assert array.dtype == np.float32
+            assert array.dtype == (np.float64 if isinstance(case.model, EstimatorModel) else np.float32)
             np.testing.assert_array_equal(array.argmax(1), scores.labels)
     if scores.probabilities is not None:
         np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)
@@ -278,6 +286,22 @@ def test_the_loss_of_each_batch_is_that_before_its_update(case, digits):
     chosen = scores.probabilities[np.arange(len(y)), y].astype(np.float64)
     result = engine.train_steps(np.arange(len(x)), np.array([case.optimizer.lr]))
     assert result.loss == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert result.accuracy == pytest.approx((scores.labels == y).mean(), abs=1e-9)
+
+
+@parametrize({name: case for name, case in ITERATIVE.items() if "dropout" not in name})
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_loss_is_true_where_probabilities_underflow(case, precision, digits):
+    """The smallest positive numbers are exp(-103) in float32 and exp(-745) in float64."""
+    x, y = digits
+    engine, weights = make(replace(case, batch_size=len(x)), precision=precision)
+    engine.load_weights({name: array * 1000 for name, array in weights.items()})
+    engine.place(x, y)
+    scores = engine.predict(x)
+    result = engine.train_steps(np.arange(len(x)), np.array([case.optimizer.lr]))
+    expected = _cross_entropy(scores.logits.astype(np.float64), y)
+    assert expected > 1000 or case.model.name == "logistic"
+    assert result.loss == pytest.approx(expected, rel=1e-6)
     assert result.accuracy == pytest.approx((scores.labels == y).mean(), abs=1e-9)
 
 

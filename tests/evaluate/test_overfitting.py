@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcli.evaluate.plots import overfitting
+from mlcli.evaluate.plots import draw_learning_curves, overfitting
 from mlcli.records import EpochRecord
 
 
@@ -32,6 +32,20 @@ def test_overfitting_begins_after_the_lowest_validation_loss():
 def test_other_histories_show_no_overfitting(train, validation, best_epoch):
     finding = overfitting(history(train, validation))
     assert (finding.best_epoch, finding.first_epoch) == (best_epoch, None)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "grew"),
+    [
+        ([1.0, 0.6, 0.2], [1.0, 0.8, 0.79], "grew by 75% of it"),  # the validation loss still falls
+        ([1.0, 0.6, 0.58], [1.0, 0.62, 0.6], None),
+    ],
+)
+def test_a_growing_gap_is_stated_and_nothing_is_called_free_of_overfitting(train, validation, grew):
+    title = draw_learning_curves(history(train, validation), "run").get_suptitle()
+    assert "lowest validation loss: epoch 3" in title
+    assert (grew in title) if grew else ("grew" not in title)
+    assert "no overfitting" not in title
 
 
 def test_without_validation_there_is_no_finding():

@@ -18,7 +18,7 @@ def plan(**settings):
 
 def test_settings_that_depend_on_the_engine_are_filled_in():
     config = plan(backend="torch", model={"name": "mlp"}).config
-    assert (config.training.epochs, config.training.batch_size) == (10, 128)
+    assert (config.training.epochs, config.training.batch_size) == (23, 32)
     assert config.optimizer.name == "adam"
     assert config.name == "digits_mlp"
 

@@ -80,34 +80,45 @@ def test_confusion_matrix_equals_scikit_learns(labels_and_truth):
     assert np.array_equal(confusion_matrix(labels, y, 5), expected)
 
 
-def test_class_scores_equal_scikit_learns_and_are_none_where_it_divides_by_zero(labels_and_truth):
+def test_class_scores_equal_scikit_learns(labels_and_truth):
     labels, y = labels_and_truth
-    precision, recall, f1, n_samples = sklearn.metrics.precision_recall_fscore_support(
-        y, labels, labels=range(5), zero_division=np.nan
-    )
-    for index, scores in enumerate(class_scores(confusion_matrix(labels, y, 5), NAMES)):
-        assert scores.name == NAMES[index]
-        assert scores.n_samples == n_samples[index]
-        for ours, theirs in ((scores.precision, precision), (scores.recall, recall), (scores.f1, f1)):
-            assert (np.nan if ours is None else ours) == pytest.approx(theirs[index], nan_ok=True)
+    expected = sklearn.metrics.precision_recall_fscore_support(y, labels, labels=range(5), zero_division=0)
+    found = class_scores(confusion_matrix(labels, y, 5), NAMES)
+    assert [scores.name for scores in found] == list(NAMES)
+    for field, values in zip(("precision", "recall", "f1", "n_samples"), expected, strict=True):
+        assert [getattr(scores, field) for scores in found] == pytest.approx(values)
 
 
-def test_a_class_that_was_never_predicted_has_no_precision(labels_and_truth):
+def test_a_class_that_was_never_predicted_has_precision_zero_and_one_without_samples_recall_zero(labels_and_truth):
     labels, y = labels_and_truth
     scores = class_scores(confusion_matrix(labels, y, 5), NAMES)
-    assert (scores[3].precision, scores[3].recall, scores[3].f1) == (None, 0.0, 0.0)
-    assert (scores[4].precision, scores[4].recall) == (0.0, None)
+    assert (scores[3].precision, scores[3].recall, scores[3].f1) == (0.0, 0.0, 0.0)
+    assert (scores[4].precision, scores[4].recall, scores[4].f1) == (0.0, 0.0, 0.0)
 
 
-def test_the_macro_average_covers_the_classes_that_have_a_score(labels_and_truth):
+def macro_of_scikit_learn(labels, y):
+    metrics = (sklearn.metrics.precision_score, sklearn.metrics.recall_score, sklearn.metrics.f1_score)
+    return [metric(y, labels, average="macro", zero_division=0) for metric in metrics]
+
+
+@pytest.mark.parametrize("n_classes", [5, 6, 9])  # from 5 on, classes are absent from the labels and the predictions
+def test_the_macro_average_is_scikit_learns(labels_and_truth, n_classes):
     labels, y = labels_and_truth
-    macro = macro_average(class_scores(confusion_matrix(labels, y, 5), NAMES))
-    for name, ours in (("precision", macro.precision), ("recall", macro.recall), ("f1", macro.f1)):
-        theirs = getattr(sklearn.metrics, f"{name}_score")(
-            y, labels, labels=range(5), average="macro", zero_division=np.nan
-        )
-        assert ours == pytest.approx(theirs)
+    names = [str(index) for index in range(n_classes)]
+    macro = macro_average(class_scores(confusion_matrix(labels, y, n_classes), names))
+    assert [macro.precision, macro.recall, macro.f1] == pytest.approx(macro_of_scikit_learn(labels, y))
     assert macro.n_samples == 300
+
+
+def test_the_macro_precision_of_one_constant_prediction_in_ten_classes_is_a_hundredth():
+    y = np.arange(100) % 10
+    macro = macro_average(class_scores(confusion_matrix(np.zeros_like(y), y, 10), [str(i) for i in range(10)]))
+    assert (macro.precision, macro.recall) == pytest.approx((0.01, 0.1))
+
+
+def test_a_class_that_is_neither_predicted_nor_present_has_no_scores():
+    scores = class_scores(confusion_matrix(np.array([0, 1]), np.array([0, 0]), 3), NAMES[:3])
+    assert (scores[2].precision, scores[2].recall, scores[2].f1) == (None, None, None)
 
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]], dtype=np.float32)

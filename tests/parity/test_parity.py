@@ -57,6 +57,26 @@ def test_the_engines_agree_over_100_steps_of_the_digits(settings):
         assert pair.steps[-1].first_loss < 0.8 * pair.steps[0].first_loss
 
 
+UNSCALED = ("dataset.scaling=none", "optimizer.name=sgd", "model.hidden=[256]")
+
+
+@pytest.mark.parametrize(
+    ("backends", "output"), [(["sklearn", "torch", "keras"], "logits"), (["torch", "keras"], "softmax")]
+)
+def test_losses_agree_where_probabilities_underflow(backends, output):
+    """Samples that are not scaled give logits of hundreds, and some probabilities are zero even in float64."""
+    report = parity(backends, *UNSCALED, f"model.output={output}", n_steps=10)
+    assert [pair.verdict for pair in report.pairs] == ["equal"] * len(report.pairs)
+    assert max(step.first_loss for step in report.pairs[0].steps) > 100
+
+
+@pytest.mark.images
+def test_losses_on_unscaled_mnist_agree(image_data_dir):
+    report = parity(["sklearn", "torch", "keras"], *UNSCALED, "dataset.name=mnist", n_steps=3, data_dir=image_data_dir)
+    assert [pair.verdict for pair in report.pairs] == ["equal"] * 3
+    assert max(step.first_loss for step in report.pairs[0].steps) > 1000
+
+
 @pytest.mark.images
 def test_the_engines_agree_over_100_steps_of_fashion(image_data_dir):
     report = parity(["sklearn", "torch", "keras"], "dataset.name=fashion", n_steps=100, data_dir=image_data_dir)

@@ -50,6 +50,12 @@ def test_columns_are_matched_by_name(tmp_path, order):
     assert np.array_equal(read(tmp_path / "x.parquet"), ROWS)
 
 
+def test_numbers_are_read_in_float64(tmp_path):
+    x = np.random.default_rng(0).standard_normal((500, 3)) * 10.0 ** np.arange(-8, 7, 6)
+    path = written(tmp_path, as_csv(pd.DataFrame(x, columns=TABLE.feature_names)))
+    np.testing.assert_allclose(read(path), x, rtol=4e-16)  # older versions of pandas miss the last bit
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -177,9 +183,9 @@ def test_class_and_file_names_with_commas_are_quoted(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@pytest.mark.parametrize("has_probabilities", [True, False])
-def test_batches_are_appended_under_one_header(tmp_path, suffix, has_probabilities):
-    probabilities = np.random.default_rng(0).random((3, 2)).astype(np.float32)
+@pytest.mark.parametrize(("has_probabilities", "dtype"), [(True, "float32"), (True, "float64"), (False, None)])
+def test_batches_are_appended_under_one_header(tmp_path, suffix, has_probabilities, dtype):
+    probabilities = np.random.default_rng(0).random((3, 2)).astype(dtype)
     path = tmp_path / f"out{suffix}"
     with prediction_output(path, CLASS_NAMES) as writer:
         for batch in (slice(0, 2), slice(2, 3)):
@@ -193,7 +199,7 @@ def test_batches_are_appended_under_one_header(tmp_path, suffix, has_probabiliti
     columns = [f"probability_{name}" for name in CLASS_NAMES] if has_probabilities else []
     assert frame.columns.tolist() == ["index", "label", "class_name", *columns]
     if has_probabilities:
-        assert np.array_equal(frame[columns].to_numpy(dtype=np.float32), probabilities)
+        assert np.array_equal(frame[columns].to_numpy(dtype=dtype), probabilities)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

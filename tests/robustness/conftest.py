@@ -33,7 +33,7 @@ from mlcli.predict import PredictRequest
 from mlcli.predict.predict import predict
 from mlcli.rendering.console import print_notes
 from mlcli.runs import RunQuery
-from mlcli.runs.find import describe_run, find_run, list_runs
+from mlcli.runs.find import find_run, inspect_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 SOURCE = "20260101T000000Z_iris"
@@ -47,14 +47,14 @@ def lists(run, scratch, formats):
     found = list_runs(run.parent, RunQuery())
     for output_format in formats:
         print_run_list(found.runs, "runs", output_format)
-    print_notes(found.issues)
+    print_notes(found.notes(run.parent))
     if found.issues:
         raise DataError("\n".join(found.issues))
 
 
 def shows(run, scratch, formats):
     directory = find_run(str(run), run.parent)
-    record, history = describe_run(directory), directory.read_history()
+    record, history = inspect_run(directory)
     for output_format in formats:
         print_one_run(record, directory.path, history, output_format)
 
@@ -133,9 +133,9 @@ class TamperedRun:
         change(document)
         (self.path / name).write_text(json.dumps(document))
 
-    def remake_manifest(self):
-        """Write a manifest with the checksums of the present files."""
-        names = [name for name in sorted(os.listdir(self.path)) if name not in ("manifest.json", "metrics.json")]
+    def remake_manifest(self, without=()):
+        """Write a manifest with the checksums of the present files, except for those named."""
+        names = [name for name in sorted(os.listdir(self.path)) if name not in ("manifest.json", *without)]
         files = [self.path / name for name in names if (self.path / name).is_file()]
         digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         (self.path / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))

@@ -25,7 +25,7 @@ from mlcli.evaluate.report import print_evaluation
 from mlcli.experiment.stored_run import open_run
 from mlcli.rendering.console import print_notes
 from mlcli.runs import SORT_KEYS, RunQuery
-from mlcli.runs.find import describe_run, find_run, list_runs
+from mlcli.runs.find import find_run, inspect_run, list_runs
 from mlcli.runs.report import print_one_run, print_run_list
 
 QUICK = settings(
@@ -37,7 +37,6 @@ QUICK = settings(
 )
 GOOD, OTHER, UNFINISHED = "20260101T000000Z_digits", "20260101T000001Z_iris", "20260101T000002Z_unfinished"
 RUNS = (OTHER, GOOD, UNFINISHED)
-UNLISTED = ("manifest.json", "metrics.json")
 FORMATS = ("table", "json", "csv", "markdown")
 FILES = (
     "metrics.json", "config.yaml", "history.csv", "environment.json", "preprocessing.json", "predictions.npz",
@@ -180,9 +179,7 @@ DO = {
 
 
 def remake_manifest(run):
-    files = sorted(
-        path for path in run.iterdir() if path.is_file() and path.name not in ("manifest.json", "metrics.json")
-    )
+    files = sorted(path for path in run.iterdir() if path.is_file() and path.name != "manifest.json")
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     if not (run / "manifest.json").is_dir():
         (run / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))
@@ -206,9 +203,9 @@ def lists(runs, way):
 
 def shows(runs, way, run):
     directory = find_run(str(runs / run), runs)
-    history = directory.read_history()
+    record, history = inspect_run(directory)
     overfitting(history)
-    print_one_run(describe_run(directory), directory.path, history, way.output_format)
+    print_one_run(record, directory.path, history, way.output_format)
 
 
 def evaluates(runs, way, run):

@@ -82,7 +82,8 @@ def put(run, name, data):
 
 
 def change(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    """Change a JSON file, and update its checksum in the manifest."""
+    put(path.parent, path.name, json.dumps(json.loads(path.read_text()) | values).encode())
 
 
 def assert_only_shown(text):

@@ -134,6 +134,36 @@ def test_a_number_of_test_samples_other_than_in_the_predictions_is_refused(tampe
     tampered_run.check_every_use(new_manifest=False, refusing=("compare",))
 
 
+FORGED = {
+    "accuracy": put("metrics", "test", "accuracy", 0.9999),
+    "loss": put("metrics", "test", "loss", 0.001),
+    "samples": put("metrics", "test", "n_samples", 29),
+    "training accuracy": put("metrics", "train", "accuracy", 0.9999),
+    "time": put("timing", "first_epoch_seconds", 1e-6),
+    "memory": put("peak_memory_bytes", 1000),
+    "status": put("status", "failed"),
+}
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
+def test_an_edited_record_is_refused_by_every_use(tampered_run, change):
+    tampered_run.edit("metrics.json", change)
+    tampered_run.check_every_use(new_manifest=False, refusing=BY_ARTIFACT["metrics.json"])
+
+
+@pytest.mark.parametrize("without", [(), ("metrics.json",)], ids=["new manifest", "manifest of an earlier version"])
+@pytest.mark.parametrize("name", ["accuracy", "loss", "samples"])
+def test_test_scores_other_than_those_of_the_predictions_are_refused_whatever_the_manifest_lists(
+    tampered_run, name, without, capsys
+):
+    tampered_run.edit("metrics.json", FORGED[name])
+    tampered_run.remake_manifest(without)
+    refusing = ("show", *OPENING) if without else ("show", "compare")
+    tampered_run.check_every_use(new_manifest=False, refusing=refusing)
+    tampered_run.refuses("list")
+    assert ("scores of 1 of these runs are not verified" in capsys.readouterr().err) == bool(without)
+
+
 @pytest.mark.parametrize("value", [["numpy", "2.0"], "numpy", 7, None, {"numpy": {"a": [1]}}, [[1, 2], [3]]])
 @pytest.mark.parametrize("name", ["packages", "processor", "cores", "threads", "device", "mlcli"])
 def test_an_environment_with_unexpected_values_is_shown_unchanged(tampered_run, name, value):

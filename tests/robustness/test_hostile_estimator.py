@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import zipfile
@@ -13,9 +14,12 @@ import pytest
 import skops.io
 from numpy.lib import format as npy_format
 from sklearn.cluster import KMeans
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mlcli import untrusted
 from mlcli.convert import ConvertRequest
@@ -237,6 +241,38 @@ def test_a_tree_that_leads_outside_of_its_memory_is_a_data_error(change):
     data = skops.io.dumps(changed_tree(forest(), change))
     with pytest.raises(DataError, match="the stored estimator holds a tree that"):
         load_estimator(data)
+
+
+def nested(member):
+    """Return classifiers that contain a fitted one: as a member, in a dictionary of members, and after a search."""
+    vote = VotingClassifier([("member", GaussianNB()), ("other", GaussianNB())], voting="soft").fit(X, Y)
+    vote.estimators_ = [member, member]
+    hidden = VotingClassifier([("member", GaussianNB())]).fit(X, Y)
+    hidden.named_estimators_["member"] = member
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2).fit(X, Y)
+    search.best_estimator_ = member
+    return {"vote": vote, "named": hidden, "search": search, "pipeline": make_pipeline(StandardScaler().fit(X), member)}
+
+
+@pytest.mark.parametrize("kind", nested(None))
+@pytest.mark.parametrize("change", TREES.values(), ids=TREES)
+def test_a_tree_that_leads_outside_of_its_memory_is_found_inside_other_estimators(kind, change):
+    load_estimator(skops.io.dumps(nested(forest())[kind]))
+    with pytest.raises(DataError, match="the stored estimator holds a tree that"):
+        load_estimator(skops.io.dumps(nested(changed_tree(forest(), change))[kind]))
+
+
+@pytest.mark.parametrize("kind", nested(None))
+def test_threads_without_limit_are_found_inside_other_estimators(kind):
+    with pytest.raises(DataError, match="requests 1,000,000,000 threads"):
+        load_estimator(skops.io.dumps(nested(with_attributes(n_jobs=10**9))[kind]))
+
+
+@pytest.mark.parametrize("kind", nested(None))
+def test_a_function_is_refused_inside_other_estimators(kind):
+    member = FunctionTransformer(os.system)
+    with pytest.raises(DataError, match=r"types that are not trusted: .*system"):
+        load_estimator(skops.io.dumps(nested(member)[kind]))
 
 
 def test_a_tree_with_more_features_than_its_forest_is_a_data_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -14,9 +15,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from mlcli.config.schema import ExperimentConfig
-from mlcli.errors import MlcliError, UsageError
+from mlcli.errors import DataError, MlcliError, UsageError
+from mlcli.files import write_whole
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
-from mlcli.runs.directory import RunDirectory
+from mlcli.runs.directory import UNVERIFIED, RunDirectory
 from mlcli.runs.find import find_finished, find_runs
 from mlcli.runs.reader import VerifiedFiles
 
@@ -57,7 +59,8 @@ def test_the_name_describes_the_run(directory):
     stamp, *middle, random = directory.run_id.split("_")
     assert middle == ["a", "name", "torch", "s3"]
     assert stamp.endswith("Z")
-    assert len(random) == 6
+    assert len(random) == 7
+    assert random[0].isalpha()
 
 
 def test_simultaneous_starts_never_share_a_directory(tmp_path):
@@ -89,10 +92,48 @@ def test_the_manifest_lists_the_checksum_of_every_file(directory):
     directory.write_log(["one line"])
     directory.finish(RECORD)
     manifest = json.loads((directory.path / "manifest.json").read_text())
-    present = {path.name for path in directory.path.iterdir()} - {"manifest.json", "metrics.json"}
+    present = {path.name for path in directory.path.iterdir()} - {"manifest.json"}
     assert set(manifest["files"]) == present
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((directory.path / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_record_that_was_edited_is_refused_and_one_without_a_checksum_is_marked(directory, listed):
+    directory.finish(RECORD)
+    record = json.loads((directory.path / "metrics.json").read_text())
+    record["metrics"]["test"]["accuracy"] = 0.9999
+    (directory.path / "metrics.json").write_text(json.dumps(record))
+    if listed:
+        with pytest.raises(DataError, match=r"metrics\.json was altered"):
+            directory.read_record()
+        assert find_finished(directory.path.parent, "abc") is None
+    else:
+        manifest = json.loads((directory.path / "manifest.json").read_text())
+        del manifest["files"]["metrics.json"]
+        (directory.path / "manifest.json").write_text(json.dumps(manifest))
+        assert directory.read_record().notes == (*RECORD.notes, UNVERIFIED)
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 2])
+@pytest.mark.parametrize("before", [None, "interrupted"])
+def test_a_kill_while_a_run_finishes_leaves_an_unfinished_or_a_finished_run(directory, monkeypatch, n_written, before):
+    if before:
+        directory.finish(replace(RECORD, status=before))
+    written = []
+
+    def write_until_killed(target, data):
+        if len(written) == n_written:
+            raise KeyboardInterrupt
+        written.append(target.name)
+        write_whole(target, data)
+
+    monkeypatch.setattr("mlcli.runs.directory.write_whole", write_until_killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        directory.finish(RECORD)
+    assert directory.has_record() == (n_written == 2)
+    if directory.has_record():
+        assert VerifiedFiles(directory.path).record().status == "finished"
 
 
 def test_weights_in_fortran_order_are_stored_correctly(directory):

@@ -16,9 +16,13 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import yaml
 
 from mlcli.cli.app import app
+from mlcli.errors import DataError
+from mlcli.metrics.scores import log_loss
+from mlcli.records import Scores
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_runs
 from mlcli.runs.reader import VerifiedFiles
@@ -58,6 +62,20 @@ def expected_accuracy(run):
     return pytest.approx(recorded(run)["metrics"]["test"]["accuracy"], abs=1e-12)
 
 
+def expected_loss(run):
+    """Return the loss that the run recorded, or that of scikit-learn, as version 0.1 limited those of estimators."""
+    if run != FOREST:
+        return recorded(run)["metrics"]["test"]["loss"]
+    predictions = VerifiedFiles(RUNS / FOREST).predictions()
+    return sklearn.metrics.log_loss(predictions["y"], predictions["probabilities"].astype(np.float64))
+
+
+def test_stored_predictions_of_an_estimator_give_the_loss_that_the_run_recorded():
+    predictions = VerifiedFiles(RUNS / FOREST).predictions()
+    scores = Scores(predictions["labels"], None, predictions["probabilities"])
+    assert log_loss(scores, predictions["y"]) == recorded(FOREST)["metrics"]["test"]["loss"]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _the_fixture_is_not_changed():
     before = {path: path.read_bytes() for path in RUNS.rglob("*") if path.is_file()}
@@ -77,11 +95,44 @@ def test_every_run_is_listed(mlcli):
 
 @pytest.mark.parametrize("run", ALL)
 def test_every_run_is_shown_with_its_history(mlcli, run):
-    shown = mlcli("runs", "show", RUNS / run)
-    assert shown.items() >= recorded(run).items()
+    shown, record = mlcli("runs", "show", RUNS / run), recorded(run)
+    *notes, unverified = shown["notes"]
+    assert notes == record["notes"]
+    assert "an earlier version wrote this run without a checksum" in unverified
+    assert shown["timing"].items() >= record["timing"].items()
+    unchanged = record.keys() - {"metrics", "notes", "timing"}
+    assert {key: shown[key] for key in unchanged} == {key: record[key] for key in unchanged}
+    assert shown["metrics"].keys() == record["metrics"].keys()
+    for split, metrics in record["metrics"].items():
+        assert shown["metrics"][split]["accuracy"] == metrics["accuracy"]
     with (RUNS / run / "history.csv").open(newline="") as file:
         losses = [row["train_loss"] for row in csv.DictReader(file)]
     assert [epoch["train_loss"] for epoch in shown["history"]] == [float(loss) if loss else None for loss in losses]
+
+
+def table(capsys, run):
+    app(["runs", "show", str(RUNS / run)], standalone_mode=False)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_training_scores_of_an_old_run_are_labelled_as_means_of_the_epoch(capsys):
+    text = table(capsys, TORCH)
+    expected = recorded(TORCH)
+    assert f"train accuracy during the epoch │ {expected['metrics']['train']['accuracy']:.4f}" in text
+    assert f"train loss during the epoch │ {expected['metrics']['train']['loss']:.4f}" in text
+    assert f"best epoch (validation) │ {expected['best_epoch']} of {expected['epochs']}" in text
+
+
+def test_no_epoch_of_an_old_run_without_validation_is_called_the_best(capsys):
+    assert recorded(KERAS)["best_epoch"] is not None
+    assert "best" not in table(capsys, KERAS)
+
+
+def test_an_old_single_fit_was_scored_after_training_and_shows_no_samples_per_second(capsys):
+    text = table(capsys, LOGISTIC)
+    assert f"train accuracy │ {recorded(LOGISTIC)['metrics']['train']['accuracy']:.4f}" in text
+    assert recorded(LOGISTIC)["samples_per_second"] is not None
+    assert "samples/s" not in text
 
 
 @pytest.mark.parametrize("run", ALL)
@@ -106,7 +157,8 @@ def test_a_finished_run_is_evaluated_in_its_engine_and_in_others(mlcli, run, bac
     arguments = ["--backend", backend] if backend else []
     evaluation = mlcli("evaluate", RUNS / run, "--threads", 1, *arguments)
     assert evaluation["metrics"]["accuracy"] == expected_accuracy(run)
-    assert evaluation["metrics"]["loss"] == pytest.approx(recorded(run)["metrics"]["test"]["loss"], rel=1e-5)
+    assert evaluation["metrics"]["loss"] == pytest.approx(expected_loss(run), rel=1e-5)
+    assert evaluation["notes"] == (["loss is 2.41643, but the run reported 1.07634"] if run == FOREST else [])
 
 
 @pytest.mark.parametrize("run", FINISHED)
@@ -148,6 +200,16 @@ def test_a_new_run_starts_from_the_weights_of_an_old_one(mlcli):
     model = ("--dataset", "iris", "--model", "mlp", "--set", "model.hidden=[8]", "--epochs", 1, "--threads", 1)
     started = mlcli("train", "--backend", "torch", *model, "--init-from", RUNS / KERAS, "--quiet")
     assert any(KERAS in note for note in started["notes"])
+
+
+def test_an_edited_record_of_an_old_run_is_refused_because_its_predictions_have_other_scores(mlcli, tmp_path):
+    path = Path(shutil.copytree(RUNS / TORCH, tmp_path / TORCH))
+    record = recorded(TORCH)
+    record["metrics"]["test"]["accuracy"] = 0.9999
+    (path / "metrics.json").write_text(json.dumps(record))
+    for command in (("runs", "show"), ("evaluate",), ("compare", RUNS / KERAS), ("receipt", RUNS / KERAS)):
+        with pytest.raises(DataError, match=r"metrics\.json was altered: .* not that of predictions\.npz"):
+            mlcli(*command, path)
 
 
 def test_the_experiment_of_an_old_run_is_recognised_as_finished(mlcli):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,7 +14,7 @@ from mlcli.errors import UsageError
 from mlcli.records import RunRecord
 from mlcli.runs import RunQuery
 from mlcli.runs.directory import RunDirectory
-from mlcli.runs.find import describe_run, find_run, find_runs, list_runs
+from mlcli.runs.find import describe_run, find_run, find_runs, list_runs, next_moment
 
 EVERYTHING = RunQuery()
 CONFIG = ExperimentConfig(name="n", backend="torch")
@@ -211,3 +213,70 @@ def test_the_notes_tell_what_is_not_listed(stored_runs, tmp_path):
     assert list_runs(stored_runs, EVERYTHING).notes(stored_runs) == []
     assert list_runs(stored_runs, RunQuery(limit=2)).notes(stored_runs) == ["2 of 3 runs; --limit 0 lists all"]
     assert list_runs(tmp_path, EVERYTHING).notes(tmp_path) == [f"no matching run in {tmp_path}"]
+
+
+FIRST, SECOND = "20260101T000000000Z_n_torch_s0_a1b2c3d", "20260101T000001000Z_n_torch_s1_a1b2c99"
+TWIN = "20260101T000002000Z_n_torch_s2_a1b2c3d"
+
+
+@pytest.fixture
+def with_ids(tmp_path):
+    def make(*run_ids):
+        for run_id in run_ids:
+            directory = RunDirectory(tmp_path / run_id)
+            directory.path.mkdir()
+            directory.write_config(CONFIG)
+            directory.finish(record(run_id, "finished"))
+        return tmp_path
+
+    return make
+
+
+def test_a_short_id_names_its_run_and_the_list_shows_it(with_ids):
+    runs = with_ids(FIRST, SECOND)
+    assert find_run("a1b2c3d", runs).run_id == FIRST
+    assert find_run("a1b2c9", runs).run_id == SECOND
+    assert {run.reference for run in list_runs(runs, EVERYTHING).runs} == {"a1b2c3d", "a1b2c99"}
+    with pytest.raises(UsageError, match=f"'a1b2c' matches 2 runs: {SECOND}, {FIRST}"):
+        find_run("a1b2c", runs)
+
+
+def test_a_short_id_that_two_runs_have_is_ambiguous_and_not_shown(with_ids):
+    runs = with_ids(FIRST, SECOND, TWIN)
+    with pytest.raises(UsageError, match=f"matches 2 runs: {TWIN}, {FIRST}"):
+        find_run("a1b2c3d", runs)
+    found = list_runs(runs, EVERYTHING).runs
+    assert "a1b2c3d" not in {run.reference for run in found}
+    for run in found:
+        assert find_run(run.reference, runs).path == run.directory
+
+
+def test_a_run_with_a_chosen_name_is_as_old_as_its_record_says(with_ids, tmp_path):
+    runs = with_ids(FIRST)
+    chosen = RunDirectory(runs / "a_chosen_name")
+    chosen.path.mkdir()
+    chosen.write_config(CONFIG)
+    for created, last in (("2027-01-01T00:00:00+00:00", "a_chosen_name"), ("2025-01-01T00:00:00+00:00", FIRST)):
+        chosen.finish(replace(record("a_chosen_name", "finished"), created=created))
+        assert find_run("last", runs).run_id == last
+        copied = shutil.copytree(runs, tmp_path / f"copy-of-{last}", ignore=shutil.ignore_patterns("copy-*"))
+        assert find_run("last", copied).run_id == last
+
+
+def test_a_run_created_after_the_clock_was_set_back_is_still_the_last(with_ids):
+    runs = with_ids("29990101T000000000Z_n_torch_s0_aaaaaaa")
+    moment = next_moment(runs)
+    assert f"{moment:%Y-%m-%d %H:%M:%S.%f}" == "2999-01-01 00:00:00.001000"
+    created = RunDirectory.create(CONFIG, runs, moment=moment)
+    created.write_config(CONFIG)
+    created.finish(record(created.run_id, "finished"))
+    assert find_run("last", runs).run_id == created.run_id
+
+
+@pytest.mark.parametrize("run_id", ["99991231T235959999Z_n_torch_s0_aaaaaaa", "99999999T999999999Z_n_torch_s0_aaaaaaa"])
+def test_a_name_from_the_end_of_the_calendar_does_not_keep_runs_from_starting(with_ids, run_id):
+    assert next_moment(with_ids(run_id)).year < 9999
+
+
+def test_the_time_of_a_new_run_is_now_in_an_empty_directory(tmp_path):
+    assert abs((next_moment(tmp_path / "none") - datetime.now(UTC)).total_seconds()) < 3600

@@ -18,7 +18,7 @@ def described(**settings):
 
 def test_iterative_training_is_described_by_its_epochs_and_steps():
     settings = described(backend="torch", training={"epochs": 3, "batch_size": 100})
-    assert (settings["epochs"], settings["batch_size"], settings["steps_at_most"]) == (3, 100, 54)
+    assert (settings["epochs"], settings["batch_size"], settings["steps_at_most"]) == (3, 100, 45)
     assert settings["learning_rate"] == 0.001
 
 
@@ -30,7 +30,7 @@ def test_a_single_fit_is_described_without_epochs():
 
 FIRST = EpochRecord(1, 0.1, 0.5, 0.8, 0.6, 0.7, 2.0, 1234.0, True)
 SECOND = EpochRecord(2, 0.1, 0.4, 0.9, 0.7, 0.7, 1.0, 2468.0, False)
-SINGLE_FIT = EpochRecord(1, None, None, 0.95, None, None, 0.5, 300.0, True)
+SINGLE_FIT = EpochRecord(1, None, None, 0.95, None, None, 0.5, None, False)
 
 
 def printed(kind, records, **options):
@@ -45,23 +45,23 @@ def printed(kind, records, **options):
 
 def test_a_pipe_gets_one_line_per_epoch():
     assert printed(LineProgress, [FIRST, SECOND]).splitlines() == [
-        "epoch 1/2  loss 0.5000  accuracy 0.8000  validation loss 0.6000  validation accuracy 0.7000  2.00 s  "
-        "1,234 samples/s  best",
-        "epoch 2/2  loss 0.4000  accuracy 0.9000  validation loss 0.7000  validation accuracy 0.7000  1.00 s  "
-        "2,468 samples/s",
+        "epoch 1/2  running loss 0.5000  running accuracy 0.8000  validation loss 0.6000  "
+        "validation accuracy 0.7000  2.00 s  1,234 samples/s  best",
+        "epoch 2/2  running loss 0.4000  running accuracy 0.9000  validation loss 0.7000  "
+        "validation accuracy 0.7000  1.00 s  2,468 samples/s",
         "note: a note",
     ]
 
 
 def test_a_single_fit_has_no_epoch_and_a_missing_loss_is_omitted():
     (line, _) = printed(LineProgress, [SINGLE_FIT]).splitlines()
-    assert line == "fitted  accuracy 0.9500  0.50 s  300 samples/s"
+    assert line == "fitted  train accuracy 0.9500  0.50 s"
 
 
 def test_a_terminal_gets_a_table_that_grows():
     text = printed(BarProgress, [FIRST, SECOND], force_terminal=True, color_system=None)
     rows = [" ".join(line.split()) for line in text.splitlines()]
-    assert any(row.endswith("epoch loss accuracy val. loss val. acc. seconds samples/s") for row in rows)
+    assert any(row.endswith("epoch run. loss run. acc. val. loss val. acc. seconds samples/s") for row in rows)
     assert any(row.endswith("1 0.5000 0.8000 0.6000 0.7000 2.00 1,234 best") for row in rows)
     assert any(row.endswith("2 0.4000 0.9000 0.7000 0.7000 1.00 2,468") for row in rows)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from mlcli.runs.checkpoint import CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.train import resume as resume_module
 from mlcli.train import trainer as train_module
-from mlcli.train.checkpointing import CheckpointEvery
+from mlcli.train.checkpointing import CheckpointEvery, ChunkLength
 from mlcli.train.report import QuietProgress
 from mlcli.train.resume import open_resumable
 from mlcli.train.trainer import RunPaths, resume, train
@@ -35,7 +38,7 @@ class Observer(QuietProgress):
 
     def __init__(self, stop_at=None):
         super().__init__(show_notes=False)
-        self.stop_at, self.notes, self.epochs = stop_at, [], []
+        self.stop_at, self.notes, self.epochs, self.messages = stop_at, [], [], []
 
     def on_epoch(self, record, n_epochs):
         self.epochs.append(record.epoch)
@@ -44,6 +47,9 @@ class Observer(QuietProgress):
 
     def on_note(self, text):
         self.notes.append(text)
+
+    def on_slow_step(self, text):
+        self.messages.append(text)
 
 
 def plan_for(backend, **changes):
@@ -76,6 +82,16 @@ def stopped(tmp_path):
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", stop_at=3)
     return tmp_path / "run"
+
+
+@pytest.fixture
+def checkpoint_signals():
+    """SIGUSR1 and SIGUSR2 are handled as by the program."""
+    numbers = (signal.SIGUSR1, signal.SIGUSR2)
+    previous = [signal.signal(number, signals._signals.on_checkpoint_request) for number in numbers]
+    yield
+    for number, handler in zip(numbers, previous, strict=True):
+        signal.signal(number, handler)
 
 
 def without_times(history):
@@ -117,6 +133,37 @@ def test_a_run_resumed_between_epochs_is_bit_identical(backend, optimizer, tmp_p
     result = resume_run(tmp_path / "run", observer=last)
     assert last.epochs[0] == 5
     assert_same_run(result.directory, uninterrupted.directory)
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
+def test_signals_that_ask_for_checkpoints_write_them_and_change_nothing_else(
+    backend, tmp_path, monkeypatch, checkpoint_signals
+):
+    """SIGUSR1 arrives in step 7 and SIGUSR2 in step 31; an epoch has 23 steps. A run resumed from there is the same."""
+    requests = {7: signal.SIGUSR1, 31: signal.SIGUSR2}
+    plan, n_steps, copies = plan_for(backend), 0, []
+
+    def send(self, *measured):
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps in requests:
+            os.kill(os.getpid(), requests[n_steps])
+
+    def write_and_copy(folder, checkpoint):
+        written = write(folder, checkpoint)
+        copies.append(shutil.copytree(folder.path.parent, tmp_path / f"copy{len(copies)}"))
+        return written
+
+    write = CheckpointFolder.write
+    monkeypatch.setattr(ChunkLength, "adapt", send)  # chunks of one step
+    monkeypatch.setattr(CheckpointFolder, "write", write_and_copy)
+    observer = Observer()
+    signalled = train(plan, RunPaths(tmp_path, tmp_path / "run"), 1, observer, every=CheckpointEvery("never"))
+    assert observer.messages == ["checkpoint written after 7 steps", "checkpoint written after 31 steps"]
+    monkeypatch.undo()
+    undisturbed = start(plan, tmp_path / "undisturbed")
+    assert_same_run(signalled.directory, undisturbed.directory)
+    assert_same_run(resume_run(copies[1]).directory, undisturbed.directory)
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])

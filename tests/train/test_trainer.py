@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from mlcli.config.experiment import load_experiment
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DivergedError, MlcliError, UsageError
 from mlcli.experiment.plan import make_plan
+from mlcli.experiment.stored_run import open_run
+from mlcli.metrics.scores import score
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.find import find_run
+from mlcli.train import epochs
 from mlcli.train.trainer import RunPaths, train
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -61,7 +66,7 @@ def test_a_run_writes_every_file(backend, tmp_path):
     assert {path.name for path in directory.iterdir()} >= {*files.split(), "weights.safetensors"}
     metrics = json.loads((directory / "metrics.json").read_text())
     assert metrics["status"] == "finished"
-    assert metrics["schema_version"] == 1
+    assert metrics["schema_version"] == 2
     assert set(metrics["metrics"]) == {"train", "validation", "test"}
     with (directory / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -69,10 +74,63 @@ def test_a_run_writes_every_file(backend, tmp_path):
     assert [float(row["train_loss"]) for row in rows] == [record.train_loss for record in observer.epochs]
     predictions = np.load(directory / "predictions.npz")
     assert (predictions["labels"] == predictions["y"]).mean() == metrics["metrics"]["test"]["accuracy"]
+    assert (metrics["n_train_samples"], metrics["metrics"]["train"]["n_samples"]) == (1294, 1294)
     timing = metrics["timing"]
+    assert min(timing.values()) > 0
     parts = sum(value for name, value in timing.items() if name != "total_seconds")
     assert 0 < parts <= timing["total_seconds"]
     assert RunDirectory(directory).read_record() == result.record
+
+
+def scored_on_train(result):
+    """Score the stored weights of a run on its training split."""
+    stored = open_run(RunDirectory(result.directory))
+    samples = stored.load_dataset().train
+    return score(stored.build_engine().predict(samples.x), samples.y)
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_the_training_scores_are_those_of_the_kept_weights_without_dropout(backend, tmp_path):
+    settings = small(backend) | {"model": {"name": "mlp", "hidden": (32,), "dropout": 0.6}}
+    result = run(tmp_path, **settings)
+    assert result.record.metrics["train"] == scored_on_train(result)
+    (*_, last) = RunDirectory(result.directory).read_history()
+    assert last.train_accuracy < result.record.metrics["train"].accuracy - 0.1  # the running mean, with dropout
+
+
+def test_without_validation_no_epoch_is_the_best(tmp_path):
+    observer = Recorder()
+    record = run(tmp_path, observer=observer, **small("torch")).record
+    assert [epoch.is_best for epoch in observer.epochs] == [False, False, False]
+    assert (record.best_epoch, record.kept_epoch, record.epochs) == (None, 3, 3)
+
+
+def test_the_weights_of_the_last_epoch_are_kept_although_another_was_best(tmp_path):
+    settings = small("torch") | {"optimizer": {"name": "sgd", "lr": 3.0}, "training": {"epochs": 8}}
+    observer = Recorder()
+    result = run(tmp_path, observer=observer, dataset={"validation": "test", "name": "iris"}, **settings)
+    best = min(observer.epochs, key=lambda epoch: epoch.validation_loss)
+    assert (result.record.best_epoch, result.record.kept_epoch) == (best.epoch, 8)
+    assert best.epoch < 8
+    assert result.record.metrics["test"].loss == observer.epochs[-1].validation_loss
+
+
+def test_an_estimator_is_scored_on_a_bounded_part_of_its_training_split(tmp_path, monkeypatch):
+    """Nearest neighbours search the whole split for every sample that they predict."""
+    from mlcli.engines.sklearn.estimator import EstimatorEngine
+
+    monkeypatch.setattr(epochs, "MOST_SCORED_BY_ESTIMATORS", 100)
+    seen, predict = [], EstimatorEngine.predict
+    monkeypatch.setattr(EstimatorEngine, "predict", lambda self, x: seen.append(x) or predict(self, x))
+    model = {"name": "estimator", "estimator": "KNeighborsClassifier"}
+    result = run(tmp_path, backend="sklearn", model=model)
+    scored = result.record.metrics["train"]
+    assert ([len(x) for x in seen], scored.n_samples, result.record.n_train_samples) == ([100, 359], 100, 1438)
+    expected = open_run(RunDirectory(result.directory)).load_dataset().train.x[np.arange(100) * 1438 // 100]
+    np.testing.assert_array_equal(seen[0], expected)
+    (row,) = RunDirectory(result.directory).read_history()
+    assert (row.train_accuracy, row.samples_per_second, row.is_best) == (scored.accuracy, None, False)
+    assert result.record.samples_per_second is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -90,6 +148,23 @@ def test_the_engines_start_from_the_same_weights_and_use_the_same_batches(tmp_pa
     digests = [run(tmp_path, **small(backend)).record.digests for backend in BACKENDS]
     for name in ("initial_weights", "batch_order", "dataset", "split"):
         assert len({digest[name] for digest in digests}) == 1, name
+
+
+@pytest.mark.parametrize(("epochs", "is_noted"), [(24, True), (25, False)])
+def test_fewer_than_a_hundred_steps_are_noted(epochs, is_noted, tmp_path):
+    observer = Recorder()
+    training = {"epochs": epochs, "batch_size": 32}  # 4 steps per epoch
+    run(tmp_path, observer=observer, backend="torch", dataset={"name": "iris"}, training=training)
+    assert [note.partition(":")[0] for note in observer.notes] == (["only 96 training steps"] if is_noted else [])
+
+
+def test_a_default_number_of_epochs_is_printed_with_its_rule(tmp_path):
+    observer = Recorder()
+    dataset = {"name": "iris", "limit": 40}
+    run(tmp_path, observer=observer, backend="torch", dataset=dataset, training={"batch_size": 40})
+    rule = "at least 10, and at least 1,000 steps of the default batch size"
+    assert f"500 epochs by default: {rule}" in observer.stages
+    assert not observer.notes
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -142,8 +217,57 @@ def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path):
     assert result.record.best_epoch == best.epoch
     assert result.record.metrics["test"].accuracy == best.validation_accuracy
     assert result.record.metrics["validation"] == result.record.metrics["test"]
-    assert result.record.metrics["train"].loss == best.train_loss
+    assert result.record.kept_epoch == best.epoch
+    assert result.record.metrics["train"] == scored_on_train(result)
+    # The running mean of the epoch is another number: the weights changed after each of its steps.
+    assert result.record.metrics["train"].loss != pytest.approx(best.train_loss, rel=1e-3)
     assert any("stopped early" in note for note in result.record.notes)
+
+
+class DisturbedClock:
+    """A clock that other processes make run faster during some epochs: `seconds` are their durations."""
+
+    def __init__(self, seconds):
+        self.seconds, self.now = iter(seconds), 0.0
+
+    def train_steps(self, train_steps):
+        def train(engine, order, rates):
+            self.now += next(self.seconds)
+            return train_steps(engine, order, rates)
+
+        return train
+
+
+@pytest.mark.parametrize(("seconds", "is_noted"), [((9, 6, 55, 50, 18), True), ((9, 6, 6, 6.3, 7), False)])
+def test_uneven_epochs_are_noted_once_with_their_median_whatever_the_load_says(
+    seconds, is_noted, tmp_path, monkeypatch
+):
+    from mlcli.engines.torch.engine import TorchEngine
+
+    clock = DisturbedClock(seconds)
+    monkeypatch.setattr(TorchEngine, "train_steps", clock.train_steps(TorchEngine.train_steps))
+    monkeypatch.setattr("mlcli.timing.time.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0 if is_noted else 99.0, 0.0, 0.0))
+    monkeypatch.setattr(epochs, "ChunkLength", WholeEpochs)
+    observer = Recorder()
+    settings = {"backend": "torch", "dataset": {"name": "iris"}, "training": {"epochs": 5, "batch_size": 1}}
+    record = run(tmp_path, observer=observer, **settings).record
+    notes = [note for note in observer.notes if "unreliable" in note]
+    assert len(notes) == (1 if is_noted else 0)
+    if is_noted:
+        assert "6 to 55 s, median 34 s" in notes[0]
+    assert record.median_epoch_seconds == pytest.approx(np.median(seconds[1:]))
+
+
+class WholeEpochs:
+    def __init__(self, every):
+        pass
+
+    def next(self, step, n_left):
+        return n_left
+
+    def adapt(self, n_steps, seconds):
+        pass
 
 
 def test_a_run_that_diverges_is_recorded_as_diverged(tmp_path):
@@ -172,6 +296,16 @@ def test_an_identical_finished_run_is_reported_not_repeated(tmp_path):
     assert again.record == first.record
     assert not run(tmp_path, if_needed=True, seed=9, **settings).is_reused
     assert not run(tmp_path, if_needed=False, **settings).is_reused
+
+
+@pytest.mark.parametrize("name", [None, "chosen"])
+def test_the_run_trained_last_is_the_last_also_after_the_clock_was_set_back(name, tmp_path, stored_runs):
+    shutil.copytree(stored_runs / "20260101T000000Z_iris", tmp_path / "29990101T000000000Z_iris_sklearn_s0_aaaaaaa")
+    settings = {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
+    for seed in (1, 2):
+        result = run(tmp_path, out=name and tmp_path / f"{name}{2 - seed}", seed=seed, **settings)
+        assert find_run("last", tmp_path).path == result.directory
+    assert result.record.created == "2999-01-01T00:00:00.002+00:00"
 
 
 def test_a_batch_larger_than_the_data_is_one_batch_and_noted(tmp_path):

@@ -71,13 +71,11 @@ class KerasEngine(TensorEngine):
         return model
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
-        positions = torch.split(torch.tensor(order, device=self.torch_device), self._batch_size)
+        positions = torch.tensor(order, device=self.torch_device)
         # Gathering each batch when it is needed is faster than gathering all of them first, because the batch is still
         # in the processor's cache when it is cast, and it needs no second copy of the split.
-        self._fit(LazyBatches(positions, self._gathered), learning_rates.tolist())
-        log = self._model.log
-        losses = torch.cat(log.losses).double().cpu().numpy()
-        return StepResults.from_samples(losses, self._batch_size, int(torch.cat(log.hits).sum()))
+        self._fit(LazyBatches(torch.split(positions, self._batch_size), self._gathered), learning_rates.tolist())
+        return self.step_results(torch.cat(self._model.log.logits), self._y.index_select(0, positions))
 
     def _gathered(self, positions: Tensor) -> Batch:
         return self.scaled(self._x.index_select(0, positions)), self._y.index_select(0, positions)
@@ -89,9 +87,8 @@ class KerasEngine(TensorEngine):
             self._model.fit(BatchLoader(batches), verbose=0, shuffle=False, callbacks=[SynchronousCallback()])
 
     def logits(self, x: Tensor) -> Tensor:
-        body = self._model.layers[:-1] if self._network.ends_in_softmax else self._model.layers
         with keras.device(self.device):
-            return self._model.apply_layers(body, x, training=False)
+            return self._model.logits(x, training=False)
 
     def forward_batches(self, batches: Batches) -> None:
         with torch.inference_mode(), keras.device(self.device):

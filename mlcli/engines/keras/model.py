@@ -54,14 +54,13 @@ class Float64Dense(keras.layers.Dense):
 
 @dataclass
 class StepLog:
-    """Losses and hits of the steps of a `fit`, one tensor (batch,) per step, kept on the device."""
+    """The logits of the steps of a `fit`, one tensor (batch, classes) per step, kept on the device."""
 
-    losses: list[Tensor] = field(default_factory=list)  # nats
-    hits: list[Tensor] = field(default_factory=list)  # whether the predicted class is correct
+    logits: list[Tensor] = field(default_factory=list)
 
 
 class NetworkModel(keras.Sequential):
-    """A Sequential whose training step is that of Keras, except that it logs its results to a StepLog.
+    """A Sequential whose training step is that of Keras, except that it keeps the logits of each step in a StepLog.
 
     Every layer is called through the `__call__` of Keras, so that a run takes the time that Keras takes. Two things are
     left out: the metric objects, which are reduced and accumulated at every batch, and the `__call__` of the loss,
@@ -73,14 +72,19 @@ class NetworkModel(keras.Sequential):
     def __init__(self, network: Network, precision: str, generators: Iterator[torch.Generator]) -> None:
         layers = [_keras_layer(index, layer, precision, generators) for index, layer in enumerate(network.layers)]
         super().__init__([keras.Input(network.input_shape, dtype=precision), *layers], name="network")
+        self._ends_in_softmax = network.ends_in_softmax
         self.log = StepLog()
         self.parameters_in_order = tuple(variable.value for variable in self.trainable_variables)
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: None = None) -> Tensor:
-        return self.apply_layers(self.layers, inputs, training)
+        logits = self.logits(inputs, training)
+        if training:
+            self.log.logits.append(logits.detach())
+        return self.layers[-1](logits) if self._ends_in_softmax else logits
 
-    def apply_layers(self, layers: Sequence[Any], inputs: Tensor, training: bool | None) -> Tensor:
-        """Return the output of these layers, applied one after the other."""
+    def logits(self, inputs: Tensor, training: bool | None) -> Tensor:
+        """Return the output of all layers but a final softmax, applied one after the other."""
+        layers = self.layers[:-1] if self._ends_in_softmax else self.layers
         if not self.in_bf16:
             return _apply(layers, inputs, training)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
@@ -88,11 +92,8 @@ class NetworkModel(keras.Sequential):
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = data
-        scores = self(x, training=True)
-        losses = self.loss.call(y, scores)
-        self.optimizer.apply(torch.autograd.grad(losses.mean(), self.parameters_in_order))
-        self.log.losses.append(losses.detach())
-        self.log.hits.append(scores.detach().argmax(dim=-1) == y)
+        loss = self.loss.call(y, self(x, training=True)).mean()
+        self.optimizer.apply(torch.autograd.grad(loss, self.parameters_in_order))
         return {}
 
 

@@ -160,5 +160,5 @@ def build_optimizer(config: Sgd | Adam | AdamW | RmsProp) -> TextbookOptimizer:
         case RmsProp():
             optimizer = TextbookRmsProp(clock, rho=config.decay, epsilon=config.epsilon)
     optimizer.clock = clock
-    optimizer.weight_decay_factor = config.weight_decay
+    optimizer.weight_decay_factor = config.weight_decay or 0.0
     return optimizer

@@ -11,6 +11,7 @@ from mlcli.errors import UsageError
 
 def build(spec: EngineSpec, initial_weights: Weights | None) -> Engine:
     """Return the engine for a specification; UsageError for a model that scikit-learn lacks."""
+    import joblib
     import threadpoolctl
 
     device = _device(spec)
@@ -18,6 +19,7 @@ def build(spec: EngineSpec, initial_weights: Weights | None) -> Engine:
         # SciPy reads this when it is imported: whether it dispatches to other array libraries.
         os.environ.setdefault("SCIPY_ARRAY_API", "1")
     threadpoolctl.threadpool_limits(limits=spec.runtime.threads)
+    joblib.parallel_config("threading")  # n_jobs counts threads of this process, which share its memory and its signals
     if isinstance(spec.model, LogisticModel):
         from mlcli.engines.sklearn.logistic import LogisticEngine
 

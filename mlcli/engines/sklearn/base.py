@@ -30,12 +30,13 @@ class SklearnEngine(Engine):
 
     def matrix(self, x: NDArray[Any]) -> NDArray[np.floating]:
         """Return `(x - shift) / scale` as a new C-ordered matrix (n, features) in the precision of the run."""
-        matrix: NDArray[np.floating] = np.array(x, dtype=self.precision, order="C")
+        dtype = np.float64 if self._scaling.is_per_feature else self.precision
+        matrix: NDArray[np.floating] = np.array(x, dtype=dtype, order="C")
         if self._scaling.shift is not None:
-            matrix -= self._scaling.shift.astype(self.precision)
+            matrix -= self._scaling.shift.astype(dtype)
         if self._scaling.scale is not None:
-            matrix /= np.asarray(self._scaling.scale, dtype=self.precision)
-        return matrix.reshape(len(matrix), -1)
+            matrix /= np.asarray(self._scaling.scale, dtype=dtype)
+        return matrix.astype(self.precision, copy=False).reshape(len(matrix), -1)
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         self._x, self._y = self.matrix(x), np.asarray(y)

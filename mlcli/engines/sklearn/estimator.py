@@ -1,71 +1,23 @@
-"""Any scikit-learn classifier, chosen by class name and trained by a single fit."""
+"""Any scikit-learn classifier, alone or made of other estimators, trained by a single fit."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
+from threadpoolctl import threadpool_limits
 
 from mlcli.config.schema import EstimatorModel
-from mlcli.config.values import thawed
 from mlcli.engines.contract import EngineSpec, FitResult
 from mlcli.engines.sklearn.base import SklearnEngine
-from mlcli.errors import UsageError, nearest_match, unknown_name
+from mlcli.engines.sklearn.composition import new_estimator
+from mlcli.errors import UsageError
 from mlcli.records import Scores
 from mlcli.text import first_line
-
-# The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
-_MODULES = (
-    *("calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model"),
-    *("model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network"),
-    *("semi_supervised", "svm", "tree"),
-)
-
-
-def classifiers() -> dict[str, type]:
-    """Return all public classifiers of scikit-learn by class name."""
-    found: dict[str, type] = {}
-    for module_name in _MODULES:
-        module = importlib.import_module(f"sklearn.{module_name}")
-        for name in getattr(module, "__all__", dir(module)):
-            try:
-                member = getattr(module, name)
-            except (AttributeError, ImportError):  # experimental classes, which need another import first
-                continue
-            if inspect.isclass(member) and issubclass(member, ClassifierMixin) and not inspect.isabstract(member):
-                found[name] = member
-    return found
-
-
-def new_estimator(model: EstimatorModel, seed: int = 0, threads: int = 1) -> Any:
-    """Return the unfitted classifier that a configuration describes.
-
-    seed and threads become random_state and n_jobs if the class has these parameters and the configuration does not
-    set them. UsageError for a class or a parameter that scikit-learn does not have.
-    """
-    known = classifiers()
-    if model.estimator not in known:
-        raise UsageError(f"model.estimator: {unknown_name('scikit-learn classifier', model.estimator, sorted(known))}")
-    accepted = list(inspect.signature(known[model.estimator]).parameters)
-    for name in model.parameters:
-        if name not in accepted:
-            guess = nearest_match(name, accepted)
-            hint = f" (did you mean {guess!r}?)" if guess else ""
-            raise UsageError(
-                f"model.parameters.{name}: {model.estimator} has no such parameter{hint}; it has {', '.join(accepted)}"
-            )
-    defaults = {name: value for name, value in (("random_state", seed), ("n_jobs", threads)) if name in accepted}
-    try:
-        return known[model.estimator](**(defaults | thawed(model.parameters)))
-    except TypeError as error:
-        raise UsageError(f"model.parameters: {model.estimator} does not accept them: {error}") from error
 
 
 class EstimatorEngine(SklearnEngine):
@@ -82,12 +34,17 @@ class EstimatorEngine(SklearnEngine):
         self._estimator = fitted
 
     def fit(self) -> FitResult:
-        with warnings.catch_warnings(record=True) as caught:
+        # Members that are fitted in parallel have one thread each.
+        parameters = self._estimator.get_params()
+        n_threads = 1 if "n_jobs" in parameters and any("__" in name for name in parameters) else None
+        with warnings.catch_warnings(record=True) as caught, threadpool_limits(limits=n_threads):
             warnings.simplefilter("always")
             try:
                 self._estimator.fit(self._x, self._y)
             except (InvalidParameterError, ValueError, TypeError) as error:
                 raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
+        if not hasattr(self._estimator, "predict"):  # a search that does not refit
+            raise UsageError(f"{self._name} cannot predict with these parameters")
         n_iterations = getattr(self._estimator, "n_iter_", None)
         stopped_early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         n_iterations = None if n_iterations is None else int(np.max(n_iterations))
@@ -96,7 +53,7 @@ class EstimatorEngine(SklearnEngine):
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         labels = np.empty(len(x), dtype=np.int64)
         has_probabilities = hasattr(self._estimator, "predict_proba")
-        probabilities = np.zeros((len(x), self._n_classes), dtype=np.float32) if has_probabilities else None
+        probabilities = np.zeros((len(x), self._n_classes)) if has_probabilities else None
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
             matrix = self.matrix(x[batch])

@@ -68,7 +68,7 @@ class LogisticEngine(SklearnEngine):
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         model = self._fitted()
-        logits = np.empty((len(x), self._network.n_classes), dtype=np.float32)
+        logits = np.empty((len(x), self._network.n_classes), dtype=self.precision)
         probabilities = np.empty_like(logits)
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)

@@ -1,7 +1,8 @@
 """scikit-learn's MLPClassifier, trained through `partial_fit` on given batches from given initial weights.
 
-Two private parts of scikit-learn are used, because there is no public way: its forward pass is recorded for the loss
-and the accuracy of each batch, and its optimizers are given the learning rate, and for Adam the epsilon, of each step.
+Two private parts of scikit-learn are used, because there is no public way: the logits of its forward pass are recorded
+for the loss and the accuracy of each batch, and its optimizers are given the learning rate of each step, and for Adam
+the epsilon.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn import config_context
 from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network._base import inplace_softmax
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from mlcli.config.schema import Adam, MlpModel, Sgd
@@ -29,7 +31,7 @@ _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0),
 
 
 class _RecordingMlp(MLPClassifier):
-    """An MLPClassifier that records the probabilities of each training batch.
+    """An MLPClassifier that records the logits of each training batch.
 
     scikit-learn divides `alpha` by the batch size; setting it for each batch makes the penalty that of the textbook,
     `weight_decay / 2 * ||W||^2`, also for a shorter last batch.
@@ -38,12 +40,15 @@ class _RecordingMlp(MLPClassifier):
     weight_decay = 0.0
 
     def start_recording(self) -> None:
-        self.batch_probabilities: list[NDArray[np.floating]] = []
+        self.batch_logits: list[NDArray[np.floating]] = []
 
     def _forward_pass(self, activations: list[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
         self.alpha = self.weight_decay * len(activations[0])
+        self.out_activation_ = "identity"
         activations = super()._forward_pass(activations)
-        self.batch_probabilities.append(activations[-1].copy())
+        self.out_activation_ = "softmax"
+        self.batch_logits.append(activations[-1].copy())
+        inplace_softmax(activations[-1])
         return activations
 
 
@@ -113,7 +118,7 @@ class MlpEngine(SklearnEngine):
         self._batch_size = spec.batch_size
         self._activation = model.activation
         self._model = self._new_model(model)
-        self._model.weight_decay = optimizer.weight_decay
+        self._model.weight_decay = optimizer.weight_decay or 0.0
         self._optimizer = self._new_optimizer(optimizer)
         if initial_weights is not None:
             self.load_weights(initial_weights)
@@ -130,8 +135,8 @@ class MlpEngine(SklearnEngine):
     def _new_optimizer(self, config: Sgd | Adam) -> _ScheduledSgd | _ScheduledAdam:
         parameters = self._model.coefs_ + self._model.intercepts_
         if isinstance(config, Sgd):
-            return _ScheduledSgd(parameters, config.lr, "constant", config.momentum, config.nesterov)
-        adam = _ScheduledAdam(parameters, config.lr, config.beta1, config.beta2, config.epsilon)
+            return _ScheduledSgd(parameters, lr_schedule="constant", momentum=config.momentum, nesterov=config.nesterov)
+        adam = _ScheduledAdam(parameters, beta_1=config.beta1, beta_2=config.beta2, epsilon=config.epsilon)
         adam.paper_epsilon = config.epsilon
         return adam
 
@@ -145,11 +150,12 @@ class MlpEngine(SklearnEngine):
             # Raised after the last step; non-finite losses and weights are noticed by the caller.
             if "non-finite parameter weights" not in str(error):
                 raise
-        probabilities = np.concatenate(self._model.batch_probabilities)
+        logits = np.concatenate(self._model.batch_logits, dtype=np.float64)
         self._model.start_recording()
-        chosen = np.maximum(probabilities[np.arange(len(y)), y], np.finfo(probabilities.dtype).tiny)
-        n_correct = int((probabilities.argmax(axis=1) == y).sum())
-        return StepResults.from_samples(-np.log(chosen.astype(np.float64)), self._batch_size, n_correct)
+        with np.errstate(invalid="ignore"):  # the loss of infinite logits is NaN
+            losses = -log_softmax(logits, axis=1)[np.arange(len(y)), y]
+        n_correct = int((logits.argmax(axis=1) == y).sum())
+        return StepResults.from_samples(losses, self._batch_size, n_correct)
 
     def _take_steps(
         self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rates: Iterable[float], batch_size: int
@@ -163,11 +169,7 @@ class MlpEngine(SklearnEngine):
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         parts = [self.forward(self.matrix(x[start : start + batch_size])) for start in range(0, len(x), batch_size)]
         logits = np.concatenate(parts) if parts else np.empty((0, self._n_classes), dtype=self.precision)
-        return Scores(
-            labels=logits.argmax(axis=1),
-            logits=logits.astype(np.float32),
-            probabilities=softmax(logits, axis=1).astype(np.float32),
-        )
+        return Scores(labels=logits.argmax(axis=1), logits=logits, probabilities=softmax(logits, axis=1))
 
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[np.floating]:
         hidden, activate = matrix, _FORWARD[self._activation]

@@ -23,12 +23,21 @@ from mlcli.text import escaped, first_line
 from mlcli.untrusted import check_archive
 
 _METRICS = ("BrayCurtis", "Canberra", "Chebyshev", "Euclidean", "Hamming", "Manhattan", "Minkowski", "SEuclidean")
-# Types in fitted classifiers of scikit-learn that skops does not trust by default. All belong to scikit-learn.
+_SCORE_FUNCTIONS = ("accuracy_score", "balanced_accuracy_score", "f1_score", "log_loss")
+# Types and functions in fitted classifiers of scikit-learn that skops does not trust by default. All belong to
+# scikit-learn; the functions only compute numbers from arrays.
 TRUSTED_TYPES = frozenset(
     {
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        *(f"sklearn.metrics._classification.{name}" for name in _SCORE_FUNCTIONS),
+        "sklearn.metrics._ranking.roc_auc_score",
+        *("sklearn.metrics._scorer._PassthroughScorer", "sklearn.metrics._scorer._Scorer"),
+        "sklearn.model_selection._split.StratifiedKFold",
+        "sklearn.multiclass._ConstantPredictor",
+        "sklearn.utils._bunch.Bunch",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
         "sklearn.gaussian_process.kernels.ConstantKernel",
@@ -148,7 +157,7 @@ def _parts(whole: Any) -> Iterator[Any]:
             waiting += part
         elif isinstance(part, np.ndarray) and part.dtype.hasobject:
             waiting += part.ravel().tolist()
-        elif hasattr(part, "__dict__") and not isinstance(part, type):
+        if hasattr(part, "__dict__") and not isinstance(part, type):
             waiting += vars(part).values()
 
 

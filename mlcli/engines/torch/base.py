@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, EngineSpec
 from mlcli.engines.torch.device import apply_runtime
 from mlcli.errors import UsageError
-from mlcli.records import Scores
+from mlcli.records import Scores, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Batch = tuple[Tensor, Tensor]  # samples and their classes
@@ -80,40 +81,58 @@ class TensorEngine(Engine):
         self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
         self._in_bf16 = spec.runtime.matmul_precision == "bf16"
         self.product_dtype = torch.bfloat16 if self._in_bf16 else self._dtype  # of matrix products
+        self._is_scaled_on_host = spec.scaling.is_per_feature  # tables, in float64, which some devices lack
         self._shift, self._scale = map(self._constant, (spec.scaling.shift, spec.scaling.scale))
 
     def _constant(self, value: Any) -> Tensor | float | None:
         if value is None or isinstance(value, float | int):
             return value
+        if self._is_scaled_on_host:
+            return torch.as_tensor(value, dtype=torch.float64)
         return torch.as_tensor(value, dtype=self._dtype, device=self.torch_device)
 
+    def on_device(self, x: Tensor) -> Tensor:
+        """Return samples on the device, ready for `scaled`. x: on the host, in any dtype; stays unchanged."""
+        if self._is_scaled_on_host:
+            x = self._scale_in_place(x.to(torch.float64, copy=True))
+        if x.is_floating_point():
+            x = x.to(self._dtype)
+        return x.to(self.torch_device)
+
     def scaled(self, x: Tensor) -> Tensor:
-        """Return the scaled samples in the precision of the run. x: on the device, in any dtype; stays unchanged."""
-        scaled = x.to(self._dtype, copy=True)
+        """Return the scaled samples in the precision of the run. x: from `on_device`; stays unchanged."""
+        return x if self._is_scaled_on_host else self._scale_in_place(x.to(self._dtype, copy=True))
+
+    def _scale_in_place(self, x: Tensor) -> Tensor:
         if self._shift is not None:
-            scaled.sub_(self._shift)
+            x.sub_(self._shift)
         if self._scale is not None:
-            scaled.div_(self._scale)
-        return scaled
+            x.div_(self._scale)
+        return x
 
     def prepared(self, batch: Batch) -> Batch:
         """Return the batch on the device, with scaled samples."""
         x, y = batch
-        return self.scaled(x.to(self.torch_device)), y.to(self.torch_device)
+        return self.scaled(self.on_device(x)), y.to(self.torch_device)
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = as_tensor(x).to(self.torch_device)
+        self._x = self.on_device(as_tensor(x))
         self._y = as_tensor(y).to(self.torch_device)
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         with torch.inference_mode():
             batches = torch.split(as_tensor(x), batch_size)
-            logits = torch.cat([self.logits(self.scaled(batch.to(self.torch_device))) for batch in batches])
+            logits = torch.cat([self.logits(self.scaled(self.on_device(batch))) for batch in batches])
             return Scores(
                 labels=logits.argmax(dim=1).cpu().numpy(),
-                logits=logits.float().cpu().numpy(),
-                probabilities=logits.softmax(dim=1).float().cpu().numpy(),
+                logits=logits.cpu().numpy(),
+                probabilities=logits.softmax(dim=1).cpu().numpy(),
             )
+
+    def step_results(self, logits: Tensor, y: Tensor) -> StepResults:
+        """Return the results of consecutive steps. logits: (n, classes) of their samples, before the update of each."""
+        losses = functional.cross_entropy(logits, y, reduction="none").cpu().double().numpy()
+        return StepResults.from_samples(losses, self._batch_size, int((logits.argmax(dim=1) == y).sum()))
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> TorchBench:
         return TorchBench(self, (as_tensor(x), as_tensor(y)), include_transfer=include_transfer)

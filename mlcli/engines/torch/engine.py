@@ -20,7 +20,8 @@ from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Lin
 from mlcli.records import EngineState, StepResults
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-# Keras clips probabilities at this bound before the logarithm; the engines must agree.
+# Keras clips the probabilities of a model that ends in a softmax at this bound before the logarithm, so that samples
+# beyond it have no gradient; the engines must agree.
 _PROBABILITY_FLOOR = 1e-7
 
 
@@ -34,13 +35,14 @@ class TorchEngine(TensorEngine):
         super().__init__(spec)
         container = Bf16Sequential if self._in_bf16 else nn.Sequential
         self._model = container(*map(_module, self._network.layers)).to(self.torch_device, self._dtype)
-        self._body = self._model[:-1] if self._network.ends_in_softmax else self._model
+        n_before_logits = len(self._model) - self._network.ends_in_softmax
+        self._body, self._head = self._model[:n_before_logits], self._model[n_before_logits:]
         self._optimizer = TorchOptimizer(self._optimizer_config, dict(self._model.named_parameters()))
         if initial_weights is not None:
             self.load_weights(initial_weights)
-        self._call: Callable[[Tensor], Tensor] = self._model
+        self._logits: Callable[[Tensor], Tensor] = self._body
         if spec.runtime.compiled:
-            self._call = compiled(self._model, self.torch_device)
+            self._logits = compiled(self._body, self.torch_device)
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         super().place(x, y)
@@ -52,28 +54,24 @@ class TorchEngine(TensorEngine):
         x_epoch = self._x_epoch[: len(order)]
         torch.index_select(self._x, 0, index, out=x_epoch)
         y_epoch = self._y.index_select(0, index)
-        scores = torch.empty(len(order), self._network.n_classes, device=self.torch_device, dtype=self._dtype)
-        losses = torch.empty(len(learning_rates), device=self.torch_device, dtype=self._dtype)
+        logits = torch.empty(len(order), self._network.n_classes, device=self.torch_device, dtype=self._dtype)
         self._model.train()
         for step, start in enumerate(range(0, len(order), self._batch_size)):
             batch = slice(start, start + self._batch_size)
-            x = self.scaled(x_epoch[batch])
-            self._train_step(x, y_epoch[batch], learning_rates[step], scores[batch], losses[step])
-        n_correct = int((scores.argmax(dim=1) == y_epoch).sum())
-        return StepResults.from_batches(losses.double().cpu().numpy(), len(order), self._batch_size, n_correct)
+            self._train_step(self.scaled(x_epoch[batch]), y_epoch[batch], learning_rates[step], logits[batch])
+        return self.step_results(logits, y_epoch)
 
-    def _train_step(self, x: Tensor, y: Tensor, lr: float, scores: Tensor, loss_out: Tensor) -> None:
-        outputs = self._call(x)
-        loss = self._loss(outputs, y)
-        gradients = torch.autograd.grad(loss, self._optimizer.parameters)
+    def _train_step(self, x: Tensor, y: Tensor, lr: float, logits_out: Tensor) -> None:
+        logits = self._logits(x)
+        gradients = torch.autograd.grad(self._objective(logits, y), self._optimizer.parameters)
         self._optimizer.step(gradients, float(lr))
-        scores.copy_(outputs.detach())
-        loss_out.copy_(loss.detach())
+        logits_out.copy_(logits.detach())
 
-    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats. outputs: logits, or probabilities if the model ends in a softmax."""
+    def _objective(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return what a step minimises: the mean cross-entropy, of clipped probabilities if the model has a softmax."""
         if not self._network.ends_in_softmax:
-            return functional.cross_entropy(outputs, y)
+            return functional.cross_entropy(logits, y)
+        outputs = self._head(logits)
         probabilities = outputs / outputs.sum(dim=1, keepdim=True)
         return functional.nll_loss(probabilities.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
 
@@ -85,14 +83,13 @@ class TorchEngine(TensorEngine):
         self._model.eval()
         with torch.inference_mode():
             for x, _ in batches:
-                self._call(x)
+                self._head(self._logits(x))
 
     def train_batches(self, batches: Batches, learning_rate: float, batch_size: int) -> None:
-        scores = torch.empty(batch_size, self._network.n_classes, device=self.torch_device, dtype=self._dtype)
-        loss = torch.empty((), device=self.torch_device, dtype=self._dtype)
+        logits = torch.empty(batch_size, self._network.n_classes, device=self.torch_device, dtype=self._dtype)
         self._model.train()
         for x, y in batches:
-            self._train_step(x, y, learning_rate, scores, loss)
+            self._train_step(x, y, learning_rate, logits)
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return {name: as_array(parameter) for name, parameter in self._model.named_parameters()}

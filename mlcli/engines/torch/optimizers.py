@@ -40,7 +40,7 @@ class TorchOptimizer:
         others = {name: p for name, p in parameters.items() if name not in decayed}
         self._groups = [
             _Group(members, weight_decay, _new_slots(config, list(members.values())))
-            for members, weight_decay in ((decayed, config.weight_decay), (others, 0.0))
+            for members, weight_decay in ((decayed, config.weight_decay or 0.0), (others, 0.0))
             if members
         ]
         self.parameters = [parameter for group in self._groups for parameter in group.parameters.values()]
