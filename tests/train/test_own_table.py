@@ -224,9 +224,7 @@ def test_names_in_a_table_are_printed_without_their_control_characters_and_marku
     done = cli("predict", "last", "-i", "t.csv", "-o", "out.csv")
     assert "a[red]\\x07" in done.stdout
     assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr)
-    assert pd.read_csv(tmp_path / "out.csv")["class_name"].tolist() == [
-        ["a[red]\\x07", "b[red]\\x07"][n % 2] for n in range(40)
-    ]
+    assert pd.read_csv(tmp_path / "out.csv")["class_name"].tolist() == ["a[red]\\x07", "b[red]\\x07"] * 20
 
 
 def test_engines_take_the_same_steps_on_a_table(penguins, cli):
