@@ -42,8 +42,7 @@ class DatasetConfig(Section):
     target: ColumnName | None = Field(None, description="the column of the table with the labels")
     columns: ColumnKinds = Field(
         default_factory=FrozenDict,
-        description="the kind of columns that is not to be decided by their values: numeric, boolean, categorical or "
-        "ignore",
+        description="kinds of columns that their values do not decide: numeric, boolean, categorical or ignore",
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
