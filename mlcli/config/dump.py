@@ -67,6 +67,11 @@ def to_yaml(config: ExperimentConfig) -> str:
     return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)
 
 
+def setting_yaml(key: str, value: str) -> str:
+    """Return one text setting as a line of YAML, in quotes where it would be read as something else."""
+    return yaml.dump({key: value}, Dumper=_Dumper, width=10_000, allow_unicode=True).rstrip("\n")
+
+
 def config_digest(config: ExperimentConfig) -> str:
     """Return the sha256 (hex) of the configuration as canonical JSON; equal configurations have equal digests.
 

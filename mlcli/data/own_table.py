@@ -60,6 +60,22 @@ def own_dataset(config: DatasetConfig) -> Dataset:
 
 @functools.lru_cache(maxsize=2)
 def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
+    return read_own_table(config).dataset
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTable:
+    """A table as it was read, how it was understood, and the dataset that it became."""
+
+    rows: pd.DataFrame
+    training: pd.DataFrame  # the rows of the training split
+    kinds: dict[str, ColumnKind]  # of the columns that are used
+    ignored: dict[str, str]  # why each of the others is not used
+    dataset: Dataset
+
+
+def read_own_table(config: DatasetConfig) -> OwnTable:
+    """Return the table under `path`; raises what `own_dataset` raises."""
     file = _file_of(config)
     with located(file):
         names = _checked_columns(file, config)
@@ -81,7 +97,8 @@ def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
         dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
     _check_scaling(dataset)
     notes = (*_column_notes(kinds, ignored), *labels.notes)
-    return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
+    dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
+    return OwnTable(table, training, kinds, ignored, dataset)
 
 
 def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:

@@ -70,7 +70,15 @@ def test_several_engines_are_named_by_the_flag_that_names_one():
 
 
 def test_every_command_that_reports_progress_or_notes_can_be_quiet():
-    reporting = set(COMMANDS) - {"receipt", "runs show", "data list", "data verify", "schema"}
+    reporting = set(COMMANDS) - {
+        "receipt",
+        "runs show",
+        "data list",
+        "data inspect",
+        "data init",
+        "data verify",
+        "schema",
+    }
     for name in reporting:
         flags = {flag for one in _options(COMMANDS[name]) for flag in one.opts}
         assert ("--quiet" in flags) == (not name.startswith("config")), name
