@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 1000
 _N_SHOWN = 6
+_MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
 _CHOSEN = "is set to be ignored"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
@@ -95,7 +96,7 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
         kinds, ignored = _kinds(training, config)
         encoding = fit_encoding(training, kinds, config.target or "", config.missing)
         dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
-    _check_scaling(dataset)
+        _check_storable(dataset)
     notes = (*_column_notes(kinds, ignored), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
     return OwnTable(table, training, kinds, ignored, dataset)
@@ -283,8 +284,15 @@ def _encoded(table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: Da
     return preprocess(SourceData(Split(x, labels.y), None, digest), info, None, config)
 
 
-def _check_scaling(dataset: Dataset) -> None:
-    """DataError for a column whose values differ by less than engines, which compute in float32, can tell apart."""
+def _check_storable(dataset: Dataset) -> None:
+    """DataError for an encoding that could not be read back from a run.
+
+    Its texts are longer than a file of its kind may hold, or the values of a column differ by less than engines, which
+    compute in float32, can tell apart.
+    """
+    texts = "".join(dataset.info.feature_names)
+    if len(texts.encode()) > _MAX_NAME_BYTES or sum(map(texts.count, ",[{")) > _MAX_NAME_MARKS:
+        raise DataError("the names of its columns and categories are too long; ignore columns with dataset.columns")
     scale = dataset.scaling.scale
     if isinstance(scale, np.ndarray) and (np.abs(scale) < _SMALLEST_DEVIATION).any():
         name = dataset.info.feature_names[int(np.abs(scale).argmin())]

@@ -112,3 +112,9 @@ def test_numbers_that_engines_cannot_tell_apart_are_refused(path):
     rows = [f"{number}e-30,{'ab'[number % 2]}" for number in range(40)]
     with pytest.raises(DataError, match="column 'n': its values differ by less than 1e-18; use another unit"):
         dataset_of(path, ["n,t", *rows])
+
+
+def test_categories_whose_texts_are_too_long_to_be_stored_are_refused(path):
+    rows = [",".join([*[f'"{"," * 90}{number % 80}"'] * 3, "ab"[number % 2]]) for number in range(800)]
+    with pytest.raises(DataError, match="t.csv: the names of its columns and categories are too long; ignore columns"):
+        dataset_of(path, ["c,d,e,t", *rows])
