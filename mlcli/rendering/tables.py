@@ -23,7 +23,6 @@ from mlcli.text import printable
 _MIN_WIDTH = 46  # of a table of fields
 _MAX_WORD = 24  # longer words may be broken
 _NUMBER = re.compile(r"([+-]?\d[\d,.]*( ?(%|x|µs|ms|s|MiB))?( ± [\d.]+| \[.*\])?)?")  # or an empty cell
-_FIELD = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _WORD = re.compile(r"\S+( (±|\+/-) \S+)?")  # what is not wrapped
 Row = Mapping[str, object]
 Fields = Sequence[tuple[str, str]]  # label and value
@@ -209,5 +208,5 @@ def _looks_like_number(value: object) -> bool:
 
 
 def _heading(name: str) -> str:
-    """Return the name of a field as words; any other text, e.g. a label or the parameter svc__C, unchanged."""
-    return name.removeprefix("n_").replace("_", " ") if _FIELD.fullmatch(name) else name
+    """Return the name of a field as words; labels with a value and parameters such as svc__C unchanged."""
+    return name if "=" in name or "__" in name else name.removeprefix("n_").replace("_", " ")

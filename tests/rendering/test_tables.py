@@ -75,8 +75,8 @@ def test_cells_have_the_style_of_their_text():
     assert "\x1b[32mtie" not in text
 
 
-def test_only_names_of_fields_become_words(capsys):
-    print_table("", [{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3}])
-    print_markdown([{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3}])
+def test_names_of_fields_become_words_but_labels_do_not(capsys):
+    print_table("", [{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
+    print_markdown([{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
     out = capsys.readouterr().out
-    assert all(out.count(text) == 2 for text in ("test samples", "svc__C", "vs max_iter=5"))
+    assert all(out.count(text) == 2 for text in ("test samples", "svc__C", "vs max_iter=5", "torch: loss"))
