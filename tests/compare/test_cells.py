@@ -125,6 +125,18 @@ def test_a_cell_of_other_versions_is_run_again_with_a_note(tmp_path, finished, m
     assert of_cluster.origin_notes([cell])[0].endswith("reused")
 
 
+def test_a_newer_run_of_other_versions_does_not_hide_one_of_the_present_versions(tmp_path, finished):
+    cell, older = finished
+    newer = RunDirectory.create(cell.config, tmp_path)
+    newer.write_config(cell.config)
+    newer.write_environment({"packages": {**package_versions(), "scikit-learn": "99.1"}, "session": None})
+    record = {**record_of(newer, cell), "created": "2026-01-02T00:00:00+00:00"}
+    (newer.path / "metrics.json").write_text(json.dumps(record))
+    store = CellStore(tmp_path)
+    assert store.reusable_run(cell).directory.path == older.path
+    assert store.origin_notes([cell]) == []
+
+
 def test_a_cell_measured_on_another_machine_is_reused_with_a_note(tmp_path, finished, monkeypatch):
     cell, _ = finished
     host = platform.node()
