@@ -127,6 +127,12 @@ class StepResults:
         return float(self.n_correct / self.batch_sizes.sum())
 
 
+def epoch_steps(n_samples: int, batch_size: int) -> tuple[int, int]:
+    """Return the number of steps of an epoch over n_samples, and the size of its last batch."""
+    n_steps = -(-n_samples // batch_size)
+    return n_steps, n_samples - (n_steps - 1) * batch_size
+
+
 @dataclass(frozen=True)
 class Scores:
     """The predictions of an engine for n samples, in the precision of the run; those of estimators in float64."""
@@ -166,6 +172,17 @@ class EpochRecord:
     seconds: float  # of training, without validation
     samples_per_second: float | None  # None for a single fit, which uses each sample once per iteration
     is_best: bool  # whether the validation score is the best so far; false without validation
+
+
+@dataclass(frozen=True)
+class EpochProgress:
+    """How far an epoch has come."""
+
+    epoch: int  # from 1
+    n_epochs: int
+    step: int  # steps of this epoch that are done
+    n_steps: int  # of the whole epoch
+    loss: float  # mean over the samples of the steps that are done, in nats
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`mlcli data`: list, fetch and verify datasets."""
+"""`mlcli data`: list, show, fetch and verify datasets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from mlcli.cli.completion import completed
-from mlcli.cli.options import Commands, DataDir, Format, Quiet, source
+from mlcli.cli.options import Commands, DataDir, Force, Format, Offline, PlotFormatName, Quiet, SavePlots, source
 from mlcli.registry import DATASETS, alternatives
 
-app = Commands(help="List, fetch and verify datasets.", no_args_is_help=True)
+app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -24,6 +24,32 @@ def list_datasets(data_dir: DataDir = None, output_format: Format = "table") -> 
     from mlcli.data import inventory
 
     inventory.list_datasets(data_dir, output_format)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"{alternatives(DATASETS)}.", autocompletion=completed(DATASETS))
+    ],
+    plots_dir: SavePlots = None,
+    plot_format: PlotFormatName = "png",
+    force: Force = False,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    output_format: Format = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Show shapes, types, ranges and class counts of a dataset; for tables also features and first rows.
+
+    The split is the one that experiments use by default. --save-plots writes a picture of training samples.
+
+    Examples:
+      mlcli data show iris
+      mlcli data show digits --save-plots plots
+    """
+    from mlcli.data import inventory
+
+    inventory.show(inventory.ShowRequest(name, data_dir, offline, output_format, plots_dir, plot_format, force, quiet))
 
 
 @app.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
 from mlcli.cli.options import command, experiment, output
 from mlcli.evaluate import SPLITS, EvaluateRequest, run
 from mlcli.registry import DATASETS, alternatives
+from mlcli.rendering import SCORE_SUFFIXES
 
 evaluate = command(
     """Score a finished run from its directory alone, after verifying its checksums.
@@ -15,6 +17,7 @@ evaluate = command(
     Examples:
       mlcli evaluate last
       mlcli evaluate last --misclassified 5 --save-plots plots
+      mlcli evaluate last --output scores.csv
       mlcli evaluate last --backend sklearn --format json
     """,
     run,
@@ -35,6 +38,16 @@ evaluate = command(
     n_misclassified=Annotated[
         int,
         output("--misclassified", min=0, help="List N misclassified samples, the most confident first.", metavar="N"),
+    ],
+    output=Annotated[
+        Path | None,
+        output(
+            "--output",
+            "-o",
+            help="Write the class, the prediction, the logits and the probabilities of every sample to this file: "
+            f"{alternatives(SCORE_SUFFIXES)}.",
+            metavar="FILE",
+        ),
     ],
     plots_dir=options.SavePlots,
     plot_format=options.PlotFormatName,

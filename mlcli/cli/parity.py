@@ -19,6 +19,7 @@ parity = command(
 
     Examples:
       mlcli parity --steps 50
+      mlcli parity --dataset iris --model logistic --explain
       mlcli parity fashion_mlp --backend torch,keras --optimizer rmsprop
     """,
     run,
@@ -29,6 +30,13 @@ parity = command(
     tolerance=Annotated[
         float,
         verification("--tolerance", help="Largest difference of the loss of a step, in nats per sample.", metavar="X"),
+    ],
+    explain=Annotated[
+        bool,
+        verification(
+            "--explain",
+            help="Also show, for the last layer and one test sample, that the logits of every engine are x W^T + b.",
+        ),
     ],
     dataset=options.DatasetName,
     model=options.ModelName,

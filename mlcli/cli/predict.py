@@ -7,8 +7,9 @@ from typing import Annotated
 
 from mlcli.cli import options
 from mlcli.cli.options import command, output, source
-from mlcli.predict import INPUT_SUFFIXES, OUTPUT_SUFFIXES, PredictRequest, run
+from mlcli.predict import INPUT_SUFFIXES, PredictRequest, run
 from mlcli.registry import alternatives
+from mlcli.rendering import SCORE_SUFFIXES
 
 predict = command(
     """Predict the class of new samples with a stored run.
@@ -35,7 +36,7 @@ predict = command(
         ),
     ],
     output=Annotated[
-        Path, output("--output", "-o", help=f"File to write: {alternatives(OUTPUT_SUFFIXES)}.", metavar="FILE")
+        Path, output("--output", "-o", help=f"File to write: {alternatives(SCORE_SUFFIXES)}.", metavar="FILE")
     ],
     array=Annotated[
         str | None,

@@ -17,6 +17,7 @@ train = command(
       mlcli train --dataset iris --model logistic --backend sklearn
       mlcli train digits_mlp --backend torch --epochs 5 --lr 0.01
       mlcli train digits_mlp --set model.hidden=[128,64] --set schedule=cosine
+      mlcli train digits_mlp --backend keras --summary
       mlcli train --resume last
     """,
     run,
@@ -75,6 +76,9 @@ train = command(
     ],
     print_config=Annotated[bool, output("--print-config", help="Print the resolved configuration and exit.")],
     dry_run=Annotated[bool, output("--dry-run", help="Show the plan and exit.")],
+    summary=Annotated[
+        bool, output("--summary", help="Show the layers of the model, with their shapes and parameters, and exit.")
+    ],
     output_format=options.Format,
     fail_under=options.FailUnder,
     log_file=options.LogFile,

@@ -15,8 +15,8 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.baseline import shortfalls
 from mlcli.compare.receipt import report_by_variant
 from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
-from mlcli.compare.statistics import MeanInterval, mean_interval
 from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
+from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
 from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of

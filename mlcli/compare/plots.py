@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcli.compare.conclusions import accuracy_verdict_text, points, ratio, time_verdict_text
 from mlcli.compare.records import Comparison, Variant
-from mlcli.compare.statistics.verdicts import ACCURACY_MARGIN, TIME_MARGIN
+from mlcli.compare.statistics import ACCURACY_MARGIN, TIME_MARGIN
 from mlcli.rendering.plots import (
     BLUE,
     GREY,

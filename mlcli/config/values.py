@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
@@ -149,12 +149,24 @@ _MOST = {"n_jobs": MOST_THREADS, "n_estimators": 100_000}
 
 
 def _bounded(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of an estimator; ValueError for a number that cannot be meant."""
-    for name, value in parameters.items():
+    """Return the parameters of an estimator and its members; ValueError for a number that cannot be meant."""
+    for name, number in _numbers("", parameters):
         for end, most in _MOST.items():
-            if name.endswith(end) and isinstance(value, int | float) and value > most:
-                raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
+            if name.endswith(end) and number > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {number:,}")
     return parameters
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Yield every number in nested data with the innermost key above it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(str(key), item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(name, item)
+    elif isinstance(value, int | float):
+        yield name, value
 
 
 Parameters = Annotated[dict[Identifier, Any], AfterValidator(_bounded), AfterValidator(frozen)]

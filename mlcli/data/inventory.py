@@ -1,4 +1,4 @@
-"""List, fetch and verify datasets: the work of `mlcli data`."""
+"""List, show, fetch and verify datasets: the work of `mlcli data`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from mlcli.config.schema import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
+from mlcli.data.load import load_dataset
 from mlcli.data.source import PresenceState, VerifyReport, dataset_source
 from mlcli.errors import DataError
 from mlcli.records import DatasetKind
 from mlcli.registry import DATASETS, dataset_info
-from mlcli.rendering.console import checked_format
+from mlcli.rendering import PlotFormat
+from mlcli.rendering.console import checked_format, print_notes
+from mlcli.rendering.plots import check_plots
 from mlcli.rendering.tables import print_rows
 from mlcli.text import escaped
 
@@ -60,6 +64,41 @@ def list_datasets(data_dir: Path | None, output_format: str) -> None:
     print_rows("Datasets", rows, output, schema_version=2, optional=["path", "kind"])
 
 
+@dataclass(frozen=True)
+class ShowRequest:
+    """Which dataset to show, and how."""
+
+    name: str
+    data_dir: Path | None = None  # None: the default directory
+    offline: bool = False
+    output_format: str = "table"
+    plots_dir: Path | None = None  # directory for a picture; None: no picture
+    plot_format: str = PlotFormat.PNG
+    force: bool = False  # replace plots that exist
+    quiet: bool = False  # neither progress nor notes
+
+
+def show(request: ShowRequest) -> None:
+    """Print shapes, types, ranges, class counts and first rows of a dataset, and write a picture of samples.
+
+    UsageError for an unknown name, DataError for missing or altered data.
+    """
+    output = checked_format(request.output_format)
+    check_plots(request.plots_dir, request.plot_format, force=request.force)
+    config = DatasetConfig.model_validate({"name": dataset_info(request.name).name})
+    log = _silent if request.quiet else _log
+    dataset = load_dataset(config, data_dir=request.data_dir, offline=request.offline, log=log)
+    # Only now: these import numpy.
+    from mlcli.data.description import describe, print_description
+    from mlcli.data.plots import save_samples
+
+    print_description(describe(dataset), output)
+    if request.plots_dir is not None:
+        path = save_samples(dataset, request.plots_dir, request.plot_format)
+        if not request.quiet:
+            print_notes([f"wrote {path}"])
+
+
 def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, output_format: str, *, quiet: bool) -> None:
     """Fetch and prepare datasets, with progress on stderr unless quiet, and print one row per dataset.
 
@@ -67,7 +106,7 @@ def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, outpu
     dataset. UsageError for an unknown name or an unusable mirror, DataError if files cannot be fetched.
     """
     output, directory, offline = checked_format(output_format), data_directory(data_dir), offline_requested(False)
-    log = (lambda line: None) if quiet else _log
+    log = _silent if quiet else _log
     sources = [dataset_source(name) for name in names]  # refuses an unknown name before minutes of work
     reports = [source.fetch(directory, mirror, offline=offline, log=log) for source in sources]
     rows = [
@@ -98,6 +137,10 @@ def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> N
         others = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         affected = " ".join(name for name, found in problems.items() if found)
         raise DataError(f"{lines[0]}{others}\nfetch altered and missing files: mlcli data fetch {affected}")
+
+
+def _silent(line: str) -> None:
+    """Receive a line of progress that is not shown."""
 
 
 def _log(line: str) -> None:

@@ -107,6 +107,17 @@ class Engine(Protocol):
         """Replace the weights. UsageError for names or shapes that do not fit the model."""
         raise UsageError("this model cannot load weights")
 
+    def native_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Return the name and the shape that each weight has in the framework, by canonical name.
+
+        {} for a model without canonical weights.
+        """
+        return {}
+
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of an estimator by name, as plain values or text; {} for a network."""
+        return {}
+
     def state(self) -> EngineState:
         """Return what bit-identical resuming needs besides the weights: moments, step count, random generators."""
         return EngineState()

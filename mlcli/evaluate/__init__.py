@@ -33,9 +33,10 @@ class EvaluateRequest:
     offline: bool = False
     n_misclassified: int = 0  # mistakes to list, the most confident first
     output_format: str = "table"
+    output: Path | None = None  # file for the label, the prediction and the scores of every sample
     plots_dir: Path | None = None
     plot_format: str = PlotFormat.PNG
-    force: bool = False  # replace plots that exist
+    force: bool = False  # replace an output or plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
     quiet: bool = False  # print no notes
 
@@ -43,26 +44,34 @@ class EvaluateRequest:
 def run(request: EvaluateRequest) -> None:
     """Evaluate, print the report on stdout and write the plots; ThresholdError if a score is below its threshold."""
     from mlcli.experiment.stored_run import open_run
-    from mlcli.rendering.console import checked_format, print_notes
+    from mlcli.rendering.console import checked_format, print_notes, stage_line
     from mlcli.rendering.plots import check_plots
+    from mlcli.rendering.score_files import check_output
     from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, SCORES)
     if request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
+    if request.output is not None:
+        check_output(request.output, force=request.force)
     check_plots(request.plots_dir, request.plot_format, force=request.force)
     stored = open_run(find_run(request.run, request.runs_dir))
     threads = configure_threads(stored.config.runtime.threads, request.threads)
 
     # These import numpy, which reads the thread count when it is imported.
-    from mlcli.evaluate.evaluate import evaluate
+    from mlcli.evaluate.evaluate import evaluate, write_scores
     from mlcli.evaluate.plots import save_evaluation_plots
     from mlcli.evaluate.report import print_evaluation
 
-    result = evaluate(stored, replace(request, threads=threads))
+    with stage_line(quiet=request.quiet) as on_stage:
+        result = evaluate(stored, replace(request, threads=threads), on_stage)
+    notes = list(result.evaluation.notes)
+    if request.output is not None:
+        write_scores(result, request.output)
+        notes.append(f"wrote the scores of {len(result.samples):,} samples to {request.output}")
     if not request.quiet:
-        print_notes(result.evaluation.notes)
+        print_notes(notes)
     print_evaluation(result.evaluation, output_format)
     if request.plots_dir is not None:
         n_mistakes = request.n_misclassified or _N_PLOTTED

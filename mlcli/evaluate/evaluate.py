@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -27,6 +28,8 @@ from mlcli.metrics.scores import (
     score,
 )
 from mlcli.records import Dataset, Metrics, Preprocessing, Scores, Split
+from mlcli.registry import backend_info
+from mlcli.rendering.score_files import Column, class_columns, score_file
 from mlcli.timing import timed_calls
 
 EVALUATION_SCHEMA_VERSION = 1
@@ -50,6 +53,13 @@ class PredictionTime:
 
 
 @dataclass(frozen=True)
+class MisclassifiedSample(Mistake):
+    """A mistake with the raw values of its sample, by feature; None for images."""
+
+    features: dict[str, float] | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The scores of a stored run on one split; its fields are the keys of the JSON report."""
 
@@ -64,7 +74,7 @@ class Evaluation:
     macro: ClassScores
     confusion: NDArray[np.int64]  # (classes, classes): rows are true classes, columns predicted ones
     calibration: Calibration | None
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[MisclassifiedSample, ...]
     n_mistakes: int
     time: PredictionTime
     device: str
@@ -97,12 +107,21 @@ class EvaluationResult:
     model: str  # its name
 
 
-def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
-    """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data."""
+def evaluate(
+    run: StoredRun, request: EvaluateRequest, on_stage: Callable[[str], None] = lambda _: None
+) -> EvaluationResult:
+    """Score one split. UsageError for a split or an engine that the run does not have, DataError for missing data.
+
+    on_stage: receives a text for each part of the work, before it begins.
+    """
+    on_stage(f"loading {request.dataset or run.record.dataset}")
     dataset = run.load_dataset(request.dataset, data_directory=request.data_dir, offline=request.offline)
     samples = _samples(dataset, request.split)
+    backend = request.backend or run.record.backend
     with translated_memory_errors(batch_advice(request.batch_size)):
+        on_stage(f"importing {backend_info(backend).title} and building {run.record.model}")
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
+        on_stage(f"scoring the {request.split} split")
         predict = partial(engine.predict, samples.x, batch_size=request.batch_size)
         scores, seconds = timed_calls(predict, n_calls=1 + N_WARM_CALLS, max_seconds=_MAX_SECONDS)
     metrics = score(scores, samples.y)
@@ -112,7 +131,7 @@ def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
     reported = run.record.metrics.get("test") if is_reported else None
     evaluation = Evaluation(
         run_id=run.record.run_id,
-        backend=request.backend or run.record.backend,
+        backend=backend,
         trained_on=run.record.backend,
         dataset=dataset.info.name,
         split=request.split,
@@ -122,7 +141,7 @@ def evaluate(run: StoredRun, request: EvaluateRequest) -> EvaluationResult:
         macro=macro_average(classes),
         confusion=matrix,
         calibration=calibration(scores, samples.y),
-        mistakes=confident_mistakes(scores, samples.y, request.n_misclassified),
+        mistakes=_misclassified(scores, samples, run.preprocessing, request.n_misclassified),
         n_mistakes=int((scores.labels != samples.y).sum()),
         time=PredictionTime(request.batch_size, seconds[0], tuple(seconds[1:])),
         device=engine.device,
@@ -139,6 +158,37 @@ def _samples(dataset: Dataset, split: str) -> Split:
     if samples is None:
         raise UsageError("--split validation: the run has no validation split (dataset.validation is null)")
     return samples
+
+
+def _misclassified(
+    scores: Scores, samples: Split, preprocessing: Preprocessing, n: int
+) -> tuple[MisclassifiedSample, ...]:
+    names = preprocessing.feature_names
+    found = []
+    for mistake in confident_mistakes(scores, samples.y, n):
+        values = map(str, samples.x[mistake.index])  # the shortest text that identifies a number
+        features = dict(zip(names, map(float, values), strict=True)) if names else None
+        found.append(MisclassifiedSample(**vars(mistake), features=features))
+    return tuple(found)
+
+
+def write_scores(result: EvaluationResult, path: Path) -> None:
+    """Write one row per sample: index, true class, predicted class, and every logit and probability that the model has.
+
+    MlcliError if the file cannot be written.
+    """
+    scores, samples, names = result.scores, result.samples, result.preprocessing.class_names
+    columns: dict[str, Column] = {
+        "index": np.arange(len(samples)),
+        "label": samples.y,
+        "class_name": [names[label] for label in samples.y.tolist()],
+        "prediction": scores.labels,
+        "predicted_class_name": [names[label] for label in scores.labels.tolist()],
+        **class_columns("logit", scores.logits, names),
+        **class_columns("probability", scores.probabilities, names),
+    }
+    with score_file(path) as writer:
+        writer.write(columns)
 
 
 def _notes(run: StoredRun, dataset: Dataset, metrics: Metrics, reported: Metrics | None) -> list[str]:

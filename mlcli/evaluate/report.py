@@ -146,8 +146,10 @@ def _mistake_rows(evaluation: Evaluation) -> list[Row]:
     names = [scores.name for scores in evaluation.classes]
     rows: list[Row] = []
     for mistake in evaluation.mistakes:
-        row = {"index": str(mistake.index), "true": names[mistake.true], "predicted": names[mistake.predicted]}
+        row: dict[str, object] = {"index": str(mistake.index), "true": names[mistake.true]}
+        row["predicted"] = names[mistake.predicted]
         if mistake.probability is not None:
             row["probability"] = f"{mistake.probability:.4f}"
+        row |= mistake.features or {}
         rows.append(row)
     return rows

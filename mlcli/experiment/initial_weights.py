@@ -10,7 +10,8 @@ from mlcli.engines.contract import Weights
 from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
+from mlcli.models.layers import Dropout, Layer, Network, Softmax
+from mlcli.models.summary import layer_text
 from mlcli.models.weights import as_precision
 from mlcli.models.weights import initial_weights as draw_weights
 from mlcli.records import RunRecord
@@ -109,22 +110,6 @@ def _without_dropout(network: Network) -> list[Layer]:
 
 def _describe(network: Network) -> str:
     layers = _without_dropout(network)
-    shown = [_describe_layer(layer) for layer in layers[:_MAX_LAYERS_SHOWN]]
+    shown = [layer_text(layer) for layer in layers[:_MAX_LAYERS_SHOWN]]
     n_more = len(layers) - len(shown)
     return ", ".join([*shown, f"and {n_more} more"] if n_more else shown)
-
-
-def _describe_layer(layer: Layer) -> str:
-    match layer:
-        case Linear():
-            return f"linear {layer.n_in} to {layer.n_out}"
-        case Conv2d():
-            return f"convolution {layer.n_in} to {layer.n_out} ({layer.kernel_size}x{layer.kernel_size})"
-        case Activation():
-            return layer.kind
-        case Flatten():
-            return "flatten"
-        case MaxPool2d():
-            return "2x2 max pooling"
-        case Dropout() | Softmax():
-            return type(layer).__name__.lower()

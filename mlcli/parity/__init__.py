@@ -26,6 +26,7 @@ class ParityRequest:
     settings: Sequence[str] = ()  # texts `key.path=value`
     n_steps: int = 100
     tolerance: float = 1e-8  # on the loss of each step, nats per sample
+    explain: bool = False  # also show that the logits of every engine are x W^T + b
     data_dir: Path | None = None  # None: the default directory
     offline: bool = False  # never use the network
     output_format: str = "table"
@@ -35,7 +36,7 @@ class ParityRequest:
 def run(request: ParityRequest) -> None:
     """Take the steps on every engine and print a report to stdout.
 
-    MlcliError if a pair differs, or no pair can be compared.
+    MlcliError if a pair differs, no pair can be compared, or the logits of an engine are not x W^T + b.
     """
     from mlcli.rendering.console import checked_format, print_notes
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.experiment.initial_weights import initial_weights
 from mlcli.experiment.plan import Plan, engine_spec, make_plan
 from mlcli.parity import ParityRequest
+from mlcli.parity.explanation import Explanation, explain, raise_if_wrong
 from mlcli.records import Dataset
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives, backend_info
 from mlcli.text import listed
@@ -79,6 +80,7 @@ class ParityReport:
     n_parameters: int | None
     pairs: tuple[ParityPair, ...]
     notes: tuple[str, ...]
+    explanation: Explanation | None = None  # if it was requested and engines took steps
 
 
 def check_parity(
@@ -96,6 +98,7 @@ def check_parity(
     reasons: dict[str, str] = {}
     plans = _comparable_plans(experiments, reasons)
     steps: dict[_Pair, list[ParityStep]] = {pair: [] for pair in combinations(experiments, 2)}
+    explanation = None
     if len(plans) > 1:
         config = next(iter(plans.values())).config
         dataset = load_dataset(config.dataset, data_dir=request.data_dir, offline=request.offline)
@@ -105,6 +108,9 @@ def check_parity(
         engines = _placed_engines(plans, dataset, placed, threads, reasons)
         for pair, step in _compared_steps(engines, schedule, placed):
             steps[pair].append(step)
+        if request.explain and engines:
+            weights = next(iter(engines.values())).weights()
+            explanation = explain(_plans_with_weights(experiments), dataset, weights, threads)
     pairs = tuple(
         ParityPair(pair, request.tolerance, tuple(taken), None if taken else _reason(pair, reasons))
         for pair, taken in steps.items()
@@ -117,11 +123,12 @@ def check_parity(
         n_parameters=plan.network.n_parameters if plan and plan.network else None,
         pairs=pairs,
         notes=_notes(experiments, pairs),
+        explanation=explanation,
     )
 
 
 def raise_if_different(report: ParityReport) -> None:
-    """MlcliError if a pair differs, or if no pair could be compared."""
+    """MlcliError if a pair differs, no pair could be compared, or the explanation does not hold."""
     different = [(pair, pair.first_beyond) for pair in report.pairs if pair.first_beyond]
     if different:
         pair, step = different[0]
@@ -132,6 +139,8 @@ def raise_if_different(report: ParityReport) -> None:
         )
     if not any(pair.steps for pair in report.pairs):
         raise MlcliError("no two of these engines can be compared; the report gives the reasons")
+    if report.explanation:
+        raise_if_wrong(report.explanation)
 
 
 @contextmanager
@@ -159,6 +168,19 @@ def _comparable_plans(
             if plans:
                 _check_same_settings(plan, next(iter(plans.values())))
             plans[backend] = plan
+    return plans
+
+
+def _plans_with_weights(experiments: Mapping[str, ExperimentConfig | ConfigError]) -> dict[str, Plan]:
+    """Return, by engine, plans of one network; engines that train it by a single fit are among them."""
+    plans: dict[str, Plan] = {}
+    for backend, experiment in experiments.items():
+        if isinstance(experiment, ConfigError):
+            continue
+        with suppress(UsageError):
+            plan = make_plan(_controlled(experiment))
+            if plan.network and all(plan.network == other.network for other in plans.values()):
+                plans[backend] = plan
     return plans
 
 

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
+from mlcli.parity.explanation import Explanation
 from mlcli.parity.parity import ParityPair, ParityReport, ParityStep
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import result_console
-from mlcli.rendering.tables import Row, print_csv, print_markdown, print_table
+from mlcli.rendering.tables import Fields, Row, print_csv, print_fields, print_markdown, print_table
 
 _SCHEMA_VERSION = 1
+_N_NUMBERS = 4  # shown of a vector
 
 
 def print_parity(report: ParityReport, output_format: str) -> None:
@@ -21,6 +23,7 @@ def print_parity(report: ParityReport, output_format: str) -> None:
         case OutputFormat.JSON:
             pairs = [_pair_values(pair) | {"steps": list(map(asdict, pair.steps))} for pair in report.pairs]
             document = {"schema_version": _SCHEMA_VERSION, "precision": "float64", **vars(report), "pairs": pairs}
+            document["explanation"] = asdict(report.explanation) if report.explanation else None
             print_json(document)
         case OutputFormat.CSV:
             print_csv([row for pair in report.pairs for row in _csv_rows(pair)])
@@ -29,11 +32,62 @@ def print_parity(report: ParityReport, output_format: str) -> None:
             if steps:
                 sys.stdout.write("\n")
                 print_markdown(steps)
+            if report.explanation:
+                sys.stdout.write("\n")
+                print_markdown(
+                    [{"logits = x W^T + b": label, "": value} for label, value in _fields(report.explanation)]
+                )
+                sys.stdout.write("\n")
+                print_markdown(_logit_rows(report.explanation))
         case OutputFormat.TABLE:
             print_table(_title(report), _pair_rows(report, with_reasons=False))
             if steps:
                 print_table(f"selected steps; differences from {_reference(report.pairs)}", steps)
             _print_reasons(report.pairs)
+            if report.explanation:
+                print_fields("logits = x W^T + b", [_fields(report.explanation)])
+                print_table("logits of each class", _logit_rows(report.explanation))
+
+
+def _fields(explanation: Explanation) -> Fields:
+    """Return the layer, its input and its weights in the orientation of every engine."""
+    shapes = [
+        (f"W in {engine.engine}", f"{engine.weight_name} {_sizes(engine.weight_shape)}")
+        for engine in explanation.engines
+    ]
+    sample = f"{explanation.sample} of the test split, {explanation.true_class}"
+    weight = f"{explanation.weight_name} {_sizes((len(explanation.weight), len(explanation.x)))}"
+    difference = f"{explanation.largest_difference:.2g}, tolerance {explanation.tolerance:.2g}"
+    return [
+        ("last layer", explanation.layer),
+        ("sample", sample),
+        ("x, input of the layer", f"{_numbers(explanation.x)}  ({len(explanation.x)} numbers)"),
+        ("W, canonical", weight),
+        *shapes,
+        ("largest difference from numpy", difference),
+    ]
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """Return the first numbers as text."""
+    return ", ".join(f"{value:.4f}" for value in values[:_N_NUMBERS]) + (", ..." if len(values) > _N_NUMBERS else "")
+
+
+def _logit_rows(explanation: Explanation) -> list[Row]:
+    return [
+        {
+            "class": name,
+            "row_of_W": _numbers(explanation.weight[index]),
+            "b": f"{explanation.bias[index]:.4f}",
+            "numpy": f"{explanation.logits[index]:.6f}",
+            **{engine.engine: f"{engine.logits[index]:.6f}" for engine in explanation.engines},
+        }
+        for index, name in enumerate(explanation.class_names)
+    ]
 
 
 def _title(report: ParityReport) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ from mlcli.errors import DataError, UsageError, batch_advice, translated_memory_
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.predict import PredictRequest
 from mlcli.predict.readers import open_samples
-from mlcli.predict.tables import check_output, prediction_output
 from mlcli.records import Scores
+from mlcli.rendering.score_files import Column, check_output, class_columns, score_file
 from mlcli.rendering.tables import Fields, print_summary
 from mlcli.timing import Stopwatch
 
@@ -51,12 +51,12 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
         watch, counts = Stopwatch(), np.zeros(len(expected.class_names), dtype=np.int64)
         smallest, largest = np.inf, -np.inf  # raw value
-        with prediction_output(request.output, expected.class_names) as writer:
+        with score_file(request.output) as writer:
             for batch in source.batches():
                 with watch.part("predict"):
                     scores = engine.predict(batch.x, batch_size=request.batch_size)
                 _check_probabilities(scores)
-                writer.write(scores, batch.names)
+                writer.write(_columns(scores, batch.names, int(counts.sum()), expected.class_names))
                 counts += np.bincount(scores.labels, minlength=len(counts))
                 if expected.value_range:
                     smallest, largest = min(smallest, float(batch.x.min())), max(largest, float(batch.x.max()))
@@ -74,6 +74,16 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
         threads=request.threads or run.record.threads,
         notes=(*source.notes, *_range_notes(expected.value_range, smallest, largest)),
     )
+
+
+def _columns(
+    scores: Scores, names: Sequence[str] | None, n_before: int, class_names: Sequence[str]
+) -> dict[str, Column]:
+    """Return the columns of the output for a batch after n_before samples; names: the file of each image."""
+    n = len(scores.labels)
+    first: dict[str, Column] = {"file": names} if names is not None else {"index": np.arange(n_before, n_before + n)}
+    labels: dict[str, Column] = {"label": scores.labels, "class_name": [class_names[i] for i in scores.labels.tolist()]}
+    return first | labels | class_columns("probability", scores.probabilities, class_names)
 
 
 def _check_probabilities(scores: Scores) -> None:

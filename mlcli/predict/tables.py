@@ -1,24 +1,20 @@
-"""CSV and Parquet files: samples are read from them, and predictions written, batch by batch."""
+"""CSV and Parquet files from which samples are read, batch by batch."""
 
 from __future__ import annotations
 
 import csv
-import io
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcli.errors import DataError, UsageError
-from mlcli.files import refuse_existing, written_whole
+from mlcli.errors import DataError
 from mlcli.predict.samples import SampleBatch, SampleSource, ordered_columns, reading
-from mlcli.records import Preprocessing, Scores
-from mlcli.registry import alternatives
+from mlcli.records import Preprocessing
+from mlcli.rendering.score_files import require_pyarrow
 from mlcli.text import escaped
 
 if TYPE_CHECKING:
@@ -29,13 +25,6 @@ _MAX_SHOWN = 60  # characters of a cell, name or type in a message
 _ENCODING = "utf-8-sig"  # skips the byte order mark that Excel writes
 _CSV = "a table of comma-separated numbers"
 _PARQUET = "a readable Parquet file"
-_FileNames = tuple[str, ...] | None  # of the images that were predicted; None for other samples
-
-
-def require_pyarrow(path: Path) -> None:
-    """UsageError, with the command that installs it, if pyarrow is missing."""
-    if find_spec("pyarrow") is None:
-        raise UsageError(f"{path}: .parquet needs pyarrow, which is not installed\npip install 'mlcli[parquet]'")
 
 
 def open_csv(path: Path, expected: Preprocessing) -> SampleSource:
@@ -129,95 +118,3 @@ def _parquet_rows(path: Path, columns: list[str], n_rows: int) -> Iterator[Sampl
         for batch in file.iter_batches(batch_size=n_rows):
             values: list[Any] = [batch.column(position).to_numpy(zero_copy_only=False) for position in positions]
             yield SampleBatch(np.stack(values, axis=1).astype(np.float64, copy=False))
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """UsageError for a kind of file that cannot be written, and for an existing file unless `force` is set."""
-    if path.suffix.lower() not in WRITERS:
-        raise UsageError(f"--output {path}: cannot write this kind of file; use {alternatives(WRITERS)}")
-    if path.suffix.lower() == ".parquet":
-        require_pyarrow(path)
-    refuse_existing(path, force=force)
-
-
-@contextmanager
-def prediction_output(path: Path, class_names: Sequence[str]) -> Iterator[_CsvWriter | _ParquetWriter]:
-    """Yield a writer for `path`; the file appears when the block ends, and not at all if the block raises.
-
-    Its columns are index, or file for images, label, class_name and one probability per class.
-    """
-    with written_whole(path) as part, closing(WRITERS[path.suffix.lower()](part, class_names)) as writer:
-        yield writer
-
-
-def _columns(scores: Scores, names: _FileNames, class_names: Sequence[str]) -> list[str]:
-    columns = ["index" if names is None else "file", "label", "class_name"]
-    return columns if scores.probabilities is None else [*columns, *(f"probability_{name}" for name in class_names)]
-
-
-class _CsvWriter:
-    """One line of text per sample; formatting whole lines takes a fifth of the time of DataFrame.to_csv."""
-
-    def __init__(self, part: Path, class_names: Sequence[str]) -> None:
-        self._file = part.open("w", encoding="utf-8", newline="")
-        self._class_names = class_names
-        self._class_cells = [_csv_line([name]) for name in class_names]
-        self._n_written = 0
-
-    def write(self, scores: Scores, names: _FileNames) -> None:
-        """Append the predictions for the next samples; names: the file of each, for images."""
-        columns = _columns(scores, names, self._class_names)
-        if self._n_written == 0:
-            self._file.write(_csv_line(columns) + "\n")
-        labels = scores.labels.tolist()
-        indices = range(self._n_written, self._n_written + len(labels))
-        first = indices if names is None else [_csv_line([name]) for name in names]
-        probabilities = [()] * len(labels) if scores.probabilities is None else scores.probabilities.tolist()
-        n_digits = 17 if scores.probabilities is not None and scores.probabilities.dtype == np.float64 else 9
-        line = "%s,%d,%s" + f",%.{n_digits}g" * (len(columns) - 3) + "\n"  # digits that identify a number exactly
-        cells = self._class_cells
-        rows = zip(first, labels, probabilities, strict=True)
-        self._file.write("".join([line % (name, label, cells[label], *row) for name, label, row in rows]))
-        self._n_written += len(labels)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
-
-
-class _ParquetWriter:
-    """The columns and types of a table."""
-
-    def __init__(self, part: Path, class_names: Sequence[str]) -> None:
-        self._file = part.open("wb")
-        self._class_names = list(class_names)
-        self._n_written = 0
-        self._writer: Any = None  # made for the columns of the first batch
-
-    def write(self, scores: Scores, names: _FileNames) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet
-
-        n = len(scores.labels)
-        first = np.arange(self._n_written, self._n_written + n) if names is None else list(names)
-        values = [first, scores.labels, np.array(self._class_names)[scores.labels]]
-        if scores.probabilities is not None:
-            values += list(np.ascontiguousarray(scores.probabilities.T))
-        table = pa.table([pa.array(one) for one in values], names=_columns(scores, names, self._class_names))
-        if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
-        self._writer.write_table(table)
-        self._n_written += n
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._file.close()
-
-
-WRITERS: dict[str, type[_CsvWriter] | type[_ParquetWriter]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter}

@@ -26,6 +26,8 @@ class PlotFormat(StrEnum):
     PDF = "pdf"
 
 
+SCORE_SUFFIXES = (".csv", ".parquet", ".json")  # of files with one row per sample, see score_files.py
+
 _n_documents = 0
 
 

@@ -20,6 +20,7 @@ from mlcli.rendering.log_file import is_open, log
 from mlcli.rendering.streams import NARROWEST, WIDEST, encodable
 from mlcli.text import printable
 
+_SPINNER = "line"  # of ASCII characters
 _N_NOTES = 100  # printed at once
 
 
@@ -94,6 +95,17 @@ def stdout_into(path: Path | None) -> Iterator[None]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue().encode("utf-8"))
+
+
+@contextlib.contextmanager
+def stage_line(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show what a command is doing if stderr is a terminal; yield a function that takes the text of each stage."""
+    console = message_console()
+    if quiet or not console.is_interactive:
+        yield lambda text: None
+        return
+    with console.status("", spinner=_SPINNER) as status:
+        yield lambda text: status.update(escape(text), spinner=_SPINNER)  # naming the spinner shows the text at once
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mlcli.records import EpochRecord, RunRecord, Timing
+from mlcli.records import EpochRecord, RunRecord, Timing, epoch_steps
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs.find import ListedRun
@@ -19,13 +19,26 @@ _N_EPOCHS = 50  # shown at either end of a long history
 _MAX_REASON = 2000  # characters
 
 
-def print_run(record: RunRecord, directory: Path, output_format: str, *, is_reused: bool = False) -> None:
-    """Print a finished run to stdout, as `train` does."""
+def print_run(
+    record: RunRecord, directory: Path, output_format: str, *, batch_size: int | None = None, is_reused: bool = False
+) -> None:
+    """Print a finished run to stdout, as `train` does. batch_size: None for a single fit."""
     sections = _sections(record, directory)
+    steps = _steps(record, batch_size)
+    if batch_size is not None:
+        sections.insert(1, [(name.replace("_", " "), f"{value:,}") for name, value in steps.items()])
     if is_reused:
         sections[-1].append(("reused", "an identical run had finished before"))
-    document = asdict(record) | {"directory": str(directory), "is_reused": is_reused}
-    print_summary(_title(record), sections, _flat_row(record, directory), document, output_format)
+    document = asdict(record) | {"directory": str(directory), "is_reused": is_reused} | steps
+    print_summary(_title(record), sections, _flat_row(record, directory) | steps, document, output_format)
+
+
+def _steps(record: RunRecord, batch_size: int | None) -> dict[str, int | None]:
+    """Return the steps of an epoch and its batches, each None for a single fit."""
+    n_steps, last_batch_size = None, None
+    if batch_size is not None:
+        n_steps, last_batch_size = epoch_steps(record.n_train_samples or record.metrics["train"].n_samples, batch_size)
+    return {"batch_size": batch_size, "steps_per_epoch": n_steps, "last_batch_size": last_batch_size}
 
 
 def print_one_run(record: RunRecord, directory: Path, history: Sequence[EpochRecord], output_format: str) -> None:

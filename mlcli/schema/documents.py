@@ -16,15 +16,17 @@ from pydantic_core import core_schema
 
 from mlcli.batch_bench.records import BatchBenchRecord, BenchAdvice, BenchEngine
 from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, PlannedCell, ReceiptPart
-from mlcli.compare.statistics import MeanInterval
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.intervals import MeanInterval
 from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
+from mlcli.data.description import DatasetDescription
 from mlcli.data.inventory import FetchedDataset, ListedDataset, VerifiedFile
 from mlcli.doctor.diagnosis import Diagnosis
 from mlcli.errors import ExitCode
 from mlcli.evaluate.evaluate import Evaluation, PredictionTime
+from mlcli.models.summary import LayerSummary
 from mlcli.parity.parity import ParityReport, ParityStep
 from mlcli.predict.predict import Prediction
 from mlcli.records import EpochRecord, RunRecord, Timing
@@ -90,7 +92,24 @@ _RUN: Fields = _fields(RunRecord)
 
 def _train() -> dict[str, Fields]:
     plan = {"schema_version": int, "plan": dict[str, str | float | None], "config": dict[str, Any]}
-    return {"TrainedRun": {**_RUN, "directory": str, "is_reused": bool}, "Plan": plan}
+    steps = dict.fromkeys(("batch_size", "steps_per_epoch", "last_batch_size"), int | None)
+    run = {**_RUN, "directory": str, "is_reused": bool, **steps}
+    return {"TrainedRun": run, "Plan": plan, "ModelSummary": _model_summary()}
+
+
+def _model_summary() -> Fields:
+    return {
+        "schema_version": int,
+        "experiment": str,
+        "backend": str,
+        "model": str,
+        "estimator": str | None,
+        "input_shape": list[int],
+        "n_classes": int,
+        "n_parameters": int | None,
+        "layers": _objects("Layer", {**_fields(LayerSummary), "native_shapes": dict[str, list[int]]}),
+        "parameters": dict[str, Any],
+    }
 
 
 def _runs_list() -> dict[str, Fields]:
@@ -173,6 +192,7 @@ def _compare() -> dict[str, Fields]:
         "variants": _objects("Variant", variant),
         "pairs": _objects("VariantPair", pair),
         "conclusions": list[str],
+        "next_step": str | None,
         "method": str,
         "notes": list[str],
         "receipt": _model("Comparability", _receipt_fields()) | None,
@@ -200,6 +220,7 @@ _DOCUMENTS: Mapping[str, Callable[[], dict[str, Fields]]] = {
     "runs list": _runs_list,
     "runs show": _runs_show,
     "data list": lambda: _rows("ListedDataset", _fields(ListedDataset)),
+    "data show": lambda: {"DatasetDescription": {"schema_version": int, **_fields(DatasetDescription)}},
     "data fetch": lambda: _rows("FetchedDataset", _fields(FetchedDataset)),
     "data verify": lambda: _rows("VerifiedFile", _fields(VerifiedFile)),
     "config list": lambda: _rows("ShippedConfiguration", {"name": str, "description": str}),

@@ -37,6 +37,7 @@ class TrainRequest:
     checkpoint_every: str = "auto"
     print_config: bool = False
     dry_run: bool = False
+    summary: bool = False  # print layers, shapes and parameters of the model, and exit
     output_format: str = "table"
     fail_under: Sequence[str] = ()  # texts `metric=value`
     quiet: bool = False
@@ -67,7 +68,7 @@ def run(request: TrainRequest) -> None:
         config, threads = _configuration(request), None
     n_threads = configure_threads(config.runtime.threads, threads)
     plan = make_plan(config)
-    if request.print_config or request.dry_run:
+    if request.print_config or request.dry_run or request.summary:
         _show(request, plan, runs_directory, n_threads)
         return
     from mlcli.train.report import training_progress
@@ -79,7 +80,8 @@ def run(request: TrainRequest) -> None:
             result = train(plan, paths, n_threads, progress, if_needed=request.if_needed, every=every)
         else:
             result = resume(found.directory, plan, paths, n_threads, progress, every=every)
-    print_run(result.record, result.directory, request.output_format, is_reused=result.is_reused)
+    batch_size = plan.config.training.batch_size
+    print_run(result.record, result.directory, request.output_format, batch_size=batch_size, is_reused=result.is_reused)
     scored = result.record.metrics
     check_thresholds(thresholds, {name: scored[split].accuracy for name, split in _SPLITS.items() if split in scored})
 
@@ -105,6 +107,7 @@ def _check_nothing_else(request: TrainRequest) -> None:
         "--if-needed": request.if_needed,
         "--print-config": request.print_config,
         "--dry-run": request.dry_run,
+        "--summary": request.summary,
     }
     given += [flag for flag, value in others.items() if value]
     if given:
@@ -115,6 +118,11 @@ def _check_nothing_else(request: TrainRequest) -> None:
 
 
 def _show(request: TrainRequest, plan: Plan, runs_directory: Path, n_threads: int) -> None:
+    if request.summary:
+        from mlcli.train.summary import print_model_summary
+
+        print_model_summary(plan, n_threads, request.output_format)
+        return
     from mlcli.config.dump import to_yaml
     from mlcli.train.report import print_plan
 

@@ -17,7 +17,7 @@ from mlcli.engines.contract import Engine, Weights
 from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.metrics.scores import score
-from mlcli.records import Dataset, EpochRecord, Metrics, StepResults
+from mlcli.records import Dataset, EpochProgress, EpochRecord, Metrics, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
 from mlcli.timing import Stopwatch
@@ -49,8 +49,9 @@ class EpochChunks:
 
     @property
     def result(self) -> StepResults:
-        """Results of the whole epoch, once all its steps are trained."""
-        return StepResults.from_batches(self.batch_losses, len(self.order), self.batch_size, self.n_correct)
+        """Results of the steps that are trained, of which there is at least one."""
+        n_samples = min(len(self.order), len(self.batch_losses) * self.batch_size)
+        return StepResults.from_batches(self.batch_losses, n_samples, self.batch_size, self.n_correct)
 
     def train(self, engine: Engine, watch: Stopwatch, n_steps: int) -> float:
         """Train the next n_steps and return the seconds that took; DivergedError for a loss that is not finite."""
@@ -92,11 +93,12 @@ class EpochLoop:
         progress: RunProgress,
         folder: CheckpointFolder,
         every: CheckpointEvery,
+        on_steps: Callable[[EpochProgress], None] = lambda _: None,
         log: Callable[[str], None] = lambda text: None,
     ) -> None:
         """progress: its position moves on with each epoch, and it gets the digest of the batch order.
 
-        log: receives a line for each checkpoint that a signal asked for.
+        on_steps: called after each chunk of an epoch. log: receives a line for each checkpoint that a signal asked for.
         """
         self._config = progress.plan.config
         self._engine = engine
@@ -107,6 +109,7 @@ class EpochLoop:
         self._batch_size = self._config.training.batch_size or 1
         self._chunk_length = ChunkLength(every)
         self._checkpointer = Checkpointer(folder, every, self._checkpoint)
+        self._on_steps = on_steps
         self._log = log
         self._epoch: EpochChunks | None = None  # the one under way
         self._best_weights: Weights | None = None  # kept where early stopping may restore them
@@ -143,6 +146,7 @@ class EpochLoop:
             while epoch.n_left:
                 n_steps = self._chunk_length.next(self.position.step, epoch.n_left)
                 self._chunk_length.adapt(n_steps, epoch.train(self._engine, self._progress.watch, n_steps))
+                self._on_steps(self._epoch_progress(epoch))
                 if epoch.n_left:
                     self._between_chunks(at_epoch_end=False)
             yield self._end_epoch(epoch)
@@ -162,6 +166,10 @@ class EpochLoop:
         if signals.is_pending():
             self._checkpointer.write(self.position)
             signals.check()
+
+    def _epoch_progress(self, epoch: EpochChunks) -> EpochProgress:
+        n_done, n_steps = len(epoch.batch_losses), len(epoch.learning_rates)
+        return EpochProgress(epoch.epoch, self._n_epochs, n_done, n_steps, epoch.result.loss)
 
     def _checkpoint(self) -> Checkpoint:
         losses = self._epoch.batch_losses if self._epoch else np.empty(0)

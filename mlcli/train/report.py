@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import Lbfgs
 from mlcli.experiment.plan import Plan
 from mlcli.experiment.threads import threads_origin
-from mlcli.records import EpochRecord
+from mlcli.records import EpochProgress, EpochRecord, epoch_steps
 from mlcli.rendering.console import escape, message_console
 from mlcli.rendering.tables import format_cell, print_summary
 
@@ -42,11 +43,14 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     }
     if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
         epochs, batch_size = config.training.epochs or 0, config.training.batch_size or 1
+        n_steps, last_batch_size = epoch_steps(plan.n_train_samples, batch_size)
         settings |= {
             "learning_rate": config.optimizer.lr,
             "epochs": epochs,
             "batch_size": batch_size,
-            "steps_at_most": epochs * math.ceil(plan.n_train_samples / batch_size),
+            "steps_per_epoch": n_steps,
+            "last_batch_size": last_batch_size,
+            "steps_at_most": epochs * n_steps,
         }
     else:
         settings["fitted"] = "in a single fit"
@@ -54,6 +58,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     return settings | {"threads_from": threads_origin(config.runtime.threads)}
 
 
+_MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one has room for the text alone
 _SHORT = {
     "running loss": "run. loss",
     "running accuracy": "run. acc.",
@@ -82,6 +87,9 @@ class QuietProgress:
         if self._show_notes:
             self.console.print(f"[dim]{escape(text)}[/dim]")
 
+    def on_steps(self, progress: EpochProgress) -> None:
+        return None
+
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         return None
 
@@ -105,21 +113,30 @@ class LineProgress(QuietProgress):
         self.console.print(escape(epoch_line(record, n_epochs)))
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The estimated time until the end of training; nothing while that is not known."""
+
+    def render(self, task: Task) -> Text:
+        is_known = task.time_remaining is not None
+        return Text(" ").append(super().render(task)).append(" left") if is_known else Text("")
+
+
 class BarProgress(QuietProgress):
-    """A bar over the epochs with loss, accuracy, samples/s and time left; above it one row per epoch."""
+    """A line for the stage or the epoch under way, with step, loss and time left; above it one row per epoch."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(console)
+        bar = [BarColumn(bar_width=20)] if self.console.width >= _MIN_WIDTH_OF_BAR else []
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}  {task.fields[metrics]}"),
-            TimeRemainingColumn(),
+            _TimeLeft(table_column=Column(no_wrap=True)),
+            *bar,
             console=self.console,
             transient=True,
-            speed_estimate_period=24 * 3600,  # epochs can be long
+            speed_estimate_period=24 * 3600,  # steps can be long
         )
-        self._task: TaskID = self._progress.add_task("", total=None, count="", metrics="")
+        self._task = self._progress.add_task("", total=None)
+        self._is_training = False
         self._has_header = False
 
     def __enter__(self) -> Self:
@@ -130,7 +147,22 @@ class BarProgress(QuietProgress):
         self._progress.stop()
 
     def on_stage(self, text: str) -> None:
-        self._progress.update(self._task, description=escape(text))
+        self._replace_task(escape(text))
+        self._is_training = False
+
+    def _replace_task(self, description: str, total: int | None = None, completed: int = 0) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(description, total=total, completed=completed)
+
+    def on_steps(self, progress: EpochProgress) -> None:
+        text = f"epoch {progress.epoch}/{progress.n_epochs}  step {progress.step}/{progress.n_steps}"
+        text += f"  loss {progress.loss:.4f}"
+        n_done = (progress.epoch - 1) * progress.n_steps + progress.step
+        if self._is_training:
+            self._progress.update(self._task, description=text, completed=n_done)
+        else:  # the estimate of the time left counts from here, without the warm-up of the first steps
+            self._replace_task(text, progress.n_epochs * progress.n_steps, n_done)
+            self._is_training = True
 
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None:
         scores = _scores(record)
@@ -141,15 +173,6 @@ class BarProgress(QuietProgress):
         rate = _rate(record)
         row = _columns([f"{record.epoch}", *scores.values(), f"{record.seconds:.2f}", rate])
         self.console.print(f"[green]{escape(row)}  best[/green]" if record.is_best else escape(row))
-        shown = [f"{name} {scores[name]}" for name in ("running loss", "running accuracy") if name in scores]
-        self._progress.update(
-            self._task,
-            description="training",
-            completed=record.epoch,
-            total=n_epochs,
-            count=f"{record.epoch}/{n_epochs}",
-            metrics="  ".join([*shown, *([f"{rate} samples/s"] if rate else [])]),
-        )
 
 
 def training_progress(*, quiet: bool, verbose: bool) -> QuietProgress:

@@ -18,8 +18,8 @@ from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
 from mlcli.metrics.scores import score
-from mlcli.records import Dataset, EpochRecord, RunRecord, RunStatus
-from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS
+from mlcli.records import Dataset, EpochProgress, EpochRecord, RunRecord, RunStatus
+from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS, backend_info
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_finished, next_moment
@@ -36,10 +36,14 @@ _TOO_LARGE = "the model and the data do not fit into memory: use fewer units, or
 
 
 class Observer(Protocol):
-    """Receives a run as it happens: stages ("loading fashion"), slow steps (a download), epochs and notes."""
+    """Receives a run as it happens: stages ("loading fashion"), slow steps (a download), training and notes.
+
+    on_steps is called about twice a second while an epoch is trained, on_epoch at its end.
+    """
 
     def on_stage(self, text: str) -> None: ...
     def on_slow_step(self, text: str) -> None: ...
+    def on_steps(self, progress: EpochProgress) -> None: ...
     def on_epoch(self, record: EpochRecord, n_epochs: int) -> None: ...
     def on_note(self, text: str) -> None: ...
 
@@ -199,7 +203,8 @@ class _Trainer:
             self.observer.on_note(text)
 
     def _build(self, dataset: Dataset) -> Engine:
-        self.observer.on_stage(f"building {self.config.model.name} on {self.plan.backend}")
+        title = backend_info(self.plan.backend).title
+        self.observer.on_stage(f"importing {title} and building {self.config.model.name}")
         checkpoint = self.checkpoint
         with self.progress.watch.part("build"), translated_memory_errors(_TOO_LARGE):
             spec = engine_spec(self.plan, dataset, self.threads)
@@ -262,7 +267,10 @@ class _Trainer:
             self._add_to_history(record, directory)
         else:
             folder = CheckpointFolder(directory.path)
-            self.loop = EpochLoop(engine, dataset, self.progress, folder, self.every, self.observer.on_slow_step)
+            observer = self.observer
+            self.loop = EpochLoop(
+                engine, dataset, self.progress, folder, self.every, observer.on_steps, observer.on_slow_step
+            )
             if self.checkpoint:
                 self.loop.restore(self.checkpoint)
             # A signal waits for the end of a chunk, where the loop writes a checkpoint of exactly that step.

@@ -61,12 +61,29 @@ def test_list_as_csv(tmp_path):
     assert [(row["name"], row["n_train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
 
 
+def test_show_prints_one_document_and_writes_a_picture(tmp_path):
+    result = run("show", "iris", "--format", "json", "--save-plots", tmp_path / "plots")
+    assert result.exception is None, result.exception
+    assert json.loads(result.stdout)["splits"]["train"]["shape"] == [120, 4]
+    assert (tmp_path / "plots" / "iris_samples.png").is_file()
+    assert "iris_samples.png" in result.stderr
+
+
+def test_show_of_data_that_are_absent_names_the_command_that_fetches_them(tmp_path):
+    result = run("show", "fashion", "--data-dir", tmp_path, "--offline")
+    assert isinstance(result.exception, DataError)
+    assert "mlcli data fetch fashion" in str(result.exception)
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["fetch", "fasion"], "did you mean 'fashion'"),
         (["verify", "nmist"], "did you mean 'mnist'"),
         (["list", "--format", "jsn"], "did you mean 'json'"),
+        (["show", "irsi"], "did you mean 'iris'"),
+        (["show", "iris", "--format", "jsn"], "did you mean 'json'"),
         (["fetch", "mnist", "--from", "file:///tmp"], "is not an http or https address"),
         (["fetch", "mnist", "--from", "no-such-folder"], "neither an existing folder"),
     ],

@@ -12,14 +12,17 @@ BENCH = ("batch-bench", IRIS, "--phase", "forward", "--sizes", "1")
 WRITERS = {
     "compare": ("compare", IRIS, FOREST, "--output", "out/report.csv"),
     "compare plots": ("compare", IRIS, FOREST, "--save-plots", "out"),
+    "evaluate": ("evaluate", IRIS, "--output", "out/report.csv"),
     "evaluate plots": ("evaluate", IRIS, "--save-plots", "out"),
     "batch-bench": (*BENCH, "--output", "out/report.csv"),
     "batch-bench plots": (*BENCH, "--save-plots", "out"),
     "predict": ("predict", IRIS, "--input", "x.csv", "--output", "out/report.csv"),
     "convert": ("convert", IRIS, "--to", "sklearn", "--output", "out/model.skops"),
+    "data show": ("data", "show", "iris", "--save-plots", "out"),
     "config copy": ("config", "copy", "digits_mlp", "--output", "out/report.csv"),
 }
-WITH_FORCE = ("compare", "compare plots", "evaluate plots", "config copy")  # the others: see the tests of each command
+# The others: see the tests of each command.
+WITH_FORCE = ("compare", "compare plots", "evaluate", "evaluate plots", "data show", "config copy")
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ import sys
 
 import numpy as np
 
-from mlcli.predict import INPUT_SUFFIXES, OUTPUT_SUFFIXES
+from mlcli.predict import INPUT_SUFFIXES
 from mlcli.predict.readers import READERS
-from mlcli.predict.tables import WRITERS
 
 
-def test_the_help_lists_every_reader_and_writer():
+def test_the_help_lists_every_reader():
     assert tuple(READERS) == INPUT_SUFFIXES
-    assert tuple(WRITERS) == OUTPUT_SUFFIXES
 
 
 def test_prediction_on_npy_imports_no_pandas(digits_copy, digits_run, tmp_path):
@@ -36,4 +34,4 @@ def test_an_unknown_output_is_refused_with_the_possible_ones(cli, digits_copy, t
     (tmp_path / "x.npy").touch()
     done = cli("predict", digits_copy, "-i", "x.npy", "-o", "out.npz")
     assert done.returncode == 2
-    assert "use .csv or .parquet" in done.stderr
+    assert "use .csv, .parquet or .json" in done.stderr

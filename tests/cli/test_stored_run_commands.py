@@ -28,6 +28,23 @@ def test_evaluate_reports_on_stdout_and_writes_plots(cli, runs, iris_run, tmp_pa
     assert "wrote 2 plots to plots" in done.stderr
 
 
+def test_evaluate_writes_scores_and_never_overwrites_them_silently(cli, runs, tmp_path):
+    arguments = ("evaluate", "last", "--output", "scores.json")
+    assert "wrote the scores of 30 samples to scores.json" in cli(*arguments).stderr
+    rows = json.loads((tmp_path / "scores.json").read_text())["rows"]
+    assert len(rows) == 30
+    assert {"index", "label", "prediction", "logit_setosa", "probability_virginica"} <= set(rows[0])
+    again = cli(*arguments)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert cli(*arguments, "--force").returncode == 0
+
+
+def test_evaluate_shows_what_it_does_on_a_terminal_unless_quiet(terminal, runs):
+    assert "importing scikit-learn and building logistic" in terminal("evaluate", "last")
+    assert "importing" not in terminal("evaluate", "last", "--quiet")
+
+
 def test_a_missed_threshold_exits_with_7_after_the_report(cli, runs):
     done = cli("evaluate", "last", "--fail-under", "accuracy=1", "--fail-under", "macro_f1=0.1")
     assert done.returncode == 7

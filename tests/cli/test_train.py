@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,23 @@ def test_a_run_puts_its_result_on_stdout_and_its_progress_on_stderr(cli, tmp_pat
     assert "epoch 1/2  running loss" in process.stderr
     (directory,) = (tmp_path / "runs").iterdir()
     assert directory.name in process.stdout
+
+
+MLP = ("train", "--backend", "sklearn", "--dataset", "digits", "--epochs", 2)
+
+
+def test_a_terminal_shows_stages_and_steps(terminal):
+    text = terminal(*MLP, NO_COLOR="1")
+    assert "importing scikit-learn and building mlp" in text
+    assert re.search(r"epoch [12]/2  step \d+/12  loss \d\.\d{4}", text)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)  # no colours
+
+
+def test_a_simple_terminal_gets_plain_lines_and_quiet_only_the_result(terminal):
+    lines = terminal(*MLP, TERM="dumb").splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 2
+    assert not any(re.search(r"step \d|importing|\x1b", line) for line in lines)
+    assert terminal(*MLP, "--quiet", NO_COLOR="1").lstrip("\x1b[1m").startswith("digits_mlp on sklearn, seed 0")
 
 
 def test_a_piped_table_is_never_truncated(cli, tmp_path):

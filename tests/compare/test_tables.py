@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mlcli.compare.conclusions import conclusions
 from mlcli.compare.records import Failure
-from mlcli.compare.statistics import mean_interval
+from mlcli.compare.statistics.intervals import mean_interval
 from mlcli.compare.tables import comparison_tables
 from tests.fixtures.comparisons import THREE
 

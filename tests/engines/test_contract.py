@@ -176,6 +176,16 @@ def test_weights_are_those_given(case, digits):
         np.testing.assert_array_equal(returned[name], array)
 
 
+@parametrize({name: case for name, case in ALL.items() if case.backend != "fake"})
+def test_native_shapes_hold_every_canonical_weight_and_estimators_have_parameters(case):
+    engine, weights = make(case)
+    shapes = engine.native_shapes()
+    assert list(shapes) == list(weights or {})
+    for name, (_, shape) in shapes.items():
+        assert sorted(shape) == sorted(weights[name].shape)
+    assert bool(engine.parameters()) == (weights is None)
+
+
 @parametrize(ALL)
 def test_scores_have_the_promised_shapes_and_types(case, digits):
     engine, _ = trained(case, digits, n_epochs=1)

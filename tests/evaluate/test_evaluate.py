@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlcli.engines.torch.engine import TorchEngine
 from mlcli.errors import UsageError
 from mlcli.evaluate import EvaluateRequest
-from mlcli.evaluate.evaluate import evaluate
+from mlcli.evaluate.evaluate import evaluate, write_scores
 
 
 @pytest.mark.parametrize("name", ["digits_run", "iris_run", "forest_run"])
@@ -40,6 +41,36 @@ def test_metrics_confusion_matrix_classes_and_mistakes_agree(digits_run):
         assert result.samples.y[mistake.index] == mistake.true != mistake.predicted
         assert result.scores.labels[mistake.index] == mistake.predicted
     assert sum(part.n_samples for part in evaluation.calibration.bins) == n_samples
+
+
+def test_the_scores_of_every_sample_are_written_as_the_engine_returned_them(digits, tmp_path):
+    write_scores(digits, tmp_path / "scores.csv")
+    frame = pd.read_csv(tmp_path / "scores.csv")
+    assert frame["index"].tolist() == list(range(len(digits.samples)))
+    assert np.array_equal(frame["label"], digits.samples.y)
+    assert np.array_equal(frame["prediction"], digits.scores.labels)
+    for kind in ("logit", "probability"):
+        expected = getattr(digits.scores, {"logit": "logits", "probability": "probabilities"}[kind])
+        found = frame[[f"{kind}_{name}" for name in "0123456789"]].to_numpy(dtype=np.float32)
+        assert np.array_equal(found, expected)
+    assert (frame["label"] == frame["prediction"]).mean() == digits.evaluation.metrics.accuracy
+
+
+def test_an_estimator_without_logits_has_probabilities_only(forest_run, tmp_path):
+    write_scores(evaluate(forest_run, EvaluateRequest("", threads=1)), tmp_path / "scores.csv")
+    names = pd.read_csv(tmp_path / "scores.csv").columns
+    found = [name for name in names if name.startswith(("logit", "probability"))]
+    assert found == [f"probability_{name}" for name in ("setosa", "versicolor", "virginica")]
+
+
+def test_misclassified_rows_of_a_table_have_the_raw_values_of_their_features(iris, digits):
+    assert iris.evaluation.mistakes
+    for mistake in iris.evaluation.mistakes:
+        assert list(mistake.features) == list(iris.preprocessing.feature_names)
+        values = np.array(list(mistake.features.values()))
+        assert np.array_equal(values, iris.samples.x[mistake.index])
+        assert all(round(value, 1) == value for value in mistake.features.values())  # in tenths of a centimetre
+    assert digits.evaluation.mistakes[0].features is None
 
 
 @pytest.mark.parametrize("backend", ["keras", "sklearn"])

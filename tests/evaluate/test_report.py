@@ -26,6 +26,7 @@ def test_json_is_one_document_with_everything(digits, capsys):
     assert document["calibration"]["error"] == digits.evaluation.calibration.error
     assert len(document["calibration"]["bins"]) == 15
     assert len(document["mistakes"]) == 3
+    assert document["mistakes"][0]["features"] is None
     assert document["time"]["median_seconds"] == np.median(document["time"]["warm_seconds"])
 
 
@@ -50,6 +51,8 @@ def test_tables_show_scores_classes_confusion_matrix_and_mistakes(iris, capsys, 
         f"{evaluation.classes[1].precision:.4f}",
     ):
         assert words in text
+    assert "petal" in text
+    assert f"{evaluation.mistakes[0].features['petal length (cm)']:g}" in text
     assert text.count("virginica") > 2  # its row by class, its row of the matrix, and the mistakes
 
 

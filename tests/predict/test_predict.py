@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pandas as pd
@@ -37,13 +38,16 @@ def predicted(run, path, output, **options):
 
 def contents(path):
     """Return the labels and probabilities in an output file."""
-    frame = pd.read_csv(path, dtype={"class_name": str}) if path.suffix == ".csv" else pd.read_parquet(path)
+    if path.suffix == ".json":
+        frame = pd.DataFrame(json.loads(path.read_text())["rows"])
+    else:
+        frame = pd.read_csv(path, dtype={"class_name": str}) if path.suffix == ".csv" else pd.read_parquet(path)
     assert frame["index"].tolist() == list(range(len(frame)))
     assert (frame["class_name"] == frame["label"].astype(str)).all()
     return frame["label"].to_numpy(), frame[[f"probability_{c}" for c in range(10)]].to_numpy()
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
 def test_the_test_split_is_predicted_as_in_the_run(digits_run, digits_file, tmp_path, suffix):
     output = tmp_path / f"out{suffix}"
     prediction = predicted(digits_run, digits_file, output)
@@ -146,7 +150,7 @@ def test_no_output_is_written_if_a_later_batch_is_invalid(digits_run, tmp_path, 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".xlsx", ""])
 def test_other_outputs_are_refused_with_the_possible_ones(digits_run, digits_file, tmp_path, suffix):
-    with pytest.raises(UsageError, match=r"cannot write this kind of file; use .csv or .parquet"):
+    with pytest.raises(UsageError, match=r"cannot write this kind of file; use .csv, .parquet or .json"):
         predicted(digits_run, digits_file, tmp_path / f"out{suffix}")
 
 

@@ -1,8 +1,7 @@
-"""Samples from .csv and .parquet files, and predictions in them."""
+"""Samples from .csv and .parquet files."""
 
 from __future__ import annotations
 
-import csv
 import sys
 
 import numpy as np
@@ -10,10 +9,10 @@ import pandas as pd
 import pytest
 
 from mlcli.errors import DataError, UsageError
-from mlcli.predict import samples, tables
+from mlcli.predict import samples
 from mlcli.predict.readers import open_samples
-from mlcli.predict.tables import prediction_output
-from mlcli.records import Preprocessing, Scaling, Scores
+from mlcli.records import Preprocessing, Scaling
+from mlcli.rendering import score_files
 
 TABLE = Preprocessing("table", (3,), ("a", "b"), ("height", "width", "depth (cm)"), None, Scaling("none"))
 PIXELS = Preprocessing("image", (1, 2, 2), ("a", "b"), (), (0.0, 255.0), Scaling("unit", scale=255.0))
@@ -164,51 +163,7 @@ def test_parquet_files_of_another_format_or_without_samples_are_refused(tmp_path
 
 def test_the_error_without_pyarrow_names_the_command_that_installs_it(tmp_path, monkeypatch):
     FRAME.to_parquet(tmp_path / "x.parquet")
-    monkeypatch.setattr(tables, "find_spec", lambda name: None)
+    monkeypatch.setattr(score_files, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlcli\[parquet\]'"):
         open_samples(tmp_path / "x.parquet", TABLE)
     assert "pyarrow" in sys.modules  # installed here; only the answer was changed
-
-
-CLASS_NAMES = ("plain", 'with, comma and "quote"')
-
-
-def test_class_and_file_names_with_commas_are_quoted(tmp_path):
-    with prediction_output(tmp_path / "out.csv", CLASS_NAMES) as writer:
-        writer.write(Scores(np.array([1, 0]), None, None), ("a,b.png", "c.png"))
-    with (tmp_path / "out.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [
-            ["file", "label", "class_name"], ["a,b.png", "1", CLASS_NAMES[1]], ["c.png", "0", "plain"],
-        ]  # fmt: skip
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@pytest.mark.parametrize(("has_probabilities", "dtype"), [(True, "float32"), (True, "float64"), (False, None)])
-def test_batches_are_appended_under_one_header(tmp_path, suffix, has_probabilities, dtype):
-    probabilities = np.random.default_rng(0).random((3, 2)).astype(dtype)
-    path = tmp_path / f"out{suffix}"
-    with prediction_output(path, CLASS_NAMES) as writer:
-        for batch in (slice(0, 2), slice(2, 3)):
-            writer.write(
-                Scores(np.array([0, 1, 1])[batch], None, probabilities[batch] if has_probabilities else None), None
-            )
-        assert not path.exists()
-    frame = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
-    assert frame["index"].tolist() == [0, 1, 2]
-    assert frame["class_name"].tolist() == [CLASS_NAMES[0], CLASS_NAMES[1], CLASS_NAMES[1]]
-    columns = [f"probability_{name}" for name in CLASS_NAMES] if has_probabilities else []
-    assert frame.columns.tolist() == ["index", "label", "class_name", *columns]
-    if has_probabilities:
-        assert np.array_equal(frame[columns].to_numpy(dtype=dtype), probabilities)
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_an_error_leaves_no_file(tmp_path, suffix):
-    def write_and_fail():
-        with prediction_output(tmp_path / f"out{suffix}", CLASS_NAMES) as writer:
-            writer.write(Scores(np.array([1]), None, None), None)
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        write_and_fail()
-    assert list(tmp_path.iterdir()) == []

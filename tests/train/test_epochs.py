@@ -31,8 +31,11 @@ def an_epoch():
 
 def test_chunks_add_up_to_the_epoch():
     engine, epoch = Steps(), an_epoch()
+    losses = []
     for n_steps in (1, 4, 3, 2):
         epoch.train(engine, Stopwatch(), n_steps)
+        losses.append(epoch.result.loss)
+    assert losses[:3] == [0, 2, 3.5]  # means over 1, 5 and 8 steps
     assert epoch.n_left == 0
     assert engine.seen == list(range(95))
     result = epoch.result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.scores import score
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
-from mlcli.train import epochs
+from mlcli.train import checkpointing, epochs
 from mlcli.train.trainer import RunPaths, train
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -30,7 +31,7 @@ class Recorder:
     """An observer that keeps everything; at epoch fail_at it raises the error."""
 
     def __init__(self, fail_at=None, error=None):
-        self.epochs, self.notes, self.stages = [], [], []
+        self.epochs, self.notes, self.stages, self.steps = [], [], [], []
         self._fail_at, self._error = fail_at, error
 
     def on_stage(self, text):
@@ -38,6 +39,9 @@ class Recorder:
 
     def on_slow_step(self, text):
         self.stages.append(text)
+
+    def on_steps(self, progress):
+        self.steps.append(progress)
 
     def on_epoch(self, record, n_epochs):
         self.epochs.append(record)
@@ -80,6 +84,24 @@ def test_a_run_writes_every_file(backend, tmp_path):
     parts = sum(value for name, value in timing.items() if name != "total_seconds")
     assert 0 < parts <= timing["total_seconds"]
     assert RunDirectory(directory).read_record() == result.record
+
+
+def test_steps_and_losses_are_reported_within_an_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpointing, "_CHUNK_SECONDS", math.inf)  # chunks of 1, 8, 64, ... steps on any machine
+    observer = Recorder()
+    run(tmp_path, observer=observer, **small("sklearn", batch_size=32))
+    assert [progress.step for progress in observer.steps[:3]] == [1, 9, 45]
+    assert {progress.n_steps for progress in observer.steps} == {45}  # of the 1438 training samples
+    ends = [progress for progress in observer.steps if progress.step == 45]
+    assert [(end.epoch, end.n_epochs) for end in ends] == [(1, 3), (2, 3), (3, 3)]
+    assert [end.loss for end in ends] == [record.train_loss for record in observer.epochs]
+    assert observer.stages == [
+        "loading digits",
+        "importing scikit-learn and building mlp",
+        "training mlp",
+        "scoring the training split",
+        "scoring the test split",
+    ]
 
 
 def scored_on_train(result):

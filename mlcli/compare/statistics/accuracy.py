@@ -32,8 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
-from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL, smallest_sufficient
+from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.error_parts import ErrorPart, detectable_distance, half_width, two_sided_p_value
+from mlcli.compare.statistics.intervals import smallest_sufficient
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ class AccuracyDifference:
     n_differing: int  # number of test samples on which the two differ on average over seeds
     seed_variance: float
     sample_variance: float
+
+    def is_within(self, margin: float) -> bool:
+        """Return whether the difference is shown to be smaller than the margin, a fraction: a tie.
+
+        That is, the interval lies within the margin; or no prediction differs, and (1 - margin)**n_samples, the largest
+        probability of that if the true difference were the margin, is at most 5 %.
+        """
+        if self.low is None or self.high is None:
+            return False
+        if self.mean == self.seed_variance == self.sample_variance == 0:
+            return bool((1 - margin) ** self.n_samples <= ALPHA)
+        return -margin <= self.low and self.high <= margin
 
     def seeds_needed(self, margin: float, confidence: float) -> int | None:
         """Return how many seeds would show a difference, or a tie within the margin, if the variances stayed the same.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from mlcli.compare.statistics import critical_t, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics.intervals import critical_t, smallest_sufficient, two_sided_p
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class TimeRatio:
     p_value: float | None
     n_rounds: int
     log_deviation: float
+
+    def is_within(self, margin: float) -> bool:
+        """Return whether the interval lies within the margin; 0.05 counts ratios between 1/1.05 and 1.05 as equal."""
+        if self.low is None or self.high is None:
+            return False
+        return 1 / (1 + margin) <= self.low and self.high <= 1 + margin
 
     def seeds_needed(self, margin: float, confidence: float) -> int | None:
         """Return how many seeds would show a difference, or a tie within the margin, if the deviation stayed the same.

@@ -1,7 +1,8 @@
 """Verdicts from intervals and p values.
 
 "higher" or "lower": the corrected p value is below 0.05. "tie": the whole confidence interval lies within a margin of
-no difference (equivalence test of Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
+no difference (equivalence test of Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987), or all
+predictions are equally right on enough samples.
 "inconclusive": neither could be shown; the verdict then estimates how many measurements would suffice.
 """
 
@@ -13,12 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from mlcli.compare.statistics import ALPHA
+from mlcli.compare.statistics import ACCURACY_MARGIN, ALPHA, TIME_MARGIN
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.times import TimeRatio
-
-ACCURACY_MARGIN = 0.01  # one percentage point
-TIME_MARGIN = 0.05  # five per cent
 
 Word = Literal["higher", "lower", "tie", "inconclusive"]
 
@@ -42,8 +40,7 @@ class Verdict:
 
 def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
-    tie = (-ACCURACY_MARGIN, ACCURACY_MARGIN)
-    verdicts = _verdicts(differences, no_effect=0.0, tie=tie, margin=ACCURACY_MARGIN)
+    verdicts = _verdicts(differences, no_effect=0.0, margin=ACCURACY_MARGIN)
     confidence = 1 - ALPHA / max(1, len(differences))
     return [
         replace(verdict, detectable_difference=difference.detectable(confidence))
@@ -53,12 +50,10 @@ def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict
 
 def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
     """Return a verdict on each ratio, corrected for their number; "higher" is slower."""
-    return _verdicts(ratios, no_effect=1.0, tie=(1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN), margin=TIME_MARGIN)
+    return _verdicts(ratios, no_effect=1.0, margin=TIME_MARGIN)
 
 
-def _verdicts(
-    effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: float, tie: tuple[float, float], margin: float
-) -> list[Verdict]:
+def _verdicts(effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: float, margin: float) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(effects))
     corrected_p = iter(holm([effect.p_value for effect in effects if effect.p_value is not None]))
     verdicts = []
@@ -66,7 +61,7 @@ def _verdicts(
         p = None if effect.p_value is None else next(corrected_p)
         if p is not None and p < ALPHA:
             verdicts.append(Verdict("higher" if effect.mean > no_effect else "lower", p))
-        elif effect.low is not None and effect.high is not None and tie[0] <= effect.low and effect.high <= tie[1]:
+        elif effect.is_within(margin):
             verdicts.append(Verdict("tie", p))
         else:
             verdicts.append(Verdict("inconclusive", p, effect.seeds_needed(margin, confidence)))

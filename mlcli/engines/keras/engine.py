@@ -106,6 +106,10 @@ class KerasEngine(TensorEngine):
         for name, tensor in self._weights.items():
             copy_into(tensor, from_canonical(weights[name]))
 
+    def native_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        variables = {id(variable.value): variable.name for variable in self._model.trainable_variables}
+        return {name: (variables[id(tensor)], tuple(tensor.shape)) for name, tensor in self._weights.items()}
+
     def state(self) -> EngineState:
         arrays = {name: as_array(tensor) for name, tensor in self._slots.items()}
         arrays |= {name: as_array(generator.get_state()) for name, generator in self._generators.items()}

@@ -21,6 +21,8 @@ from mlcli.errors import UsageError
 from mlcli.records import Scores
 from mlcli.text import first_line
 
+_PLAIN = bool | int | float | str | None
+
 
 @contextmanager
 def _rejections() -> Iterator[None]:
@@ -78,6 +80,10 @@ class EstimatorEngine(SklearnEngine):
     def forward(self, matrix: NDArray[np.floating]) -> NDArray[Any]:
         """Return the probabilities of the classes if the estimator has them, else the labels."""
         return getattr(self._estimator, "predict_proba", self._estimator.predict)(matrix)
+
+    def parameters(self) -> dict[str, object]:
+        values = self._estimator.get_params(deep=False)
+        return {name: value if isinstance(value, _PLAIN) else str(value) for name, value in values.items()}
 
     def estimator_bytes(self) -> bytes:
         import skops.io

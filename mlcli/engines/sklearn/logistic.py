@@ -98,6 +98,11 @@ class LogisticEngine(SklearnEngine):
             coefficients, intercepts = coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
         self._set_coefficients(coefficients, intercepts)
 
+    def native_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        model = self._fitted()
+        shapes = {name: (name, getattr(model, name).shape) for name in ("coef_", "intercept_")}
+        return dict(zip((self._weight_name, self._bias_name), shapes.values(), strict=True))
+
     def _set_coefficients(self, coefficients: NDArray[np.floating], intercepts: NDArray[np.floating]) -> None:
         model = LogisticRegression()
         model.coef_ = np.array(coefficients, dtype=self.precision, order="C")

@@ -26,6 +26,7 @@ from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.errors import UsageError
 from mlcli.records import EngineState, Scores, StepResults
 
+_ATTRIBUTES = ("coefs_", "intercepts_")  # of an MLPClassifier, by layer
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}
 
@@ -195,6 +196,11 @@ class MlpEngine(SklearnEngine):
         """Yield the arrays of the model, in the orientation of scikit-learn, with their canonical names."""
         layers = zip(self._model.coefs_, self._model.intercepts_, strict=True)
         yield from zip(self._network.parameter_shapes(), chain.from_iterable(layers), strict=True)
+
+    def native_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        attributes = (f"{kind}[{index}]" for index in range(len(self._model.coefs_)) for kind in _ATTRIBUTES)
+        named = zip(self._parameters(), attributes, strict=True)
+        return {name: (attribute, array.shape) for (name, array), attribute in named}
 
     def state(self) -> EngineState:
         optimizer, arrays = self._optimizer, {}

@@ -99,6 +99,9 @@ class TorchEngine(TensorEngine):
         for name, parameter in self._model.named_parameters():
             copy_into(parameter, weights[name])
 
+    def native_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        return {name: (name, tuple(parameter.shape)) for name, parameter in self._model.named_parameters()}
+
     def state(self) -> EngineState:
         arrays = {name: as_array(tensor) for name, tensor in self._optimizer.slots().items()}
         arrays["rng.cpu"] = as_array(torch.get_rng_state())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlcli.compare.statistics import critical_t, mean_interval, smallest_sufficient, two_sided_p
+from mlcli.compare.statistics.intervals import critical_t, mean_interval, smallest_sufficient, two_sided_p
 from mlcli.compare.statistics.verdicts import holm
 
 
