@@ -91,8 +91,14 @@ def finished(tmp_path):
     directory.write_config(cell.config)
     session = {"id": "first", "host": platform.node(), "n_parallel": 1}
     directory.write_environment({"packages": package_versions(), "session": session})
-    (directory.path / "metrics.json").write_text(json.dumps(record_of(directory, cell)))
+    store_record(directory, cell)
     return cell, directory
+
+
+def store_record(directory, cell, **changes):
+    """Write a record without a checksum, as earlier versions did."""
+    (directory.path / "metrics.json").write_text(json.dumps(record_of(directory, cell) | changes))
+    (directory.path / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": {}}))
 
 
 def record_of(directory, cell):
@@ -130,8 +136,7 @@ def test_a_newer_run_of_other_versions_does_not_hide_one_of_the_present_versions
     newer = RunDirectory.create(cell.config, tmp_path)
     newer.write_config(cell.config)
     newer.write_environment({"packages": {**package_versions(), "scikit-learn": "99.1"}, "session": None})
-    record = {**record_of(newer, cell), "created": "2026-01-02T00:00:00+00:00"}
-    (newer.path / "metrics.json").write_text(json.dumps(record))
+    store_record(newer, cell, created="2026-01-02T00:00:00+00:00")
     store = CellStore(tmp_path)
     assert store.reusable_run(cell).directory.path == older.path
     assert store.origin_notes([cell]) == []
