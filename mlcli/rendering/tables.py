@@ -208,4 +208,5 @@ def _looks_like_number(value: object) -> bool:
 
 
 def _heading(name: str) -> str:
-    return name.removeprefix("n_").replace("_", " ")
+    """Return the name of a field as words; labels with a value and parameters such as svc__C unchanged."""
+    return name if "=" in name or "__" in name else name.removeprefix("n_").replace("_", " ")

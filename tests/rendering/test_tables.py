@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mlcli.rendering.tables import print_fields, print_table
+from mlcli.rendering.tables import print_fields, print_markdown, print_table
 
 ROWS = [
     {"engine": "sklearn and torch", "largest_loss_difference": 2.431e-16, "loss": "2.431601091592", "note": "same"},
@@ -73,3 +73,10 @@ def test_cells_have_the_style_of_their_text():
     text = console.file.getvalue()
     assert "\x1b[32mbetter" in text
     assert "\x1b[32mtie" not in text
+
+
+def test_names_of_fields_become_words_but_labels_do_not(capsys):
+    print_table("", [{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
+    print_markdown([{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
+    out = capsys.readouterr().out
+    assert all(out.count(text) == 2 for text in ("test samples", "svc__C", "vs max_iter=5", "torch: loss"))
