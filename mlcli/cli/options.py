@@ -31,6 +31,7 @@ from mlcli.rendering.log_file import open_log
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
 OUTPUT_PANEL = "Output"
+_PANEL_RANKS = {EXPERIMENT_PANEL: 0, RUN_PANEL: 2, OUTPUT_PANEL: 3}  # in the help; those of single commands are 1
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
@@ -252,11 +253,17 @@ def _with_debug(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function, eval_str=True)
     debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    parameters.sort(key=_panel_rank)
     command.__signature__ = signature.replace(parameters=[*parameters, debug])  # type: ignore[attr-defined]
     command.__doc__ = "\n\n".join(map(_paragraph, (inspect.getdoc(function) or "").split("\n\n")))
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, debug]}
     del command.__wrapped__
     return command
+
+
+def _panel_rank(parameter: inspect.Parameter) -> int:
+    declaration = parameter.annotation.__metadata__[0]
+    return _PANEL_RANKS.get(declaration.rich_help_panel, 1)
 
 
 def _paragraph(text: str) -> str:

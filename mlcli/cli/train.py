@@ -16,7 +16,7 @@ train = command(
     Examples:
       mlcli train --dataset iris --model logistic --backend sklearn
       mlcli train digits_mlp --backend torch --epochs 5 --lr 0.01
-      mlcli train digits_mlp --set model.hidden=[128,64] --set schedule=cosine
+      mlcli train digits_mlp --set 'model.hidden=[128,64]' --epochs 5
       mlcli train digits_mlp --backend keras --summary
       mlcli train --resume last
     """,

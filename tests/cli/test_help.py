@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from mlcli.cli.app import app
 
@@ -44,7 +46,16 @@ def test_every_command_has_examples_that_parse(name, tmp_path, monkeypatch):
         path = name.split()
         assert (program, words[: len(path)]) == ("mlcli", path)
         COMMANDS[name].make_context(name, words[len(path) :])  # raises what the command line would refuse
-        assert len(example) < 78, "longer lines are wrapped in a terminal of 80 columns"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_can_be_copied_from_a_terminal_of_80_columns_into_any_shell(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    lines = [line.strip() for line in CliRunner().invoke(app, [*name.split(), "--help"]).output.splitlines()]
+    for example in _examples(COMMANDS[name]):
+        assert example in lines, "wrapped"
+        assert not re.search(r"--set [^' ]*[\[*?]", example), "zsh takes brackets for a pattern: quote them"
 
 
 def test_a_flag_has_one_group_and_the_same_short_form_everywhere():
@@ -56,6 +67,13 @@ def test_a_flag_has_one_group_and_the_same_short_form_everywhere():
                 uses.setdefault(flag, set()).add((one.rich_help_panel, *one.opts))
     assert {flag: used for flag, used in uses.items() if len(used) > 1} == {}
     assert [flag for flag, used in uses.items() for panel, *_ in used if panel is None and flag != "--help"] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_groups_stand_in_one_order(name):
+    ranks = {"Experiment": 0, "Execution": 2, "Output": 3}  # groups of single commands stand between
+    order = [ranks.get(one.rich_help_panel, 1) for one in _options(COMMANDS[name]) if one.rich_help_panel]
+    assert order == sorted(order)
 
 
 def test_every_command_with_an_output_has_force():
