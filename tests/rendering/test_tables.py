@@ -28,6 +28,14 @@ def test_a_wide_terminal_shows_one_line_per_row_in_a_frame(capsys, monkeypatch):
     assert "│ sklearn and torch │               2.431e-16 │ 2.431601091592 │ same │" in lines
 
 
+def test_a_title_longer_than_its_table_is_not_wrapped(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    title = "a title of more than forty-six characters, which a narrow table has"
+    print_table(title, [{"n": 1}])
+    print_fields(title, [[("n", "1")]])
+    assert [line for line in capsys.readouterr().out.splitlines() if "title" in line] == [title, title]
+
+
 @pytest.mark.parametrize("width", [10, 40, 50, 60])
 def test_numbers_and_words_are_never_broken(capsys, monkeypatch, width):
     words = " ".join(shown(capsys, monkeypatch, width)).split()
