@@ -95,7 +95,9 @@ def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
 
 def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
     """Return the categories that are not rare, sorted, a missing value last; and whether there are rare ones."""
-    counts = Counter(map(text_of, values))
+    counts: Counter[str | None] = Counter()
+    for value, n_rows in values.value_counts(dropna=False).items():
+        counts[text_of(value)] += n_rows
     names = sorted(counts, key=lambda text: (text is None, text or ""))
     frequent = [name for name in names if counts[name] >= MIN_CATEGORY_ROWS]
     n_most = MAX_CATEGORIES if len(frequent) == len(names) else MAX_CATEGORIES - 1

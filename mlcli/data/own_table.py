@@ -81,7 +81,7 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
     with located(file):
         names = _checked_columns(file, config)
         table = _read_whole(file, names)
-        labels = _labels(table[config.target].tolist())
+        labels = _labels(table[config.target])
         info = DatasetInfo(
             name=config.label,
             kind="table",
@@ -112,7 +112,7 @@ def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Datas
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
         table = _read_whole(file, present_columns(file, encoding, encoding.target))
-        labels = _labels(table[encoding.target].tolist(), preprocessing.class_names)
+        labels = _labels(table[encoding.target], preprocessing.class_names)
         info = DatasetInfo(
             name=config.label,
             kind="table",
@@ -192,18 +192,22 @@ def _read_whole(file: TableFile, names: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def _labels(values: Sequence[Any], class_names: Sequence[str] | None = None) -> _Labels:
+def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) -> _Labels:
     """Return the class of each row; class_names: those that exist, None: found in the values, sorted.
 
     DataError for a missing label, and for classes that cannot be learned.
     """
-    texts = list(map(text_of, values))
-    if None in texts:
+    codes, found = values.factorize()
+    is_missing = codes == -1
+    if is_missing.any():
         raise DataError(
-            f"row {texts.index(None) + 1:,} (from 1): the label is missing, as in {texts.count(None):,} of "
-            f"{len(texts):,} rows\nremove these rows, or change dataset.missing if the text is a label"
+            f"row {int(is_missing.argmax()) + 1:,} (from 1): the label is missing, as in {int(is_missing.sum()):,} of "
+            f"{len(values):,} rows\nremove these rows, or change dataset.missing if the text is a label"
         )
-    counts = Counter(text for text in texts if text is not None)
+    texts = [text_of(value) or "" for value in found]
+    counts: Counter[str] = Counter()
+    for text, n_rows in zip(texts, np.bincount(codes).tolist(), strict=True):
+        counts[text] += n_rows
     if class_names is None:
         names = _sorted(counts)
         _check_classes(counts, names)
@@ -213,7 +217,7 @@ def _labels(values: Sequence[Any], class_names: Sequence[str] | None = None) -> 
         if unknown:
             raise DataError(f"labels that are no classes of the run: {listed(unknown, _N_SHOWN)}")
     positions = {name: position for position, name in enumerate(names)}
-    y = np.array([positions[text] for text in texts if text is not None], dtype=np.int64)
+    y = np.array([positions[text] for text in texts], dtype=np.int64)[codes]
     return _Labels(y, tuple(names), tuple(_similar_labels(names)) if class_names is None else ())
 
 
