@@ -81,6 +81,7 @@ compare = command(
     output_format=Annotated[
         str, output("--format", "-f", help=f"Output format: {alternatives(FORMATS)}.", metavar="FORMAT", names=FORMATS)
     ],
+    explain=Annotated[bool, output("--explain", help="Also print the controlled conditions and the method.")],
     output=options.Output,
     save_plots=options.SavePlots,
     plot_format=options.PlotFormatName,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlcli.config.shipped import config_file, similar_names
@@ -57,6 +57,7 @@ class CompareRequest:
     force: bool = False  # replace files that exist
     fail_under: Sequence[str] = ()  # each `accuracy=X`
     fail_if_worse: Sequence[str] = ()  # references to runs of one configuration
+    explain: bool = False  # print the controlled conditions and the method too
     quiet: bool = False
 
     @property
@@ -90,7 +91,7 @@ def run(request: CompareRequest) -> None:
     _check(request)
     set_thread_environment(1)  # of this process, which computes little
     # These load numpy, which must not happen before.
-    from mlcli.compare import baseline, comparison, execution, matrix, report, variants
+    from mlcli.compare import baseline, comparison, execution, matrix, next_step, report, variants
 
     runs_directory = request.runs_dir
     cost = None
@@ -101,16 +102,17 @@ def run(request: CompareRequest) -> None:
         if len(results) < 2 and not baseline_runs:
             raise UsageError(_NOTHING_TO_COMPARE)
     else:
-        request = execution.with_threads(request)
-        cells = matrix.plan_matrix(request, runs_directory)
+        prepared = execution.with_threads(request)
+        cells = matrix.plan_matrix(prepared, runs_directory)
         baseline.check_number_of_runs(baseline_runs, [cell.seed for cell in cells])
         if request.dry_run:
-            report.print_planned(execution.plan_cells(cells, request, runs_directory), request.output_format)
+            report.print_planned(execution.plan_cells(cells, prepared, runs_directory), request.output_format)
             return
-        results, cost = execution.run_cells(cells, request, runs_directory)
+        results, cost = execution.run_cells(cells, prepared, runs_directory)
     found = comparison.compare_results(
         results, reference=request.reference, allow_different_data=request.allow_different_data, cost=cost
     )
+    found = replace(found, next_step=next_step.next_step(found, request))
     report.report_comparison(found, request)
     comparison.check_thresholds(found, request, baseline_runs)
 

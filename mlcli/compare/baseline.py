@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.compare.records import MeasuredRun, Variant
-from mlcli.compare.statistics import ALPHA
+from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.baseline import worse_p
 from mlcli.compare.statistics.verdicts import holm
 from mlcli.compare.variants import find_results, variants_of
@@ -83,7 +83,7 @@ def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float) -> S
         about = "McNemar's test of these two trained models; runs with other seeds may differ"
     else:
         about = "about the two configurations, over seeds and test samples"
-        about += "; assumes that the baseline varies as much between seeds" if n_old == 1 else ""
+        about += "; assumes that both vary equally between seeds" if min(n_new, n_old) < MIN_FOR_INTERVAL else ""
     of_baseline = baseline[0].run_id if n_old == 1 else f"{n_old} baseline runs"
     text = (
         f"{variant.label} is less accurate than {of_baseline}: {accuracy:.4f} ({_n_runs(n_new)}) against "

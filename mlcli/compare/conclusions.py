@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
 
-_MOST_SEEDS_SHOWN = 50
+MOST_SEEDS_SHOWN = 50
 _MCNEMAR = "McNemar's test, "
 METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
@@ -50,7 +50,7 @@ def _verdict_text(verdict: Verdict | None, higher: str, lower: str, n_seeds: int
 
 
 def _seeds_needed(n_more: int) -> str:
-    if n_more > _MOST_SEEDS_SHOWN:
+    if n_more > MOST_SEEDS_SHOWN:
         return "indistinguishable in practice"
     return f"about {n_more} more seed{'s' if n_more > 1 else ''} needed"
 
@@ -249,7 +249,7 @@ def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:
     if len(known) < len(needed):
         return topic.too_many_seeds
     n_more = max(known) - n_seeds
-    return _seeds_needed(n_more) + (f" ({max(known):,} in all)" if n_more <= _MOST_SEEDS_SHOWN else "")
+    return _seeds_needed(n_more) + (f" ({max(known):,} in all)" if n_more <= MOST_SEEDS_SHOWN else "")
 
 
 def _listed(names: Sequence[str]) -> str:

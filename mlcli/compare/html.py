@@ -14,7 +14,7 @@ from mlcli import __version__
 from mlcli.compare.conclusions import METHOD, conclusions, cost_sentence
 from mlcli.compare.plots import Plot, comparison_plots
 from mlcli.compare.records import Comparison
-from mlcli.compare.tables import Cells, TextTable, comparison_tables, receipt_tables, title_of
+from mlcli.compare.tables import Cells, TextTable, comparison_tables, controlled_table, differences_table, title_of
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --faint: #595959; --line: #ddd; --page: #fff }
@@ -61,11 +61,13 @@ def comparison_html(comparison: Comparison) -> str:
     title = escape(title_of(comparison))
     parts = [f"<h1>{title}</h1>"]
     parts += [f"<p><strong>{escape(sentence)}</strong></p>" for sentence in conclusions(comparison)]
+    parts += [f"<p>{escape(comparison.next_step)}</p>"] if comparison.next_step else []
     parts += [_table(table) for table in comparison_tables(comparison)]
     parts += [_figure(name, plot) for name, plot in comparison_plots(comparison).items()]
     if comparison.receipt:
-        tables = [_table(table, "text") for table in receipt_tables(comparison.receipt)]
-        parts.append(_folded("Controlled and differing conditions", tables))
+        parts += [_table(table, "text") for table in differences_table(comparison.receipt)]
+        tables = [_table(table, "text") for table in controlled_table(comparison.receipt)]
+        parts.append(_folded("Controlled conditions", tables))
     parts.append(_folded("Runs", [_table(_runs_table(comparison), "text")]))
     notes = [f"<p>{escape(METHOD)}</p>", *(f"<p>note: {escape(note)}</p>" for note in comparison.notes)]
     parts.append(_folded("Method and notes", notes))

@@ -148,6 +148,10 @@ class MatrixCost:
     starting_seconds: float  # the rest of the lifetime of their processes
     contended: bool = False  # cells ran in parallel
 
+    @property
+    def starting_seconds_per_run(self) -> float:
+        return self.starting_seconds / self.n_run if self.n_run else 0.0
+
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -203,6 +207,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
     cost: MatrixCost | None = None  # None for a comparison of existing runs
+    next_step: str | None = None  # what would settle an inconclusive verdict
 
     @property
     def title(self) -> str:

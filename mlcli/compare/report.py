@@ -21,7 +21,7 @@ from mlcli.compare.conclusions import (
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
 from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
-from mlcli.compare.tables import TextTable, comparison_tables, receipt_tables
+from mlcli.compare.tables import TextTable, comparison_tables, controlled_table, differences_table
 from mlcli.rendering import print_json
 from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
 from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, print_table
@@ -43,16 +43,18 @@ def report_comparison(comparison: Comparison, request: CompareRequest) -> None:
     if not request.quiet:
         print_notes(comparison.notes)
     with stdout_into(request.output):
-        print_comparison(comparison, request.output_format)
+        print_comparison(comparison, request.output_format, explain=request.explain)
     if request.save_plots is not None:
         paths = save_comparison_plots(comparison, request.save_plots, request.plot_format)
         if not request.quiet:
             print_notes([f"saved {len(paths)} plots to {request.save_plots}"])
 
 
-def print_comparison(comparison: Comparison, output_format: str) -> None:
-    """Print to stdout. With CSV, which holds only rows, the receipt and the conclusions go to stderr."""
-    receipt = receipt_tables(comparison.receipt) if comparison.receipt else []
+def print_comparison(comparison: Comparison, output_format: str, *, explain: bool = False) -> None:
+    """Print to stdout: the conclusions, the tables and what differed; what was controlled and the method to explain it.
+
+    CSV holds only rows: everything else goes to stderr. JSON and HTML hold everything.
+    """
     match output_format:
         case "html":
             write_text(comparison_html(comparison))
@@ -60,14 +62,43 @@ def print_comparison(comparison: Comparison, output_format: str) -> None:
             print_json(comparison_document(comparison))
         case "csv":
             print_csv([_csv_row(comparison, variant) for variant in comparison.variants])
-            _print_tables(message_console(), receipt)
-            _print_closing(message_console(), comparison)
+            _print_answer(message_console(), comparison, _receipt(comparison, explain), explain)
         case "markdown":
-            lines = [*conclusions(comparison), *(f"note: {note}" for note in comparison.notes)]
-            _write_markdown([*comparison_tables(comparison), *receipt], lines, METHOD if comparison.pairs else None)
+            tables = [*comparison_tables(comparison), *_receipt(comparison, explain)]
+            notes = [f"note: {note}" for note in comparison.notes]
+            lines = [*_answer(comparison), *notes]
+            footer = f"{METHOD}\n" if explain and comparison.pairs else ""
+            write_text(
+                "\n".join(["".join(f"- {line}\n" for line in lines), *_markdown(tables), footer]).rstrip() + "\n"
+            )
         case _:
-            _print_tables(result_console(), [*comparison_tables(comparison), *receipt])
-            _print_closing(result_console(), comparison)
+            tables = [*comparison_tables(comparison), *_receipt(comparison, explain)]
+            _print_answer(result_console(), comparison, tables, explain)
+
+
+def _receipt(comparison: Comparison, explain: bool) -> list[TextTable]:
+    if comparison.receipt is None:
+        return []
+    return differences_table(comparison.receipt) + (controlled_table(comparison.receipt) if explain else [])
+
+
+def _answer(comparison: Comparison) -> list[str]:
+    return conclusions(comparison) + ([comparison.next_step] if comparison.next_step else [])
+
+
+def _print_answer(console: Console, comparison: Comparison, tables: Sequence[TextTable], explain: bool) -> None:
+    for sentence in _answer(comparison):
+        console.print(escape(sentence), style="bold")
+    _print_tables(console, tables)
+    if comparison.pairs:
+        console.print(METHOD if explain else _hint(comparison), style="dim", markup=False)
+    if comparison.cost:
+        console.print(cost_sentence(comparison.cost), style="dim", markup=False)
+
+
+def _hint(comparison: Comparison) -> str:
+    differ = comparison.receipt is not None and comparison.receipt.different
+    return f"{'all other' if differ else 'all'} conditions were equal in all runs; --explain lists them and the method"
 
 
 def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
@@ -75,19 +106,8 @@ def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
         print_table(table.title, table.rows, styles=_VERDICT_STYLES, console=console)
 
 
-def _print_closing(console: Console, comparison: Comparison) -> None:
-    for sentence in conclusions(comparison):
-        console.print(escape(sentence), style="bold")
-    if comparison.pairs:
-        console.print(METHOD, style="dim", markup=False)
-    if comparison.cost:
-        console.print(cost_sentence(comparison.cost), style="dim", markup=False)
-
-
-def _write_markdown(tables: Sequence[TextTable], lines: Sequence[str], footer: str | None = None) -> None:
-    parts = [f"**{table.title}**\n\n{markdown_table(table.rows)}" for table in tables]
-    parts.append("".join(f"- {line}\n" for line in lines))
-    write_text("\n".join([*parts, f"{footer}\n"] if footer else parts))
+def _markdown(tables: Sequence[TextTable]) -> list[str]:
+    return [f"**{table.title}**\n\n{markdown_table(table.rows)}" for table in tables]
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
@@ -103,6 +123,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
             for pair in comparison.pairs
         ],
         "conclusions": conclusions(comparison),
+        "next_step": comparison.next_step,
         "method": METHOD,
         "notes": list(comparison.notes),
         "receipt": _receipt_document(comparison.receipt) if comparison.receipt else None,
@@ -167,7 +188,7 @@ def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
 def print_receipt(receipt: Receipt, output_format: str) -> None:
     """Print a comparability report to stdout; JSON and CSV have digests in full, table and Markdown shortened."""
     names = [f"run {number}" for number, _ in enumerate(receipt.run_ids, 1)]
-    tables = receipt_tables(receipt, names)
+    tables = [*differences_table(receipt, names), *controlled_table(receipt)]
     lines = [] if receipt.different else ["no differences"]
     lines += [f"{name}: {run_id}" for name, run_id in zip(names, receipt.run_ids, strict=True)]
     match output_format:
@@ -181,7 +202,7 @@ def print_receipt(receipt: Receipt, output_format: str) -> None:
                 [{"part": row.part, "what": row.what, "is_equal": row.is_equal, **values} for row, values in rows]
             )
         case "markdown":
-            _write_markdown(tables, lines)
+            write_text("\n".join([*_markdown(tables), "".join(f"- {line}\n" for line in lines)]))
         case _:
             console = result_console()
             _print_tables(console, tables)

@@ -135,21 +135,24 @@ def _failed_table(comparison: Comparison) -> list[TextTable]:
     return [TextTable("runs that did not finish, not ranked", rows)] if rows else []
 
 
-def receipt_tables(receipt: Receipt, names: Sequence[str] = ()) -> list[TextTable]:
-    """Return the table of what differed, a column per run, and that of what was controlled, a row per part.
+def differences_table(receipt: Receipt, names: Sequence[str] = ()) -> list[TextTable]:
+    """Return the table of what differed, a column per run; none if nothing did.
 
-    names: the headers of the runs; their ids if empty. What no run has is omitted, and so is a table without rows.
+    names: the headers of the runs; their ids if empty.
     """
-    differences: list[Cells] = [
-        {"": row.what, **_by_run(names or receipt.run_ids, row.values)} for row in receipt.different
-    ]
+    rows: list[Cells] = [{"": row.what, **_by_run(names or receipt.run_ids, row.values)} for row in receipt.different]
+    return [TextTable("differences", rows)] if rows else []
+
+
+def controlled_table(receipt: Receipt) -> list[TextTable]:
+    """Return the table of what was controlled, a row per part; without what no run has."""
     controlled: dict[str, list[str]] = {}
     for row in receipt.rows:
         value = row.values[0]
         if row.is_equal and value is not None:
             controlled.setdefault(row.part, []).append(row.what if _DIGEST.search(value) else f"{row.what} {value}")
-    equal: list[Cells] = [{"": part, "equal in all runs": "; ".join(facts)} for part, facts in controlled.items()]
-    return [TextTable(title, rows) for title, rows in (("differences", differences), ("controlled", equal)) if rows]
+    rows: list[Cells] = [{"": part, "equal in all runs": "; ".join(facts)} for part, facts in controlled.items()]
+    return [TextTable("controlled", rows)] if rows else []
 
 
 def _by_run(names: Sequence[str], values: Sequence[str | None]) -> Mapping[str, str]:

@@ -192,6 +192,7 @@ def _compare() -> dict[str, Fields]:
         "variants": _objects("Variant", variant),
         "pairs": _objects("VariantPair", pair),
         "conclusions": list[str],
+        "next_step": str | None,
         "method": str,
         "notes": list[str],
         "receipt": _model("Comparability", _receipt_fields()) | None,

@@ -98,7 +98,13 @@ def _run(label, seed, n_wrong, seconds, session):
         EpochRecord(epoch, 0.1, 1 / epoch, 0.5 + epoch / 10, None, None, seconds / 3, 100.0, False)
         for epoch in range(1, 4)
     )
-    measurements = {"accuracy": 1 - n_wrong / N_TEST, "loss": 0.3, "fit_seconds": seconds, "n_parameters": 10}
+    measurements = {
+        "accuracy": 1 - n_wrong / N_TEST,
+        "loss": 0.3,
+        "fit_seconds": seconds,
+        "n_parameters": 10,
+        "total_seconds": 5.0,
+    }
     record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed, backend="torch")
     return MeasuredRun(
         RunFacts(record, None, None, {"session": session}),

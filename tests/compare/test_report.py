@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,22 @@ def test_markdown_is_a_pipe_table(comparison_of, capsys):
     out = capsys.readouterr().out
     mean = "(± half of 95 % interval)"
     assert f"| backend | seeds | accuracy {mean} | loss {mean} | difference vs a (pp) | verdict |" in out
-    assert "- accuracy: a tie; c and a are the most accurate, the others are less accurate" in out
+    assert out.startswith("- accuracy: a tie; c and a are the most accurate, the others are less accurate")
+
+
+def test_the_answer_comes_first_and_the_method_only_on_request(comparison_of, receipt, capsys):
+    comparison = replace(comparison_of(THREE), receipt=receipt, next_step="to settle accuracy: mlcli compare x")
+    print_comparison(comparison, "table")
+    brief = capsys.readouterr().out
+    assert brief.startswith("accuracy: a tie; c and a are the most accurate")
+    assert brief.index("to settle accuracy: mlcli compare x") < brief.index("named on digits")
+    assert "all other conditions were equal in all runs; --explain lists them and the method" in brief
+    assert "engine" in brief, "what differed is always shown"
+    print_comparison(comparison, "table", explain=True)
+    whole = " ".join(capsys.readouterr().out.split())
+    for text in ("dataset digits", "Holm 1979"):
+        assert text in whole
+        assert text not in brief
 
 
 def test_a_table_fits_a_hundred_columns(comparison_of, capsys, monkeypatch):

@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from mlcli.config.schema import EstimatorModel
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
-from mlcli.engines.sklearn.estimator import classifiers
+from mlcli.engines.sklearn.composition import classifiers
 from mlcli.metrics.scores import log_loss
 from mlcli.records import Scaling
 
