@@ -11,7 +11,7 @@ from mlcli.config.shipped import shipped_configs
 from mlcli.config.validation import sections_of
 from mlcli.engines.sklearn.composition import SCORINGS, TRANSFORMERS
 from mlcli.registry import BACKENDS, MODELS
-from tests.fixtures.pages import section, table
+from tests.fixtures.pages import read, section, table
 
 PAGE = "docs/configuration.md"
 
@@ -77,5 +77,9 @@ def test_the_transformers_and_the_scorings_are_those_that_can_be_used():
     assert tuple(scorings.split(", ")) == SCORINGS
 
 
-def test_the_shipped_configurations_are_listed():
-    assert [row[0].strip("`") for row in table(section(PAGE, "Shipped configurations"))] == sorted(shipped_configs())
+def test_the_shipped_configurations_are_listed_with_the_accuracy_that_is_checked():
+    rows = table(section(PAGE, "Shipped configurations"))
+    assert [row[0].strip("`") for row in rows] == sorted(shipped_configs())
+    checks = read("tests/benchmarks/accuracy.py")
+    for name, _, figure in rows:
+        assert f'"{name.strip("`")}", "{figure.split("`")[1]}"' in checks

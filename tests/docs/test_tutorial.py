@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, log_loss
 from typer.testing import CliRunner
 
 from mlcli.cli.app import app
@@ -43,7 +44,10 @@ def test_the_irises(shown, mlcli):
     assert shown["irises that softmax regression gets right"] == f"{n_right} of {len(y)}"
     assert n_right == (by_hand.predict(X) == y).sum()
 
-    mlcli("evaluate", "last", "--output", "scores.csv")
+    evaluation = mlcli("evaluate", "last", "--output", "scores.csv")
+    loss, f1 = log_loss(y, by_hand.predict_proba(X)), f1_score(y, by_hand.predict(X), average="macro")
+    assert shown["mean loss of these predictions"] == f"{loss:.2f}" == f"{evaluation['metrics']['loss']:.2f}"
+    assert shown["their macro F1"] == f"{f1:.4f}" == f"{evaluation['macro']['f1']:.4f}"
     with open("scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     logits = np.array([[float(row[f"logit_{name}"]) for name in ("setosa", "versicolor", "virginica")] for row in rows])
@@ -70,6 +74,24 @@ def test_the_network_in_keras(shown, mlcli):
     layer = keras.layers.Dense(HIDDEN)
     layer.build((None, 784))
     assert shown["shape of the first kernel in Keras"] == _shape(layer.kernel.shape) == _shape(kernel)
+
+
+def test_the_transposed_weight(shown, mlcli):
+    import keras
+    import torch
+    from torch import nn
+
+    layer, linear, x = keras.layers.Dense(3), nn.Linear(4, 3), torch.rand(5, 4)
+    layer.build((None, 4))
+    layer.set_weights([linear.weight.detach().numpy().T, linear.bias.detach().numpy()])
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), linear(x))
+    experiment = ("--backend", "torch,keras", "--dataset", "iris", "--model", "logistic", "--steps", "2")
+    explained = mlcli("parity", *experiment, "--explain")["explanation"]
+    shapes = [engine["weight_shape"] for engine in explained["engines"]]
+    assert shapes == [[3, 4], [4, 3]]
+    assert max(engine["largest_difference"] for engine in explained["engines"]) < explained["tolerance"]
+    assert shown["scores of `Dense` with the transposed weight of `nn.Linear`"] == "equal"
 
 
 def test_the_batches(shown, mlcli):
