@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 from mlcli import signals
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Load the application and run the command line."""
     signals.install()
     try:

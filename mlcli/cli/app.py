@@ -27,6 +27,7 @@ from mlcli.cli import (
     schema,
     train,
 )
+from mlcli.cli.completion import join_bash_words
 from mlcli.cli.options import DEBUG_VARIABLE, Commands, Debug
 from mlcli.errors import ExitCode, MlcliError, out_of_memory
 from mlcli.rendering import has_printed_json, print_json, streams
@@ -81,6 +82,7 @@ def main() -> NoReturn:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     streams.install()
     signals.install()
+    join_bash_words(os.environ)
     try:
         # An int is the exit code of a typer.Exit.
         outcome = app(standalone_mode=False)

@@ -24,7 +24,7 @@ compare = command(
 
     Examples:
       mlcli compare digits_mlp --backend sklearn,torch,keras --seeds 3
-      mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --seeds 5 --dry-run
+      mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --dry-run
       mlcli compare '*_digits_mlp_*' --format html --output report.html
     """,
     run,
@@ -107,7 +107,7 @@ receipt = options.command(
 
     Examples:
       mlcli receipt runs/torch runs/keras
-      mlcli receipt last 20261122T131516 --format markdown
+      mlcli receipt runs/*_digits_mlp_* --format markdown
     """,
     run_receipt,
     ReceiptRequest,

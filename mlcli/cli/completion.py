@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,34 @@ import typer
 
 from mlcli.config.shipped import SCHEMA_FILE, shipped_configs
 from mlcli.runs import DEFAULT_RUNS_DIR
+from mlcli.runs.names import short_id
+
+_SETTING = "_MLCLI_SETTING"  # the key of --set whose value bash completes
 
 Completion = Callable[..., list[str]]  # called by typer with parameters named ctx and incomplete
+
+
+def join_bash_words(environ: MutableMapping[str, str]) -> None:
+    """Undo that bash splits the command line at each `=`; of the last word it replaces only what follows an `=`.
+
+    environ: COMP_WORDS has one word per line, and COMP_CWORD is the index of the word to complete.
+    """
+    if environ.get("_MLCLI_COMPLETE") != "complete_bash":
+        return
+    words = environ["COMP_WORDS"].split("\n")[: int(environ["COMP_CWORD"]) + 1]
+    joined: list[str] = []
+    for before, word in pairwise(["", *words]):
+        if joined and "=" in (before, word):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    if "=" in words[-2:]:
+        *start, value = joined.pop().split("=")
+        joined += [word for word in start if word.startswith("--")]
+        joined.append(value)
+        environ[_SETTING] = "".join(word for word in start if not word.startswith("--"))
+    if len(joined) < len(words):
+        environ["COMP_WORDS"], environ["COMP_CWORD"] = "\n".join(joined), str(len(joined) - 1)
 
 
 def completed(names: Iterable[str]) -> Completion:
@@ -42,14 +69,25 @@ def completed_configs(incomplete: str) -> list[str]:
 
 
 def completed_runs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return `last` and the run ids that begin with the text, the newest first."""
+    """Return `last` and the run ids that begin with the text, the newest first, or the short ids that do."""
+    return _run_names(ctx, incomplete, "config.yaml")
+
+
+def completed_unfinished_runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the same, of runs that still have checkpoints."""
+    return _run_names(ctx, incomplete, "checkpoint")
+
+
+def _run_names(ctx: typer.Context, incomplete: str, content: str) -> list[str]:
+    """Return what names a run with this file or folder and begins with the text."""
     directory = ctx.params.get("runs_dir") or DEFAULT_RUNS_DIR
     try:
         names = sorted(os.listdir(directory), reverse=True)
     except OSError:
         names = []
-    runs = (name for name in names if os.path.isfile(Path(directory, name, "config.yaml")))
-    return [name for name in ("last", *runs) if name.startswith(incomplete)]
+    runs = [name for name in names if os.path.exists(Path(directory, name, content))]
+    found = [name for name in ("last", *runs) if name.startswith(incomplete)]
+    return found or [short for short in map(short_id, runs) if short and short.startswith(incomplete)]
 
 
 def completed_configs_and_runs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -60,7 +98,11 @@ def completed_configs_and_runs(ctx: typer.Context, incomplete: str) -> list[str]
 def completed_settings(incomplete: str) -> list[str]:
     """Return the keys of configurations, each with `=`; after the `=`, the values of a key that has a choice."""
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    choices = dict(_keys(schema, schema["$defs"], ""))
+    choices: dict[str, list[str]] = {}
+    for name, values in _keys(schema, schema["$defs"], ""):
+        choices[name] = list(dict.fromkeys([*choices.get(name, ()), *values]))
+    if setting := os.environ.get(_SETTING):
+        return completed_list(choices.get(setting, ()))(incomplete)
     key, equals, value = incomplete.partition("=")
     if equals:
         return [f"{key}={choice}" for choice in completed_list(choices.get(key, ()))(value)]

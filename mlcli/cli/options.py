@@ -31,6 +31,7 @@ from mlcli.rendering.log_file import open_log
 EXPERIMENT_PANEL = "Experiment"
 RUN_PANEL = "Execution"
 OUTPUT_PANEL = "Output"
+_PANEL_RANKS = {EXPERIMENT_PANEL: 0, RUN_PANEL: 2, OUTPUT_PANEL: 3}  # in the help; those of single commands are 1
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
@@ -229,7 +230,7 @@ def _parameter(name: str, annotation: Any, field: dataclasses.Field[Any] | None)
 
 
 class Commands(typer.Typer):
-    """A group of commands, each of which also accepts --debug."""
+    """A group of commands, each of which also accepts --debug, and --quiet even if it says nothing but its result."""
 
     def command(  # type: ignore[override]
         self, name: str | None = None, **settings: Any
@@ -238,25 +239,39 @@ class Commands(typer.Typer):
         register = super().command(name, **settings)
 
         def add(function: Callable[..., Any]) -> Callable[..., Any]:
-            register(_with_debug(function))
+            register(_with_common_options(function))
             return function
 
         return add
 
 
-def _with_debug(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(function, eval_str=True)
+    common = {"quiet": Quiet, "debug": Debug}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in common.items()
+        if name not in signature.parameters
+    ]
+
     @functools.wraps(function)
-    def command(*, debug: bool, **arguments: Any) -> None:
+    def command(**arguments: Any) -> None:
+        for parameter in added:
+            del arguments[parameter.name]
         function(**arguments)
 
-    signature = inspect.signature(function, eval_str=True)
-    debug = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
-    command.__signature__ = signature.replace(parameters=[*parameters, debug])  # type: ignore[attr-defined]
+    parameters = sorted([*parameters, *added], key=_panel_rank)
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__doc__ = "\n\n".join(map(_paragraph, (inspect.getdoc(function) or "").split("\n\n")))
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, debug]}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del command.__wrapped__
     return command
+
+
+def _panel_rank(parameter: inspect.Parameter) -> int:
+    declaration = parameter.annotation.__metadata__[0]
+    return _PANEL_RANKS.get(declaration.rich_help_panel, 1)
 
 
 def _paragraph(text: str) -> str:

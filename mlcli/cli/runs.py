@@ -70,6 +70,6 @@ def show(
 
     Examples:
       mlcli runs show last
-      mlcli runs show 20261122T131516 --format json
+      mlcli runs show last --format json
     """
     run_show(run, runs_dir, output_format)

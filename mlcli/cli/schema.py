@@ -6,9 +6,16 @@ from typing import Annotated
 
 import typer
 
-from mlcli.cli.completion import completed
 from mlcli.cli.options import command
 from mlcli.schema import DOCUMENTS, SchemaRequest, run
+
+
+def _completed_words(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the words that follow those that are given; typer asks for one word at a time."""
+    given = " ".join([*(ctx.params.get("command") or ()), incomplete])
+    n_words = given.count(" ")
+    return list(dict.fromkeys(name.split()[n_words] for name in DOCUMENTS if name.startswith(given)))
+
 
 schema = command(
     """Print the JSON Schema of what a command prints with --format json; without a command, list those that do.
@@ -23,6 +30,6 @@ schema = command(
     SchemaRequest,
     command=Annotated[
         list[str] | None,
-        typer.Argument(metavar="COMMAND...", help="The words of a command.", autocompletion=completed(DOCUMENTS)),
+        typer.Argument(metavar="COMMAND...", help="The words of a command.", autocompletion=_completed_words),
     ],
 )

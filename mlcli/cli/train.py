@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.completion import completed_runs
+from mlcli.cli.completion import completed_runs, completed_unfinished_runs
 from mlcli.cli.options import RUN_REFERENCE, command, execution, experiment, output
 from mlcli.train import TrainRequest, run
 
@@ -16,7 +16,7 @@ train = command(
     Examples:
       mlcli train --dataset iris --model logistic --backend sklearn
       mlcli train digits_mlp --backend torch --epochs 5 --lr 0.01
-      mlcli train digits_mlp --set model.hidden=[128,64] --set schedule=cosine
+      mlcli train digits_mlp --set 'model.hidden=[128,64]' --epochs 5
       mlcli train digits_mlp --backend keras --summary
       mlcli train --resume last
     """,
@@ -62,7 +62,7 @@ train = command(
             help="Resume an interrupted run from its last checkpoint; the result is bit-identical. "
             f"The run is {RUN_REFERENCE}, the newest unfinished run.",
             metavar="RUN",
-            complete=completed_runs,
+            complete=completed_unfinished_runs,
         ),
     ],
     checkpoint_every=Annotated[

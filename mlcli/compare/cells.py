@@ -163,10 +163,13 @@ class CellStore:
 
     def origin_notes(self, cells: Sequence[Cell]) -> list[str]:
         """Return which finished cells were computed by other versions of the libraries, or on another machine."""
-        newest = [(cell, run) for cell in cells if (run := next(self._finished_runs(cell), None))]
-        changes = Counter(change for cell, run in newest for change in self._changed_versions(cell, run.environment))
+        found = [(cell, self.reusable_run(cell)) for cell in cells]
+        reused = [run for _, run in found if run]
+        newest = [(cell, run or next(self._finished_runs(cell), None)) for cell, run in found]
+        changes = Counter(
+            change for cell, run in newest if run for change in self._changed_versions(cell, run.environment)
+        )
         use = "reused" if self._any_versions else "run again"
-        reused = [run for cell in cells if (run := self.reusable_run(cell))]
         hosts = Counter(run.session.host for run in reused if run.session and run.session.host != platform.node())
         return [
             *(f"{n} finished cells were computed by {change}: {use}" for change, n in changes.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,16 +82,24 @@ def conclusions(comparison: Comparison) -> list[str]:
     if len(comparison.ran) < 2:
         return ["only one variant: nothing to compare it with"] if comparison.ran else ["no run has finished"]
     accuracy, time = (_sentence(comparison, topic) for topic in (_ACCURACY, _FIT_TIME))
-    sentences = [
-        accuracy or "accuracy: no overall verdict; not all variants have the same test samples and a common seed"
-    ]
+    sentences = [accuracy or "accuracy: no overall verdict; not all variants have the same test samples and seeds"]
     if any(pair.seeds and not pair.has_comparable_times for pair in comparison.pairs):
         # Without the cost of a matrix, existing runs are compared.
         advice = "--retime measures them again" if comparison.cost else "compare a configuration file to measure them"
         sentences.append(f"fit time: not comparable (measured in different sessions); {advice} together")
     elif time:
-        sentences.append(f"{time} (contended: cells ran in parallel)" if comparison.is_contended else time)
+        sentences.append(time + _reservations(comparison))
     return sentences + _power(comparison)
+
+
+def _reservations(comparison: Comparison) -> str:
+    """Return in parentheses what limits the conclusion about times; empty if nothing does."""
+    reservations = ["contended: cells ran in parallel"] if comparison.is_contended else []
+    rounds = min((pair.time.n_rounds, len(pair.seeds)) for pair in comparison.pairs if pair.time)
+    if rounds[0] < rounds[1]:
+        of_rounds = f"in {rounds[0]} of {rounds[1]} rounds"
+        reservations.append(f"{of_rounds}; the other times were measured in different sessions")
+    return f" ({'; '.join(reservations)})" if reservations else ""
 
 
 def _power(comparison: Comparison) -> list[str]:
@@ -106,12 +115,16 @@ def _power(comparison: Comparison) -> list[str]:
 
 @dataclass(frozen=True)
 class _Topic:
-    """A measurement by which variants are ranked, and the wording of its sentence."""
+    """A measurement by which variants are ranked, and the wording of its sentence.
+
+    The functions take a pair that has a verdict, except for `verdict` itself.
+    """
 
     name: str
-    measurement: str
-    is_higher_better: bool
+    mean: str  # of the best variant: highest or lowest
     verdict: Callable[[Pair], Verdict | None]
+    advantage: Callable[[Pair], float]  # of the variant over the reference
+    n_seeds: Callable[[Pair], int]
     best: str
     behind: str
     distance: Callable[[Pair, str], str]  # of a pair, one of which is the leader
@@ -131,6 +144,14 @@ def _relative_speed(pair: Pair, leader: str) -> str:
     return f"{_with_interval([value**exponent for value in _values(pair.time)], '.3g')} times as fast as"
 
 
+def _accuracy_advantage(pair: Pair) -> float:
+    return pair.accuracy.mean if pair.accuracy else 0.0
+
+
+def _speed_advantage(pair: Pair) -> float:
+    return -math.log(pair.time.mean) if pair.time else 0.0
+
+
 def _tied_in_accuracy(comparison: Comparison) -> str:
     if all(pair.accuracy and pair.accuracy.n_differing == 0 for pair in comparison.pairs):
         return "right on the same test samples"
@@ -139,9 +160,10 @@ def _tied_in_accuracy(comparison: Comparison) -> str:
 
 _ACCURACY = _Topic(
     name="accuracy",
-    measurement="accuracy",
-    is_higher_better=True,
+    mean="highest",
     verdict=lambda pair: pair.accuracy_verdict,
+    advantage=_accuracy_advantage,
+    n_seeds=lambda pair: len(pair.seeds),
     best="the most accurate",
     behind="less accurate",
     distance=_distance_in_points,
@@ -150,9 +172,10 @@ _ACCURACY = _Topic(
 )
 _FIT_TIME = _Topic(
     name="fit time",
-    measurement="fit_seconds",
-    is_higher_better=False,
+    mean="lowest",
     verdict=lambda pair: pair.time_verdict,
+    advantage=_speed_advantage,
+    n_seeds=lambda pair: pair.time.n_rounds if pair.time else 0,
     best="the fastest",
     behind="slower",
     distance=_relative_speed,
@@ -170,9 +193,13 @@ class _Other(NamedTuple):
 
 
 def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
-    """Return the conclusion about a topic; None if two of the variants cannot be compared."""
+    """Return the conclusion about a topic; None without one.
+
+    There is none if two of the variants cannot be compared, or if the seeds of the variants differ so much that the
+    variant with the best results is significantly worse than another one with the seeds that both have.
+    """
     leader, others = _ranked(comparison, topic)
-    if len(others) < len(comparison.ran) - 1:
+    if len(others) < len(comparison.ran) - 1 or any(_loses(leader, other, topic) for other in others):
         return None
     tied = [other.label for other in others if other.verdict.word == "tie"]
     unclear = [other for other in others if other.verdict.word == "inconclusive"]
@@ -195,14 +222,12 @@ def _not_different(leader: str, unclear: Sequence[_Other], topic: _Topic) -> str
         other.label for other in unclear if topic is _ACCURACY and other.pair.accuracy and not other.pair.accuracy.mean
     ]
     others = [other.label for other in unclear if other.label not in equal]
-    mean = "highest" if topic.is_higher_better else "lowest"
     if not equal:
-        return f"{leader} has the {mean} mean, but is not significantly different from {_listed(others)}"
+        return f"{leader} has the {topic.mean} mean, but is not significantly different from {_listed(others)}"
     if not others:
         return f"{_listed([leader, *equal])} have the same mean"
-    return (
-        f"{_listed([leader, *equal])} have the {mean} mean, but are not significantly different from {_listed(others)}"
-    )
+    best = f"{_listed([leader, *equal])} have the {topic.mean} mean"
+    return f"{best}, but are not significantly different from {_listed(others)}"
 
 
 def _single_models(leader: str, others: Sequence[_Other], n_pairs: int) -> str:
@@ -226,22 +251,32 @@ def _models_of(labels: Iterable[str]) -> str:
 
 
 def _ranked(comparison: Comparison, topic: _Topic) -> tuple[str, list[_Other]]:
-    """Return the variant with the best mean, and those that can be compared with it, the best first."""
-    means = {variant.label: comparison.means[variant.label][topic.measurement] for variant in comparison.ran}
-    values = {label: found.mean for label, found in means.items() if found}
-    leader, *labels = sorted(values, key=lambda label: values[label], reverse=topic.is_higher_better) or [""]
+    """Return the variant that is best in comparison with all others, and those compared with it, the best first.
+
+    Ranked by the differences of pairs, because means over different seeds or sessions are not comparable.
+    """
+    judged = [(pair, verdict) for pair in comparison.pairs if (verdict := topic.verdict(pair))]
+    advantages = dict.fromkeys((variant.label for variant in comparison.ran), 0.0)
+    for pair, _ in judged:
+        advantages[pair.variant] += topic.advantage(pair)
+        advantages[pair.reference] -= topic.advantage(pair)
+    leader, *labels = sorted(advantages, key=lambda label: advantages[label], reverse=True)
     pairs = {
-        pair.variant if pair.reference == leader else pair.reference: pair
-        for pair in comparison.pairs
+        pair.variant if pair.reference == leader else pair.reference: (pair, verdict)
+        for pair, verdict in judged
         if leader in (pair.variant, pair.reference)
     }
-    judged = [(label, pairs[label], topic.verdict(pairs[label])) for label in labels]
-    return leader, [_Other(label, pair, verdict) for label, pair, verdict in judged if verdict]
+    return leader, [_Other(label, *pairs[label]) for label in labels if label in pairs]
+
+
+def _loses(leader: str, other: _Other, topic: _Topic) -> bool:
+    advantage = topic.advantage(other.pair) * (1 if other.pair.variant == leader else -1)
+    return other.verdict.word in ("higher", "lower") and advantage < 0
 
 
 def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:
     """Return what is missing for a conclusion."""
-    n_seeds = min(len(other.pair.seeds) for other in unclear)
+    n_seeds = min(topic.n_seeds(other.pair) for other in unclear)
     if n_seeds < 2:
         return "one seed is not enough, run at least 2 more"
     needed = [other.verdict.n_needed for other in unclear]

@@ -123,7 +123,8 @@ class RayTasks:
             raise UsageError("--executor ray needs Ray, which is not installed\npip install 'mlcli[ray]'")
         import ray
 
-        _check_reachable(request.address)
+        address = request.address or _default_address()
+        _check_reachable(address)
         self._ray: Any = ray
         self._runs_directory = runs_directory
         self._session = session
@@ -134,7 +135,7 @@ class RayTasks:
         try:
             ray.init(address=request.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _no_cluster(request.address, str(error).splitlines()[0]) from error
+            raise _no_cluster(address, str(error).splitlines()[0]) from error
         n_cpus, n_gpus = request.threads or 1, int(request.gpus)
         self.n_slots = self._checked_slots(n_cpus, n_gpus)
         self._task = self._ray.remote(max_retries=0, num_cpus=n_cpus, num_gpus=n_gpus)(_train_here)
@@ -183,6 +184,15 @@ class RayTasks:
             tasks = list(self._tasks)
         for task in tasks:
             self._ray.cancel(task, force=True)
+
+
+def _default_address() -> str | None:
+    """Return the address of the cluster that Ray would choose, which may no longer run; None if it knows none.
+
+    `ray start` leaves it in a file, which outlives the cluster.
+    """
+    file = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
+    return os.environ.get("RAY_ADDRESS") or (file.read_text(encoding="utf-8").strip() if file.is_file() else None)
 
 
 def _check_reachable(address: str | None) -> None:

@@ -13,7 +13,6 @@ from mlcli.compare.conclusions import accuracy_verdict_text, points, ratio, time
 from mlcli.compare.records import Comparison, Variant
 from mlcli.compare.statistics import ACCURACY_MARGIN, TIME_MARGIN
 from mlcli.rendering.plots import (
-    BLUE,
     GREY,
     SeriesStyle,
     new_figure,
@@ -54,7 +53,7 @@ def comparison_plots(comparison: Comparison) -> dict[str, Plot]:
         plots["learning_curves"] = _learning_curves(comparison, iterative, styles)
         plots["accuracy_against_time"] = _accuracy_against_time(comparison, iterative, styles)
     if any(pair.reference == comparison.reference for pair in comparison.pairs):
-        plots["differences"] = _differences(comparison)
+        plots["differences"] = _differences(comparison, styles)
     if len(ran) > 1 and len({run.test_digest for variant in ran for run in variant.runs}) == 1:
         plots["agreement"] = _agreement(comparison, styles)
     return plots
@@ -159,7 +158,7 @@ def _accuracy_against_time(
     return Plot(figure, f"{title}, {_data_of(watched)}. {', '.join(ends)}.")
 
 
-def _differences(comparison: Comparison) -> Plot:
+def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> Plot:
     """Draw a row per variant: its differences from the reference, with intervals, verdicts and the margins of a tie."""
     pairs = [pair for pair in comparison.pairs if pair.reference == comparison.reference]
     figure = new_figure(10, 2.2 + 0.45 * len(pairs))
@@ -170,8 +169,9 @@ def _differences(comparison: Comparison) -> Plot:
         axes.axvline(neutral, color=GREY, linewidth=1)
     right.set_xscale("log")
     for row, pair in enumerate(reversed(pairs)):
-        _draw_interval(left, row, pair.accuracy, accuracy_verdict_text(pair), unit=0.01)
-        _draw_interval(right, row, pair.time, time_verdict_text(pair))
+        style = styles[pair.variant]
+        _draw_interval(left, row, pair.accuracy, accuracy_verdict_text(pair), style, unit=0.01)
+        _draw_interval(right, row, pair.time, time_verdict_text(pair), style)
     left.set_yticks(range(len(pairs)), [plot_text(pair.variant) for pair in reversed(pairs)])
     left.set_ylim(-0.6, len(pairs) - 0.3)
     reference = plot_text(comparison.reference or "")
@@ -193,12 +193,17 @@ def _differences(comparison: Comparison) -> Plot:
 
 
 def _draw_interval(
-    axes: Axes, row: int, found: AccuracyDifference | TimeRatio | None, verdict: str | None, unit: float = 1.0
+    axes: Axes,
+    row: int,
+    found: AccuracyDifference | TimeRatio | None,
+    verdict: str | None,
+    style: SeriesStyle,
+    unit: float = 1.0,
 ) -> None:
     if found:
         ends = [found.mean if end is None else end for end in (found.low, found.high)]
-        axes.plot(np.divide(ends, unit), [row, row], color=BLUE, linewidth=2)
-        axes.plot([found.mean / unit], [row], "o", color=BLUE, markersize=6)
+        axes.plot(np.divide(ends, unit), [row, row], color=style.color, linewidth=2)
+        axes.plot([found.mean / unit], [row], style.marker, color=style.color, markersize=6)
         axes.annotate(
             verdict or "", (found.mean / unit, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
         )
@@ -210,6 +215,8 @@ def _agreement(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> Plo
     """Draw how many test samples none, one or some of the variants get right, and how often every two disagree."""
     ran = comparison.ran
     figure = new_figure(10, 2.1 + 0.42 * (len(ran) + 3))
+    from matplotlib.ticker import MaxNLocator
+
     bars, matrix = figure.subplots(1, 2)
     correct = np.array([np.mean([run.correct for run in variant.runs], axis=0) > 0.5 for variant in ran])
     n_right = correct.sum(axis=0)
@@ -223,6 +230,7 @@ def _agreement(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> Plo
     for row, count in enumerate(counts.values()):
         bars.text(count, row, f" {count:,}", va="center", fontsize=9)
     bars.margins(x=0.15)
+    bars.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     bars.set_xlabel(f"test samples of {n_samples:,}; all are right on {n_all:,}")
     plain_axes(bars)
     _draw_disagreement(matrix, ran, correct)

@@ -110,4 +110,4 @@ class _Left(ProgressColumn):
         seconds = self._progress.seconds_left()
         if seconds is None:
             return Text("")
-        return Text(f"{timedelta(seconds=round(seconds))} left", style="cyan")
+        return Text(f" {timedelta(seconds=round(seconds))} left", style="cyan")

@@ -131,7 +131,7 @@ def _dropout_masks(config: ExperimentConfig) -> str | None:
 
 def _loss(config: ExperimentConfig) -> str:
     if isinstance(config.model, EstimatorModel):
-        return f"loss of {config.model.estimator}"
+        return f"that of {config.model.estimator}"
     has_softmax = isinstance(config.model, MlpModel) and config.model.output == "softmax"
     return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}"
 

@@ -189,7 +189,7 @@ class ImageSource:
 
             check_url(mirror)
             return (mirror,)
-        top = Path(mirror).expanduser()
+        top = Path(os.path.expanduser(mirror))
         if not os.path.isdir(top):
             raise UsageError(f"{mirror!r} is neither an existing folder nor an http or https address")
         folders = (top / self.class_name / "raw", top / self.class_name, top / "raw", top)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from mlcli import __version__
-from mlcli.data.directory import data_directory
+from mlcli.data.directory import cache_directory, data_directory
 from mlcli.data.source import dataset_source
 from mlcli.doctor import DoctorRequest
 from mlcli.doctor.engines import Device, EngineCheck, check_engine, found_devices
@@ -162,7 +160,10 @@ def _folders(request: DoctorRequest) -> tuple[Folder, ...]:
         data = data_directory(request.data_dir)
     except MlcliError:
         data = Path(request.data_dir or os.environ.get("MLCLI_DATA_DIR", ""))
-    cache = user_cache_path("mlcli", appauthor=False)
+    try:
+        cache = cache_directory()
+    except MlcliError:
+        cache = data
     return tuple(_folder(*found) for found in (("data", data), ("cache", cache), ("runs", request.runs_dir)))
 
 

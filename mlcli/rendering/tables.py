@@ -72,7 +72,7 @@ def print_table(
             hidden.append(_heading(name).replace("\n", " "))
     widths = layout.fitted(list(columns.values()), console.width)
     console.width = max(console.width, layout.width(widths))
-    table = Table(title=escape(title), box=layout.box, padding=layout.padding, title_justify="left", title_style="bold")
+    table = Table(box=layout.box, padding=layout.padding)
     for column, width in zip(columns.values(), widths, strict=True):
         justify: JustifyMethod = "right" if column.is_number else "left"
         table.add_column(Text(column.texts[0]), justify=justify, width=width, overflow="fold")
@@ -80,7 +80,14 @@ def print_table(
         table.add_row(*(Text(cell, styles.get(cell, "")) for cell in cells))
     if hidden:
         table.caption, table.caption_justify = f"not shown here: {', '.join(hidden)}", "left"
+    _print_title(console, title)
     console.print(table)
+
+
+def _print_title(console: Console, title: str) -> None:
+    """Print the title of the table that follows; as a part of the table it would be wrapped to the table's width."""
+    if title:
+        console.print(f"[bold]{escape(title)}[/bold]")
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
         (cell_len(encodable(printable(label))) for section in sections for label, _ in section), default=0
     )
     room = console.width - _FRAMED.width([label_width, 0])
-    table = Table(title=escape(title), box=ROUNDED, show_header=False, title_justify="left", title_style="bold")
+    table = Table(box=ROUNDED, show_header=False)
     table.min_width = _MIN_WIDTH
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", overflow="fold")
@@ -145,6 +152,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
             else:
                 table.add_row(escape(label), escape(value))
         table.add_section()
+    _print_title(console, title)
     console.print(table)
     for line in below:
         console.print(line, markup=False, soft_wrap=True)
@@ -208,4 +216,5 @@ def _looks_like_number(value: object) -> bool:
 
 
 def _heading(name: str) -> str:
-    return name.removeprefix("n_").replace("_", " ")
+    """Return the name of a field as words; labels with a value and parameters such as svc__C unchanged."""
+    return name if "=" in name or "__" in name else name.removeprefix("n_").replace("_", " ")

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlcli.config.values import MOST_EPOCHS
+from mlcli.errors import DataError
 from mlcli.files import disk_errors, sweep_parts, write_whole
 from mlcli.records import EngineState, EpochRecord, Metrics
 from mlcli.runs.formats import typed
-from mlcli.text import first_line
+from mlcli.text import escaped, first_line
 from mlcli.untrusted import parse_json, read_inside
 
 if TYPE_CHECKING:
@@ -178,12 +179,14 @@ class CheckpointFolder:
         return target
 
     def find(self) -> FoundCheckpoint:
-        """Return the newest checkpoint whose content matches its name."""
+        """Return the newest checkpoint whose content matches its name; DataError for one that may not be read."""
         files = self._files()
         issues = self._missing(files)
         for path in reversed(files):
             try:
                 return FoundCheckpoint(_verified(path), path, tuple(issues))
+            except PermissionError as error:  # it may be whole, and the run must not begin again because of it
+                raise _forbidden(path) from error
             except OSError as error:
                 issues.append(f"{path} cannot be read: {error.strerror}")
             except ValueError as error:
@@ -208,7 +211,10 @@ class CheckpointFolder:
         """Return the checkpoint files, the oldest first."""
         if self.path.is_symlink() or not self.path.is_dir():
             return []
-        return sorted((path for path in self.path.iterdir() if _NAME.fullmatch(path.name)), key=_number)
+        try:
+            return sorted((path for path in self.path.iterdir() if _NAME.fullmatch(path.name)), key=_number)
+        except PermissionError as error:
+            raise _forbidden(self.path) from error
 
     def _missing(self, files: list[Path]) -> list[str]:
         """Return an issue if the checkpoint written last is no longer in the folder."""
@@ -217,6 +223,10 @@ class CheckpointFolder:
             if _NAME.fullmatch(name) and self.path / name not in files:
                 return [f"{self.path / name} is missing"]
         return []
+
+
+def _forbidden(path: Path) -> DataError:
+    return DataError(f"{escaped(str(path))} cannot be read: Permission denied\nallow it, then resume the run again")
 
 
 def _number(path: Path) -> int:

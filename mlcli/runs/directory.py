@@ -211,4 +211,7 @@ class RunDirectory:
         return self._digests.get(name) or hashlib.sha256((self.path / name).read_bytes()).hexdigest()
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
-        return DataError(f"{escaped(str(self.path / name))}: this version cannot read it: {first_line(error)}")
+        path = escaped(str(self.path / name))
+        if isinstance(error, OSError) and error.strerror:
+            return DataError(f"{path} cannot be read: {error.strerror}")
+        return DataError(f"{path}: this version cannot read it: {first_line(error)}")

@@ -30,7 +30,7 @@ def run(request: SchemaRequest) -> None:
         sys.stdout.write("".join(f"{document}\n" for document in DOCUMENTS))
         return
     if name not in DOCUMENTS:
-        raise UsageError(unknown_name("command with JSON output", name, DOCUMENTS))
+        raise UsageError(f"{unknown_name('document', name, DOCUMENTS)}\n`mlcli schema` lists them")
     from mlcli.schema.documents import document_schema
 
     print_json(document_schema(name))

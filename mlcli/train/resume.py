@@ -136,7 +136,10 @@ def add_resume_hint(
     error: BaseException, directory: RunDirectory, data_directory: Path | None, *, offline: bool
 ) -> None:
     """Add to an error that ended a run the command that resumes it, or after divergence the last good checkpoint."""
-    found = CheckpointFolder(directory.path).find()
+    try:
+        found = CheckpointFolder(directory.path).find()
+    except DataError:  # its folder was locked after the error
+        return
     where = found.checkpoint.description if found.checkpoint else "from the beginning"
     if isinstance(error, DivergedError):
         good = f"the last good checkpoint is {found.path}, {where}"

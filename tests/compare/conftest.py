@@ -71,16 +71,18 @@ def comparison_of():
 def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1):
     """Return a comparison. variants: for each label, the wrong samples and fit seconds by seed.
 
-    sessions: for each label, the session in which its runs were measured; one for all by default.
+    sessions: for each label, the session of each of its runs, a character each; one for all by default.
     """
-    place = {"host": "here", "n_parallel": n_parallel}
+    place, of_runs = {"host": "here", "n_parallel": n_parallel}, sessions or {}
     made = tuple(
         Variant(
             label,
             {"backend": label},
             tuple(
-                _run(label, seed, *run, session={"id": (sessions or {}).get(label, "s"), **place})
-                for seed, run in enumerate(zip(wrong, seconds, strict=True))
+                _run(label, seed, *run, session={"id": session, **place})
+                for seed, (*run, session) in enumerate(
+                    zip(wrong, seconds, of_runs.get(label, "s" * len(wrong)), strict=True)
+                )
             ),
             tuple((failures or {}).get(label, ())),
         )

@@ -91,8 +91,14 @@ def finished(tmp_path):
     directory.write_config(cell.config)
     session = {"id": "first", "host": platform.node(), "n_parallel": 1}
     directory.write_environment({"packages": package_versions(), "session": session})
-    (directory.path / "metrics.json").write_text(json.dumps(record_of(directory, cell)))
+    store_record(directory, cell)
     return cell, directory
+
+
+def store_record(directory, cell, **changes):
+    """Write a record without a checksum, as earlier versions did."""
+    (directory.path / "metrics.json").write_text(json.dumps(record_of(directory, cell) | changes))
+    (directory.path / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": {}}))
 
 
 def record_of(directory, cell):
@@ -123,6 +129,17 @@ def test_a_cell_of_other_versions_is_run_again_with_a_note(tmp_path, finished, m
     of_cluster = CellStore(tmp_path, any_versions=True)
     assert of_cluster.known_outcome(cell) is not None
     assert of_cluster.origin_notes([cell])[0].endswith("reused")
+
+
+def test_a_newer_run_of_other_versions_does_not_hide_one_of_the_present_versions(tmp_path, finished):
+    cell, older = finished
+    newer = RunDirectory.create(cell.config, tmp_path)
+    newer.write_config(cell.config)
+    newer.write_environment({"packages": {**package_versions(), "scikit-learn": "99.1"}, "session": None})
+    store_record(newer, cell, created="2026-01-02T00:00:00+00:00")
+    store = CellStore(tmp_path)
+    assert store.reusable_run(cell).directory.path == older.path
+    assert store.origin_notes([cell]) == []
 
 
 def test_a_cell_measured_on_another_machine_is_reused_with_a_note(tmp_path, finished, monkeypatch):

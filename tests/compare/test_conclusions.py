@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mlcli.compare.conclusions import accuracy_verdict_text, conclusions
+from mlcli.compare.conclusions import accuracy_verdict_text, conclusions, time_verdict_text
 from tests.fixtures.comparisons import STEADY, TWICE
 
 
@@ -87,10 +87,43 @@ def test_the_difference_that_the_seeds_would_have_found_is_stated_from_three_see
 
 def test_times_of_different_sessions_get_no_verdict(comparison_of):
     variants = {"a": ([10, 12, 9], [1.0, 1.01, 1.0]), "b": ([10, 12, 9], [9.0, 9.1, 9.0])}
-    comparison = comparison_of(variants, sessions={"a": "under load", "b": "later"})
+    comparison = comparison_of(variants, sessions={"a": "111", "b": "222"})
     assert conclusions(comparison)[1].startswith("fit time: not comparable (measured in different sessions)")
     assert comparison.pairs[0].time is None
     assert comparison_of(variants).pairs[0].time_verdict.word == "higher"
+
+
+def test_the_fastest_variant_is_the_fastest_in_the_rounds_measured_together(comparison_of):
+    """The run of `a` with seed 3 was measured later, on an idle machine."""
+    variants = {"a": ([10, 12, 9, 11], [2.0, 2.02, 2.0, 0.01]), "b": ([10, 12, 9, 11], [1.9, 1.9, 1.9, 1.9])}
+    text = conclusions(comparison_of(variants, sessions={"a": "1112", "b": "1111"}))[1]
+    assert text.startswith("fit time: b is the fastest, 1.06 [")
+    assert text.endswith("a, the next (in 3 of 4 rounds; the other times were measured in different sessions)")
+
+
+def test_seeds_that_are_needed_for_times_count_from_the_rounds_measured_together(comparison_of):
+    """Of ten seeds, three have comparable times, and six would be enough."""
+    variants = {"a": ([10] * 10, [1.0] * 10), "b": ([10] * 10, [1.02, 1.2, 1.15, *[9.0] * 7])}
+    comparison = comparison_of(variants, sessions={"a": "1" * 10, "b": "1112222222"})
+    (pair,) = comparison.pairs
+    n_needed = pair.time_verdict.n_needed
+    assert 3 < n_needed < 10
+    needed = f"about {n_needed - 3} more seed{'s'[: n_needed > 4]} needed"
+    assert time_verdict_text(pair) == f"inconclusive ({needed})"
+    assert f"{needed} ({n_needed} in all)" in conclusions(comparison)[1]
+
+
+def test_one_round_measured_together_is_not_called_too_much_variation(comparison_of):
+    variants = {"a": ([10, 12, 9], [1.0, 1.01, 1.0]), "b": ([10, 12, 9], [9.0, 9.1, 9.0])}
+    text = conclusions(comparison_of(variants, sessions={"a": "122", "b": "111"}))[1]
+    assert "one seed is not enough, run at least 2 more" in text
+
+
+def test_the_most_accurate_variant_is_the_most_accurate_with_the_common_seeds(comparison_of):
+    """`a` has two more seeds, which are lucky."""
+    variants = {"a": ([60, 61, 62, 63, 0, 0], [1.0] * 6), "b": ([50, 50, 50, 50], [1.0] * 4)}
+    text = conclusions(comparison_of(variants))[0]
+    assert text.startswith("accuracy: b ")
 
 
 def test_one_variant_has_nothing_to_compare_it_with(comparison_of):

@@ -93,3 +93,13 @@ def test_cells_that_fit_no_node_are_refused(cluster, tmp_path):
 def test_a_missing_cluster_is_refused(tmp_path):
     with pytest.raises(MlcliError, match="no Ray cluster at 127.0.0.1:1"):
         _connect(tmp_path, "127.0.0.1:1", n_cpus=1)
+
+
+def test_a_cluster_that_was_killed_is_refused(tmp_path, monkeypatch):
+    """Ray keeps the address of the last cluster of this machine, and would try to connect for ten minutes."""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(MlcliError, match="no Ray cluster at 127.0.0.1:1.*\n.*ray start"):
+        _connect(tmp_path, None, n_cpus=1)

@@ -33,6 +33,19 @@ def test_the_differences_show_verdicts_and_the_margins_of_a_tie(plots):
     assert time == ["tie", "slower"]
 
 
+def test_a_variant_has_one_colour_and_marker_in_every_plot(plots):
+    curves = {line.get_label(): line for line in plots["learning_curves"].figure.axes[0].lines}
+    for axes in plots["differences"].figure.axes:
+        drawn = [(line.get_color(), line.get_marker()) for line in axes.lines if line.get_marker() != "None"]
+        assert drawn == [(curves[label].get_color(), curves[label].get_marker()) for label in ("c", "b")]
+
+
+def test_counts_of_samples_have_whole_ticks(comparison_of):
+    few = comparison_plots(comparison_of({"a": ([1, 1], [1.0, 1.0]), "b": ([2, 2], [1.0, 1.0])}))
+    ticks = few["agreement"].figure.axes[0].get_xticks()
+    assert all(tick == int(tick) for tick in ticks), ticks
+
+
 def test_curves_that_coincide_are_named(plots):
     assert "identical curves: a, b, c" in plots["learning_curves"].figure.get_suptitle()
 

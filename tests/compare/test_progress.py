@@ -73,8 +73,7 @@ def test_a_terminal_shows_the_running_cell_and_how_many_have_ended(cells, start)
         progress.started(cells[1])
     text = console.file.getvalue()
     assert "[3/6]  torch  seed 0  10.0 s" in text
-    assert "3/6 cells  running keras seed 0" in text
-    assert "left" in text
+    assert "3/6 cells  running keras seed 0  0:00:26 left" in text
 
 
 def test_a_pipe_has_one_line_per_cell(cells, start):

@@ -272,7 +272,7 @@ def test_fetch_from_an_address(server, tiny_source, tiny_bodies, tmp_path):
         source.fetch(tmp_path / "other", f"{server.url}/mirror", offline=True, log=lambda _: None)
 
 
-@pytest.mark.parametrize("origin", ["file:///tmp", "ftp://host/x", "no-such-folder", "http://"])
+@pytest.mark.parametrize("origin", ["file:///tmp", "ftp://host/x", "no-such-folder", "~no-such-user/x", "http://"])
 def test_fetch_from_something_else_is_a_usage_error(tiny_source, tmp_path, origin):
     with pytest.raises(UsageError, match="http or https address"):
         tiny_source().fetch(tmp_path, origin, offline=False, log=pytest.fail)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sys
+import tempfile
 
 import numpy
 import pytest
 from jsonschema import validate
 
-from mlcli.doctor.diagnosis import Folder, _check_dataset, _folder_problems
+from mlcli.doctor import DoctorRequest
+from mlcli.doctor.diagnosis import Folder, _check_dataset, _folder_problems, _folders
 from mlcli.schema.documents import document_schema
 
 
@@ -78,3 +82,14 @@ def test_a_data_folder_may_be_read_only_if_the_cache_can_be_written():
         "only 1 MiB are free for the cache folder /cache",
         "the runs folder /runs cannot be written",
     ]
+
+
+def test_a_user_without_a_home_has_a_private_cache_folder(tmp_path, monkeypatch):
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("HOME", "XDG_CACHE_HOME", "MLCLI_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert [folder.path for folder in _folders(DoctorRequest())][:2] == [str(tmp_path / f"mlcli-{os.getuid()}")] * 2

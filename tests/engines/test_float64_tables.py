@@ -48,6 +48,7 @@ def test_logistic_regression_is_that_of_scikit_learn():
 def test_the_loss_of_a_step_and_the_scores_are_those_of_float64_data(backend, scaling):
     dataset, engine, weights = iris_engine(
         backend, "model.name=mlp", "model.hidden=[8]", "model.activation=tanh", f"dataset.scaling={scaling}",
+        "training.batch_size=100",
     )  # fmt: skip
 
     def logits(x):

@@ -118,7 +118,7 @@ class _HandWrittenLoop:
         self.model.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
         named = dict(self.model.named_parameters())
         groups = [
-            {"params": [p for n, p in named.items() if "weight" in n], "weight_decay": optimizer.weight_decay},
+            {"params": [p for n, p in named.items() if "weight" in n], "weight_decay": optimizer.weight_decay or 0.0},
             {"params": [p for n, p in named.items() if "bias" in n], "weight_decay": 0.0},
         ]
         self.optimizer = TORCH_CLASSES[optimizer.name](optimizer, groups)

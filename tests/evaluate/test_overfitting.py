@@ -42,7 +42,7 @@ def test_other_histories_show_no_overfitting(train, validation, best_epoch):
     ],
 )
 def test_a_growing_gap_is_stated_and_nothing_is_called_free_of_overfitting(train, validation, grew):
-    title = draw_learning_curves(history(train, validation), "run").get_suptitle()
+    title = draw_learning_curves(history(train, validation), "digits, mlp, torch", "run").get_suptitle()
     assert "lowest validation loss: epoch 3" in title
     assert (grew in title) if grew else ("grew" not in title)
     assert "no overfitting" not in title

@@ -54,7 +54,10 @@ def test_long_titles_and_run_ids_stay_within_the_figure():
     assert axes.get_window_extent().y1 <= figure._suptitle.get_window_extent().y0, "the title does not cover the axes"
 
 
-@pytest.mark.parametrize(("low", "high", "label"), [(0.02, 3, "0.05"), (0.97, 1.04, "1"), (10, 200_000, "20,000")])
+@pytest.mark.parametrize(
+    ("low", "high", "label"),
+    [(0.02, 3, "0.05"), (0.97, 1.04, "1"), (0.9, 3, "1"), (0.9, 6, "1"), (10, 200_000, "20,000")],
+)
 def test_logarithmic_axes_have_plain_labels(low, high, label):
     figure = plots.new_figure(6, 4)
     axes = figure.subplots()

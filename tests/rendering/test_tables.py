@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mlcli.rendering.tables import print_fields, print_table
+from mlcli.rendering.tables import print_fields, print_markdown, print_table
 
 ROWS = [
     {"engine": "sklearn and torch", "largest_loss_difference": 2.431e-16, "loss": "2.431601091592", "note": "same"},
@@ -26,6 +26,14 @@ def test_a_wide_terminal_shows_one_line_per_row_in_a_frame(capsys, monkeypatch):
     assert len(lines) == 7
     assert lines[1].startswith("╭")
     assert "│ sklearn and torch │               2.431e-16 │ 2.431601091592 │ same │" in lines
+
+
+def test_a_title_longer_than_its_table_is_not_wrapped(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    title = "a title of more than forty-six characters, which a narrow table has"
+    print_table(title, [{"n": 1}])
+    print_fields(title, [[("n", "1")]])
+    assert [line for line in capsys.readouterr().out.splitlines() if "title" in line] == [title, title]
 
 
 @pytest.mark.parametrize("width", [10, 40, 50, 60])
@@ -73,3 +81,10 @@ def test_cells_have_the_style_of_their_text():
     text = console.file.getvalue()
     assert "\x1b[32mbetter" in text
     assert "\x1b[32mtie" not in text
+
+
+def test_names_of_fields_become_words_but_labels_do_not(capsys):
+    print_table("", [{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
+    print_markdown([{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
+    out = capsys.readouterr().out
+    assert all(out.count(text) == 2 for text in ("test samples", "svc__C", "vs max_iter=5", "torch: loss"))

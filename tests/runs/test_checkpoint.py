@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mlcli.errors import MlcliError
+from mlcli.errors import DataError, MlcliError
+from mlcli.runs import checkpoint as module
 from mlcli.runs.checkpoint import CheckpointFolder, checkpoint_bytes, checkpoint_from
 
 
@@ -193,3 +195,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_older_ones(folder, monke
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in files(folder)} == before
     assert not list(folder.path.glob(".*.part"))
+
+
+def test_a_checkpoint_that_may_not_be_read_is_named_and_kept(folder, make_checkpoint, monkeypatch):
+    folder.write(make_checkpoint())
+
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_inside", forbidden)
+        with pytest.raises(DataError, match=r"safetensors cannot be read: Permission denied\nallow it"):
+            folder.find()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", forbidden)
+        with pytest.raises(DataError, match=r"checkpoint cannot be read: Permission denied"):
+            folder.find()
+    assert folder.find().checkpoint

@@ -18,6 +18,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.files import write_whole
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing
+from mlcli.runs import directory as module
 from mlcli.runs.directory import UNVERIFIED, RunDirectory
 from mlcli.runs.find import find_finished, find_runs
 from mlcli.runs.reader import VerifiedFiles
@@ -84,6 +85,15 @@ def test_a_run_without_a_record_is_not_finished(directory):
 def test_a_broken_record_is_one_clear_error(directory, text):
     (directory.path / "metrics.json").write_text(text)
     with pytest.raises(MlcliError, match="metrics.json"):
+        directory.read_record()
+
+
+def test_a_record_that_may_not_be_read_says_so(directory, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied", "metrics.json")
+
+    monkeypatch.setattr(module, "read_inside", forbidden)
+    with pytest.raises(DataError, match=r"metrics\.json cannot be read: Permission denied$"):
         directory.read_record()
 
 
