@@ -153,7 +153,7 @@ class _Composition:
         if not isinstance(name, str):
             return self._add((*path, "estimator"), "is required: the class name of an estimator")
         if name not in estimators():
-            hint = did_you_mean(name, estimators()) or "; classifiers and the transformers in the README can be nested"
+            hint = did_you_mean(name, estimators()) or "; docs/configuration.md lists what can be nested"
             return self._add((*path, "estimator"), f"unknown estimator {shown(name)}{hint}")
         if not isinstance(parameters, Mapping):
             return self._add((*path, "parameters"), f"must be a mapping of settings, got {shown(parameters)}")
