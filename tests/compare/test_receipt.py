@@ -99,7 +99,7 @@ def test_a_single_fit_has_no_batches_and_no_epochs(facts):
     rows = different(facts(model__name="logistic"), facts("sklearn", model__name="logistic"))
     assert rows["batch size"] == ("32", None)
     assert rows["schedule"] == ("cosine, final_fraction 0.0, warmup_epochs 0.0", None)
-    assert rows["epochs"] == ("10", None)
+    assert rows["epochs"] == ("23", None)
 
 
 def test_every_run_has_a_value(facts):
