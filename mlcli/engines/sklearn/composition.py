@@ -30,7 +30,7 @@ from mlcli.text import first_line
 # The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
 _CLASSIFIER_MODULES = (
     *("calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model"),
-    *("model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network"),
+    *("model_selection", "multiclass", "naive_bayes", "neighbors", "neural_network"),
     *("semi_supervised", "svm", "tree"),
 )
 # Classifiers if what they are made of is one.
