@@ -1,4 +1,4 @@
-"""The wheel: what is installed works far from a checkout, with the shipped configurations by name."""
+"""The wheel works far from a checkout, with the shipped configurations by name; the sdist has the documentation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("pyproject.toml", "README.md", "LICENSE")
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+SOURCES = ("pyproject.toml", "MANIFEST.in", "LICENSE", *PAGES)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The folder into which the wheel of this checkout was unpacked."""
-    source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
+def source(tmp_path_factory):
+    """A copy of the sources, because a build writes into their folder."""
+    source = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         shutil.copyfile(ROOT / name, source / name)
-    for name in ("mlcli", "configs"):  # a build writes into the folder of the sources
+    for name in ("mlcli", "configs", "docs"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def installed(source, tmp_path_factory):
+    """The folder into which the wheel of this checkout was unpacked."""
+    wheels = tmp_path_factory.mktemp("wheels")
     build = ["pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", wheels]
     done = subprocess.run(
         [sys.executable, "-m", *build, "--disable-pip-version-check"], cwd=source, capture_output=True, text=True
@@ -51,6 +60,16 @@ def mlcli(installed, tmp_path):
         )
 
     return run
+
+
+def test_the_source_distribution_has_every_page(source, tmp_path):
+    build = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.iterdir()
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert packed >= {*PAGES, *(f"docs/{page.name}" for page in (ROOT / "docs").iterdir())}
 
 
 def test_the_shipped_configurations_are_installed(installed):

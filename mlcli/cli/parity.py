@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, verification
+from mlcli.cli.options import command, output, verification
 from mlcli.parity import ParityRequest, run
 
 parity = command(
@@ -33,7 +33,7 @@ parity = command(
     ],
     explain=Annotated[
         bool,
-        verification(
+        output(
             "--explain",
             help="Also show, for the last layer and one test sample, that the logits of every engine are x W^T + b.",
         ),

@@ -30,19 +30,23 @@ def next_step(comparison: Comparison, request: CompareRequest) -> str | None:
     if comparison.cost is None:
         return None
     n_seeds = max((len(variant.runs) for variant in comparison.ran), default=0)
-    needed: dict[str, int] = {}
+    missing: dict[str, int] = {}  # seeds, by what they would settle
     for pair in comparison.pairs:
-        for name, verdict in (("accuracy", pair.accuracy_verdict), ("fit time", pair.time_verdict)):
+        n_rounds = pair.time.n_rounds if pair.time else 0
+        for name, verdict, n in (
+            ("accuracy", pair.accuracy_verdict, len(pair.seeds)),
+            ("fit time", pair.time_verdict, n_rounds),
+        ):
             if verdict and verdict.word == "inconclusive" and verdict.n_needed is not None:
-                needed[name] = max(needed.get(name, 0), verdict.n_needed)
-    needed = {name: number for name, number in needed.items() if n_seeds < number <= n_seeds + MOST_SEEDS_SHOWN}
-    if not needed:
+                missing[name] = max(missing.get(name, 0), verdict.n_needed - n)
+    missing = {name: number for name, number in missing.items() if 0 < number <= MOST_SEEDS_SHOWN}
+    if not missing:
         return None
-    n_more = max(needed.values()) - n_seeds
+    n_more = max(missing.values())
     means = [comparison.means[variant.label]["total_seconds"] for variant in comparison.ran]
     seconds = n_more * sum(mean.mean + comparison.cost.starting_seconds_per_run for mean in means if mean)
     runs = f"{n_more * len(means):,} more runs, about {timedelta(seconds=round(seconds / request.jobs))}"
-    return f"to settle {' and '.join(needed)}: {_command(request, n_seeds, n_more)} ({runs})"
+    return f"to settle {' and '.join(missing)}: {_command(request, n_seeds, n_more)} ({runs})"
 
 
 def _command(request: CompareRequest, n_seeds: int, n_more: int) -> str:

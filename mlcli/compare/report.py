@@ -21,7 +21,7 @@ from mlcli.compare.conclusions import (
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
 from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant
-from mlcli.compare.tables import TextTable, comparison_tables, controlled_table, differences_table
+from mlcli.compare.tables import LEAST_NEEDED, TextTable, comparison_tables, controlled_table, differences_table
 from mlcli.rendering import print_json
 from mlcli.rendering.console import escape, message_console, print_notes, result_console, stdout_into, write_text
 from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, print_table
@@ -103,7 +103,7 @@ def _hint(comparison: Comparison) -> str:
 
 def _print_tables(console: Console, tables: Sequence[TextTable]) -> None:
     for table in tables:
-        print_table(table.title, table.rows, styles=_VERDICT_STYLES, console=console)
+        print_table(table.title, table.rows, droppable=LEAST_NEEDED, styles=_VERDICT_STYLES, console=console)
 
 
 def _markdown(tables: Sequence[TextTable]) -> list[str]:

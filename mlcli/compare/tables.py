@@ -23,6 +23,10 @@ _ROUNDING = 1e-9  # a larger asymmetry of an interval is not a rounding error
 Cells = dict[str, str | None]  # by header; None is an empty cell
 
 
+_FIRST_EPOCH, _PREDICT, _MEMORY = "first\nepoch\n(s)", "predict\n(µs)", "memory\n(MiB)"
+LEAST_NEEDED = (_PREDICT, _MEMORY, _FIRST_EPOCH)  # columns that a narrow terminal does not show
+
+
 @dataclass(frozen=True)
 class TextTable:
     """One or more rows with the same headers."""
@@ -71,11 +75,11 @@ def _times(comparison: Comparison, variant: Variant) -> Cells:
     mark = "reference" if comparison.pairs and variant.label == comparison.reference else None
     return {
         "fit\n(s)": _seconds(means["fit_seconds"]),
-        "first\nepoch\n(s)": _seconds(means["first_epoch_seconds"]),
+        _FIRST_EPOCH: _seconds(means["first_epoch_seconds"]),
         "later\nepochs\n(s)": _seconds(means["steady_epoch_seconds"]),
         "samples\nper s": _rounded(means["samples_per_second"]),
-        "predict\n(µs)": _seconds(means["predict_seconds_per_sample"], unit=1e-6),
-        "memory\n(MiB)": _rounded(means["peak_memory_bytes"], unit=2**20),
+        _PREDICT: _seconds(means["predict_seconds_per_sample"], unit=1e-6),
+        _MEMORY: _rounded(means["peak_memory_bytes"], unit=2**20),
         f"fit time relative\nto {_reference(comparison)}": ratio(pair) or mark,
         "time\nverdict": time_verdict_text(pair),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from types import MappingProxyType
@@ -52,6 +53,7 @@ def print_table(
     rows: Sequence[Row],
     optional: Sequence[str] = (),
     *,
+    droppable: Sequence[str] = (),
     styles: Mapping[str, str] = MappingProxyType({}),
     console: Console | None = None,
 ) -> None:
@@ -59,19 +61,19 @@ def print_table(
 
     If the terminal is too narrow, the frame is dropped first, then one column of `optional` after the other, which the
     caption lists. The remaining columns are wrapped between words. Numbers and words are not broken, except for long
-    ones such as paths; a table that is still too wide extends beyond the edge. styles: of cells, by their text.
+    ones such as paths. If that does not suffice, columns of `droppable` are dropped likewise; a table that is still too
+    wide extends beyond the edge. styles: of cells, by their text.
     """
     console = console or result_console()
     columns = {name: _column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())}
     layout = _FRAMED if _FRAMED.width([c.natural_width for c in columns.values()]) <= console.width else _OPEN
     hidden: list[str] = []
-    for name in optional:
-        if layout.width([column.natural_width for column in columns.values()]) <= console.width:
-            break
-        if columns.pop(name, None):
+    for name in (*optional, *droppable):
+        needed = [c.narrowest_width if name in droppable else c.natural_width for c in columns.values()]
+        if name in columns and layout.width(needed) > console.width:
+            del columns[name]
             hidden.append(_heading(name).replace("\n", " "))
     widths = layout.fitted(list(columns.values()), console.width)
-    console.width = max(console.width, layout.width(widths))
     table = Table(box=layout.box, padding=layout.padding)
     for column, width in zip(columns.values(), widths, strict=True):
         justify: JustifyMethod = "right" if column.is_number else "left"
@@ -81,7 +83,19 @@ def print_table(
     if hidden:
         table.caption, table.caption_justify = f"not shown here: {', '.join(hidden)}", "left"
     _print_title(console, title)
-    console.print(table)
+    with _at_least(console, layout.width(widths)):
+        console.print(table)
+
+
+@contextmanager
+def _at_least(console: Console, width: int) -> Iterator[None]:
+    """Widen the console for what the block prints."""
+    before = console.width
+    console.width = max(before, width)
+    try:
+        yield
+    finally:
+        console.width = before
 
 
 def _print_title(console: Console, title: str) -> None:

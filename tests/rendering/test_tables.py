@@ -88,3 +88,21 @@ def test_names_of_fields_become_words_but_labels_do_not(capsys):
     print_markdown([{"n_test_samples": 1, "svc__C": 2, "vs max_iter=5": 3, "torch:_loss": 4}])
     out = capsys.readouterr().out
     assert all(out.count(text) == 2 for text in ("test samples", "svc__C", "vs max_iter=5", "torch: loss"))
+
+
+def test_a_table_that_is_too_wide_does_not_widen_the_next_one():
+    console = Console(file=io.StringIO(), width=40)
+    print_table("wide", [dict.fromkeys("abcdef", "1234567890")], console=console)
+    print_table("text", [{"text": "words " * 20}], console=console)
+    lines = console.file.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines[lines.index("text") :]) <= 40
+
+
+@pytest.mark.parametrize(("width", "is_shown"), [(60, True), (44, True), (40, False)])
+def test_droppable_columns_stay_as_long_as_wrapping_suffices(capsys, monkeypatch, width, is_shown):
+    monkeypatch.setenv("COLUMNS", str(width))
+    row = {"n": 123_456_789_012, "memory": 1_123_456_789, "verdict": "better by many points"}
+    print_table("title", [row], droppable=("memory",))
+    shown = capsys.readouterr().out
+    assert ("1,123,456,789" in shown, "not shown here: memory" in shown) == (is_shown, not is_shown)
+    assert max(map(len, shown.splitlines())) <= width

@@ -118,7 +118,7 @@ def large_predictions(path):
     ("arguments", "name", "data", "words"),
     [
         (("evaluate", "tampered"), "weights.safetensors", pickle.dumps(Harm()), "not a safetensors file"),
-        (("receipt", "tampered", GOOD), "environment.json", b'{"a": ' + b"[" * 10**4, "nested more than 16 levels"),
+        (("receipt", "tampered", GOOD), "environment.json", b'{"a": ' + b"[" * 10**5, "more than 50,000 values"),
         (("evaluate", "tampered"), "config.yaml", b"extends: ../../secret\n", "extends: unknown key"),
         (("batch-bench", "tampered", "--sizes", "1"), "weights.safetensors", pickle.dumps(Harm()), "safetensors"),
     ],

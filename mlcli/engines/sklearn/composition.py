@@ -30,7 +30,7 @@ from mlcli.text import first_line
 # The modules with public classifiers. `sklearn.utils.all_estimators` walks every module, which takes seconds.
 _CLASSIFIER_MODULES = (
     *("calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model"),
-    *("model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network"),
+    *("model_selection", "multiclass", "naive_bayes", "neighbors", "neural_network"),
     *("semi_supervised", "svm", "tree"),
 )
 # Classifiers if what they are made of is one.
@@ -153,7 +153,7 @@ class _Composition:
         if not isinstance(name, str):
             return self._add((*path, "estimator"), "is required: the class name of an estimator")
         if name not in estimators():
-            hint = did_you_mean(name, estimators()) or "; classifiers and the transformers in the README can be nested"
+            hint = did_you_mean(name, estimators()) or "; docs/configuration.md lists what can be nested"
             return self._add((*path, "estimator"), f"unknown estimator {shown(name)}{hint}")
         if not isinstance(parameters, Mapping):
             return self._add((*path, "parameters"), f"must be a mapping of settings, got {shown(parameters)}")

@@ -24,6 +24,7 @@ from mlcli.convert import ConvertRequest
 from mlcli.convert.conversion import convert
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
+from mlcli.engines.sklearn import composition
 from mlcli.engines.sklearn.composition import SCORINGS, TRANSFORMERS, new_estimator
 from mlcli.engines.sklearn.stored import load_estimator
 from mlcli.errors import ConfigError, UsageError
@@ -255,3 +256,10 @@ def test_a_pipeline_from_the_command_line_is_trained_evaluated_and_converted(tmp
     )
     conversion = convert(run, ConvertRequest("", "sklearn", tmp_path / "model.skops"))
     assert (conversion.n_changed, (tmp_path / "model.skops").is_file()) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["ClassifierChain", "MultiOutputClassifier"])
+def test_classifiers_of_several_outputs_are_unknown(name):
+    """They expect a table of labels, and every dataset has one label per sample."""
+    assert name not in composition.classifiers()
+    assert "OneVsRestClassifier" in composition.classifiers()
