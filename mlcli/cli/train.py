@@ -76,7 +76,7 @@ train = command(
             metavar="INTERVAL",
         ),
     ],
-    print_config=Annotated[bool, output("--print-config", help="Print the resolved configuration and exit.")],
+    print_config=Annotated[bool, output("--print-config", help="Print the resolved configuration as YAML and exit.")],
     dry_run=Annotated[bool, output("--dry-run", help="Show the plan and exit.")],
     summary=Annotated[
         bool, output("--summary", help="Show the layers of the model, with their shapes and parameters, and exit.")

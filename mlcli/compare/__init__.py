@@ -97,6 +97,8 @@ def run(request: CompareRequest) -> None:
     cost = None
     baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory)
     if request.inputs and request.config_path is None:
+        if request.retime:
+            raise UsageError("--retime: existing runs are compared as they are; name a configuration file instead")
         with similar_names(request.inputs):
             results = variants.find_results(request.inputs, runs_directory)
         if len(results) < 2 and not baseline_runs:

@@ -16,16 +16,16 @@ from mlcli.evaluate.evaluate import EvaluationResult
 from mlcli.metrics.scores import Mistake, confident_mistakes
 from mlcli.records import EpochRecord, Preprocessing, Split
 from mlcli.rendering.plots import (
-    BLUE,
     GREY,
     MARKERS,
-    ORANGE,
     PALETTE,
     RED,
+    SeriesStyle,
     new_figure,
     plain_axes,
     plot_text,
     save_figures,
+    series_styles,
     set_title,
 )
 
@@ -42,7 +42,7 @@ def save_evaluation_plots(
     """Write mistakes, confusion matrix and, after at least two epochs, learning curves; return the files."""
     figures = {"mistakes": draw_mistakes(result, n_mistakes), "confusion_matrix": draw_confusion_matrix(result)}
     if len(history) > 1:
-        figures["learning_curves"] = draw_learning_curves(history, _subject(result), result.evaluation.run_id)
+        figures["learning_curves"] = draw_learning_curves(history, result)
     return save_figures(figures, directory, plot_format)
 
 
@@ -149,33 +149,39 @@ def draw_confusion_matrix(result: EvaluationResult) -> Figure:
     return figure
 
 
-def draw_learning_curves(history: Sequence[EpochRecord], subject: str, run_id: str) -> Figure:
-    """Draw loss and accuracy by epoch, with the lowest validation loss and the epochs of overfitting marked."""
+def draw_learning_curves(history: Sequence[EpochRecord], result: EvaluationResult) -> Figure:
+    """Draw loss and accuracy by epoch, with the lowest validation loss and the epochs of overfitting marked.
+
+    Both curves have the style of the engine that trained; that of validation is dashed, with hollow markers.
+    """
     figure = new_figure(10, 4)
+    (style,) = series_styles([result.evaluation.trained_on])
     finding = overfitting(history)
     loss, accuracy = figure.subplots(1, 2)
-    _draw_curves(loss, history, "loss", "loss (nats per sample)")
-    _draw_curves(accuracy, history, "accuracy", "accuracy")
+    _draw_curves(loss, history, "loss", "loss (nats per sample)", style)
+    _draw_curves(accuracy, history, "accuracy", "accuracy", style)
     if finding is not None:
         for axes in (loss, accuracy):
             _mark_overfitting(axes, finding, last_epoch=history[-1].epoch)
     loss.legend(framealpha=0.9, edgecolor="none", fontsize=9)
-    set_title(figure, f"Learning curves: {subject}", _overfitting_text(finding), run_id)
+    subtitle = _overfitting_text(finding)
+    set_title(figure, f"Learning curves: {_subject(result)}", subtitle, result.evaluation.run_id)
     return figure
 
 
-def _draw_curves(axes: Axes, history: Sequence[EpochRecord], name: str, label: str) -> None:
+def _draw_curves(axes: Axes, history: Sequence[EpochRecord], name: str, label: str, style: SeriesStyle) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in history]
-    marker = "o" if len(epochs) <= 30 else None
+    marker = style.marker if len(epochs) <= 30 else None
     labels = {"train": "training (running mean during the epoch)", "validation": "validation"}
-    for split, color, line in (("train", BLUE, "-"), ("validation", ORANGE, "--")):
+    for split, line, fill in (("train", "-", style.color), ("validation", "--", "white")):
         values = np.array([getattr(record, f"{split}_{name}") for record in history], dtype=np.float64)  # None is NaN
         if not np.isnan(values).all():
             axes.plot(
-                epochs, values, line, color=color, marker=marker, markersize=4, linewidth=1.8, label=labels[split]
-            )
+                epochs, values, line, color=style.color, marker=marker, markersize=5, markerfacecolor=fill,
+                linewidth=1.8, label=labels[split]
+            )  # fmt: skip
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -234,6 +234,9 @@ def test_times_of_different_sessions_are_compared_only_after_retiming(tmp_path):
     table = _mlcli(tmp_path, *(str(path) for path in _runs(tmp_path)))
     assert "not comparable" in table.stdout
     assert "contended" in table.stdout
+    refused = _mlcli(tmp_path, *(str(path) for path in _runs(tmp_path)), "--retime")
+    assert refused.returncode == 2
+    assert "name a configuration file instead" in refused.stderr
     measured, times = compare("--vary", "optimizer.beta2=0.999,0.9990001", "--retime")
     assert (measured["cost"]["n_run"], measured["cost"]["n_reused"]) == (2, 0)
     assert times[0][1]["n_rounds"] == 1

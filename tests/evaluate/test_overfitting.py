@@ -41,8 +41,8 @@ def test_other_histories_show_no_overfitting(train, validation, best_epoch):
         ([1.0, 0.6, 0.58], [1.0, 0.62, 0.6], None),
     ],
 )
-def test_a_growing_gap_is_stated_and_nothing_is_called_free_of_overfitting(train, validation, grew):
-    title = draw_learning_curves(history(train, validation), "digits, mlp, torch", "run").get_suptitle()
+def test_a_growing_gap_is_stated_and_nothing_is_called_free_of_overfitting(digits, train, validation, grew):
+    title = draw_learning_curves(history(train, validation), digits).get_suptitle()
     assert "lowest validation loss: epoch 3" in title
     assert (grew in title) if grew else ("grew" not in title)
     assert "no overfitting" not in title

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mlcli.evaluate.plots import draw_learning_curves, draw_mistakes, save_evaluation_plots
 from mlcli.records import EpochRecord
+from mlcli.rendering.plots import series_styles
 
 
 def test_plots_of_an_image_run(digits_run, digits, tmp_path):
@@ -57,13 +58,16 @@ def test_without_mistakes_the_grid_is_empty(digits):
     assert "No misclassified samples" in figure.get_suptitle()
 
 
-def test_learning_curves_mark_the_lowest_validation_loss_and_overfitting():
+def test_learning_curves_mark_the_lowest_validation_loss_and_overfitting_in_the_style_of_the_engine(digits):
     losses = [(1.0, 1.0), (0.5, 0.6), (0.3, 0.8)]
     history = [
         EpochRecord(epoch, 0.1, train, 0.5, validation, 0.5, 1.0, 1.0, False)
         for epoch, (train, validation) in enumerate(losses, start=1)
     ]
-    figure = draw_learning_curves(history, "digits, mlp, torch", "run")
+    figure = draw_learning_curves(history, digits)
+    training, validation, *_ = figure.axes[0].lines
+    assert training.get_color() == validation.get_color() == series_styles(["torch"])[0].color
+    assert training.get_linestyle() != validation.get_linestyle()
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "lowest validation loss: epoch 2" in labels
     assert "overfitting from epoch 3" in labels
