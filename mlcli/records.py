@@ -5,6 +5,7 @@ Arrays are numpy arrays; each field states its shape, dtype and unit.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,12 +15,61 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DatasetKind = Literal["image", "table"]
+ColumnKind = Literal["numeric", "boolean", "categorical"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
 
 @dataclass(frozen=True)
+class TableColumn:
+    """How the values of one column of a table become features, as fitted on the training rows.
+
+    A number, or a boolean as 0 or 1, is one feature, `fill` where it is missing, and a second feature is 1 where it is
+    missing if has_indicator. A text is a feature for each of its categories, of which one is 1, or the one for all
+    other texts if has_other.
+    """
+
+    name: str
+    kind: ColumnKind
+    fill: float | None = None  # the median; None for texts
+    has_indicator: bool = False
+    categories: tuple[str | None, ...] = ()  # None: a missing value
+    has_other: bool = False
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        if self.kind != "categorical":
+            return (self.name, f"{self.name} (missing)") if self.has_indicator else (self.name,)
+        names = [f"{self.name} (missing)" if text is None else f"{self.name}={text}" for text in self.categories]
+        return (*names, f"{self.name} (other)") if self.has_other else tuple(names)
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """How the rows of a person's own table become features and classes. Its texts are safe to print."""
+
+    target: str  # the column with the labels
+    missing: tuple[str, ...]  # texts that stand for a missing value
+    columns: tuple[TableColumn, ...]  # those that are used
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One distinct name per feature, in order."""
+        names: dict[str, None] = {}
+        for name in (feature for column in self.columns for feature in column.features):
+            numbered = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+            names[next(one for one in numbered if one not in names)] = None
+        return tuple(names)
+
+    @property
+    def is_category(self) -> tuple[bool, ...]:
+        """Whether each feature stands for a category; such features are not standardised."""
+        return tuple(column.kind == "categorical" for column in self.columns for _ in column.features)
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
-    """The description of a dataset that is known without reading it."""
+    """The description of a dataset: of a known one without reading it, of a person's own from its file."""
 
     name: str
     kind: DatasetKind
@@ -29,6 +79,7 @@ class DatasetInfo:
     n_train: int  # samples that the source offers for training, before any split
     n_test: int  # 0 if the source has no test set
     title: str
+    encoding: TableEncoding | None = None  # of a person's own table
 
     @property
     def n_classes(self) -> int:
@@ -75,6 +126,7 @@ class Preprocessing:
     feature_names: tuple[str, ...]  # empty for images
     value_range: tuple[float, float] | None  # of raw values, if bounds are known beforehand (bytes: 0 and 255)
     scaling: Scaling
+    encoding: TableEncoding | None = None  # of a person's own table; samples are its features
 
 
 @dataclass(frozen=True)
@@ -89,6 +141,7 @@ class Dataset:
     fingerprint: str  # sha256 over the content of the whole source, before splitting
     split_digest: str  # sha256 over the indices of the three splits
     notes: tuple[str, ...] = ()  # what the reader of a score must know, e.g. "scored on the training data"
+    planning_seconds: float = 0.0  # of reading it, if that was necessary to make a plan
 
 
 @dataclass(frozen=True)

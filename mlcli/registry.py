@@ -84,6 +84,19 @@ class DatasetRow:
     maximum: float | None = None  # the largest value a feature can take, where that is known beforehand
 
 
+_WINE = (
+    *("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids"),
+    *("nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline"),
+)
+_CELL_NUCLEUS = (
+    *("radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points"),
+    *("symmetry", "fractal dimension"),
+)
+_NUCLEI = tuple(  # statistics over the nuclei of one image
+    f"{before}{name}{after}"
+    for before, after in (("mean ", ""), ("", " error"), ("worst ", ""))
+    for name in _CELL_NUCLEUS
+)
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -99,6 +112,32 @@ DATASETS: dict[str, DatasetRow] = {
             n_train=150,
             n_test=0,
             title="Iris flowers (Fisher, 1936)",
+        ),
+    ),
+    "wine": DatasetRow(
+        source="mlcli.data.embedded:wine",
+        info=DatasetInfo(
+            name="wine",
+            kind="table",
+            input_shape=(13,),
+            class_names=("class_0", "class_1", "class_2"),
+            feature_names=_WINE,
+            n_train=178,
+            n_test=0,
+            title="Wines of three cultivars (Aeberhard and Forina, 1992)",
+        ),
+    ),
+    "breast_cancer": DatasetRow(
+        source="mlcli.data.embedded:breast_cancer",
+        info=DatasetInfo(
+            name="breast_cancer",
+            kind="table",
+            input_shape=(30,),
+            class_names=("malignant", "benign"),
+            feature_names=_NUCLEI,
+            n_train=569,
+            n_test=0,
+            title="Breast cancer, Wisconsin (Wolberg et al., 1995)",
         ),
     ),
     "digits": DatasetRow(

@@ -8,6 +8,7 @@
 - JSON has at most 50,000 values, 16 levels deep; its numbers are finite and fit in 64 bits; its text is safe to print.
 - The size that an array header or an archive announces counts only if exactly as many bytes follow.
 - An archive expands to at most 20 times its size, or 256 MiB if that is more.
+- A table, expanded if it is gzipped, has at most 1 GiB.
 
 Every function raises ValueError, with a message of one line, for content that breaks the policy; the caller adds the
 name of the file. Importing this module imports no numpy.
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _MEBIBYTE = 2**20
 # By suffix, many times the size of any real file. Files of other kinds (arrays, weights) have no limit of their own.
 MAX_BYTES = {".yaml": _MEBIBYTE, ".json": 2 * _MEBIBYTE, ".csv": 24 * _MEBIBYTE, ".txt": 64 * _MEBIBYTE}
+MAX_TABLE_BYTES = 2**30  # of a table that is read whole, expanded if it is gzipped
 MAX_SPARSE_BYTES = 32 * _MEBIBYTE  # what a file may have in holes, however little of it is stored
 MAX_JSON_VALUES = 50_000  # values cost up to a hundred times the memory of their text
 MAX_JSON_DEPTH = 16

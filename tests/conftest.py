@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data")]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data", "tables")]
 
 if TYPE_CHECKING:
     pass

@@ -160,7 +160,10 @@ def test_a_new_dataset_and_a_new_engine_are_one_file_and_one_row_each(mlcli_with
     assert '"moons"' in listed.stdout
     refused = mlcli_with_more("train", "x.yaml", "--dataset", "mons", "--backend", "plan")
     assert refused.returncode == 2
-    assert "must be one of iris, digits, mnist, fashion, moons, got 'mons' (did you mean 'moons'?)" in refused.stderr
+    assert (
+        "must be one of iris, wine, breast_cancer, digits, mnist, fashion, moons, got 'mons' (did you mean 'moons'?)"
+        in refused.stderr
+    )
     assert "must be one of sklearn, torch, keras, plain, got 'plan' (did you mean 'plain'?)" in refused.stderr
 
 
@@ -168,7 +171,7 @@ def test_the_editor_schema_lists_what_the_tables_hold(mlcli_with_more):
     schema = mlcli_with_more("config", "schema").stdout
     assert '"moons"' in schema
     assert '"plain"' in schema
-    assert "iris, digits, mnist, fashion or moons" in schema
+    assert "iris, wine, breast_cancer, digits, mnist, fashion or moons" in schema
 
 
 @pytest.mark.parametrize(("name", "class_name"), [("mnist", "MNIST"), ("fashion", "FashionMNIST")])

@@ -129,7 +129,7 @@ def _record(
     n_samples = min(engine.n_samples for engine in engines)
     return BatchBenchRecord(
         experiment=plan.config.name or "",
-        dataset=plan.config.dataset.name,
+        dataset=plan.config.dataset.label,
         model=plan.config.model.name,
         n_parameters=plan.network.n_parameters if plan.network else None,
         settings=settings,

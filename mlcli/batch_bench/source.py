@@ -25,6 +25,8 @@ from mlcli.text import comma_separated
 
 _FLAGS = {
     "dataset.name": "--dataset",
+    "dataset.path": "--data",
+    "dataset.target": "--target",
     "model.name": "--model",
     "optimizer.name": "--optimizer",
     "dataset.limit": "--limit",
@@ -107,8 +109,9 @@ def _flags(request: BatchBenchRequest) -> dict[str, object]:
     is_named = (
         request.source is not None
         or "dataset.name" in request.flags
+        or "dataset.path" in request.flags
         or any(text.startswith("dataset") for text in request.settings)
-        or any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME"))
+        or any(name in os.environ for name in ("MLCLI_DATASET", "MLCLI_DATASET__NAME", "MLCLI_DATASET__PATH"))
     )
     return {**({} if is_named else {"dataset.name": "mnist"}), **request.flags}
 

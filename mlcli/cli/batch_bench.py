@@ -91,6 +91,8 @@ batch_bench = command(
         ),
     ],
     dataset=options.DatasetName,
+    data=options.DataFile,
+    target=options.Target,
     model=options.ModelName,
     optimizer=options.OptimizerName,
     limit=options.Limit,

@@ -1,16 +1,29 @@
-"""`mlcli data`: list, show, fetch and verify datasets."""
+"""`mlcli data`: list, show, fetch and verify datasets, and inspect tables of one's own."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlcli.cli.completion import completed
-from mlcli.cli.options import Commands, DataDir, Force, Format, Offline, PlotFormatName, Quiet, SavePlots, source
+from mlcli.cli.options import (
+    Commands,
+    DataDir,
+    Force,
+    Format,
+    Offline,
+    PlotFormatName,
+    Quiet,
+    SavePlots,
+    experiment,
+    source,
+)
 from mlcli.registry import DATASETS, alternatives
 
-app = Commands(help="List, show, fetch and verify datasets.", no_args_is_help=True)
+app = Commands(help="List, show, fetch and verify datasets; inspect tables of your own.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -50,6 +63,39 @@ def show(
     from mlcli.data import inventory
 
     inventory.show(inventory.ShowRequest(name, data_dir, offline, output_format, plots_dir, plot_format, force, quiet))
+
+
+_TABLE = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A table: .csv, .tsv, .txt, also .gz, or .parquet.", show_default=False)
+]
+_TARGET = Annotated[str, experiment("--target", help="The column with the labels.", metavar="COLUMN")]
+
+
+@app.command()
+def inspect(path: _TABLE, target: _TARGET, output_format: Format = "table") -> None:
+    """Show how a table of your own is understood, column by column, and what looks wrong in it.
+
+    Columns are judged by the rows of the training split: ids, constant columns and columns that alone predict the
+    target; also rare classes, imbalance, and test rows that are equal to training rows.
+
+    Examples:
+      mlcli data inspect penguins.csv --target species
+    """
+    from mlcli.data import inspection
+
+    inspection.inspect(path, target, output_format)
+
+
+@app.command()
+def init(path: _TABLE, target: _TARGET) -> None:
+    """Print a configuration for a table of your own, with the kind of every column, to be edited.
+
+    Examples:
+      mlcli data init penguins.csv --target species > penguins.yaml
+    """
+    from mlcli.data import inspection
+
+    sys.stdout.write(inspection.init(path, target))
 
 
 @app.command()

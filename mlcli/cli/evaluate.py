@@ -34,6 +34,14 @@ evaluate = command(
             names=DATASETS,
         ),
     ],
+    data=Annotated[
+        Path | None,
+        experiment(
+            "--data",
+            help="Another table with the columns of the run, split as the run did it. Default: the table of the run.",
+            metavar="FILE",
+        ),
+    ],
     batch_size=options.PredictBatchSize,
     n_misclassified=Annotated[
         int,

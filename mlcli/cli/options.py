@@ -91,6 +91,13 @@ OtherBackend = Annotated[
 DatasetName = Annotated[
     str | None, experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", names=DATASETS)
 ]
+DataFile = Annotated[
+    str | None,
+    experiment("--data", help="A table of your own instead: .csv, .tsv, .txt, also .gz, or .parquet.", metavar="FILE"),
+]
+Target = Annotated[
+    str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
+]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
@@ -184,6 +191,8 @@ Debug = Annotated[bool, output("--debug", help="Show the traceback of an error."
 CONFIG_KEYS = {
     "backend": "backend",
     "dataset": "dataset.name",
+    "data": "dataset.path",
+    "target": "dataset.target",
     "model": "model.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

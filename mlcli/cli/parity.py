@@ -39,6 +39,8 @@ parity = command(
         ),
     ],
     dataset=options.DatasetName,
+    data=options.DataFile,
+    target=options.Target,
     model=options.ModelName,
     batch_size=options.BatchSize,
     optimizer=options.OptimizerName,

@@ -25,6 +25,8 @@ train = command(
     config=options.ConfigArgument,
     backend=options.Backend,
     dataset=options.DatasetName,
+    data=options.DataFile,
+    target=options.Target,
     model=options.ModelName,
     epochs=Annotated[int | None, experiment("--epochs", help="Number of epochs.", metavar="N")],
     batch_size=options.BatchSize,

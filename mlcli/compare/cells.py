@@ -179,7 +179,7 @@ class CellStore:
     def similar_records(self, cell: Cell) -> list[RunRecord]:
         """Return the records of the newest runs with the same engine, dataset and model; at most 20."""
         config = cell.config
-        wanted = (config.backend, config.dataset.name, config.model.name)
+        wanted = (config.backend, config.dataset.label, config.model.name)
         newest_first = reversed(self._finished)
         similar = (run for run, found in newest_first if (found.backend, found.dataset, found.model) == wanted)
         records = []

@@ -44,8 +44,8 @@ def compare_results(
     ran = [variant for variant in variants if variant.runs]
     first = results[0].config
     return Comparison(
-        name=first.name or first.dataset.name,
-        dataset=", ".join(dict.fromkeys(result.config.dataset.name for result in results)),
+        name=first.name or first.dataset.label,
+        dataset=", ".join(dict.fromkeys(result.config.dataset.label for result in results)),
         variants=tuple(variants),
         means={variant.label: mean_measurements(variant) for variant in variants},
         reference=ran[0].label if ran else None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import PurePath
 from typing import Any
 
 import yaml
 
-from mlcli.config.layers import NAMED_SECTIONS
+from mlcli.config.layers import NAMED_SECTIONS, OWN_DATA
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import NOT_BY_BACKEND
 from mlcli.config.values import reads_as_text, thawed
@@ -36,11 +37,16 @@ _Dumper.add_representer(list, _list)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the configuration as dicts, lists and scalars, with every key; `backends` only if it has entries."""
+    """Return the configuration as dicts, lists and scalars, with every key that applies.
+
+    `backends` only if it has entries, and of a dataset either its name or the keys of a table of one's own.
+    """
     data: dict[str, Any] = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
     for key in NAMED_SECTIONS:
         if data[key] is not None:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
+    for key in OWN_DATA if config.dataset.path is None else ("name",):
+        del data["dataset"][key]
     return data
 
 
@@ -61,9 +67,20 @@ def to_yaml(config: ExperimentConfig) -> str:
     return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)
 
 
+def setting_yaml(key: str, value: str) -> str:
+    """Return one text setting as a line of YAML, in quotes where it would be read as something else."""
+    return yaml.dump({key: value}, Dumper=_Dumper, width=10_000, allow_unicode=True).rstrip("\n")
+
+
 def config_digest(config: ExperimentConfig) -> str:
-    """Return the sha256 (hex) of the configuration as canonical JSON; equal configurations have equal digests."""
-    canonical = json.dumps(_canonical(to_dict(config)), ensure_ascii=True, separators=(",", ":"))
+    """Return the sha256 (hex) of the configuration as canonical JSON; equal configurations have equal digests.
+
+    The folder of a table does not count: its content has a digest of its own.
+    """
+    data = to_dict(config)
+    if config.dataset.path is not None:
+        data["dataset"]["path"] = PurePath(config.dataset.path).name
+    canonical = json.dumps(_canonical(data), ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 

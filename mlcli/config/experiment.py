@@ -153,7 +153,7 @@ class _Composition:
 
     def read(self, path: Path, chain: tuple[str, ...] = ()) -> Layer:
         """Return the settings of a file merged over those of the files that it extends; UnreadableError."""
-        layer = read_layer(path, self._issues, self._count)
+        layer = _with_paths_from(path.parent, read_layer(path, self._issues, self._count))
         chain = (*chain, os.path.realpath(path))
         below = Layer()
         if "extends" in layer.values:
@@ -185,6 +185,17 @@ class _Composition:
         return self._read[resolved]
 
 
+def _with_paths_from(folder: Path, layer: Layer) -> Layer:
+    """Return the settings of a file in a folder with the paths in them relative to the working directory."""
+    backends = layer.values.get("backends")
+    entries = backends.values() if isinstance(backends, dict) else ()
+    for values in (layer.values, *entries):
+        dataset = values.get("dataset") if isinstance(values, dict) else None
+        if isinstance(dataset, dict) and isinstance(dataset.get("path"), str) and dataset["path"]:
+            dataset["path"] = str(Path(folder, dataset["path"]))
+    return layer
+
+
 def _environment_layer(environ: Mapping[str, str], issues: list[ConfigIssue]) -> Layer:
     """Return the settings in environment variables; problems go to `issues`."""
     layer = Layer()
@@ -207,7 +218,8 @@ def _command_line_layer(flags: Mapping[str, object], settings: Sequence[str], is
 
 def _flag(path: str, value: object, issues: list[ConfigIssue]) -> Layer:
     named = path.removesuffix(".name").removesuffix(".run")  # --optimizer is optimizer.name, --lr is optimizer.lr
-    location = SourceLocation(f"--{named.rpartition('.')[2].replace('_', '-')}", key=path)
+    option = "data" if path == "dataset.path" else named.rpartition(".")[2].replace("_", "-")
+    location = SourceLocation(f"--{option}", key=path)
     try:
         checked(value)
     except ValueError as error:

@@ -2,8 +2,9 @@
 
 Mappings merge key by key. A `model`, `optimizer` or `schedule` with another name than the one below replaces it
 whole, because the settings of one optimizer mean nothing to another; an estimator of another class drops the
-parameters of the one below, and an `init_from` of another run its digest. A `dataset` with another name keeps the
-other keys: splits, scaling and limit mean the same for all data. Any other value replaces the one below.
+parameters of the one below, and an `init_from` of another run its digest. A `dataset` with another name or file keeps
+the other keys: splits, scaling and limit mean the same for all data. A name replaces a file with its target and
+columns, and a file replaces a name. Any other value replaces the one below.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
+OWN_DATA = ("path", "target", "columns", "missing")  # keys of a dataset that is a file and has no name
 _NOWHERE = SourceLocation("defaults")
 
 
@@ -154,6 +156,10 @@ def _without_replaced(lower: Any, upper: Any) -> Any:
     for section, key, default in _REPLACED_BY:
         if _differ(lower, upper, section, key, default):
             kept.pop(section, None)
+    if isinstance(kept.get("dataset"), dict) and isinstance(upper.get("dataset"), dict):
+        replaced = {"path": ("name",), "name": OWN_DATA}
+        gone = {key for chosen, keys in replaced.items() if upper["dataset"].get(chosen) is not None for key in keys}
+        kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key not in gone}
     if "model" in kept and _differ(lower, upper, "model", "estimator"):
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "parameters"}
     below, above = kept.get("backends"), upper.get("backends")

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from mlcli.config.dataset import DatasetConfig
 from mlcli.config.values import (
     MOST_EPOCHS,
     MOST_THREADS,
@@ -23,18 +24,17 @@ from mlcli.config.values import (
     FrozenDict,
     Identifier,
     Parameters,
+    PositiveInt,
     RunName,
     RunReference,
+    Section,
+    Seed,
     Sha256,
-    TestPart,
-    ValidationPart,
     frozen,
 )
 from mlcli.registry import (
     BACKENDS,
-    DATASETS,
     DEFAULT_BACKEND,
-    DEFAULT_DATASET,
     DEFAULT_SCHEDULE,
     LARGE_BATCH,
     LARGE_DATA,
@@ -49,42 +49,14 @@ from mlcli.registry import (
 
 if TYPE_CHECKING:
     BackendName = str
-    DatasetName = str
 else:
     BackendName = Literal[tuple(BACKENDS)]
-    DatasetName = Literal[tuple(DATASETS)]
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 ThreadCount = Annotated[int, Field(ge=1, le=MOST_THREADS)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Section(BaseModel):
-    """Base of every part of the schema: immutable, hashable, strict, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DatasetConfig(Section):
-    """The data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
-
-    name: DatasetName = Field(DEFAULT_DATASET, description=alternatives(DATASETS))
-    test: TestPart = Field(
-        "auto",
-        description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
-    )
-    validation: ValidationPart = Field(
-        None, description="stratified fraction of the training data; test: validate on the test set; null: none"
-    )
-    scaling: Literal["auto", "none", "unit", "standard"] = Field(
-        "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
-    )
-    limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
-    split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
 
 
 class LogisticModel(Section):

@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from mlcli.config.layers import Key, Layer
 from mlcli.config.messages import MAX_SHOWN_CHARACTERS, ConfigIssue, did_you_mean, shown
-from mlcli.config.schema import ExperimentConfig, Section
-from mlcli.config.values import PATTERN_MESSAGES, reads_as_text
+from mlcli.config.schema import ExperimentConfig
+from mlcli.config.values import PATTERN_MESSAGES, Section, reads_as_text
 from mlcli.errors import unknown_name
 from mlcli.registry import BACKENDS, DEFAULT_MODEL, DEFAULT_SCHEDULE, default_optimizer
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
 from mlcli.text import is_utf8
 
@@ -119,11 +120,11 @@ def _device(value: Any) -> str:
     return value.lower()
 
 
-def _possible_path(text: str) -> str:
+def _possible_path(text: str, message: str) -> str:
     content = text.encode("utf-8", "surrogatepass")
     is_possible = 0 < len(content) <= _MAX_PATH_BYTES and max(map(len, content.split(b"/"))) <= _MAX_PART_BYTES
     if not is_possible or _CONTROL.search(text):
-        raise ValueError("must be a directory, a run id, a unique prefix of one, or last")
+        raise ValueError(message)
     return text
 
 
@@ -143,7 +144,12 @@ Device = Annotated[str, BeforeValidator(_device), Field(json_schema_extra={"patt
 RunName = Annotated[str, Field(pattern=_RUN_NAME)]
 Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
-RunReference = Annotated[str, AfterValidator(_possible_path)]
+RunReference = Annotated[
+    str,
+    AfterValidator(partial(_possible_path, message="must be a directory, a run id, a unique prefix of one, or last")),
+]
+FilePath = Annotated[str, AfterValidator(partial(_possible_path, message="must be the path of a file"))]
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 # By the end of its name, the largest value of a parameter. With more, scikit-learn fails or fills the memory.
 _MOST = {"n_jobs": MOST_THREADS, "n_estimators": 100_000}
 
@@ -176,3 +182,11 @@ TestPart = Annotated[
 ValidationPart = Annotated[
     Literal["test"] | Fraction | None, _or_message("must be a fraction above 0 and below 1, test, or null")
 ]
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """Base of every part of the schema: immutable, hashable, strict, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

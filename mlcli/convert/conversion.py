@@ -21,13 +21,14 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, refuse_existing, write_whole
 from mlcli.metrics.scores import accuracy
-from mlcli.records import Scores
+from mlcli.records import Scores, TableColumn
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
-from mlcli.text import is_utf8
+from mlcli.text import is_utf8, listed
 
 _BATCH_SIZE = 1024
+_N_COLUMNS_SHOWN = 6  # in a message
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,13 @@ def check_tolerance(conversion: Conversion) -> None:
 def _check(run: StoredRun, request: ConvertRequest) -> None:
     """Raise UsageError for what is known to be impossible, before anything heavy is loaded."""
     info = format_info(request.target)
+    prepared = [column.name for column in _prepared_columns(run)]
+    if prepared:
+        raise UsageError(
+            f"run {run.record.run_id}: an exported model takes numbers, and columns of its table are texts or "
+            f"booleans, or have missing values: {listed(prepared, _N_COLUMNS_SHOWN)}\n"
+            "use mlcli predict, or train on a table whose columns are numbers without missing values"
+        )
     if request.output.suffix != info.suffix:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
     refuse_existing(request.output, force=request.force)
@@ -129,6 +137,12 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
             raise UsageError(f"run {run.record.run_id}: model {name} has no weights for {info.title}; use --to sklearn")
     elif reason := load_format(request.target).unsupported_reason(run.network):
         raise UsageError(f"--to {request.target}: {reason}")
+
+
+def _prepared_columns(run: StoredRun) -> list[TableColumn]:
+    """Return the columns of a table of one's own that need more than scaling."""
+    columns = run.preprocessing.encoding.columns if run.preprocessing.encoding else ()
+    return [column for column in columns if column.kind != "numeric" or column.has_indicator]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Iris and digits, read from the data files that are installed with scikit-learn.
+"""Iris, wine, breast cancer and digits, read from the data files that are installed with scikit-learn.
 
 The files are read without importing scikit-learn, which takes over a second. If a release stores them elsewhere, its
 loaders are used instead.
@@ -73,6 +73,16 @@ def iris(info: DatasetInfo) -> EmbeddedSource:
     return EmbeddedSource(info, partial(_read_table, "iris.csv", 1, "load_iris"), "float64", "float32")
 
 
+def wine(info: DatasetInfo) -> EmbeddedSource:
+    """Return the source of 178 wines: 13 measurements, float64."""
+    return EmbeddedSource(info, partial(_read_table, "wine_data.csv", 1, "load_wine"), "float64")
+
+
+def breast_cancer(info: DatasetInfo) -> EmbeddedSource:
+    """Return the source of 569 tumours: 30 measurements, float64."""
+    return EmbeddedSource(info, partial(_read_table, "breast_cancer.csv", 1, "load_breast_cancer"), "float64")
+
+
 def digits(info: DatasetInfo) -> EmbeddedSource:
     """Return the source of 1797 images: 8x8 pixels from 0 to 16, uint8."""
     return EmbeddedSource(info, partial(_read_table, "digits.csv.gz", 0, "load_digits"), "uint8")
@@ -97,5 +107,5 @@ def _package_folder() -> Path:
     """Return the data folder of the installed scikit-learn, found without importing it."""
     found = find_spec("sklearn")
     if found is None or found.origin is None:
-        raise DataError("iris and digits need scikit-learn, which is not installed\npip install scikit-learn")
+        raise DataError("embedded data need scikit-learn, which is not installed\npip install scikit-learn")
     return Path(found.origin).parent / "datasets" / "data"

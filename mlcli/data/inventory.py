@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
 from mlcli.data.load import load_dataset
 from mlcli.data.source import PresenceState, VerifyReport, dataset_source

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.directory import data_directory, offline_requested
 from mlcli.data.source import Log, dataset_source
-from mlcli.records import Dataset, Preprocessing
+from mlcli.records import Dataset, DatasetInfo, Preprocessing
 from mlcli.registry import dataset_row
 
 
@@ -21,16 +21,26 @@ def load_dataset(
     slow step. UsageError for an unknown name or a split without samples, DataError for missing or altered data.
     """
     # numpy must not be imported with this module, because the thread count is decided later.
+    if config.path is not None:
+        from mlcli.data.own_table import own_dataset
+
+        return own_dataset(config)
     from mlcli.data.preprocessing import preprocess
 
-    row = dataset_row(config.name)
-    data = dataset_source(config.name).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
-    return preprocess(data, row, config)
+    row = dataset_row(config.label)
+    data = dataset_source(config.label).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
+    return preprocess(data, row.info, row.maximum, config)
+
+
+def dataset_info(config: DatasetConfig) -> DatasetInfo:
+    """Return the description of a dataset: from the registry, or of a person's own from its file, which is read."""
+    return dataset_row(config.label).info if config.path is None else load_dataset(config).info
 
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
     """Return shapes, names and value range of the source, with the scaling fitted on the training split."""
-    info, maximum = dataset.info, dataset_row(dataset.info.name).maximum
+    info = dataset.info
+    maximum = None if info.encoding else dataset_row(info.name).maximum
     return Preprocessing(
         kind=info.kind,
         input_shape=info.input_shape,
@@ -38,4 +48,5 @@ def preprocessing_of(dataset: Dataset) -> Preprocessing:
         feature_names=info.feature_names,
         value_range=None if maximum is None else (0.0, maximum),
         scaling=dataset.scaling,
+        encoding=info.encoding,
     )

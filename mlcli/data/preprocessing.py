@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.config.schema import DatasetConfig
+from mlcli.config.dataset import DatasetConfig
 from mlcli.data.source import SourceData
 from mlcli.errors import UsageError
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split
-from mlcli.registry import DEFAULT_TEST_FRACTION, DatasetRow
+from mlcli.registry import DEFAULT_TEST_FRACTION
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.int64]
@@ -58,17 +58,20 @@ class SplitPlan:
         return sha256.hexdigest()
 
 
-def preprocess(data: SourceData, row: DatasetRow, config: DatasetConfig) -> Dataset:
-    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples."""
-    plan = plan_splits(config, row.info, data.train.y, len(data.test) if data.test else 0)
+def preprocess(data: SourceData, info: DatasetInfo, maximum: float | None, config: DatasetConfig) -> Dataset:
+    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples.
+
+    maximum: the largest value a feature can take, None if that is not known beforehand.
+    """
+    plan = plan_splits(config, info, data.train.y, len(data.test) if data.test else 0)
     samples = functools.cache(functools.partial(_samples, data))
     train = samples(plan.train)
     return Dataset(
-        info=row.info,
+        info=info,
         train=train,
         validation=samples(plan.validation) if plan.validation else None,
         test=samples(plan.test),
-        scaling=fit_scaling(config.scaling, row.info, row.maximum, train.x),
+        scaling=fit_scaling(config.scaling, info, maximum, train.x),
         fingerprint=data.fingerprint,
         split_digest=plan.digest(),
         notes=plan.notes,
@@ -166,7 +169,8 @@ def fit_scaling(
 
     unit: to [0, 1], by `maximum` if it is known (images), else by the minimum and maximum of each feature in x.
     standard: to mean 0 and deviation 1 (population deviation, float64), per feature for tables, over all pixels for
-    images. auto: unit for images, standard for tables. A feature that is constant in x is divided by 1.
+    images. auto: unit for images, standard for tables. A feature that is constant in x is divided by 1. A feature that
+    stands for a category stays 0 or 1.
     """
     if kind == "auto":
         kind = "unit" if info.kind == "image" else "standard"
@@ -181,6 +185,9 @@ def fit_scaling(
         shift, scale = values.min(axis=0), np.ptp(values, axis=0)
     else:
         shift, scale = values.mean(axis=0), values.std(axis=0)
+    if info.encoding is not None:
+        is_category = np.array(info.encoding.is_category)
+        shift, scale = np.where(is_category, 0.0, shift), np.where(is_category, 1.0, scale)
     return Scaling(kind, shift, np.where(scale == 0, 1.0, scale))
 
 

@@ -114,8 +114,10 @@ def evaluate(
 
     on_stage: receives a text for each part of the work, before it begins.
     """
-    on_stage(f"loading {request.dataset or run.record.dataset}")
-    dataset = run.load_dataset(request.dataset, data_directory=request.data_dir, offline=request.offline)
+    on_stage(f"loading {request.data or request.dataset or run.record.dataset}")
+    dataset = run.load_dataset(
+        request.dataset, table=request.data, data_directory=request.data_dir, offline=request.offline
+    )
     samples = _samples(dataset, request.split)
     backend = request.backend or run.record.backend
     with translated_memory_errors(batch_advice(request.batch_size)):

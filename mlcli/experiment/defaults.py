@@ -6,8 +6,10 @@ Reads no data and imports no framework: the number of training samples follows f
 from __future__ import annotations
 
 import math
+import os
 
-from mlcli.config.schema import AdamW, DatasetConfig, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
+from mlcli.config.dataset import DatasetConfig
+from mlcli.config.schema import AdamW, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
 from mlcli.records import DatasetInfo
 from mlcli.registry import (
     DEFAULT_SCHEDULE,
@@ -36,7 +38,10 @@ def with_defaults(
     changes: dict[str, object] = {
         "backend": backend,
         "backends": {},
-        "name": config.name or f"{config.dataset.name}_{config.model.name}",
+        "dataset": config.dataset.model_copy(
+            update={"path": config.dataset.path and os.path.abspath(config.dataset.path)}
+        ),
+        "name": config.name or f"{config.dataset.label}_{config.model.name}",
         "optimizer": optimizer and _completed(optimizer, config.model.name, n_train_samples),
         "schedule": config.schedule or ExperimentConfig.model_validate({"schedule": schedule}).schedule,
         "training": _with_epochs(config.training, n_train_samples) if is_iterative else config.training,

@@ -16,6 +16,7 @@ from mlcli.models.weights import as_precision
 from mlcli.models.weights import initial_weights as draw_weights
 from mlcli.records import RunRecord
 from mlcli.runs.find import find_run
+from mlcli.text import listed
 
 _MAX_LAYERS_SHOWN = 12
 
@@ -81,6 +82,8 @@ def read_source(plan: Plan, runs_directory: Path) -> SourceRun | None:
     if run.network is None:
         raise UsageError(f"init_from: run {run.record.run_id} is of model {run.record.model}, which has no weights")
     _check_model(run.network, plan.network, run.record.run_id)
+    if plan.info.encoding or run.preprocessing.encoding:
+        _check_features(run.preprocessing.feature_names, plan.info.feature_names, run.record.run_id)
     weights = run.weights()
     digest = weights_digest(weights)
     if init_from.weights not in (None, digest):
@@ -101,6 +104,17 @@ def _check_model(found: Network, expected: Network, run_id: str) -> None:
         raise UsageError(
             f"init_from: run {run_id} has a different model\n"
             f"its model:  {_describe(found)}\nthis model: {_describe(expected)}"
+        )
+
+
+def _check_features(found: tuple[str, ...], expected: tuple[str, ...], run_id: str) -> None:
+    """UsageError unless a table has the features that the weights were trained on, in the same order."""
+    if found != expected:
+        theirs = [name for name in found if name not in expected] or ["the same in another order"]
+        ours = [name for name in expected if name not in found] or ["the same in another order"]
+        raise UsageError(
+            f"init_from: run {run_id} was trained on other features\n"
+            f"only there: {listed(theirs, _MAX_LAYERS_SHOWN)}; only here: {listed(ours, _MAX_LAYERS_SHOWN)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A plan: everything about an experiment that can be decided, and refused, without its data and its framework."""
+"""A plan: everything about an experiment that can be decided, and refused, before it is trained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from mlcli import __version__
 from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
+from mlcli.data.load import dataset_info
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.experiment.defaults import n_train_samples, with_defaults
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, dataset_info, trains_iteratively
+from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, trains_iteratively
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Plan:
 def make_plan(config: ExperimentConfig) -> Plan:
     """Check that the parts of an experiment fit together and fill in every default.
 
-    Reads no data and imports no framework, except for `estimator` models, whose names only scikit-learn knows.
-    UsageError, listing what is possible, for parts that do not fit.
+    Reads no data, except for a table of one's own, of which nothing is known otherwise; imports no framework, except
+    for `estimator` models, whose names only scikit-learn knows. UsageError, listing what is possible, for parts that
+    do not fit; DataError for a table that cannot be used.
     """
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
@@ -45,7 +47,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
         from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
-    info = dataset_info(config.dataset.name)
+    info = dataset_info(config.dataset)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)

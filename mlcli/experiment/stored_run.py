@@ -15,7 +15,7 @@ from mlcli.errors import DataError, UsageError
 from mlcli.experiment.plan import build_spec, network_of
 from mlcli.models.layers import Network
 from mlcli.records import Dataset, Preprocessing, RunRecord
-from mlcli.registry import LARGE_BATCH, backend_info, dataset_info, trains_iteratively
+from mlcli.registry import LARGE_BATCH, backend_info, dataset_row, trains_iteratively
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.reader import VerifiedFiles
 from mlcli.text import first_line
@@ -94,17 +94,38 @@ class StoredRun:
         return network_of(config.model, self.preprocessing.input_shape, len(self.preprocessing.class_names))
 
     def load_dataset(
-        self, name: str | None = None, *, data_directory: Path | None = None, offline: bool = False
+        self,
+        name: str | None = None,
+        *,
+        table: Path | None = None,
+        data_directory: Path | None = None,
+        offline: bool = False,
     ) -> Dataset:
         """Return the dataset of the run, or another one of the same shape, split and scaled as the run did it.
 
-        Its notes report content or a split that differs from what the run was trained on. UsageError for a dataset of
-        another shape, DataError for a run whose preprocessing does not fit its dataset.
+        table: a file with the columns of the table that the run was trained on; it is encoded as the run did it. The
+        notes of the dataset report content or a split that differs from what the run was trained on. UsageError for a
+        dataset of another shape, DataError for a run whose preprocessing does not fit its dataset.
         """
-        name = name or self.config.dataset.name
+        if self.preprocessing.encoding is not None:
+            if name is not None:
+                raise UsageError(f"dataset {name}: the run was trained on a table of its own; name one with --data")
+            return self._load_table(table)
+        if table is not None:
+            raise UsageError(f"--data {table}: the run was trained on {self.record.dataset}; use --dataset")
+        name = name or self.config.dataset.label
         self._check_shape(name)
         config = self.config.dataset.model_copy(update={"name": name, "scaling": "none"})
         dataset = load_dataset(config, data_dir=data_directory, offline=offline)
+        notes = (*dataset.notes, *self._differences(dataset))
+        return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
+
+    def _load_table(self, path: Path | None) -> Dataset:
+        from mlcli.data.own_table import stored_dataset
+
+        changes = {"path": str(path or self.config.dataset.path), "scaling": "none"}
+        config = self.config.dataset.model_copy(update=changes)
+        dataset = stored_dataset(config, self.preprocessing)
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
@@ -114,12 +135,12 @@ class StoredRun:
         return (dataset.fingerprint, dataset.split_digest) == (digests["dataset"], digests["split"])
 
     def _check_shape(self, name: str) -> None:
-        info, expected = dataset_info(name), self.preprocessing
+        info, expected = dataset_row(name).info, self.preprocessing
         found_shape = _shape_text(info.input_shape, info.n_classes)
         expected_shape = _shape_text(expected.input_shape, len(expected.class_names))
         if found_shape == expected_shape:
             return
-        if name == self.config.dataset.name:
+        if name == self.config.dataset.label:
             raise DataError(
                 f"run {self.record.run_id}: its preprocessing expects {expected_shape}, but its dataset {name} has "
                 f"{found_shape}"

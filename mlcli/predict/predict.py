@@ -72,7 +72,7 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
         total_seconds=watch.total_seconds,
         device=engine.device,
         threads=request.threads or run.record.threads,
-        notes=(*source.notes, *_range_notes(expected.value_range, smallest, largest)),
+        notes=(*source.notes, *source.late_notes(), *_range_notes(expected.value_range, smallest, largest)),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.errors import DataError, UsageError
+from mlcli.predict.encoded_tables import open_encoded_table
 from mlcli.predict.samples import SampleBatch, SampleSource, reading
 from mlcli.predict.tables import open_csv, open_parquet
 from mlcli.records import Preprocessing
@@ -39,6 +40,8 @@ def open_samples(path: Path, expected: Preprocessing, *, array: str | None = Non
     """
     is_folder = _is_folder(path)
     suffix = path.suffix.lower()
+    if expected.encoding is not None and array is None and not is_folder:
+        return open_encoded_table(path, expected, expected.encoding)
     if array is not None and suffix != ".npz":
         raise UsageError(f"--array {array}: {path} is not an .npz file")
     if is_folder or suffix in IMAGE_SUFFIXES:

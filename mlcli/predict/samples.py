@@ -48,6 +48,7 @@ class SampleSource:
     read: Callable[[int], Iterator[SampleBatch]]
     n_samples: int | None = None
     notes: tuple[str, ...] = ()
+    late_notes: Callable[[], Sequence[str]] = tuple  # those that are known after all samples were read
 
     def batches(self) -> Iterator[SampleBatch]:
         """Yield all samples once, in order, shaped (n, *input_shape), as uint8, float32 or float64.

@@ -268,7 +268,7 @@ def describe_run(directory: RunDirectory) -> RunRecord:
         name=config.name or "",
         status="unfinished",
         backend=config.backend or "",
-        dataset=config.dataset.name,
+        dataset=config.dataset.label,
         model=config.model.name,
         seed=config.seed,
         metrics={},

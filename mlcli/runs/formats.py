@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlcli.config.messages import key_path
 from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
-from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling
+from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling, TableEncoding
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def _check_range(name: str, value: float | None, least: float, most: float = mat
 
 
 _PREPROCESSING_VERSION = 1
+_TABLE_VERSION = 2  # of a run on a person's own table: the same, with `encoding`
 _N_AXES = {"image": 3, "table": 1}
 _MAX_VALUES = 2**31  # in a sample
 _MAX_SCALING = 1e18  # engines scale in float32, whose largest number is 3e38
@@ -142,13 +143,17 @@ class _StoredPreprocessing:
     feature_names: tuple[str, ...]
     value_range: tuple[float, float] | None
     scaling: _StoredScaling
+    encoding: TableEncoding | None = None
 
 
 def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
     """Return plain values for JSON. Python writes a float64 with as many digits as it takes to read it back."""
     import numpy as np
 
-    document = {"schema_version": _PREPROCESSING_VERSION} | asdict(preprocessing)
+    version = _TABLE_VERSION if preprocessing.encoding else _PREPROCESSING_VERSION
+    document = {"schema_version": version} | asdict(preprocessing)
+    if preprocessing.encoding is None:
+        del document["encoding"]
     scaling = document["scaling"].items()
     document["scaling"] = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in scaling}
     return document
@@ -156,12 +161,14 @@ def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
 
 def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
     """Return the preprocessing in a document whose parts fit together."""
-    if document.get("schema_version") != _PREPROCESSING_VERSION:
-        raise ValueError(f"schema_version {document.get('schema_version')}, expected {_PREPROCESSING_VERSION}")
+    version = _TABLE_VERSION if document.get("encoding") is not None else _PREPROCESSING_VERSION
+    if document.get("schema_version") != version:
+        raise ValueError(f"schema_version {document.get('schema_version')}, expected {version}")
     found = typed(_StoredPreprocessing, document)
     _check_shape(found)
     _check_names("class_names", found.class_names)
     _check_names("feature_names", found.feature_names)
+    _check_encoding(found)
     _check_scaling(found, "shift", 0.0)
     _check_scaling(found, "scale", 1 / _MAX_SCALING)
     return Preprocessing(**vars(found) | {"scaling": _scaling(found.scaling)})
@@ -179,6 +186,24 @@ def _check_names(key: str, names: tuple[str, ...]) -> None:
     """Names are printed, and written into generated code as comments, so each must be one line."""
     if len(set(names)) != len(names) or any("\n" in name for name in names):
         raise ValueError(f"{key}: expected distinct names of one line each")
+
+
+def _check_encoding(found: _StoredPreprocessing) -> None:
+    """An encoding must give the features that are stored, in every column numbers or categories."""
+    if found.encoding is None:
+        return
+    for column in found.encoding.columns:
+        is_text = column.kind == "categorical"
+        if is_text != (column.fill is None) or (is_text and column.has_indicator) or not column.features:
+            raise ValueError(f"encoding: column {column.name!r} does not fit its kind")
+        if len(set(column.categories)) != len(column.categories) or (column.categories and not is_text):
+            raise ValueError(f"encoding: column {column.name!r} has categories that are not distinct")
+        if column.fill is not None and abs(column.fill) > _MAX_SCALING:
+            raise ValueError(f"encoding: column {column.name!r} is filled with more than {_MAX_SCALING:g}")
+    names = [column.name for column in found.encoding.columns]
+    _check_names("encoding.columns", (*names, found.encoding.target))
+    if found.kind != "table" or found.encoding.feature_names != found.feature_names:
+        raise ValueError("encoding: it gives other features than feature_names")
 
 
 def _check_scaling(found: _StoredPreprocessing, key: Literal["shift", "scale"], least: float) -> None:

@@ -12,7 +12,7 @@ from mlcli.rendering import print_json
 # The commands that print JSON, and the document that every command prints instead of a result when it fails.
 DOCUMENTS = (
     "train", "compare", "evaluate", "predict", "convert", "parity", "batch-bench", "receipt", "runs list", "runs show",
-    "data list", "data show", "data fetch", "data verify", "config list", "doctor", "error",
+    "data list", "data show", "data inspect", "data fetch", "data verify", "config list", "doctor", "error",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
 from mlcli.data.description import DatasetDescription
+from mlcli.data.inspection import Inspection
 from mlcli.data.inventory import FetchedDataset, ListedDataset, VerifiedFile
 from mlcli.doctor.diagnosis import Diagnosis
 from mlcli.errors import ExitCode
@@ -221,6 +222,7 @@ _DOCUMENTS: Mapping[str, Callable[[], dict[str, Fields]]] = {
     "runs show": _runs_show,
     "data list": lambda: _rows("ListedDataset", _fields(ListedDataset)),
     "data show": lambda: {"DatasetDescription": {"schema_version": int, **_fields(DatasetDescription)}},
+    "data inspect": lambda: {"Inspection": {"schema_version": int, **_fields(Inspection)}},
     "data fetch": lambda: _rows("FetchedDataset", _fields(FetchedDataset)),
     "data verify": lambda: _rows("VerifiedFile", _fields(VerifiedFile)),
     "config list": lambda: _rows("ShippedConfiguration", {"name": str, "description": str}),

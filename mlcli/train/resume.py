@@ -106,6 +106,12 @@ def check_same_experiment(checkpoint: Checkpoint, digests: Mapping[str, str], di
             raise DataError(f"run {directory.run_id} cannot be resumed: {cause}")
 
 
+def check_same_data(fingerprint: str, directory: RunDirectory) -> None:
+    """DataError where the dataset is not the one that a run without a checkpoint started with, if it got that far."""
+    if directory.read_environment().get("dataset_fingerprint") not in (None, fingerprint):
+        raise DataError(f"run {directory.run_id} cannot be resumed: the dataset has changed since the run started")
+
+
 def restore_state(engine: Engine, state: EngineState) -> None:
     """Load the state of a checkpoint into a new engine; DataError for the state of another model or optimizer."""
     fresh = engine.state()

@@ -73,7 +73,7 @@ class RunProgress:
             name=config.name or "",
             status=status,
             backend=plan.backend,
-            dataset=config.dataset.name,
+            dataset=config.dataset.label,
             model=config.model.name,
             seed=config.seed,
             metrics={split: found for split, found in metrics.items() if found},

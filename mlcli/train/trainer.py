@@ -28,7 +28,14 @@ from mlcli.runs.reader import VerifiedFiles
 from mlcli.timing import unevenness
 from mlcli.train.checkpointing import AUTO, CheckpointEvery, check_finite
 from mlcli.train.epochs import EpochLoop, score_train, single_fit
-from mlcli.train.resume import add_resume_hint, check_same_experiment, differences, is_finished, restore_state
+from mlcli.train.resume import (
+    add_resume_hint,
+    check_same_data,
+    check_same_experiment,
+    differences,
+    is_finished,
+    restore_state,
+)
 from mlcli.train.run_progress import RunProgress, epoch_seconds
 
 _MAX_REASON = 10_000  # characters; a record has a limit
@@ -157,6 +164,7 @@ class _Trainer:
             if self.checkpoint:
                 check_same_experiment(self.checkpoint, self.progress.digests, directory)
             else:
+                check_same_data(dataset.fingerprint, directory)
                 self.source = read_source(self.plan, self.paths.runs_directory)
             engine = self._build(dataset)
         where = f"the checkpoint {self.checkpoint.description}" if self.checkpoint else "the beginning"
@@ -179,10 +187,11 @@ class _Trainer:
             raise
 
     def _load(self) -> Dataset:
-        self.observer.on_stage(f"loading {self.config.dataset.name}")
+        self.observer.on_stage(f"loading {self.config.dataset.label}")
         with self.progress.watch.part("load"):
             data_dir, offline, log = self.paths.data_directory, self.paths.offline, self.observer.on_slow_step
             dataset = load_dataset(self.config.dataset, data_dir=data_dir, offline=offline, log=log)
+        self.progress.watch.add_earlier(dataset.planning_seconds, {"load": dataset.planning_seconds})
         for note in dataset.notes:
             self._note(note)
         n_samples, batch_size = len(dataset.train), self.config.training.batch_size

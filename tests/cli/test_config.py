@@ -111,7 +111,7 @@ def test_validate_reports_what_an_engine_cannot_do():
     Path("x.yaml").write_text("dataset: fashoin\n")
     (issue,) = issues_of(config("validate", "x.yaml"))
     assert issue == (
-        "x.yaml:1:10: dataset.name: must be one of iris, digits, mnist, fashion, got 'fashoin' "
+        "x.yaml:1:10: dataset.name: must be one of iris, wine, breast_cancer, digits, mnist, fashion, got 'fashoin' "
         "(did you mean 'fashion'?)"
     )
 

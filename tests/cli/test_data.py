@@ -33,7 +33,7 @@ def copy_raw(image_data_dir, folder):
 
 def test_list_shows_shapes_counts_and_paths(tmp_path):
     rows = {row["name"]: row for row in json_rows(run("list", "--data-dir", tmp_path, "--format", "json"))}
-    assert list(rows) == ["iris", "digits", "mnist", "fashion"]
+    assert list(rows) == ["iris", "wine", "breast_cancer", "digits", "mnist", "fashion"]
     assert rows["iris"]["state"] == "embedded"
     assert rows["fashion"] == {
         "name": "fashion",
@@ -58,7 +58,7 @@ def test_list_as_a_table(tmp_path, output_format):
 
 def test_list_as_csv(tmp_path):
     rows = list(csv.DictReader(StringIO(run("list", "--data-dir", tmp_path, "--format", "csv").stdout)))
-    assert [(row["name"], row["n_train_samples"]) for row in rows][:2] == [("iris", "150"), ("digits", "1797")]
+    assert [(row["name"], row["n_train_samples"]) for row in rows][:2] == [("iris", "150"), ("wine", "178")]
 
 
 def test_show_prints_one_document_and_writes_a_picture(tmp_path):
@@ -105,6 +105,8 @@ def test_absent_data_is_an_error_only_if_it_is_named(tmp_path):
     rows = json_rows(run("verify", "--data-dir", tmp_path, "--format", "json"))
     assert [(row["name"], row["state"]) for row in rows] == [
         ("iris", "ok"),
+        ("wine", "ok"),
+        ("breast_cancer", "ok"),
         ("digits", "ok"),
         ("mnist", "absent"),
         ("fashion", "absent"),

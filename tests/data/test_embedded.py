@@ -17,17 +17,18 @@ def read(name):
     return dataset_source(name).read(Path("unused"), offline=True, log=pytest.fail)
 
 
-def test_iris_equals_scikit_learns_copy():
-    from sklearn.datasets import load_iris
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
+def test_a_table_equals_scikit_learns_copy(name):
+    import sklearn.datasets
 
-    theirs = load_iris()
-    data = read("iris")
+    theirs = getattr(sklearn.datasets, f"load_{name}")()
+    data = read(name)
     assert data.test is None
     assert data.train.x.dtype == np.float64
     np.testing.assert_array_equal(data.train.x, theirs.data)
     np.testing.assert_array_equal(data.train.y, theirs.target)
-    assert dataset_info("iris").class_names == tuple(theirs.target_names)
-    assert dataset_info("iris").feature_names == tuple(theirs.feature_names)
+    assert dataset_info(name).class_names == tuple(theirs.target_names)
+    assert dataset_info(name).feature_names == tuple(theirs.feature_names)
 
 
 def test_the_fingerprint_of_iris_is_that_of_runs_by_version_0_1():
@@ -46,7 +47,7 @@ def test_digits_equal_scikit_learns_copy():
     np.testing.assert_array_equal(data.train.y, theirs.target)
 
 
-@pytest.mark.parametrize("name", ["iris", "digits"])
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
 def test_scikit_learns_loaders_are_used_if_the_file_is_elsewhere(monkeypatch, tmp_path, name):
     expected = read(name)
     monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)

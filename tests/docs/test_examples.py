@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from mlcli.cli.app import app
 from mlcli.config.shipped import shipped_configs
 from mlcli.experiment.configurations import check_file
 from tests.fixtures.pages import PAGES, ROOT, steps, unexecuted_commands
+from tests.fixtures.tables import PENGUINS
 
 CLI = typer.main.get_command(app)
 STEPS = [step for page in PAGES for step in steps(page)]
@@ -35,13 +37,14 @@ _ACCURACY = 0.03  # by which accuracies differ at most between processors
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A folder for each page in which its examples run, with a few samples to predict."""
+    """A folder for each page in which its examples run, with a few samples to predict, and a table."""
     made = {}
 
     def folder(page):
         if page not in made:
             made[page] = tmp_path_factory.mktemp(Path(page).stem)
             np.save(made[page] / "samples.npy", np.zeros((5, 8, 8), dtype=np.uint8))
+            shutil.copyfile(PENGUINS, made[page] / "penguins.csv")
         return made[page]
 
     return folder

@@ -40,7 +40,8 @@ def test_a_sound_machine(cli, tmp_path):
     assert all(engine["error"] is None and engine["device"] for engine in document["engines"])
     assert document["default_device"] in [device["name"] for device in document["devices"]]
     assert {one["name"]: one["state"] for one in document["datasets"]} == {
-        "iris": "whole", "digits": "whole", "mnist": "absent", "fashion": "absent",
+        "iris": "whole", "wine": "whole", "breast_cancer": "whole", "digits": "whole",
+        "mnist": "absent", "fashion": "absent",
     }  # fmt: skip
     runs = next(folder for folder in document["folders"] if folder["purpose"] == "runs")
     assert (runs["path"], runs["exists"], runs["is_writable"]) == (str(tmp_path / "runs"), False, True)

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Scaling, Timing
+from mlcli.records import EpochRecord, Metrics, Preprocessing, RunRecord, Scaling, TableColumn, TableEncoding, Timing
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.formats import (
     history_bytes,
@@ -139,3 +139,51 @@ def test_a_scaling_beyond_the_range_of_float32_is_refused(name, value):
 def test_scalings_of_ordinary_sizes_are_read():
     scaling = DOCUMENT["scaling"] | {"shift": [-1e6, 1e6], "scale": [1e-9, 1e9]}
     assert preprocessing_from(DOCUMENT | {"scaling": scaling}).scaling.scale.tolist() == [1e-9, 1e9]
+
+
+ENCODING = TableEncoding(
+    target="label",
+    missing=("", "NA"),
+    columns=(
+        TableColumn("age", "numeric", fill=1 / 3, has_indicator=True),
+        TableColumn("city", "categorical", categories=("Bern", None), has_other=True),
+    ),
+)
+TABLE = Preprocessing(
+    *("table", (5,), ("a", "b"), ENCODING.feature_names, None),
+    Scaling("standard", shift=np.zeros(5), scale=np.ones(5)),
+    ENCODING,
+)
+
+
+def test_the_encoding_of_a_table_is_read_back_exactly():
+    document = json.loads(to_json(preprocessing_document(TABLE)))
+    assert document["schema_version"] == 2
+    assert preprocessing_from(document).encoding == ENCODING
+
+
+def test_without_a_table_the_document_is_that_of_earlier_versions():
+    assert DOCUMENT["schema_version"] == 1
+    assert "encoding" not in DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("column", "changes", "message"),
+    [
+        (0, {"fill": None}, "does not fit its kind"),
+        (0, {"fill": 1e19}, "is filled with more than 1e"),
+        (0, {"kind": "categorical"}, "does not fit its kind"),
+        (0, {"kind": "date"}, "kind"),
+        (0, {"has_indicator": False}, "other features than feature_names"),
+        (0, {"categories": ["a"]}, "categories that are not distinct"),
+        (0, {"name": "city"}, "distinct names"),
+        (0, {"name": "label"}, "distinct names"),
+        (1, {"categories": ["Bern", "Bern"]}, "categories that are not distinct"),
+        (1, {"categories": [], "has_other": False}, "does not fit its kind"),
+    ],
+)
+def test_an_encoding_whose_parts_do_not_fit_is_refused(column, changes, message):
+    document = json.loads(to_json(preprocessing_document(TABLE)))
+    document["encoding"]["columns"][column] |= changes
+    with pytest.raises(ValueError, match=message):
+        preprocessing_from(document)

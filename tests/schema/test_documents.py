@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from mlcli.cli.app import app
 from mlcli.schema import DOCUMENTS
 from mlcli.schema.documents import document_schema
+from tests.fixtures.tables import PENGUINS
 
 DIGITS, IRIS, FOREST = (f"20260101T000000Z_{name}" for name in ("digits", "iris", "forest"))
 SINGLE_FIT = ("--backend", "sklearn", "--dataset", "iris", "--model", "logistic")
@@ -49,6 +50,7 @@ COMMANDS = [
     ("data", "list"),
     ("data", "show", "iris"),
     ("data", "show", "digits"),
+    ("data", "inspect", str(PENGUINS), "--target", "species"),
     ("data", "fetch", "iris"),
     ("data", "verify"),
     ("config", "list"),

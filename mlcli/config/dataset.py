@@ -1,0 +1,90 @@
+"""The section `dataset` of an experiment: registered data by name, or a table of one's own by its path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mlcli.config.values import (
+    ColumnName,
+    FilePath,
+    FrozenDict,
+    PositiveInt,
+    Section,
+    Seed,
+    TestPart,
+    ValidationPart,
+    frozen,
+)
+from mlcli.registry import DATASETS, DEFAULT_DATASET, alternatives
+
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[tuple(DATASETS)]
+
+ColumnKinds = Annotated[
+    dict[ColumnName, Literal["numeric", "boolean", "categorical", "ignore"]], AfterValidator(frozen)
+]
+DEFAULT_MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
+
+
+class DatasetConfig(Section):
+    """The data, and how it is split and scaled. A plain name stands for `{name: NAME}`."""
+
+    name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
+    path: FilePath | None = Field(
+        None, description="a table of your own: .csv, .tsv, .txt, also .gz, or .parquet; relative to this file"
+    )
+    target: ColumnName | None = Field(None, description="the column of the table with the labels")
+    columns: ColumnKinds = Field(
+        default_factory=FrozenDict,
+        description="kinds of columns that their values do not decide: numeric, boolean, categorical or ignore",
+    )
+    missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        DEFAULT_MISSING, description="texts in the table that stand for a missing value"
+    )
+    test: TestPart = Field(
+        "auto",
+        description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
+    )
+    validation: ValidationPart = Field(
+        None, description="stratified fraction of the training data; test: validate on the test set; null: none"
+    )
+    scaling: Literal["auto", "none", "unit", "standard"] = Field(
+        "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
+    )
+    limit: PositiveInt | None = Field(None, description="use only the first N training samples; null: all")
+    split_seed: Seed = Field(0, description="seed of the splits; independent of `seed`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_name(cls, values: Any) -> Any:
+        """A path takes the place of the default name."""
+        is_own = isinstance(values, dict) and values.get("path") is not None
+        return {"name": None, **values} if is_own else values
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.path is None:
+            if self.name is None:
+                raise ValueError("a name or a path is required")
+            if self.target or self.columns or self.missing != DEFAULT_MISSING:
+                raise ValueError(
+                    f"target, columns and missing are for tables of your own: add their path, not {self.name}"
+                )
+        elif self.name is not None:
+            raise ValueError(f"has both the name {self.name} and a path; remove one of them")
+        elif self.target is None:
+            raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name of the data: as registered, or from the file, of letters, digits, dots, dashes and underscores."""
+        if self.path is None:
+            return self.name or ""
+        return (re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(self.path).name.partition(".")[0]).strip("_-") or "table")[:40]

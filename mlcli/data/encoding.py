@@ -1,0 +1,196 @@
+"""From the columns of a table to features: the kind of each column, and an encoding fitted on the training rows.
+
+A column whose training values are all numbers is numeric, always. Otherwise one of true and false, or yes and no, is
+boolean; one of dates is ignored; one in which every value is rare, as in ids and free text, is ignored too; any other
+is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
+
+The features are those of scikit-learn's SimpleImputer(strategy="median", add_indicator=True) and
+OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist").
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcli.errors import DataError
+from mlcli.records import ColumnKind, TableColumn, TableEncoding
+from mlcli.text import escaped, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_CATEGORY_ROWS = 5  # a value in fewer training rows is rare
+MAX_CATEGORIES = 100  # per column, the feature of all others included
+MAX_FEATURES = 2000
+MAX_VALUE = 1e18  # engines compute in float32
+_BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
+_MAX_TEXT = 100  # characters of a category or label
+_N_SHOWN = 6
+
+
+def column_kind(values: pd.Series) -> ColumnKind | str:
+    """Return the kind of a column by its training values, or why it is ignored, which begins with a verb.
+
+    DataError for a column that mixes numbers and texts.
+    """
+    present = values.dropna()
+    if present.empty:
+        return "has no value in the training rows"
+    numbers = _numbers(present)
+    n_numbers = int(np.isfinite(numbers).sum())
+    if n_numbers == len(present):
+        return "numeric"
+    texts = present.astype(str)
+    if 2 * n_numbers >= len(present):
+        odd = texts[~np.isfinite(numbers)].iloc[0]
+        raise DataError(
+            f"column {values.name!r}: {n_numbers:,} of {len(present):,} training values are numbers, and others are "
+            f"not, e.g. {escaped(odd, _MAX_TEXT)!r}\nadd that text to dataset.missing if it stands for a missing "
+            "value, or set dataset.columns, e.g. {" + f"{values.name}: categorical" + "}"
+        )
+    if set(texts.str.lower().unique()) <= set(_BOOLEANS):
+        return "boolean"
+    if all(map(_DATE.match, texts.unique())):
+        return "holds dates, which are not supported"
+    if texts.value_counts().iloc[0] < MIN_CATEGORY_ROWS:
+        return f"has no value in {MIN_CATEGORY_ROWS} training rows or more, as ids and free text"
+    return "categorical"
+
+
+def fit_encoding(
+    training: pd.DataFrame, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
+) -> TableEncoding:
+    """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
+
+    DataError for values that are not of the kind of their column, and for too many features.
+    """
+    columns = tuple(_fit_column(training[name], kind) for name, kind in kinds.items())
+    n_features = sum(len(column.features) for column in columns)
+    if n_features > MAX_FEATURES:
+        widest = max(columns, key=lambda column: len(column.features))
+        raise DataError(
+            f"{n_features:,} features, and a table may have {MAX_FEATURES:,}; column {widest.name!r} alone has "
+            f"{len(widest.features)}\nignore columns with dataset.columns, e.g. {{{widest.name}: ignore}}"
+        )
+    return TableEncoding(target, tuple(missing), columns)
+
+
+def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
+    name = str(values.name)
+    if kind == "categorical":
+        categories, has_other = _categories(values)
+        return TableColumn(name, kind, categories=categories, has_other=has_other)
+    numbers = _values(values, kind)
+    is_missing = np.isnan(numbers)
+    fill = 0.0 if is_missing.all() else float(np.median(numbers[~is_missing]))
+    return TableColumn(name, kind, fill, bool(is_missing.any()))
+
+
+def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
+    """Return the categories that are not rare, sorted, a missing value last; and whether there are rare ones."""
+    counts: Counter[str | None] = Counter()
+    for value, n_rows in values.value_counts(dropna=False).items():
+        counts[text_of(value)] += n_rows
+    names = sorted(counts, key=lambda text: (text is None, text or ""))
+    frequent = [name for name in names if counts[name] >= MIN_CATEGORY_ROWS]
+    n_most = MAX_CATEGORIES if len(frequent) == len(names) else MAX_CATEGORIES - 1
+    if len(frequent) > n_most:  # of categories in equally many rows, those that sort last, as OneHotEncoder does it
+        kept = set(sorted(frequent, key=lambda name: counts[name])[-(MAX_CATEGORIES - 1) :])
+        frequent = [name for name in frequent if name in kept]
+    return tuple(frequent), len(frequent) < len(names)
+
+
+def text_of(value: Any) -> str | None:
+    """Return a category or label as it is stored and compared, safe to print; None if it is missing.
+
+    A whole number is the same text whether a file stores it as an integer or not. Longer texts are shortened.
+    """
+    if value is None or value != value:
+        return None
+    is_whole = isinstance(value, float) and value.is_integer()
+    return escaped(str(int(value) if is_whole else value), _MAX_TEXT)
+
+
+def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | None = None) -> NDArray[np.float64]:
+    """Return the features of each row, float64 (n, features).
+
+    unseen: receives, by column, the number of values that are none of its categories; without a feature for all others,
+    their features are all zero. DataError for a value that is not of the kind of its column.
+    """
+    blocks = []
+    for column in encoding.columns:
+        values = table[column.name]
+        if column.kind == "categorical":
+            block, n_unseen = _one_hot(values, column)
+            if unseen is not None and n_unseen:
+                unseen[column.name] += n_unseen
+        else:
+            block = _filled(_values(values, column.kind), column)
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1)
+
+
+def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.float64]:
+    is_missing = np.isnan(numbers)
+    filled = np.where(is_missing, column.fill or 0.0, numbers)
+    return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
+
+
+def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
+    """Return the features, and the number of values that are none of the categories."""
+    codes, found = values.factorize(use_na_sentinel=True)
+    positions = {text: position for position, text in enumerate(column.categories)}
+    otherwise = len(column.categories)
+    by_code = [positions.get(text_of(value), otherwise) for value in [*found, None]]  # -1 is a missing value
+    chosen = np.array(by_code)[codes]
+    block = np.zeros((len(values), otherwise + 1))
+    block[np.arange(len(values)), chosen] = 1.0
+    n_unseen = int((chosen == otherwise).sum())
+    return (block if column.has_other else block[:, :otherwise]), n_unseen
+
+
+def _values(values: pd.Series, kind: ColumnKind) -> NDArray[np.float64]:
+    """Return numbers, or booleans as 0 and 1, float64 (n,), NaN where missing; DataError for any other value."""
+    if kind == "boolean":
+        texts = values.astype(object).map(lambda value: _BOOLEANS.get(str(value).lower(), np.inf), na_action="ignore")
+        numbers = texts.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        numbers = _numbers(values)
+    with np.errstate(invalid="ignore"):
+        is_wrong = ~(np.abs(numbers) <= MAX_VALUE) & values.notna().to_numpy()
+    if is_wrong.any():
+        row = int(np.flatnonzero(is_wrong)[0])
+        expected = f"a number up to {MAX_VALUE:g}" if kind == "numeric" else f"one of {', '.join(_BOOLEANS)}"
+        raise DataError(
+            f"row {values.index[row] + 1:,} (from 1), column {values.name!r}: {text_of(values.iloc[row])!r}, expected "
+            f"{expected}\ncorrect it, or add the text to dataset.missing if it stands for a missing value"
+        )
+    return numbers
+
+
+def _numbers(values: pd.Series) -> NDArray[np.float64]:
+    """Return the values as float64 (n,), NaN where one is missing or not a number."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(values.dtype) or values.dtype.kind in "mM":
+        return np.full(len(values), np.nan)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    if values.dtype == object:  # pandas counts True as 1
+        values = values.mask(values.map(lambda value: isinstance(value, bool)))
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def unseen_notes(unseen: Mapping[str, int]) -> list[str]:
+    """Return a note on values of categorical columns that are none of the categories of the training rows."""
+    if not unseen:
+        return []
+    columns = listed([f"{name} ({n:,})" for name, n in unseen.items()], _N_SHOWN)
+    return [f"values that are none of the categories of the training rows: {columns}"]

@@ -1,0 +1,233 @@
+"""What is in a person's own table, and what looks wrong: the work of `mlcli data inspect` and `mlcli data init`.
+
+Everything is judged by the training rows, except for rows that occur on both sides of the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlcli.config.dataset import DatasetConfig
+from mlcli.config.dump import setting_yaml
+from mlcli.data.encoding import text_of
+from mlcli.data.own_table import OwnTable, read_own_table
+from mlcli.rendering import OutputFormat, print_json
+from mlcli.rendering.console import checked_format
+from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
+from mlcli.text import escaped, listed
+
+_SCHEMA_VERSION = 1
+_N_BINS = 20  # of a numeric column, when it predicts the target alone
+_EXPLAINED = 0.95  # of the errors of always guessing the largest class: a column that alone avoids more is suspicious
+_IMBALANCE = 0.8
+_RARE_CLASS = 10  # training rows
+_N_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class InspectedColumn:
+    """One column by its training rows. kind: numeric, boolean, categorical, or ignored."""
+
+    name: str
+    kind: str
+    n_missing: int
+    n_distinct: int
+    values: str  # the range of numbers, or the most frequent texts
+    accuracy_alone: float | None  # of the best prediction of the target from this column; None for an ignored one
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was understood of a table; its fields are the keys of the JSON document."""
+
+    path: str
+    target: str
+    n_rows: int
+    n_train_rows: int
+    n_features: int
+    class_counts: dict[str, int]  # rows in the whole table
+    largest_class_accuracy: float  # of always predicting the largest class, on the training rows
+    columns: tuple[InspectedColumn, ...]
+    findings: tuple[str, ...]  # what looks wrong, each with what to do
+
+
+def inspect(path: Path, target: str, output_format: str) -> None:
+    """Print how a table is understood and what looks wrong; raises what reading it for a training raises."""
+    output = checked_format(output_format)
+    print_inspection(inspected(DatasetConfig(path=str(path), target=target)), output)
+
+
+def init(path: Path, target: str) -> str:
+    """Return a configuration for a table as YAML, with the kind of every column and what it holds."""
+    inspection = inspected(DatasetConfig(path=str(path), target=target))
+    lines = [
+        f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features} features",
+        "dataset:",
+        f"  {setting_yaml('path', str(path))}  # relative to this file",
+        f"  {setting_yaml('target', inspection.target)}",
+        "  columns:",
+    ]
+    for column in inspection.columns:
+        kind = "ignore" if column.kind == "ignored" else column.kind
+        missing = f", {column.n_missing:,} missing" if column.n_missing else ""
+        lines.append(
+            f"    {setting_yaml(column.name, kind)}  # {column.n_distinct:,} distinct{missing}: {column.values}"
+        )
+    lines += [f"# {finding}" for finding in inspection.findings]
+    return "\n".join([*lines, "model: logistic", ""])
+
+
+def inspected(config: DatasetConfig) -> Inspection:
+    """Return the inspection of the table of a configuration."""
+    table = read_own_table(config)
+    info, y = table.dataset.info, table.dataset.train.y
+    columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
+    counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
+    guess = float(np.bincount(y).max() / len(y))
+    return Inspection(
+        path=escaped(str(config.path)),
+        target=str(config.target),
+        n_rows=len(table.rows),
+        n_train_rows=len(table.training),
+        n_features=info.input_shape[0],
+        class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
+        largest_class_accuracy=guess,
+        columns=columns,
+        findings=tuple(_findings(table, columns, y, guess)),
+    )
+
+
+def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:
+    values = table.training[name]
+    kind = table.kinds.get(name)
+    return InspectedColumn(
+        name=name,
+        kind=kind or "ignored",
+        n_missing=int(values.isna().sum()),
+        n_distinct=values.nunique(),
+        values=_values(values, kind),
+        accuracy_alone=None if kind is None else accuracy_alone(_groups(values, kind), y),
+    )
+
+
+def _values(values: pd.Series[Any], kind: str | None) -> str:
+    present = values.dropna()
+    if kind == "numeric" and len(present):
+        numbers = pd.to_numeric(present)
+        return f"{numbers.min():g} to {numbers.max():g}"
+    return listed([str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]], _N_SHOWN - 3)
+
+
+def _groups(values: pd.Series[Any], kind: str) -> NDArray[np.int64]:
+    """Return a number for each row, equal for equal texts or for numbers of about the same size."""
+    if kind == "numeric":
+        numbers = pd.to_numeric(values)
+        edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
+        return np.where(numbers.isna(), len(edges) + 1, np.searchsorted(edges, numbers))
+    return values.factorize()[0] + 1
+
+
+def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+    """Return how well a column alone predicts the classes: each group its most frequent class.
+
+    Groups learn from every second row and are scored on the others, and the other way round, so that an id scores
+    nothing. groups, y: int64 (n,).
+    """
+    n_correct = 0
+    for part in (0, 1):
+        is_learned = np.arange(len(y)) % 2 == part
+        counts = np.zeros((groups.max() + 1, y.max() + 1))
+        np.add.at(counts, (groups[is_learned], y[is_learned]), 1)
+        guesses = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
+        n_correct += int((guesses[groups[~is_learned]] == y[~is_learned]).sum())
+    return n_correct / len(y)
+
+
+def _findings(table: OwnTable, columns: Sequence[InspectedColumn], y: NDArray[np.int64], guess: float) -> list[str]:
+    findings = [f"column {name!r} is ignored: it {reason}" for name, reason in table.ignored.items()]
+    for column in columns:
+        if column.kind == "ignored":
+            continue
+        if column.n_distinct <= 1 and column.n_missing == 0:
+            findings.append(f"column {column.name!r} is constant: it tells nothing; set it to ignore")
+        elif _looks_like_id(table.training[column.name], column):
+            findings.append(f"column {column.name!r} looks like an id: whole numbers, all different; set it to ignore")
+        if column.accuracy_alone is not None and 1 - column.accuracy_alone <= (1 - _EXPLAINED) * (1 - guess):
+            findings.append(
+                f"column {column.name!r} alone predicts the target with accuracy {column.accuracy_alone:.4f}: check "
+                "that it is known before the target is, else set it to ignore"
+            )
+    return [*findings, *_class_findings(table, y, guess), *_repeated(table)]
+
+
+def _looks_like_id(values: pd.Series[Any], column: InspectedColumn) -> bool:
+    if column.kind != "numeric" or column.n_distinct < len(values) or column.n_missing:
+        return False
+    numbers = pd.to_numeric(values)
+    return bool((numbers % 1 == 0).all())
+
+
+def _class_findings(table: OwnTable, y: NDArray[np.int64], guess: float) -> list[str]:
+    names, counts = table.dataset.info.class_names, np.bincount(y, minlength=table.dataset.info.n_classes)
+    rare = [f"{name!r} ({n})" for name, n in zip(names, counts.tolist(), strict=True) if n < _RARE_CLASS]
+    findings = []
+    if rare:
+        findings.append(
+            f"classes with fewer than {_RARE_CLASS} training rows, whose scores will vary by chance: "
+            f"{listed(rare, _N_SHOWN)}; collect more, or join them with another class"
+        )
+    if guess >= _IMBALANCE:
+        findings.append(
+            f"always predicting {names[counts.argmax()]!r} has accuracy {guess:.4f}: read accuracies against that, and "
+            "the scores per class of mlcli evaluate"
+        )
+    return findings
+
+
+def _repeated(table: OwnTable) -> list[str]:
+    """Return a finding if rows of the test split occur in the training split too."""
+    used = table.rows[list(table.kinds)]
+    is_training = used.index.isin(table.training.index)
+    keys = pd.util.hash_pandas_object(used, index=False)
+    n_repeated = int(keys[~is_training].isin(keys[is_training]).sum())
+    if not n_repeated:
+        return []
+    return [
+        f"{n_repeated:,} of {int((~is_training).sum()):,} test rows are equal to a training row in all columns that "
+        "are used: test scores are too good; remove repeated rows"
+    ]
+
+
+def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:
+    """Print an inspection to stdout. CSV has one row per column."""
+    rows = [asdict(column) for column in inspection.columns]
+    title = f"{inspection.path}, target {inspection.target}"
+    match output_format:
+        case OutputFormat.JSON:
+            print_json({"schema_version": _SCHEMA_VERSION} | asdict(inspection))
+        case OutputFormat.CSV:
+            print_csv(rows)
+        case OutputFormat.MARKDOWN:
+            fields = [field for section in _sections(inspection) for field in section]
+            print_markdown([{title: label, "": value} for label, value in fields])
+            print_markdown(rows)
+        case OutputFormat.TABLE:
+            print_fields(title, _sections(inspection))
+            print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
+
+
+def _sections(inspection: Inspection) -> list[Fields]:
+    whole = [
+        ("rows", f"{inspection.n_rows:,}, of which {inspection.n_train_rows:,} for training"),
+        ("features", f"{inspection.n_features:,}"),
+    ]
+    classes = [(f"class {name}", f"{n:,}") for name, n in inspection.class_counts.items()]
+    guess = [("always predicting the largest class", f"{inspection.largest_class_accuracy:.4f}")]
+    return [whole, [*classes, *guess], [("to check", finding) for finding in inspection.findings]]

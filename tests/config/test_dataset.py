@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlcli.config.dataset import DatasetConfig
+from mlcli.config.dump import config_digest, to_yaml
+
+OWN = "dataset: {path: t.csv, target: label, columns: {id: ignore}}\n"
+
+
+def test_a_path_takes_the_place_of_the_name(load):
+    dataset = load(OWN).dataset
+    assert (dataset.name, dataset.path, dataset.target, dataset.columns) == (None, "t.csv", "label", {"id": "ignore"})
+
+
+def test_a_path_is_relative_to_the_file_that_states_it(load):
+    Path("below").mkdir()
+    Path("below/base.yaml").write_text(OWN)
+    assert load("extends: below/base.yaml").dataset.path == "below/t.csv"
+    assert load("extends: below/base.yaml", flags={"dataset.path": "u.csv"}).dataset.path == "u.csv"
+    Path("below/base.yaml").write_text("backends: {torch: {dataset: {path: t.csv, target: label}}}")
+    assert load("extends: below/base.yaml").dataset.path == "below/t.csv"
+    assert load(OWN.replace("t.csv", "/t.csv")).dataset.path == "/t.csv"
+
+
+def test_a_name_replaces_a_table_and_a_table_replaces_a_name(load):
+    dataset = load(OWN, flags={"dataset.name": "iris"}).dataset
+    assert dataset == DatasetConfig(name="iris")
+    flags = {"dataset.path": "t.csv", "dataset.target": "label"}
+    dataset = load("dataset: {name: iris, validation: 0.2}", flags=flags).dataset
+    assert dataset == DatasetConfig(path="t.csv", target="label", validation=0.2)
+    assert load(OWN, flags={"dataset.path": "u.csv"}).dataset.columns == {"id": "ignore"}
+
+
+@pytest.mark.parametrize(
+    ("text", "issue"),
+    [
+        ("dataset: {path: t.csv}", "1:10: dataset: the target is missing: name the column with the labels"),
+        ("dataset: {name: null}", "1:10: dataset: a name or a path is required"),
+        ("dataset: {name: iris, path: t.csv, target: t}", "1:10: dataset: has both the name iris and a path"),
+        ("dataset: {name: iris, target: t}", "1:10: dataset: target, columns and missing are for tables of your own"),
+        ("dataset: {path: '', target: t}", "1:17: dataset.path: must be the path of a file, got ''"),
+        ("dataset: {path: 't\\e.csv', target: t}", None),
+        (
+            "dataset: {path: t.csv, target: t, columns: {a: text}}",
+            "1:48: dataset.columns.a: must be one of numeric, boolean, categorical, ignore, got 'text'",
+        ),
+        ("dataset: {path: t.csv, target: t, missing: NA}", "1:44: dataset.missing: must be a list, got 'NA'"),
+        ("dataset: {path: t.csv, target: t, column: {}}", "1:35: dataset.column: unknown key (did you mean 'columns'"),
+    ],
+)
+def test_what_is_wrong_in_a_dataset_is_reported_with_its_location(issues, text, issue):
+    if issue is None:
+        text, issue = text.replace("'", '"'), "1:17: dataset.path: must be the path of a file, got 't\\x1b.csv'"
+    assert [line[: len(issue) + 7] for line in issues(text)] == [f"x.yaml:{issue}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("a/b/t.csv", "t"),
+        ("my data (1).csv.gz", "my_data_1"),
+        ("..csv", "table"),
+        ("é.csv", "table"),
+        ("x" * 99, "x" * 40),
+    ],
+)
+def test_the_label_of_a_table_is_the_stem_of_its_file(path, label):
+    assert DatasetConfig(path=path, target="t").label == label
+
+
+def test_the_folder_of_a_table_does_not_enter_the_digest_but_its_settings_do(load):
+    here, there = load(OWN), load(OWN.replace("t.csv", "/elsewhere/t.csv"))
+    assert config_digest(here) == config_digest(there)
+    assert config_digest(here) != config_digest(load(OWN.replace("ignore", "categorical")))
+
+
+def test_a_table_is_dumped_without_a_name_and_a_name_without_a_table(load):
+    assert load(to_yaml(load(OWN))) == load(OWN)
+    assert "name: iris" in to_yaml(load("dataset: iris"))
+    keys = {line.strip().split(":")[0] for line in to_yaml(load("seed: 0")).splitlines()}
+    assert not keys & {"path", "target", "columns", "missing"}

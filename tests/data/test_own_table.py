@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own_table import own_dataset
+from mlcli.errors import DataError, UsageError
+from tests.fixtures.tables import rows_of_split
+
+ROWS = [f"{number},{'ab'[number % 2]},{'xy'[number // 2 % 2]}" for number in range(40)]
+
+
+def dataset_of(path, lines, target="t", **settings):
+    path.write_text("\n".join(lines) + "\n")
+    return own_dataset(DatasetConfig(path=str(path), target=target, **settings))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "t.csv"
+
+
+def test_the_split_is_stratified_as_for_every_dataset(penguins):
+    dataset = own_dataset(DatasetConfig(path=str(penguins), target="species", validation=0.25))
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [206, 69, 69]
+    assert np.bincount(dataset.test.y).tolist() == [30, 14, 25]
+    table = pd.read_csv(penguins)
+    _, test = rows_of_split(penguins, "species")
+    found = dataset.test.x[:, dataset.info.feature_names.index("year")]
+    assert found.tolist() == table["year"].iloc[test].tolist()
+
+
+def test_classes_are_sorted_by_number_or_as_text_and_kept_apart_by_case_and_blanks(path):
+    numbers = [f"{number},{(10, 9, 1.5)[number % 3]}" for number in range(30)]
+    assert dataset_of(path, ["n,t", *numbers]).info.class_names == ("1.5", "9", "10")
+    texts = [f"{number},{('Yes', 'yes', 'yes ', 'no')[number % 4]}" for number in range(40)]
+    dataset = dataset_of(path, ["n,t", *texts])
+    assert dataset.info.class_names == ("Yes", "no", "yes", "yes ")
+    similar = "'Yes' and 'yes' and 'yes '"
+    assert dataset.notes[-1] == f"labels that differ only in case or blanks are different classes: {similar}"
+
+
+def test_notes_say_how_each_column_is_understood(path):
+    rows = [f"u{number},{row},2024-01-{number % 28 + 1:02}" for number, row in enumerate(ROWS)]
+    assert dataset_of(path, ["id,n,t,c,day", *rows]).notes == (
+        "columns by kind, which dataset.columns changes: numeric: n; categorical: c",
+        "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text, 'day' holds dates, which "
+        "are not supported",
+    )
+
+
+def test_kinds_and_missing_texts_can_be_changed(path):
+    rows = [f"{number % 3},NA,{'ab'[number % 2]}" if number % 2 else f"{number % 3},DE,a" for number in range(60)]
+    dataset = dataset_of(path, ["n,country,t", *rows], missing=("",), columns={"n": "categorical"})
+    assert dataset.info.feature_names == ("n=0", "n=1", "n=2", "country=DE", "country=NA")
+    dataset = dataset_of(path, ["n,country,t", *rows], columns={"n": "ignore"})
+    assert dataset.info.feature_names == ("country=DE", "country (missing)")
+
+
+def test_a_table_is_read_again_only_if_it_changes(path, monkeypatch):
+    first = dataset_of(path, ["n,t,c", *ROWS])
+    assert own_dataset(DatasetConfig(path=str(path), target="t")) is first
+    assert dataset_of(path, ["n,t,c", *ROWS, "41,a,x"]).fingerprint != first.fingerprint
+
+
+def test_the_limit_takes_the_first_training_rows(path):
+    dataset = dataset_of(path, ["n,t,c", *ROWS], limit=12)
+    assert len(dataset.train) == 12
+    np.testing.assert_allclose(dataset.scaling.shift[0], dataset.train.x[:, 0].mean())
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "settings", "message"),
+    [
+        ("n,t,c", [], {}, "no rows below the header"),
+        ("n,t,c", [row.replace("b", "a") for row in ROWS], {}, "the target has one class, 'a'; a classifier needs two"),
+        ("n,t,c", [*ROWS, "9,z,x"], {}, "classes with one row, .*: 'z'\nremove these rows"),
+        ("n,t,c", [*ROWS, "9,,x"], {}, r"row 41 \(from 1\): the label is missing, as in 1 of 41 rows\n"),
+        ("n,t,c", [*ROWS, "9,nan,x"], {}, r"row 41 \(from 1\): the label is missing"),
+        ("n,t", [f"{n},{n / 7}" for n in range(1500)], {}, "1,500 different values, .* regression"),
+        ("t", list("abab"), {}, "no column is left to learn from: there is only the target"),
+        ("n,t,c", ROWS, {"columns": {"n": "ignore", "c": "ignore"}}, "no column is left .*: 'n' is set to be ignored"),
+        ("n,t,c", [row.replace("4,", "old,", 1) for row in ROWS], {}, "column 'n': .* are numbers, and others are not"),
+        ("n,t,c", ROWS, {"columns": {"c": "numeric"}}, r"row \d+ \(from 1\), column 'c': '[xy]', expected a number"),
+    ],
+)
+def test_a_table_that_no_classifier_can_learn_from_is_refused(header, rows, settings, message, path):
+    with pytest.raises(DataError, match=message) as caught:
+        dataset_of(path, [header, *rows], **settings)
+    assert str(caught.value).count(path.name) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "specis"}, "dataset.target: .*t.csv has no column 'specis'\nits columns: n, t, c"),
+        ({"target": "T"}, "has no column 'T' (did you mean 't'?)"),
+        ({"columns": {"nn": "ignore"}}, "dataset.columns: .*t.csv has no column 'nn' (did you mean 'n'?)"),
+        ({"columns": {"t": "numeric"}}, "dataset.columns: 't' is the target; its labels are always text"),
+    ],
+)
+def test_a_column_that_the_file_lacks_is_refused(settings, message, path):
+    with pytest.raises(UsageError, match=re.escape(message).replace(r"\.\*", ".*")):
+        dataset_of(path, ["n,t,c", *ROWS], **{"target": "t"} | settings)
+
+
+def test_numbers_that_engines_cannot_tell_apart_are_refused(path):
+    rows = [f"{number}e-30,{'ab'[number % 2]}" for number in range(40)]
+    with pytest.raises(DataError, match="column 'n': its values differ by less than 1e-18; use another unit"):
+        dataset_of(path, ["n,t", *rows])
+
+
+def test_categories_whose_texts_are_too_long_to_be_stored_are_refused(path):
+    rows = [",".join([*[f'"{"," * 90}{number % 80}"'] * 3, "ab"[number % 2]]) for number in range(800)]
+    with pytest.raises(DataError, match="t.csv: the names of its columns and categories are too long; ignore columns"):
+        dataset_of(path, ["c,d,e,t", *rows])

@@ -1,0 +1,242 @@
+"""Runs on a person's own table: the same as by hand with scikit-learn, and everything a run on known data can do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcli.config.schema import ExperimentConfig
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
+from mlcli.data.load import load_dataset
+from mlcli.errors import DataError, UsageError
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
+from mlcli.experiment.plan import make_plan
+from mlcli.experiment.stored_run import open_run
+from mlcli.runs.directory import RunDirectory
+from mlcli.train.checkpointing import parse_checkpoint_every
+from mlcli.train.report import QuietProgress
+from mlcli.train.trainer import RunPaths, resume, train
+from tests.fixtures.tables import PENGUINS, pipeline_by_hand, rows_of_split
+
+SILENT = QuietProgress(show_notes=False)
+LOGISTIC = {"name": "logistic"}
+
+
+def plan_of(path, model=LOGISTIC, backend="sklearn", target="species", **settings):
+    dataset = {"path": str(path), "target": target} | settings.pop("dataset", {})
+    return make_plan(
+        ExperimentConfig.model_validate({"backend": backend, "dataset": dataset, "model": model, **settings})
+    )
+
+
+def trained(plan, directory, observer=SILENT, every="auto"):
+    train(plan, RunPaths(directory.parent, directory), 1, observer, every=parse_checkpoint_every(every))
+    return open_run(RunDirectory(directory))
+
+
+def estimator(name, **parameters):
+    return {"name": "estimator", "estimator": name, "parameters": parameters}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small network on the penguins, by torch. Tests only read it."""
+    model, training = {"name": "mlp", "hidden": (8,)}, {"epochs": 5, "batch_size": 32}
+    return trained(plan_of(PENGUINS, model, "torch", training=training), tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.mark.parametrize(
+    ("model", "by_hand"),
+    [
+        (LOGISTIC, ("linear_model", "LogisticRegression", {"max_iter": 1000, "tol": 1e-8})),
+        (
+            estimator("RandomForestClassifier", n_estimators=20),
+            ("ensemble", "RandomForestClassifier", {"n_estimators": 20, "random_state": 0}),
+        ),
+        (
+            estimator("HistGradientBoostingClassifier", max_iter=20),
+            ("ensemble", "HistGradientBoostingClassifier", {"max_iter": 20, "random_state": 0}),
+        ),
+    ],
+)
+def test_predictions_are_those_of_a_pipeline_by_hand(model, by_hand, tmp_path):
+    import importlib
+
+    module, name, parameters = by_hand
+    optimizer = {"name": "lbfgs", "max_iter": 1000, "tolerance": 1e-8} if model is LOGISTIC else None
+    plan = plan_of(PENGUINS, model, runtime={"precision": "float64"}, optimizer=optimizer)
+    stored = trained(plan, tmp_path / "run").files.predictions()
+    rows, transformer = pipeline_by_hand(PENGUINS, "species", ["island", "sex"])
+    train_rows, test_rows = rows_of_split(PENGUINS, "species")
+    y = pd.read_csv(PENGUINS)["species"].astype("category").cat.codes.to_numpy()
+    classifier = getattr(importlib.import_module(f"sklearn.{module}"), name)(**parameters)
+    classifier.fit(transformer.fit_transform(rows.iloc[train_rows]), y[train_rows])
+    x = transformer.transform(rows.iloc[test_rows])
+    np.testing.assert_array_equal(stored["y"], y[test_rows])
+    np.testing.assert_array_equal(stored["labels"], classifier.predict(x))
+    np.testing.assert_allclose(stored["probabilities"], classifier.predict_proba(x), atol=1e-5)
+
+
+def test_the_run_holds_the_schema_of_its_table_and_the_digest_of_its_content(run):
+    encoding = run.preprocessing.encoding
+    assert [(column.name, column.kind) for column in encoding.columns] == [
+        ("island", "categorical"),
+        *((name, "numeric") for name in ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")),
+        ("sex", "categorical"),
+        ("year", "numeric"),
+    ]
+    assert encoding.target == "species"
+    assert len(run.record.digests["dataset"]) == 64
+    assert run.record.dataset == "penguins"
+    assert run.record.notes[0].startswith("columns by kind, which dataset.columns changes: numeric: bill_length_mm")
+
+
+def test_the_time_of_reading_the_table_for_the_plan_counts_as_loading(penguins, tmp_path):
+    plan = plan_of(penguins)
+    timing = trained(plan, tmp_path / "run").record.timing
+    seconds = load_dataset(plan.config.dataset).planning_seconds  # that of the one reading, which is cached
+    assert timing.total_seconds >= timing.load_seconds >= seconds > 0
+
+
+def test_the_place_of_the_table_does_not_change_the_experiment(run, penguins, tmp_path):
+    config = run.config.model_copy(update={"dataset": run.config.dataset.model_copy(update={"path": str(penguins)})})
+    again = trained(make_plan(config), tmp_path / "again")
+    assert again.record.digests == run.record.digests
+    np.testing.assert_array_equal(again.files.predictions()["logits"], run.files.predictions()["logits"])
+
+
+def test_changed_data_is_reported_by_evaluate_and_a_moved_file_can_be_named(penguins, tmp_path):
+    run = trained(plan_of(penguins), tmp_path / "run")
+    moved = shutil.move(penguins, tmp_path / "moved.csv")
+    request = EvaluateRequest("", threads=1, data=moved)
+    assert evaluate(run, request).evaluation.reported == run.record.metrics["test"]
+    with pytest.raises(DataError, match=r"penguins\.csv: no such file"):
+        evaluate(run, EvaluateRequest("", threads=1))
+    table = pd.read_csv(moved, keep_default_na=False)
+    pd.concat([table, table.iloc[:50]]).to_csv(moved, index=False)
+    evaluation = evaluate(run, request).evaluation
+    assert any(note.startswith("not the data of the run: moved has the fingerprint") for note in evaluation.notes)
+    assert evaluation.reported is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(columns="sex"), "missing columns: 'sex'"),
+        (lambda table: table.assign(species=["Emperor", *table["species"][1:]]), "no classes of the run: 'Emperor'"),
+    ],
+)
+def test_a_table_that_does_not_fit_the_run_is_not_scored(run, penguins, change, message):
+    change(pd.read_csv(penguins, keep_default_na=False)).to_csv(penguins, index=False)
+    with pytest.raises(DataError, match=message):
+        evaluate(run, EvaluateRequest("", threads=1, data=penguins))
+
+
+def test_data_of_the_other_kind_is_refused(run, iris_run, penguins):
+    with pytest.raises(UsageError, match="dataset iris: the run was trained on a table"):
+        evaluate(run, EvaluateRequest("", threads=1, dataset="iris"))
+    with pytest.raises(UsageError, match="the run was trained on iris; use --dataset"):
+        evaluate(iris_run, EvaluateRequest("", threads=1, data=penguins))
+
+
+class _Stopping(QuietProgress):
+    def on_epoch(self, record, n_epochs):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+
+def interrupted(path, directory, every="1epoch"):
+    plan = plan_of(path, {"name": "mlp", "hidden": (8,)}, "torch", training={"epochs": 5, "batch_size": 32})
+    with pytest.raises(KeyboardInterrupt):
+        trained(plan, directory, _Stopping(show_notes=False), every)
+    return plan
+
+
+def test_a_run_resumes_bit_identical(run, penguins, tmp_path):
+    plan = interrupted(penguins, tmp_path / "run")
+    resume(RunDirectory(tmp_path / "run"), plan, RunPaths(tmp_path), 1, SILENT)
+    resumed = open_run(RunDirectory(tmp_path / "run"))
+    for name, array in run.weights().items():
+        np.testing.assert_array_equal(resumed.weights()[name], array)
+
+
+@pytest.mark.parametrize("every", ["1epoch", "never"])
+def test_a_run_whose_table_has_changed_is_not_resumed(every, penguins, tmp_path):
+    interrupted(penguins, tmp_path / "run", every)
+    penguins.write_text(penguins.read_text().replace("39.1", "39.2"))
+    plan = plan_of(penguins, {"name": "mlp", "hidden": (8,)}, "torch", training={"epochs": 5, "batch_size": 32})
+    with pytest.raises(DataError, match="cannot be resumed: the dataset has changed since the run started"):
+        resume(RunDirectory(tmp_path / "run"), plan, RunPaths(tmp_path), 1, SILENT)
+
+
+def test_training_starts_from_the_weights_of_a_run_with_the_same_features_only(run, tmp_path, penguins):
+    settings = {
+        "model": {"name": "mlp", "hidden": (8,)},
+        "init_from": {"run": str(run.path)},
+        "training": {"epochs": 1},
+    }
+    again = trained(plan_of(penguins, backend="torch", **settings), tmp_path / "again")
+    assert any(note.startswith("starts from the weights of run run") for note in again.record.notes)
+    penguins.write_text(penguins.read_text().replace("year", "season"))
+    with pytest.raises(UsageError, match=r"other features\nonly there: year; only here: season$"):
+        trained(plan_of(penguins, backend="torch", **settings), tmp_path / "other")
+
+
+def test_a_model_of_texts_and_missing_values_is_not_exported(run, tmp_path):
+    request = ConvertRequest("", "torch", tmp_path / "model.safetensors", threads=1)
+    with pytest.raises(UsageError, match="have missing values: island, bill_length_mm, .*\nuse mlcli predict"):
+        convert(run, request)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
+    table = pd.read_csv(penguins).dropna()
+    table[["species", "bill_length_mm", "body_mass_g", "year"]].to_csv(penguins, index=False)
+    run = trained(plan_of(penguins), tmp_path / "run")
+    conversion = convert(run, ConvertRequest("", "sklearn", tmp_path / "model.skops", threads=1))
+    assert conversion.n_changed == 0
+    assert "(n, 3): bill_length_mm, body_mass_g, year" in conversion.usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--data", "penguins.csv"), 2, "--data: dataset: the target is missing"),
+        (("--data", "penguins.csv", "--target", "specis"), 2, "no column 'specis' (did you mean 'species'?)"),
+        (("--data", "none.csv", "--target", "species"), 3, "none.csv: no such file"),
+        (("--data", "penguins.csv", "--target", "body_mass_g"), 3, "the label is missing"),
+        (("--data", "penguins.csv", "--target", "species", "--dataset", "iris"), 2, "both the name iris and a path"),
+        (("--target", "species"), 2, "--target: dataset: target, columns and missing are for tables of your own"),
+    ],
+)
+def test_a_refused_table_leaves_no_run(arguments, code, message, penguins, cli):
+    done = cli("train", *arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert [path.name for path in penguins.parent.iterdir()] == ["penguins.csv"]
+
+
+def test_names_in_a_table_are_printed_without_their_control_characters_and_markup(tmp_path, cli):
+    header = '"\x1b[31mred","[bold]text","label"\n'
+    rows = [f"{number},{'xy'[number % 2]}\x1b[2J,{'ab'[number % 2]}[red]\x07\n" for number in range(40)]
+    (tmp_path / "t.csv").write_text(header + "".join(rows))
+    done = cli("train", "--data", "t.csv", "--target", "label", "--backend", "sklearn", "--model", "logistic")
+    assert done.returncode == 0, done.stderr
+    assert "numeric: \\x1b[31mred; categorical: [bold]text" in done.stderr
+    done = cli("predict", "last", "-i", "t.csv", "-o", "out.csv")
+    assert "a[red]\\x07" in done.stdout
+    assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr)
+    assert pd.read_csv(tmp_path / "out.csv")["class_name"].tolist() == ["a[red]\\x07", "b[red]\\x07"] * 20
+
+
+def test_engines_take_the_same_steps_on_a_table(penguins, cli):
+    done = cli("parity", "--data", "penguins.csv", "--target", "species", "--steps", "10", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    pairs = json.loads(done.stdout)["pairs"]
+    assert [pair["verdict"] for pair in pairs] == ["equal"] * 3
