@@ -178,7 +178,7 @@ DATASETS: dict[str, DatasetRow] = {
             feature_names=(),
             n_train=60000,
             n_test=10000,
-            title="Fashion-MNIST (Xiao et al., arXiv:1708.07747)",
+            title="Fashion-MNIST (Xiao et al., 2017)",
         ),
         maximum=255.0,
     ),

@@ -167,11 +167,13 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_until_it_is_tried_again(tmp_
     call = ["knn.yaml", "--vary", "model.parameters={n_neighbors: 5000},{n_neighbors: 3}", "--seeds", "1"]
     call += ["--format", "json"]
 
-    stopped = _mlcli(tmp_path, *call, "--fail-fast")
+    stopped = _mlcli(tmp_path, *call, "--fail-fast", "--seeds", "2")
     assert stopped.returncode == 6
-    reasons = [variant["failures"][0]["reason"] for variant in json.loads(stopped.stdout)["variants"]]
-    assert "n_neighbors = 5000" in reasons[0]
-    assert "--fail-fast" in reasons[1]
+    variants = json.loads(stopped.stdout)["variants"]
+    reasons = {(v["label"], failure["seed"]): failure["reason"] for v in variants for failure in v["failures"]}
+    assert "n_neighbors = 5000" in reasons["n_neighbors=5000", 0]
+    for label in ("n_neighbors=3", "n_neighbors=5000"):  # whose turn it was in the first round is random
+        assert "--fail-fast" in reasons[label, 1]
 
     rest = _mlcli(tmp_path, *call)
     assert rest.returncode == 6
@@ -180,7 +182,7 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_until_it_is_tried_again(tmp_
         ("n_neighbors=3", 1), ("n_neighbors=5000", 0),
     ]  # fmt: skip
     assert "failed in an earlier call" in document["variants"][1]["failures"][0]["reason"]
-    assert (document["cost"]["n_run"], document["cost"]["n_failed"]) == (1, 1)
+    assert (document["cost"]["n_run"] + document["cost"]["n_reused"], document["cost"]["n_failed"]) == (1, 1)
 
     again = json.loads(_mlcli(tmp_path, *call, "--retry-failed").stdout)
     assert (again["cost"]["n_run"], again["cost"]["n_reused"]) == (1, 1)

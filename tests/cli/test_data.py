@@ -37,7 +37,7 @@ def test_list_shows_shapes_counts_and_paths(tmp_path):
     assert rows["iris"]["state"] == "embedded"
     assert rows["fashion"] == {
         "name": "fashion",
-        "title": "Fashion-MNIST (Xiao et al., arXiv:1708.07747)",
+        "title": "Fashion-MNIST (Xiao et al., 2017)",
         "kind": "image",
         "shape": "1x28x28",
         "n_classes": 10,
@@ -53,7 +53,7 @@ def test_list_as_a_table(tmp_path, output_format):
     result = run("list", "--data-dir", tmp_path, "--format", output_format)
     assert result.exit_code == 0
     assert "60,000" in result.stdout
-    assert "Fashion-MNIST (Xiao et al., arXiv:1708.07747)" in result.stdout
+    assert "Fashion-MNIST (Xiao et al., 2017)" in result.stdout
 
 
 def test_list_as_csv(tmp_path):
