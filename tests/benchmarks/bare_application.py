@@ -101,7 +101,7 @@ def _declaration(info: ArgumentInfo | OptionInfo) -> str:
 
 
 def _literal(value: Any) -> str:
-    return repr(value) if isinstance(value, str | int | float | bool | None) else repr(str(value))
+    return repr(value) if isinstance(value, int | float | bool | None) else repr(str(value))
 
 
 def _text(value: Any) -> str:
