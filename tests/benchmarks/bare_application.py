@@ -67,8 +67,10 @@ def _callback(command: CommandInfo) -> Callable[..., Any]:
 
 def _function(name: str, function: Callable[..., Any]) -> Iterator[str]:
     hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
     yield f"def {name}("
-    for parameter in inspect.signature(function).parameters.values():
+    yield "    *," if parameters else ""  # by keyword, because required ones may follow others
+    for parameter in parameters:
         yield f"    {parameter.name}: {_annotation(hints[parameter.name], parameter)},"
     yield ") -> None:"
     yield f"    {(inspect.getdoc(function) or '')!r}\n"
