@@ -122,6 +122,7 @@ PROGRAM = """if True:
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import make_plan
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
     settings = {"backend": "sklearn", "dataset": {"name": "iris"}, "model": {"name": "logistic"}}
     spec = WorkerSpec(make_plan(ExperimentConfig.model_validate(settings)), None, 1)
 """
