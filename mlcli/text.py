@@ -37,6 +37,15 @@ def first_line(text: object, limit: int = 200) -> str:
     return escaped(lines[0], limit) if lines else ""
 
 
+def is_number(text: str) -> bool:
+    """Return whether a text is a number, nan and inf included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return one JSON document. Numbers that are not finite become null, because JSON cannot express them.
 

@@ -11,7 +11,8 @@ from html import escape
 from io import BytesIO
 
 from mlcli import __version__
-from mlcli.compare.conclusions import METHOD, conclusions, cost_sentence
+from mlcli.compare.conclusions import METHOD, conclusions
+from mlcli.compare.cost import cost_sentence
 from mlcli.compare.plots import Plot, comparison_plots
 from mlcli.compare.records import Comparison
 from mlcli.compare.tables import Cells, TextTable, comparison_tables, controlled_table, differences_table, title_of

@@ -73,7 +73,7 @@ def _joined(by_seed: Mapping[int, str | None], *, with_seeds: bool) -> str | Non
 
 def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
     record, environment, config, settings = run.record, run.environment, run.config, to_dict(run.config)
-    digests, packages, session = record.digests, environment.get("packages"), Session.stored(environment)
+    digests, packages = record.digests, environment.get("packages")
     return {
         "data": {
             "dataset": record.dataset,
@@ -100,21 +100,26 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "dropout masks": _dropout_masks(config),
             "early stopping": _section(settings["training"]["early_stopping"]),
         },
-        "machine": {
-            "device": record.device,
-            "threads": record.threads,
-            "precision": config.runtime.precision,
-            "deterministic": config.runtime.deterministic,
-            **{name: environment.get(name) for name in ("processor", "cores", "platform")},
-            "measurement session": session.id if session else None,
-            "runs at a time": session.n_parallel if session else None,
-        },
+        "machine": _machine(run),
         "code": {
             "mlcli and its metrics": record.mlcli_version,
             "git commit": environment.get("git_commit"),
             "python": environment.get("python"),
             **(dict(sorted(packages.items())) if isinstance(packages, Mapping) else {}),
         },
+    }
+
+
+def _machine(run: RunFacts) -> dict[str, object]:
+    session, runtime = Session.stored(run.environment), run.config.runtime
+    return {
+        "device": run.record.device,
+        "threads": run.record.threads,
+        "precision": runtime.precision,
+        "deterministic": runtime.deterministic,
+        **{name: run.environment.get(name) for name in ("processor", "cores", "platform")},
+        "measurement session": session.id if session else None,
+        "runs at a time": session.n_parallel if session else None,
     }
 
 

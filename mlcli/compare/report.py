@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.conclusions import (
-    METHOD,
-    accuracy_verdict_text,
-    conclusions,
-    cost_sentence,
-    planned_seconds,
-    planned_sentence,
-    time_verdict_text,
-)
+from mlcli.compare.conclusions import METHOD, accuracy_verdict_text, conclusions, time_verdict_text
+from mlcli.compare.cost import cost_sentence, planned_seconds, planned_sentence
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
 from mlcli.compare.records import COMPARISON_SCHEMA_VERSION, MEASUREMENTS, Comparison, PlannedCell, Receipt, Variant

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.registry import alternatives
-from mlcli.text import escaped, first_line
+from mlcli.text import escaped, first_line, is_number
 from mlcli.untrusted import MAX_TABLE_BYTES, open_regular
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class TableFile:
     def _split(self, line: str) -> tuple[list[str], str]:
         splits = [(next(csv.reader([line], delimiter=delimiter)), delimiter) for delimiter in DELIMITERS]
         cells, delimiter = max(splits, key=lambda split: len(split[0]))
-        if all(map(_is_number, cells)):
+        if all(map(is_number, cells)):
             raise DataError(f"{self.location}: the first line holds only numbers, and it must name the columns")
         return cells, delimiter
 
@@ -199,11 +199,3 @@ class TableFile:
                     texts = frame[name].astype(object).map(str, na_action="ignore")
                     frame[name] = texts.mask(texts.isin(self.missing))
                 yield frame
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from mlcli.errors import DataError
 from mlcli.predict.samples import SampleBatch, SampleSource, ordered_columns, reading
 from mlcli.records import Preprocessing
 from mlcli.rendering.score_files import require_pyarrow
-from mlcli.text import escaped
+from mlcli.text import escaped, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def open_csv(path: Path, expected: Preprocessing) -> SampleSource:
     DataError unless the columns are those of the run.
     """
     columns = _csv_header(path)
-    has_header = bool(expected.feature_names) or not all(map(_is_number, columns))
+    has_header = bool(expected.feature_names) or not all(map(is_number, columns))
     if not expected.feature_names:
         # Pixels are identified by position; their names may repeat.
         columns = [f"pixel {index}" for index in range(len(columns))]
@@ -50,14 +50,6 @@ def _csv_header(path: Path) -> list[str]:
             if line.strip("\r\n"):
                 return [name.strip() for name in next(csv.reader([line], skipinitialspace=True))]
     raise DataError(f"{path}: the file is empty")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _csv_rows(
