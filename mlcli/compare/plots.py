@@ -181,7 +181,7 @@ def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> P
         axes.margins(x=0.1)
         plain_axes(axes)
     has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
-    intervals = "bars: 95 % confidence intervals" if has_intervals else "too few seeds for intervals"
+    intervals = "bars: 95 % confidence intervals" if has_intervals else "fewer than three seeds: no intervals"
     title = f"Differences from {comparison.reference}, {comparison.title}"
     set_title(figure, title, f"{intervals}; grey: the margin within which variants are a tie")
     found = [

@@ -153,7 +153,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     label_width = max(
         (cell_len(encodable(printable(label))) for section in sections for label, _ in section), default=0
     )
-    room = console.width - _FRAMED.width([label_width, 0])
+    value_width = console.width - _FRAMED.width([label_width, 0])
     table = Table(box=ROUNDED, show_header=False)
     table.min_width = _MIN_WIDTH
     table.add_column(style="dim", no_wrap=True)
@@ -161,7 +161,7 @@ def print_fields(title: str, sections: Sequence[Fields]) -> None:
     below: list[str] = []
     for section in sections:
         for label, value in section:
-            if cell_len(encodable(printable(value))) > room and " " not in value:
+            if cell_len(encodable(printable(value))) > value_width and " " not in value:
                 below.append(printable(f"{label}: {value}"))
             else:
                 table.add_row(escape(label), escape(value))

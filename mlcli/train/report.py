@@ -58,7 +58,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
     return settings | {"threads_from": threads_origin(config.runtime.threads)}
 
 
-_MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one has room for the text alone
+_MIN_WIDTH_OF_BAR = 76  # of the terminal; a narrower one fits only the text
 _SHORT = {
     "running loss": "run. loss",
     "running accuracy": "run. acc.",
