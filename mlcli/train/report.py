@@ -22,8 +22,8 @@ from mlcli.rendering.tables import format_cell, print_summary
 def print_plan(plan: Plan, n_threads: int, output_format: str) -> None:
     """Print a plan to stdout; as JSON together with the resolved configuration."""
     settings = describe_plan(plan, n_threads)
-    fields = [(name.replace("_", " "), format_cell(value)) for name, value in settings.items()]
-    document = {"schema_version": 1, "plan": settings, "config": to_dict(plan.config)}
+    fields = [(name.removeprefix("n_").replace("_", " "), format_cell(value)) for name, value in settings.items()]
+    document = {"schema_version": 2, "plan": settings, "config": to_dict(plan.config)}
     print_summary("Plan (nothing was run)", [fields], settings, document, output_format)
 
 
@@ -34,11 +34,11 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
         "experiment": config.name,
         "backend": plan.backend,
         "dataset": info.title,
-        "samples": info.n_train + info.n_test,
+        "n_samples": info.n_train + info.n_test,
         "sample_shape": "x".join(map(str, info.input_shape)),
-        "classes": info.n_classes,
+        "n_classes": info.n_classes,
         "model": config.model.name,
-        "parameters": plan.network.n_parameters if plan.network else None,
+        "n_parameters": plan.network.n_parameters if plan.network else None,
         "optimizer": config.optimizer.name if config.optimizer else None,
     }
     if plan.is_iterative and config.optimizer is not None and not isinstance(config.optimizer, Lbfgs):
@@ -50,7 +50,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
             "batch_size": batch_size,
             "steps_per_epoch": n_steps,
             "last_batch_size": last_batch_size,
-            "steps_at_most": epochs * n_steps,
+            "max_steps": epochs * n_steps,
         }
     else:
         settings["fitted"] = "in a single fit"

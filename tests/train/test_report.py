@@ -21,7 +21,7 @@ def test_iterative_training_is_described_by_its_epochs_and_steps():
     settings = described(backend="torch", training={"epochs": 3, "batch_size": 100})
     assert (settings["epochs"], settings["batch_size"]) == (3, 100)
     assert (settings["steps_per_epoch"], settings["last_batch_size"]) == (15, 38)  # of the 1438 training samples
-    assert settings["steps_at_most"] == 45
+    assert settings["max_steps"] == 45
     assert settings["learning_rate"] == 0.001
 
 

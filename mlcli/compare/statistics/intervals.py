@@ -22,7 +22,7 @@ class MeanInterval:
     mean: float
     low: float | None
     high: float | None
-    n: int
+    n_runs: int
 
 
 def mean_interval(values: Sequence[float], highest: float = math.inf) -> MeanInterval:

@@ -18,7 +18,7 @@ def test_the_interval_is_students():
 @pytest.mark.parametrize("values", [[0.5], [0.4, 0.6]])
 def test_one_or_two_values_have_no_interval(values):
     found = mean_interval(values)
-    assert (found.mean, found.low, found.high, found.n) == (0.5, None, None, len(values))
+    assert (found.mean, found.low, found.high, found.n_runs) == (0.5, None, None, len(values))
 
 
 def test_an_interval_stays_in_the_possible_range():
