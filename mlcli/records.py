@@ -80,6 +80,7 @@ class DatasetInfo:
     n_test: int  # 0 if the source has no test set
     title: str
     encoding: TableEncoding | None = None  # of a person's own table
+    maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
     @property
     def n_classes(self) -> int:

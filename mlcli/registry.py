@@ -81,7 +81,6 @@ class DatasetRow:
 
     source: str  # "module:function" that returns the Source, called with the info
     info: DatasetInfo
-    maximum: float | None = None  # the largest value a feature can take, where that is known beforehand
 
 
 _WINE = (
@@ -151,8 +150,8 @@ DATASETS: dict[str, DatasetRow] = {
             n_train=1797,
             n_test=0,
             title="Handwritten digits, 8x8 (Alpaydin and Kaynak, 1998)",
+            maximum=16.0,
         ),
-        maximum=16.0,
     ),
     "mnist": DatasetRow(
         source="mlcli.data.images:mnist",
@@ -165,8 +164,8 @@ DATASETS: dict[str, DatasetRow] = {
             n_train=60000,
             n_test=10000,
             title="MNIST handwritten digits (LeCun et al., 1998)",
+            maximum=255.0,
         ),
-        maximum=255.0,
     ),
     "fashion": DatasetRow(
         source="mlcli.data.images:fashion",
@@ -179,8 +178,8 @@ DATASETS: dict[str, DatasetRow] = {
             n_train=60000,
             n_test=10000,
             title="Fashion-MNIST (Xiao et al., 2017)",
+            maximum=255.0,
         ),
-        maximum=255.0,
     ),
 }
 

@@ -81,7 +81,7 @@ def inspect(path: _TABLE, target: _TARGET, output_format: Format = "table") -> N
     Examples:
       mlcli data inspect penguins.csv --target species
     """
-    from mlcli.data import inspection
+    from mlcli.data.own import inspection
 
     inspection.inspect(path, target, output_format)
 
@@ -93,7 +93,7 @@ def init(path: _TABLE, target: _TARGET) -> None:
     Examples:
       mlcli data init penguins.csv --target species > penguins.yaml
     """
-    from mlcli.data import inspection
+    from mlcli.data.own import inspection
 
     sys.stdout.write(inspection.init(path, target))
 

@@ -54,6 +54,10 @@ class DatasetConfig(Section):
     validation: ValidationPart = Field(
         None, description="stratified fraction of the training data; test: validate on the test set; null: none"
     )
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = Field(
+        None, description="test on one of K stratified parts of the training data, and train on the others"
+    )
+    fold: Annotated[int, Field(ge=0)] = Field(0, description="which of these parts is the test split, from 0")
     scaling: Literal["auto", "none", "unit", "standard"] = Field(
         "auto", description="unit: to [0, 1]; standard: mean 0, deviation 1; auto: unit for images, standard for tables"
     )
@@ -80,6 +84,16 @@ class DatasetConfig(Section):
             raise ValueError(f"has both the name {self.name} and a path; remove one of them")
         elif self.target is None:
             raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
+        return self
+
+    @model_validator(mode="after")
+    def _valid_fold(self) -> Self:
+        if self.folds is None and self.fold:
+            raise ValueError(f"fold {self.fold} needs the number of folds: set folds")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds does not exist; they count from 0")
+        if self.folds is not None and self.test != "auto":
+            raise ValueError("folds and test both choose the test split; remove one of them")
         return self
 
     @property

@@ -36,10 +36,15 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
 
 
+# Keys that the first version did not have; without them, what is not set has the digests of that version.
+_SHOWN_IF_SET = {"dataset": ("folds", "fold")}
+
+
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     """Return the configuration as dicts, lists and scalars, with every key that applies.
 
-    `backends` only if it has entries, and of a dataset either its name or the keys of a table of one's own.
+    `backends` only if it has entries, keys of _SHOWN_IF_SET only if they differ from their default, and of a dataset
+    either its name or the keys of a table of one's own.
     """
     data: dict[str, Any] = thawed(config.model_dump(exclude=None if config.backends else {"backends"}))
     for key in NAMED_SECTIONS:
@@ -47,6 +52,11 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
     for key in OWN_DATA if config.dataset.path is None else ("name",):
         del data["dataset"][key]
+    for section, keys in _SHOWN_IF_SET.items():
+        for key in keys:
+            field = type(getattr(config, section)).model_fields[key]
+            if data[section][key] == field.get_default(call_default_factory=True):
+                del data[section][key]
     return data
 
 

@@ -22,14 +22,14 @@ def load_dataset(
     """
     # numpy must not be imported with this module, because the thread count is decided later.
     if config.path is not None:
-        from mlcli.data.own_table import own_dataset
+        from mlcli.data.own import own_dataset
 
         return own_dataset(config)
     from mlcli.data.preprocessing import preprocess
 
     row = dataset_row(config.label)
     data = dataset_source(config.label).read(data_directory(data_dir), offline=offline_requested(offline), log=log)
-    return preprocess(data, row.info, row.maximum, config)
+    return preprocess(data, row.info, config)
 
 
 def dataset_info(config: DatasetConfig) -> DatasetInfo:
@@ -40,13 +40,12 @@ def dataset_info(config: DatasetConfig) -> DatasetInfo:
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
     """Return shapes, names and value range of the source, with the scaling fitted on the training split."""
     info = dataset.info
-    maximum = None if info.encoding else dataset_row(info.name).maximum
     return Preprocessing(
         kind=info.kind,
         input_shape=info.input_shape,
         class_names=info.class_names,
         feature_names=info.feature_names,
-        value_range=None if maximum is None else (0.0, maximum),
+        value_range=None if info.maximum is None else (0.0, info.maximum),
         scaling=dataset.scaling,
         encoding=info.encoding,
     )

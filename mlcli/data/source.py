@@ -26,11 +26,12 @@ FileState = Literal["ok", "missing", "altered"]
 
 @dataclass(frozen=True)
 class SourceData:
-    """All samples of a source, before any split is made. test is None if the source has no test set."""
+    """All samples of a source, before any split is made. A set that the source does not have is None."""
 
     train: Split
     test: Split | None
     fingerprint: str  # sha256 (hex) of the content, see `fingerprint`
+    validation: Split | None = None
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class StoredRun:
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
     def _load_table(self, path: Path | None) -> Dataset:
-        from mlcli.data.own_table import stored_dataset
+        from mlcli.data.own import stored_dataset
 
         changes = {"path": str(path or self.config.dataset.path), "scaling": "none"}
         config = self.config.dataset.model_copy(update=changes)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mlcli.data.encoding import encode, unseen_notes
-from mlcli.data.own_table import encoded_file, located, present_columns
-from mlcli.data.table_file import TableFile
+from mlcli.data.own.encoding import encode, unseen_notes
+from mlcli.data.own.table import encoded_file, located, present_columns
+from mlcli.data.own.table_file import TableFile
 from mlcli.predict.samples import SampleBatch, SampleSource
 from mlcli.records import Preprocessing, TableEncoding
 from mlcli.text import listed

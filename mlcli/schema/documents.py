@@ -22,8 +22,8 @@ from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
 from mlcli.data.description import DatasetDescription
-from mlcli.data.inspection import Inspection
 from mlcli.data.inventory import FetchedDataset, ListedDataset, VerifiedFile
+from mlcli.data.own.inspection import Inspection
 from mlcli.doctor.diagnosis import Diagnosis
 from mlcli.errors import ExitCode
 from mlcli.evaluate.evaluate import Evaluation, PredictionTime

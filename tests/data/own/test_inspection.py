@@ -8,8 +8,8 @@ import pytest
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
-from mlcli.data.inspection import accuracy_alone, init, inspected
-from mlcli.data.own_table import own_dataset
+from mlcli.data.own import own_dataset
+from mlcli.data.own.inspection import accuracy_alone, init, inspected
 
 N_ROWS = 400
 

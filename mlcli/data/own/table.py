@@ -6,9 +6,6 @@ first. The labels are compared as text.
 
 from __future__ import annotations
 
-import functools
-import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.encoding import column_kind, encode, fit_encoding, text_of
-from mlcli.data.preprocessing import plan_splits, preprocess
+from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of
+from mlcli.data.own.table_file import TableFile
+from mlcli.data.preprocessing import preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.table_file import TableFile
+from mlcli.data.splits import SplitSource, plan_splits
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -46,25 +44,13 @@ class _Labels:
     notes: tuple[str, ...]
 
 
-def own_dataset(config: DatasetConfig) -> Dataset:
-    """Return the dataset of the file under `path`, with an encoding fitted on the training rows.
+def table_dataset(config: DatasetConfig) -> Dataset:
+    """Return the dataset of a table, with an encoding fitted on the training rows.
 
-    The file is read once in a process, unless it changes. UsageError for a target or column that the file lacks,
-    DataError for a file that is missing or is not a table to learn classes from.
+    UsageError for a target or column that the file lacks, DataError for a file that is missing or is not a table to
+    learn classes from.
     """
-    config = config.model_copy(update={"path": os.path.abspath(config.path or "")})
-    try:
-        status = os.stat(config.path or "")
-    except (OSError, ValueError):
-        return _own_dataset(config, ())  # says what is wrong
-    return _own_dataset(config, (status.st_mtime_ns, status.st_size))
-
-
-@functools.lru_cache(maxsize=2)
-def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
-    start = time.perf_counter()
-    dataset = read_own_table(config).dataset
-    return replace(dataset, planning_seconds=time.perf_counter() - start)
+    return read_own_table(config).dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +65,7 @@ class OwnTable:
 
 
 def read_own_table(config: DatasetConfig) -> OwnTable:
-    """Return the table under `path`; raises what `own_dataset` raises."""
+    """Return the table under `path`; raises what `table_dataset` raises."""
     file = _file_of(config)
     with located(file):
         names = _checked_columns(file, config)
@@ -95,7 +81,7 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
             n_test=0,
             title=f"{file.location}, target {config.target}",
         )
-        training = table.iloc[plan_splits(config, info, labels.y, 0).train.indices]
+        training = table.iloc[plan_splits(config, info, SplitSource(labels.y)).train.indices]
         kinds, ignored = _kinds(training, config)
         encoding = fit_encoding(training, kinds, config.target or "", config.missing)
         dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
@@ -105,7 +91,7 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
     return OwnTable(table, training, kinds, ignored, dataset)
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
     DataError for a file without the columns of the run, and for labels that are none of its classes.
@@ -288,7 +274,7 @@ def _encoded(table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: Da
     assert info.encoding is not None
     x, names = encode(table, info.encoding), info.encoding.feature_names
     info = replace(info, input_shape=(x.shape[1],), feature_names=names)
-    return preprocess(SourceData(Split(x, labels.y), None, digest), info, None, config)
+    return preprocess(SourceData(Split(x, labels.y), None, digest), info, config)
 
 
 def _check_storable(dataset: Dataset) -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
-from mlcli.data.encoding import text_of
-from mlcli.data.own_table import OwnTable, read_own_table
+from mlcli.data.own.encoding import text_of
+from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table

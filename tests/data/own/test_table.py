@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.own_table import own_dataset
+from mlcli.data.own import own_dataset
 from mlcli.errors import DataError, UsageError
 from tests.fixtures.tables import rows_of_split
 

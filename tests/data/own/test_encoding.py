@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.encoding import column_kind, encode, fit_encoding
-from mlcli.data.own_table import own_dataset
+from mlcli.data.own import own_dataset
+from mlcli.data.own.encoding import column_kind, encode, fit_encoding
 from mlcli.errors import DataError
 from tests.fixtures.tables import pipeline_by_hand, rows_of_split
 

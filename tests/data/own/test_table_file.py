@@ -5,7 +5,7 @@ import gzip
 import pandas as pd
 import pytest
 
-from mlcli.data.table_file import TableFile
+from mlcli.data.own.table_file import TableFile
 from mlcli.errors import DataError, UsageError
 
 ROWS = [["1", "x, y", "007"], ["2", 'a "b"', "008"], ["", "z", "NA"]]
@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused(name, content, tmp_path):
 
 
 def test_a_gzipped_file_that_expands_beyond_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlcli.data.table_file.MAX_TABLE_BYTES", 10_000)
+    monkeypatch.setattr("mlcli.data.own.table_file.MAX_TABLE_BYTES", 10_000)
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 10_000))
     with pytest.raises(DataError, match=r"expands to more than 10,000 bytes"):
         read(tmp_path / "t.csv.gz")
