@@ -98,6 +98,18 @@ DataFile = Annotated[
 Target = Annotated[
     str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
 ]
+Group = Annotated[
+    str | None,
+    experiment("--group", help="A column whose values must not be on both sides of a split.", metavar="COLUMN"),
+]
+Time = Annotated[
+    str | None,
+    experiment("--time", help="A column with numbers or ISO dates: test on the latest rows.", metavar="COLUMN"),
+]
+SplitColumn = Annotated[
+    str | None,
+    experiment("--split-column", help="A column that says train, validation or test for each row.", metavar="COLUMN"),
+]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
@@ -193,6 +205,9 @@ CONFIG_KEYS = {
     "dataset": "dataset.name",
     "data": "dataset.path",
     "target": "dataset.target",
+    "group": "dataset.group",
+    "time": "dataset.time",
+    "split_column": "dataset.split_column",
     "model": "model.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

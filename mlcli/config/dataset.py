@@ -47,6 +47,15 @@ class DatasetConfig(Section):
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
     )
+    group: ColumnName | None = Field(
+        None, description="the column whose values must not be on both sides of a split, e.g. a patient"
+    )
+    time: ColumnName | None = Field(
+        None, description="the column with numbers or ISO dates; validation and test are the latest rows"
+    )
+    split_column: ColumnName | None = Field(
+        None, description="the column that says train, validation (val, valid) or test for each row"
+    )
     test: TestPart = Field(
         "auto",
         description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
@@ -80,6 +89,8 @@ class DatasetConfig(Section):
                 raise ValueError(
                     f"target, columns and missing are for tables of your own: add their path, not {self.name}"
                 )
+            if self.split_columns:
+                raise ValueError(f"{', '.join(self.split_columns)}: only tables have columns, not {self.name}")
         elif self.name is not None:
             raise ValueError(f"has both the name {self.name} and a path; remove one of them")
         elif self.target is None:
@@ -95,6 +106,32 @@ class DatasetConfig(Section):
         if self.folds is not None and self.test != "auto":
             raise ValueError("folds and test both choose the test split; remove one of them")
         return self
+
+    @model_validator(mode="after")
+    def _one_split_method(self) -> Self:
+        keys = list(self.split_columns)
+        if len(keys) > 1:
+            raise ValueError(
+                f"{' and '.join(keys)} each decide the splits; remove {'one' if len(keys) == 2 else 'two'}"
+            )
+        if self.split_column is not None and (self.folds is not None or self.test != "auto"):
+            other = "test" if self.folds is None else "folds"
+            raise ValueError(f"split_column and {other} both choose the test split; remove one of them")
+        if keys and self.test == "train":
+            raise ValueError(f"{keys[0]} has no effect if the test scores are those of the training data (test: train)")
+        return self
+
+    @property
+    def split_columns(self) -> dict[str, str]:
+        """The columns that decide the splits, by key: `group`, `time` and `split_column`, those that are set."""
+        columns = {"group": self.group, "time": self.time, "split_column": self.split_column}
+        return {key: name for key, name in columns.items() if name is not None}
+
+    @property
+    def split_method(self) -> str | None:
+        """How a column decides the splits, as a text; None if the labels do."""
+        texts = {"group": "by groups of", "time": "in time, by", "split_column": "by column"}
+        return next((f"{texts[key]} {name}" for key, name in self.split_columns.items()), None)
 
     @property
     def label(self) -> str:

@@ -82,3 +82,21 @@ def test_a_table_is_dumped_without_a_name_and_a_name_without_a_table(load):
     assert "name: iris" in to_yaml(load("dataset: iris"))
     keys = {line.strip().split(":")[0] for line in to_yaml(load("seed: 0")).splitlines()}
     assert not keys & {"path", "target", "columns", "missing"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("group: a, time: b", "group and time each decide the splits; remove one"),
+        ("group: a, time: b, split_column: c", "group and time and split_column each decide the splits; remove two"),
+        ("split_column: a, test: 0.1", "split_column and test both choose the test split; remove one of them"),
+        ("split_column: a, folds: 3", "split_column and folds both choose the test split; remove one of them"),
+        ("group: a, test: train", "group has no effect if the test scores are those of the training data"),
+    ],
+)
+def test_split_methods_that_contradict_each_other_are_refused(issues, settings, message):
+    assert message in issues(f"dataset: {{path: t.csv, target: t, {settings}}}")[0]
+
+
+def test_only_tables_have_columns_that_decide_the_splits(issues):
+    assert "dataset: group: only tables have columns, not iris" in issues("dataset: {name: iris, group: a}")[0]

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of
+from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.table_file import TableFile
 from mlcli.data.preprocessing import preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import SplitSource, plan_splits
+from mlcli.data.splits import SplitPlan, plan_splits
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -34,6 +35,7 @@ _N_SHOWN = 6
 _MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
 _CHOSEN = "is set to be ignored"
+_SPLITTING = "decides the splits; dataset.columns can make it a feature"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
@@ -81,10 +83,11 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
             n_test=0,
             title=f"{file.location}, target {config.target}",
         )
-        training = table.iloc[plan_splits(config, info, SplitSource(labels.y)).train.indices]
+        plan = plan_splits(config, info, split_source(table, labels.y, config))
+        training = table.iloc[plan.train.indices]
         kinds, ignored = _kinds(training, config)
         encoding = fit_encoding(training, kinds, config.target or "", config.missing)
-        dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
+        dataset = _encoded(table, labels, replace(info, encoding=encoding), config, plan, file.digest())
         _check_storable(dataset)
     notes = (*_column_notes(kinds, ignored), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
@@ -100,7 +103,7 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target))
+        table = _read_whole(file, present_columns(file, encoding, encoding.target, *config.split_columns.values()))
         labels = _labels(table[encoding.target], preprocessing.class_names)
         info = DatasetInfo(
             name=config.label,
@@ -113,7 +116,8 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
             title=file.location,
             encoding=encoding,
         )
-        return _encoded(table, labels, info, config, file.digest())
+        plan = plan_splits(config, info, split_source(table, labels.y, config))
+        return _encoded(table, labels, info, config, plan, file.digest())
 
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
@@ -137,11 +141,12 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
     path = Path(config.path or "")
     if encoding is not None:
-        return encoded_file(path, encoding)
-    as_text = [name for name, kind in config.columns.items() if kind == "categorical"]
-    file = TableFile(path, config.missing, (config.target or "", *as_text))
-    file.check()
-    return file
+        file = encoded_file(path, encoding)
+    else:
+        as_text = [name for name, kind in config.columns.items() if kind == "categorical"]
+        file = TableFile(path, config.missing, (config.target or "", *as_text))
+        file.check()
+    return replace(file, texts=(*file.texts, *read_as_text(config)))
 
 
 @contextmanager
@@ -158,7 +163,8 @@ def located(file: TableFile) -> Iterator[None]:
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
     """Return the names of all columns; UsageError for a target, or a key of `columns`, that is none of them."""
     names = file.column_names()
-    for key, wanted in [("target", config.target), *(("columns", name) for name in config.columns)]:
+    in_columns = [("columns", name) for name in config.columns]
+    for key, wanted in [("target", config.target), *config.split_columns.items(), *in_columns]:
         if wanted not in names:
             guess = nearest_match(wanted or "", names)
             hint = f" (did you mean {guess!r}?)" if guess else ""
@@ -168,6 +174,7 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
             )
     if config.target in config.columns:
         raise UsageError(f"dataset.columns: {config.target!r} is the target; its labels are always text")
+    check_roles(config)
     return names
 
 
@@ -247,8 +254,9 @@ def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, Col
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
+    splitting = set(config.split_columns.values())
     for name in training.columns.drop(str(config.target)):
-        found = config.columns.get(name) or column_kind(training[name])
+        found = config.columns.get(name) or (_SPLITTING if name in splitting else column_kind(training[name]))
         if found in get_args(ColumnKind):
             kinds[name] = cast("ColumnKind", found)
         else:
@@ -270,11 +278,13 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: DatasetConfig, digest: str) -> Dataset:
+def _encoded(
+    table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: DatasetConfig, plan: SplitPlan, digest: str
+) -> Dataset:
     assert info.encoding is not None
     x, names = encode(table, info.encoding), info.encoding.feature_names
     info = replace(info, input_shape=(x.shape[1],), feature_names=names)
-    return preprocess(SourceData(Split(x, labels.y), None, digest), info, config)
+    return preprocess(SourceData(Split(x, labels.y), None, digest), info, config, plan)
 
 
 def _check_storable(dataset: Dataset) -> None:
