@@ -34,11 +34,12 @@ def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
     return replace(dataset, planning_seconds=time.perf_counter() - start)
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
-    """Return the dataset of the file under `path`, prepared and scaled as a run did it.
+def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None = None) -> Dataset:
+    """Return the dataset of the file under `path`, prepared, scaled and split as a run did it.
 
-    DataError for a file that does not fit the run.
+    trained_on: the digest of the content that the run was trained on; other content is not split, its test split is
+    all of it. DataError for a file that does not fit the run.
     """
     from mlcli.data.own.table import stored_table
 
-    return stored_table(config, preprocessing)
+    return stored_table(config, preprocessing, trained_on)

@@ -22,7 +22,7 @@ from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.table_file import TableFile
 from mlcli.data.preprocessing import preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import SplitPlan, plan_splits
+from mlcli.data.splits import SplitPlan, plan_splits, unsplit
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -94,16 +94,20 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
     return OwnTable(table, training, kinds, ignored, dataset)
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
-    DataError for a file without the columns of the run, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
+    of its classes.
     """
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target, *config.split_columns.values()))
+        digest = file.digest()
+        is_split = trained_on in (None, digest)
+        splitting = config.split_columns.values() if is_split else ()
+        table = _read_whole(file, present_columns(file, encoding, encoding.target, *splitting))
         labels = _labels(table[encoding.target], preprocessing.class_names)
         info = DatasetInfo(
             name=config.label,
@@ -116,8 +120,9 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
             title=file.location,
             encoding=encoding,
         )
-        plan = plan_splits(config, info, split_source(table, labels.y, config))
-        return _encoded(table, labels, info, config, plan, file.digest())
+        source = split_source(table, labels.y, config) if is_split else None
+        plan = plan_splits(config, info, source) if source else unsplit(len(table))
+        return _encoded(table, labels, info, config, plan, digest)
 
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
