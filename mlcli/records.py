@@ -79,6 +79,7 @@ class DatasetInfo:
     n_train: int  # samples that the source offers for training, before any split
     n_test: int  # 0 if the source has no test set
     title: str
+    n_validation: int = 0  # 0 if the source has no validation set
     encoding: TableEncoding | None = None  # of a person's own table
     maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
@@ -102,8 +103,8 @@ class Split:
 class Scaling:
     """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
-    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
-    "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
+    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or float64 (): one
+    mean and one deviation over all pixels, so that flattened samples are scaled alike; or the smallest of all pixels.
     For tables both are float64 (features,). kind "none" changes nothing.
     """
 

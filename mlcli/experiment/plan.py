@@ -42,12 +42,12 @@ def make_plan(config: ExperimentConfig) -> Plan:
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
-    _check_training(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
         from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
     info = dataset_info(config.dataset)
+    _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
@@ -66,10 +66,10 @@ def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
     return estimator_issues(config.model)
 
 
-def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
+def _check_training(config: ExperimentConfig, backend: str, *, has_validation: bool) -> None:
     training = config.training
-    if is_iterative:
-        if training.early_stopping and config.dataset.validation is None:
+    if trains_iteratively(backend, config.model.name):
+        if training.early_stopping and not has_validation:
             raise UsageError(
                 "training.early_stopping needs validation data: set dataset.validation, e.g. 0.1, or remove it"
             )

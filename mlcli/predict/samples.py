@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.preprocessing import as_native
 from mlcli.errors import DataError, MlcliError
 from mlcli.records import Preprocessing
 from mlcli.text import first_line, listed
@@ -57,7 +58,7 @@ class SampleSource:
         """
         n_read = 0
         for batch in self.read(rows_per_batch(self.expected)):
-            x = _as_native(batch.x).reshape(-1, *self.expected.input_shape)
+            x = as_native(batch.x).reshape(-1, *self.expected.input_shape)
             _check_values(self.location, x, n_read, self.expected)
             yield SampleBatch(x, batch.names)
             n_read += len(x)
@@ -84,17 +85,6 @@ def reading(location: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise DataError(f"{location}: not {kind}: {first_line(error)}") from error
-
-
-def _as_native(x: NDArray[Any]) -> NDArray[Any]:
-    """Return the values as uint8, float32 or float64, the smallest of them that holds every value of the type."""
-    if x.dtype == np.uint8:
-        return x
-    if x.dtype.kind == "b":
-        return x.astype(np.uint8)
-    is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
-    with np.errstate(over="ignore", invalid="ignore"):  # _check_values reports what these warnings are about
-        return x.astype(np.float32 if is_small else np.float64, copy=False)
 
 
 def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
