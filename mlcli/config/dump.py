@@ -37,7 +37,13 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold", "test_path", "validation_path")}
+_SHOWN_IF_SET = (
+    "dataset.folds",
+    "dataset.fold",
+    "dataset.test_path",
+    "dataset.validation_path",
+    "training.class_weight",
+)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
