@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlcli.data.own.table_file import TableFile
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.predict.samples import SampleBatch, SampleSource, reading
+from mlcli.rendering.score_files import Column
 from mlcli.text import escaped, listed
 
 if TYPE_CHECKING:
@@ -64,17 +64,14 @@ def _kept_rows(
     for batch, frame in zip(read(n_rows), file.read(has_numbers, n_rows), strict=False):
         if len(batch.x) != len(frame):
             raise DataError(f"{file.location}: rows differ between two readings; it must not change meanwhile")
-        kept = {
-            name: _numbers(frame[name]) if is_number else _texts(frame[name]) for name, is_number in has_numbers.items()
-        }
-        yield replace(batch, kept=kept)
+        yield replace(batch, kept={name: _cells(frame[name], is_number) for name, is_number in has_numbers.items()})
 
 
-def _numbers(values: pd.Series[Any]) -> NDArray[Any]:
-    """Return numbers as int64 or float64, the latter if one is missing, as NaN."""
-    has_integers = values.dtype.kind in "iu" and not values.hasnans
-    return values.to_numpy(dtype=np.int64) if has_integers else values.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _texts(values: pd.Series[Any]) -> list[str | None]:
-    return [None if value is None or value != value else str(value) for value in values.tolist()]
+def _cells(values: pd.Series[Any], is_number: bool) -> Column:
+    """Return texts, None where one is missing, or int64 or float64; the latter if one is missing, as NaN."""
+    is_missing = values.isna().tolist()
+    if not is_number:
+        return [None if missing else str(value) for value, missing in zip(values.tolist(), is_missing, strict=True)]
+    if values.dtype.kind in "iu" and not any(is_missing):
+        return values.to_numpy(dtype=np.int64)
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
