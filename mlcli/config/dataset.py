@@ -27,7 +27,7 @@ else:
     DatasetName = Literal[tuple(DATASETS)]
 
 ColumnKinds = Annotated[
-    dict[ColumnName, Literal["numeric", "boolean", "categorical", "ignore"]], AfterValidator(frozen)
+    dict[ColumnName, Literal["numeric", "boolean", "date", "categorical", "ignore"]], AfterValidator(frozen)
 ]
 DEFAULT_MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
 
@@ -46,7 +46,7 @@ class DatasetConfig(Section):
     target: ColumnName | None = Field(None, description="the column of the table with the labels")
     columns: ColumnKinds = Field(
         default_factory=FrozenDict,
-        description="kinds of columns that their values do not decide: numeric, boolean, categorical or ignore",
+        description="kinds of columns that their values do not decide: numeric, boolean, date, categorical or ignore",
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"

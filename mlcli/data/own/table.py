@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _N_SHOWN = 6
 _MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
+_TEXT_KINDS = ("categorical", "date")
 _CHOSEN = "is set to be ignored"
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
@@ -114,7 +115,7 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
     """Return a file whose columns are read as an encoding needs them; UsageError for a kind of file without columns."""
-    texts = [column.name for column in encoding.columns if column.kind == "categorical"]
+    texts = [column.name for column in encoding.columns if column.kind in _TEXT_KINDS]
     file = TableFile(path, encoding.missing, (encoding.target, *texts))
     file.check()
     return file
@@ -134,7 +135,7 @@ def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> Ta
     path = Path(config.path or "")
     if encoding is not None:
         return encoded_file(path, encoding)
-    as_text = [name for name, kind in config.columns.items() if kind == "categorical"]
+    as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
     file = TableFile(path, config.missing, (config.target or "", *as_text))
     file.check()
     return file
