@@ -58,11 +58,10 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
     for key in OWN_DATA if config.dataset.path is None else ("name",):
         del data["dataset"][key]
-    for section, keys in _SHOWN_IF_SET.items():
-        for key in keys & data[section].keys():
-            field = type(getattr(config, section)).model_fields[key]
-            if data[section][key] == field.get_default(call_default_factory=True):
-                del data[section][key]
+    for section, _, key in (name.partition(".") for name in _SHOWN_IF_SET):
+        field = type(getattr(config, section)).model_fields[key]
+        if data[section].get(key) == field.get_default(call_default_factory=True):
+            data[section].pop(key, None)
     return data
 
 
