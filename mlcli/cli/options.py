@@ -93,7 +93,19 @@ DatasetName = Annotated[
 ]
 DataFile = Annotated[
     str | None,
-    experiment("--data", help="A table of your own instead: .csv, .tsv, .txt, also .gz, or .parquet.", metavar="FILE"),
+    experiment(
+        "--data",
+        help="Data of your own instead: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
+        "folder of .npy or IDX files.",
+        metavar="FILE",
+    ),
+]
+TestFile = Annotated[
+    str | None, experiment("--test-data", help="A file like that of --data with the test samples.", metavar="FILE")
+]
+ValidationFile = Annotated[
+    str | None,
+    experiment("--validation-data", help="A file like that of --data with the validation samples.", metavar="FILE"),
 ]
 Target = Annotated[
     str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
@@ -192,6 +204,8 @@ CONFIG_KEYS = {
     "backend": "backend",
     "dataset": "dataset.name",
     "data": "dataset.path",
+    "test_data": "dataset.test_path",
+    "validation_data": "dataset.validation_path",
     "target": "dataset.target",
     "model": "model.name",
     "epochs": "training.epochs",

@@ -40,6 +40,8 @@ parity = command(
     ],
     dataset=options.DatasetName,
     data=options.DataFile,
+    test_data=options.TestFile,
+    validation_data=options.ValidationFile,
     target=options.Target,
     model=options.ModelName,
     batch_size=options.BatchSize,

@@ -26,6 +26,8 @@ train = command(
     backend=options.Backend,
     dataset=options.DatasetName,
     data=options.DataFile,
+    test_data=options.TestFile,
+    validation_data=options.ValidationFile,
     target=options.Target,
     model=options.ModelName,
     epochs=Annotated[int | None, experiment("--epochs", help="Number of epochs.", metavar="N")],
