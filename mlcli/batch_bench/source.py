@@ -27,6 +27,8 @@ _FLAGS = {
     "dataset.name": "--dataset",
     "dataset.path": "--data",
     "dataset.target": "--target",
+    "dataset.image_size": "--image-size",
+    "dataset.on_bad": "--on-bad",
     "model.name": "--model",
     "optimizer.name": "--optimizer",
     "dataset.limit": "--limit",

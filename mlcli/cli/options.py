@@ -93,10 +93,31 @@ DatasetName = Annotated[
 ]
 DataFile = Annotated[
     str | None,
-    experiment("--data", help="A table of your own instead: .csv, .tsv, .txt, also .gz, or .parquet.", metavar="FILE"),
+    experiment(
+        "--data",
+        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet) or a folder of images.",
+        metavar="PATH",
+    ),
 ]
 Target = Annotated[
     str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
+]
+ImageSize = Annotated[
+    str | None,
+    experiment(
+        "--image-size",
+        help="Size of the images of that folder, after resizing: height and width. Default: their own if it is one, "
+        "else 64.",
+        metavar="N|HxW",
+    ),
+]
+OnBad = Annotated[
+    str | None,
+    experiment(
+        "--on-bad",
+        help="Damaged images or rows of that data: stop before training, or skip them with a note.",
+        names=("stop", "skip"),
+    ),
 ]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
@@ -193,6 +214,8 @@ CONFIG_KEYS = {
     "dataset": "dataset.name",
     "data": "dataset.path",
     "target": "dataset.target",
+    "image_size": "dataset.image_size",
+    "on_bad": "dataset.on_bad",
     "model": "model.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

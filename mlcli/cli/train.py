@@ -27,6 +27,8 @@ train = command(
     dataset=options.DatasetName,
     data=options.DataFile,
     target=options.Target,
+    image_size=options.ImageSize,
+    on_bad=options.OnBad,
     model=options.ModelName,
     epochs=Annotated[int | None, experiment("--epochs", help="Number of epochs.", metavar="N")],
     batch_size=options.BatchSize,

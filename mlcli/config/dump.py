@@ -37,7 +37,7 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold")}
+_SHOWN_IF_SET = {"dataset": ("folds", "fold", "image_size", "channels", "on_bad")}
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
     for key in OWN_DATA if config.dataset.path is None else ("name",):
         del data["dataset"][key]
     for section, keys in _SHOWN_IF_SET.items():
-        for key in keys:
+        for key in data[section].keys() & keys:
             field = type(getattr(config, section)).model_fields[key]
             if data[section][key] == field.get_default(call_default_factory=True):
                 del data[section][key]

@@ -27,7 +27,8 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
-OWN_DATA = ("path", "target", "columns", "missing")  # keys of a dataset that is a file and has no name
+# Keys of a dataset that is a file or folder and has no name.
+OWN_DATA = ("path", "target", "columns", "missing", "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlcli.config.dataset import TABLE_SUFFIXES
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.registry import alternatives
 from mlcli.text import escaped, first_line, is_number
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = ",;\t|"
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
-SUFFIXES = (*DELIMITED_SUFFIXES, ".parquet")
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
 _MAX_NAME = 100  # characters of the name of a column
@@ -61,8 +60,8 @@ class TableFile:
 
     def check(self) -> None:
         """UsageError for a kind of file that cannot be read, or that needs a missing package."""
-        if not self.path.name.lower().endswith(SUFFIXES):
-            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(SUFFIXES)}")
+        if not self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(TABLE_SUFFIXES)}")
         if self.is_parquet and find_spec("pyarrow") is None:
             raise UsageError(
                 f"{self.location}: .parquet needs pyarrow, which is not installed\npip install 'mlcli[parquet]'"
