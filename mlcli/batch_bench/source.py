@@ -29,6 +29,8 @@ _FLAGS = {
     "dataset.test_path": "--test-data",
     "dataset.validation_path": "--validation-data",
     "dataset.target": "--target",
+    "dataset.image_size": "--image-size",
+    "dataset.on_bad": "--on-bad",
     "model.name": "--model",
     "optimizer.name": "--optimizer",
     "dataset.limit": "--limit",

@@ -29,6 +29,8 @@ train = command(
     test_data=options.TestFile,
     validation_data=options.ValidationFile,
     target=options.Target,
+    image_size=options.ImageSize,
+    on_bad=options.OnBad,
     model=options.ModelName,
     epochs=Annotated[int | None, experiment("--epochs", help="Number of epochs.", metavar="N")],
     batch_size=options.BatchSize,

@@ -1,4 +1,4 @@
-"""The section `dataset` of an experiment: registered data by name, or data of one's own by their path."""
+"""The section `dataset` of an experiment: registered data by name, or a person's own data by their path."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mlcli.config.layers import OWN_DATA
 from mlcli.config.values import (
+    Channels,
     ColumnName,
     FilePath,
     FrozenDict,
+    ImageSize,
     PositiveInt,
     Section,
     Seed,
@@ -38,8 +41,8 @@ class DatasetConfig(Section):
     name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
     path: FilePath | None = Field(
         None,
-        description="data of your own: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy) or a "
-        "folder of .npy or IDX files; relative to this file",
+        description="your own data: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
+        "folder of images, .npy or IDX files; relative to this file",
     )
     test_path: FilePath | None = Field(None, description="a file like `path` whose samples are the test split")
     validation_path: FilePath | None = Field(None, description="a file like `path` for the validation split")
@@ -50,6 +53,17 @@ class DatasetConfig(Section):
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
+    )
+    image_size: ImageSize = Field(
+        None,
+        description="pixels of a side, or HxW (height x width), to which the images of a folder are resized; "
+        "null: their own size if it is one, else 64",
+    )
+    channels: Channels = Field(
+        None, description="1: grey levels; 3: colours; null: 3 if a training image of the folder is coloured"
+    )
+    on_bad: Literal["stop", "skip"] = Field(
+        "stop", description="damaged images or rows of your own data: stop before training, or skip them with a note"
     )
     test: TestPart = Field(
         "auto",
@@ -77,19 +91,19 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        is_table = self.path is not None and self.path.lower().endswith(TABLE_SUFFIXES)
         if self.path is None:
             if self.name is None:
                 raise ValueError("a name or a path is required")
-            if self.target or self.columns or self.missing != DEFAULT_MISSING:
-                raise ValueError(
-                    f"target, columns and missing are for tables of your own: add their path, not {self.name}"
-                )
-            if self.test_path or self.validation_path:
-                raise ValueError(f"test_path and validation_path are for data of your own: add path, not {self.name}")
+            keys = [key for key in OWN_DATA if getattr(self, key) != _default(key)]
+            if keys:
+                raise ValueError(f"{', '.join(keys)}: only for data of your own: add their path, not {self.name}")
         elif self.name is not None:
             raise ValueError(f"has both the name {self.name} and a path; remove one of them")
-        elif self.target is None and self.path.lower().endswith(TABLE_SUFFIXES):
+        elif is_table and self.target is None:
             raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
+        elif is_table and (self.image_size or self.channels):
+            raise ValueError("image_size and channels are for folders of images, and the path is that of a table")
         return self
 
     @model_validator(mode="after")
@@ -118,3 +132,7 @@ class DatasetConfig(Section):
         if self.path is None:
             return self.name or ""
         return (re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(self.path).name.partition(".")[0]).strip("_-") or "table")[:40]
+
+
+def _default(key: str) -> Any:
+    return DatasetConfig.model_fields[key].get_default(call_default_factory=True)

@@ -40,6 +40,9 @@ _Dumper.add_representer(list, _list)
 _SHOWN_IF_SET = (
     "dataset.folds",
     "dataset.fold",
+    "dataset.image_size",
+    "dataset.channels",
+    "dataset.on_bad",
     "dataset.test_path",
     "dataset.validation_path",
     "training.class_weight",

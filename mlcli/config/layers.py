@@ -28,7 +28,8 @@ _REPLACED_BY = (
     ("init_from", "run", None),
 )
 FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
-OWN_DATA = (*FILES, "target", "columns", "missing")  # keys of a dataset that is a file and has no name
+# Keys of a dataset that is a file or folder and has no name.
+OWN_DATA = (*FILES, "target", "columns", "missing", "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 
