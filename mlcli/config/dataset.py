@@ -65,6 +65,15 @@ class DatasetConfig(Section):
     on_bad: Literal["stop", "skip"] = Field(
         "stop", description="damaged images or rows of your own data: stop before training, or skip them with a note"
     )
+    group: ColumnName | None = Field(
+        None, description="the column whose values must not be on both sides of a split, e.g. a patient"
+    )
+    time: ColumnName | None = Field(
+        None, description="the column with numbers or ISO dates; validation and test are the latest rows"
+    )
+    split_column: ColumnName | None = Field(
+        None, description="the column that says train, validation (val, valid) or test for each row"
+    )
     test: TestPart = Field(
         "auto",
         description="auto: the dataset's test set, else a stratified fifth; a fraction; train: score the training data",
@@ -125,6 +134,34 @@ class DatasetConfig(Section):
         if self.validation_path is not None and self.validation is not None:
             raise ValueError("validation_path and validation both choose the validation split; remove one of them")
         return self
+
+    @model_validator(mode="after")
+    def _one_split_method(self) -> Self:
+        keys = list(self.split_columns)
+        if len(keys) > 1:
+            raise ValueError(
+                f"{' and '.join(keys)} each decide the splits; remove {'one' if len(keys) == 2 else 'two'}"
+            )
+        if self.split_column is not None and (self.folds is not None or self.test != "auto"):
+            other = "test" if self.folds is None else "folds"
+            raise ValueError(f"split_column and {other} both choose the test split; remove one of them")
+        if keys and self.test_path is not None:
+            raise ValueError(f"{keys[0]} and test_path both choose the test split; remove one of them")
+        if keys and self.test == "train":
+            raise ValueError(f"{keys[0]} has no effect if the test scores are those of the training data (test: train)")
+        return self
+
+    @property
+    def split_columns(self) -> dict[str, str]:
+        """The columns that decide the splits, by key: `group`, `time` and `split_column`, those that are set."""
+        columns = {"group": self.group, "time": self.time, "split_column": self.split_column}
+        return {key: name for key, name in columns.items() if name is not None}
+
+    @property
+    def split_method(self) -> str | None:
+        """How a column decides the splits, as a text; None if the labels do."""
+        texts = {"group": "by groups of", "time": "in time, by", "split_column": "by column"}
+        return next((f"{texts[key]} {name}" for key, name in self.split_columns.items()), None)
 
     @property
     def label(self) -> str:

@@ -29,7 +29,7 @@ _REPLACED_BY = (
 )
 FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
 # Keys of a dataset that is a file or folder and has no name.
-OWN_DATA = (*FILES, "target", "columns", "missing", "image_size", "channels", "on_bad")
+OWN_DATA = (*FILES, "target", "columns", "missing", "group", "time", "split_column", "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 

@@ -110,3 +110,24 @@ def test_keys_that_only_later_versions_know_are_not_dumped_unless_set(load):
     """So an earlier run on a table has the digest of the same settings today."""
     assert "on_bad" not in to_yaml(load(OWN))
     assert "on_bad: skip" in to_yaml(load(OWN, flags={"dataset.on_bad": "skip"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("group: a, time: b", "group and time each decide the splits; remove one"),
+        ("group: a, time: b, split_column: c", "group and time and split_column each decide the splits; remove two"),
+        ("split_column: a, test: 0.1", "split_column and test both choose the test split; remove one of them"),
+        ("split_column: a, folds: 3", "split_column and folds both choose the test split; remove one of them"),
+        ("group: a, test: train", "group has no effect if the test scores are those of the training data"),
+    ],
+)
+def test_split_methods_that_contradict_each_other_are_refused(issues, settings, message):
+    assert message in issues(f"dataset: {{path: t.csv, target: t, {settings}}}")[0]
+
+
+def test_only_tables_have_columns_that_decide_the_splits(issues):
+    assert (
+        "dataset: group: only for data of your own: add their path, not iris"
+        in issues("dataset: {name: iris, group: a}")[0]
+    )
