@@ -45,7 +45,10 @@ evaluate = command(
     data=Annotated[
         Path | None,
         experiment(
-            "--data", help="Another table with the columns of the run. Default: the table of the run.", metavar="FILE"
+            "--data",
+            help="Another file like that of the run; for a run with a test file, another one of these. Default: the "
+            "files of the run.",
+            metavar="FILE",
         ),
     ],
     batch_size=options.PredictBatchSize,

@@ -27,15 +27,9 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
-OWN_DATA = (
-    "path",
-    "target",
-    "columns",
-    "missing",
-    "group",
-    "time",
-    "split_column",
-)  # keys of a dataset that is a file and has no name
+FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
+# Keys of a dataset that is a file or folder and has no name.
+OWN_DATA = (*FILES, "target", "columns", "missing", "group", "time", "split_column", "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 

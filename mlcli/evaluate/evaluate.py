@@ -123,12 +123,12 @@ def evaluate(
     on_stage(f"loading {request.data or request.dataset or run.record.dataset}")
     dataset = run.load_dataset(
         request.dataset,
-        table=request.data,
+        data=request.data,
         is_split=request.split is not None,
         data_directory=request.data_dir,
         offline=request.offline,
     )
-    is_whole = request.split is None and run.config.dataset.path is not None and not run.has_content_of(dataset)
+    is_whole = request.split is None and dataset.test is dataset.train and not run.has_content_of(dataset)
     split = request.split or (WHOLE if is_whole else "test")
     samples = _samples(dataset, split)
     backend = request.backend or run.record.backend

@@ -172,7 +172,7 @@ def test_a_table_that_does_not_fit_the_run_is_not_scored(run, penguins, change, 
 
 
 def test_data_of_the_other_kind_is_refused(run, iris_run, penguins):
-    with pytest.raises(UsageError, match="dataset iris: the run was trained on a table"):
+    with pytest.raises(UsageError, match="dataset iris: the run was trained on data of its own"):
         evaluate(run, EvaluateRequest("", threads=1, dataset="iris"))
     with pytest.raises(UsageError, match="the run was trained on iris; use --dataset"):
         evaluate(iris_run, EvaluateRequest("", threads=1, data=penguins))
@@ -245,7 +245,7 @@ def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
         (("--data", "none.csv", "--target", "species"), 3, "none.csv: no such file"),
         (("--data", "penguins.csv", "--target", "body_mass_g"), 3, "the label is missing"),
         (("--data", "penguins.csv", "--target", "species", "--dataset", "iris"), 2, "both the name iris and a path"),
-        (("--target", "species"), 2, "--target: dataset: target, columns and missing are for tables of your own"),
+        (("--target", "species"), 2, "--target: dataset: target: only for data of your own"),
     ],
 )
 def test_a_refused_table_leaves_no_run(arguments, code, message, penguins, cli):
