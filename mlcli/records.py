@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DatasetKind = Literal["image", "table"]
 ColumnKind = Literal["numeric", "boolean", "categorical"]
+EncodingForm = Literal["one-hot", "codes"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
 
@@ -26,18 +27,24 @@ class TableColumn:
     A number, or a boolean as 0 or 1, is one feature, `fill` where it is missing, and a second feature is 1 where it is
     missing if has_indicator. A text is a feature for each of its categories, of which one is 1, or the one for all
     other texts if has_other.
+
+    For estimators that take categories, a text is one feature, the position of its category, and a missing value, also
+    of a number, stays missing: NaN.
     """
 
     name: str
     kind: ColumnKind
-    fill: float | None = None  # the median; None for texts
+    fill: float | None = None  # the median; None for texts, and for numbers that stay missing
     has_indicator: bool = False
     categories: tuple[str | None, ...] = ()  # None: a missing value
     has_other: bool = False
+    is_coded: bool = False  # of texts: the position of the category is the only feature
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
+        if self.is_coded:
+            return (self.name,)
         if self.kind != "categorical":
             return (self.name, f"{self.name} (missing)") if self.has_indicator else (self.name,)
         names = [f"{self.name} (missing)" if text is None else f"{self.name}={text}" for text in self.categories]
@@ -53,6 +60,13 @@ class TableEncoding:
     columns: tuple[TableColumn, ...]  # those that are used
 
     @property
+    def form(self) -> EncodingForm:
+        """Whether texts are one-hot and missing numbers filled, or texts are codes and missing values stay missing."""
+        of_numbers = ("numeric", "boolean")
+        has_codes = any(one.is_coded or (one.kind in of_numbers and one.fill is None) for one in self.columns)
+        return "codes" if has_codes else "one-hot"
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """One distinct name per feature, in order."""
         names: dict[str, None] = {}
@@ -63,7 +77,7 @@ class TableEncoding:
 
     @property
     def is_category(self) -> tuple[bool, ...]:
-        """Whether each feature stands for a category; such features are not standardised."""
+        """Whether each feature stands for a category, or for all of a column; such features are not standardised."""
         return tuple(column.kind == "categorical" for column in self.columns for _ in column.features)
 
 

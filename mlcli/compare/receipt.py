@@ -82,6 +82,7 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,
+            "encoding": run.preprocessing.encoding.form if run.preprocessing.encoding else None,
         },
         "model": {
             "model": _section(settings["model"]),

@@ -19,6 +19,7 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
+from mlcli.records import EncodingForm
 from mlcli.registry import DATASETS, DEFAULT_DATASET, alternatives
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class DatasetConfig(Section):
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
+    )
+    encoding: EncodingForm | None = Field(
+        None,
+        description="one-hot: a feature per category; codes: the category's number, and missing values stay missing; "
+        "null: codes for estimators that take categories, else one-hot",
     )
     test: TestPart = Field(
         "auto",
@@ -76,9 +82,9 @@ class DatasetConfig(Section):
         if self.path is None:
             if self.name is None:
                 raise ValueError("a name or a path is required")
-            if self.target or self.columns or self.missing != DEFAULT_MISSING:
+            if self.target or self.columns or self.missing != DEFAULT_MISSING or self.encoding:
                 raise ValueError(
-                    f"target, columns and missing are for tables of your own: add their path, not {self.name}"
+                    f"target, columns, missing and encoding are for tables of your own: add their path, not {self.name}"
                 )
         elif self.name is not None:
             raise ValueError(f"has both the name {self.name} and a path; remove one of them")

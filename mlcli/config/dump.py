@@ -37,7 +37,7 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold"), "training": ("class_weight",)}
+_SHOWN_IF_SET = {"dataset": ("encoding", "folds", "fold"), "training": ("class_weight",)}
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
@@ -54,6 +54,8 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
         del data["dataset"][key]
     for section, keys in _SHOWN_IF_SET.items():
         for key in keys:
+            if key not in data[section]:
+                continue
             field = type(getattr(config, section)).model_fields[key]
             if data[section][key] == field.get_default(call_default_factory=True):
                 del data[section][key]

@@ -27,7 +27,7 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
-OWN_DATA = ("path", "target", "columns", "missing")  # keys of a dataset that is a file and has no name
+OWN_DATA = ("path", "target", "columns", "missing", "encoding")  # keys of a dataset that is a file and has no name
 _NOWHERE = SourceLocation("defaults")
 
 

@@ -194,9 +194,12 @@ def _check_encoding(found: _StoredPreprocessing) -> None:
         return
     for column in found.encoding.columns:
         is_text = column.kind == "categorical"
-        if is_text != (column.fill is None) or (is_text and column.has_indicator) or not column.features:
+        has_fill = column.fill is not None
+        if (is_text and has_fill) or (column.has_indicator and not has_fill) or not column.features:
             raise ValueError(f"encoding: column {column.name!r} does not fit its kind")
-        if len(set(column.categories)) != len(column.categories) or (column.categories and not is_text):
+        if len(set(column.categories)) != len(column.categories) or (
+            (column.categories or column.is_coded) and not is_text
+        ):
             raise ValueError(f"encoding: column {column.name!r} has categories that are not distinct")
         if column.fill is not None and abs(column.fill) > _MAX_SCALING:
             raise ValueError(f"encoding: column {column.name!r} is filled with more than {_MAX_SCALING:g}")

@@ -5,7 +5,9 @@ boolean; one of dates is ignored; one in which every value is rare, as in ids an
 is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
 
 The features are those of scikit-learn's SimpleImputer(strategy="median", add_indicator=True) and
-OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist").
+OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist"). In
+the form "codes" they are the numbers as they are, and those of OrdinalEncoder with the same limits; missing values stay
+missing.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.errors import DataError
-from mlcli.records import ColumnKind, TableColumn, TableEncoding
+from mlcli.records import ColumnKind, EncodingForm, TableColumn, TableEncoding
 from mlcli.text import escaped, listed
 
 if TYPE_CHECKING:
@@ -65,13 +67,17 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
 
 
 def fit_encoding(
-    training: pd.DataFrame, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
+    training: pd.DataFrame,
+    kinds: Mapping[str, ColumnKind],
+    target: str,
+    missing: Sequence[str],
+    form: EncodingForm = "one-hot",
 ) -> TableEncoding:
     """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
 
     DataError for values that are not of the kind of their column, and for too many features.
     """
-    columns = tuple(_fit_column(training[name], kind) for name, kind in kinds.items())
+    columns = tuple(_fit_column(training[name], kind, form) for name, kind in kinds.items())
     n_features = sum(len(column.features) for column in columns)
     if n_features > MAX_FEATURES:
         widest = max(columns, key=lambda column: len(column.features))
@@ -82,12 +88,17 @@ def fit_encoding(
     return TableEncoding(target, tuple(missing), columns)
 
 
-def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
+def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> TableColumn:
     name = str(values.name)
+    if kind == "categorical" and form == "codes":
+        categories, has_other = _categories(values.dropna())
+        return TableColumn(name, kind, categories=categories, has_other=has_other, is_coded=True)
     if kind == "categorical":
         categories, has_other = _categories(values)
         return TableColumn(name, kind, categories=categories, has_other=has_other)
     numbers = _values(values, kind)
+    if kind in ("numeric", "boolean") and form == "codes":
+        return TableColumn(name, kind)
     is_missing = np.isnan(numbers)
     fill = 0.0 if is_missing.all() else float(np.median(numbers[~is_missing]))
     return TableColumn(name, kind, fill, bool(is_missing.any()))
@@ -122,13 +133,13 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
     """Return the features of each row, float64 (n, features).
 
     unseen: receives, by column, the number of values that are none of its categories; without a feature for all others,
-    their features are all zero. DataError for a value that is not of the kind of its column.
+    their features are all zero, and a code is missing. DataError for a value that is not of the kind of its column.
     """
     blocks = []
     for column in encoding.columns:
         values = table[column.name]
         if column.kind == "categorical":
-            block, n_unseen = _one_hot(values, column)
+            block, n_unseen = _coded(values, column) if column.is_coded else _one_hot(values, column)
             if unseen is not None and n_unseen:
                 unseen[column.name] += n_unseen
         else:
@@ -138,22 +149,37 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
 
 
 def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.float64]:
+    if column.fill is None:
+        return numbers.reshape(-1, 1)
     is_missing = np.isnan(numbers)
-    filled = np.where(is_missing, column.fill or 0.0, numbers)
+    filled = np.where(is_missing, column.fill, numbers)
     return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
 
 
 def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
     """Return the features, and the number of values that are none of the categories."""
-    codes, found = values.factorize(use_na_sentinel=True)
-    positions = {text: position for position, text in enumerate(column.categories)}
-    otherwise = len(column.categories)
-    by_code = [positions.get(text_of(value), otherwise) for value in [*found, None]]  # -1 is a missing value
-    chosen = np.array(by_code)[codes]
+    chosen, otherwise = _positions(values, column), len(column.categories)
     block = np.zeros((len(values), otherwise + 1))
     block[np.arange(len(values)), chosen] = 1.0
     n_unseen = int((chosen == otherwise).sum())
     return (block if column.has_other else block[:, :otherwise]), n_unseen
+
+
+def _coded(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
+    """Return the only feature, and the number of present values that are none of the categories."""
+    chosen, otherwise = _positions(values, column), len(column.categories)
+    is_missing = values.isna().to_numpy()
+    n_unseen = int((chosen[~is_missing] == otherwise).sum())
+    is_missing |= (chosen == otherwise) & (not column.has_other)
+    return np.where(is_missing, np.nan, chosen).reshape(-1, 1), n_unseen
+
+
+def _positions(values: pd.Series, column: TableColumn) -> NDArray[np.int64]:
+    """Return the position of each value among the categories, and behind the last for one that is none of them."""
+    codes, found = values.factorize(use_na_sentinel=True)
+    positions = {text: position for position, text in enumerate(column.categories)}
+    by_code = [positions.get(text_of(value), len(positions)) for value in [*found, None]]  # -1 is a missing value
+    return np.array(by_code, dtype=np.int64)[codes]
 
 
 def _values(values: pd.Series, kind: ColumnKind) -> NDArray[np.float64]:

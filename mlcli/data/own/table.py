@@ -34,6 +34,10 @@ _N_SHOWN = 6
 _MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
 _CHOSEN = "is set to be ignored"
+_CODES = (
+    "texts are numbers of their categories, and missing values stay missing, because the estimator takes both; "
+    "dataset.encoding one-hot changes that"
+)
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
@@ -83,10 +87,10 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
         )
         training = table.iloc[plan_splits(config, info, SplitSource(labels.y)).train.indices]
         kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing)
+        encoding = fit_encoding(training, kinds, config.target or "", config.missing, config.encoding or "one-hot")
         dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
         _check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *labels.notes)
+    notes = (*_column_notes(kinds, ignored), *([_CODES] if config.encoding == "codes" else []), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
     return OwnTable(table, training, kinds, ignored, dataset)
 
