@@ -1,4 +1,4 @@
-"""The section `dataset` of an experiment: registered data by name, or a table of one's own by its path."""
+"""The section `dataset` of an experiment: registered data by name, or data of one's own by their path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlcli.config.values import (
     frozen,
 )
 from mlcli.records import EncodingForm
-from mlcli.registry import DATASETS, DEFAULT_DATASET, alternatives
+from mlcli.registry import DATASETS, DEFAULT_DATASET, TABLE_SUFFIXES, alternatives
 
 if TYPE_CHECKING:
     DatasetName = str
@@ -28,7 +28,7 @@ else:
     DatasetName = Literal[tuple(DATASETS)]
 
 ColumnKinds = Annotated[
-    dict[ColumnName, Literal["numeric", "boolean", "categorical", "ignore"]], AfterValidator(frozen)
+    dict[ColumnName, Literal["numeric", "boolean", "date", "categorical", "ignore"]], AfterValidator(frozen)
 ]
 DEFAULT_MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
 
@@ -38,12 +38,16 @@ class DatasetConfig(Section):
 
     name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
     path: FilePath | None = Field(
-        None, description="a table of your own: .csv, .tsv, .txt, also .gz, or .parquet; relative to this file"
+        None,
+        description="data of your own: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy) or a "
+        "folder of .npy or IDX files; relative to this file",
     )
+    test_path: FilePath | None = Field(None, description="a file like `path` whose samples are the test split")
+    validation_path: FilePath | None = Field(None, description="a file like `path` for the validation split")
     target: ColumnName | None = Field(None, description="the column of the table with the labels")
     columns: ColumnKinds = Field(
         default_factory=FrozenDict,
-        description="kinds of columns that their values do not decide: numeric, boolean, categorical or ignore",
+        description="kinds of columns that their values do not decide: numeric, boolean, date, categorical or ignore",
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
@@ -86,9 +90,11 @@ class DatasetConfig(Section):
                 raise ValueError(
                     f"target, columns, missing and encoding are for tables of your own: add their path, not {self.name}"
                 )
+            if self.test_path or self.validation_path:
+                raise ValueError(f"test_path and validation_path are for data of your own: add path, not {self.name}")
         elif self.name is not None:
             raise ValueError(f"has both the name {self.name} and a path; remove one of them")
-        elif self.target is None:
+        elif self.target is None and self.path.lower().endswith(TABLE_SUFFIXES):
             raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
         return self
 
@@ -100,6 +106,16 @@ class DatasetConfig(Section):
             raise ValueError(f"fold {self.fold} of {self.folds} folds does not exist; they count from 0")
         if self.folds is not None and self.test != "auto":
             raise ValueError("folds and test both choose the test split; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_each_split(self) -> Self:
+        """A file for a split and a rule that makes it exclude each other."""
+        if self.test_path is not None and (self.folds is not None or self.test != "auto"):
+            other = "test" if self.folds is None else "folds"
+            raise ValueError(f"test_path and {other} both choose the test split; remove one of them")
+        if self.validation_path is not None and self.validation is not None:
+            raise ValueError("validation_path and validation both choose the validation split; remove one of them")
         return self
 
     @property

@@ -27,7 +27,8 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
-OWN_DATA = ("path", "target", "columns", "missing", "encoding")  # keys of a dataset that is a file and has no name
+FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
+OWN_DATA = (*FILES, "target", "columns", "missing", "encoding")  # keys of a dataset that is a file and has no name
 _NOWHERE = SourceLocation("defaults")
 
 

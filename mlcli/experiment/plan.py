@@ -18,7 +18,7 @@ from mlcli.experiment.defaults import n_train_samples, with_defaults
 from mlcli.models.class_weights import balanced_class_weights
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, trains_iteratively
+from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, TABLE_SUFFIXES, backend_info, trains_iteratively
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def make_plan(config: ExperimentConfig) -> Plan:
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
-    _check_training(config, backend, is_iterative)
     takes_categories = isinstance(config.model, EstimatorModel) and _checked_estimator(config, config.model)
     config = config.model_copy(update={"dataset": _with_encoding(config.dataset, takes_categories=takes_categories)})
     info = dataset_info(config.dataset)
+    _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
@@ -73,7 +73,7 @@ def _with_encoding(dataset: DatasetConfig, *, takes_categories: bool) -> Dataset
             "dataset.encoding codes: only HistGradientBoostingClassifier takes codes and missing values, unless its "
             "parameter categorical_features is set; use one-hot, or remove the setting"
         )
-    is_open = dataset.path is not None and dataset.encoding is None
+    is_open = dataset.encoding is None and (dataset.path or "").lower().endswith(TABLE_SUFFIXES)
     return dataset.model_copy(update={"encoding": "codes"}) if is_open and takes_categories else dataset
 
 
@@ -89,10 +89,10 @@ def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
     return estimator_issues(config.model)
 
 
-def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
+def _check_training(config: ExperimentConfig, backend: str, *, has_validation: bool) -> None:
     training = config.training
-    if is_iterative:
-        if training.early_stopping and config.dataset.validation is None:
+    if trains_iteratively(backend, config.model.name):
+        if training.early_stopping and not has_validation:
             raise UsageError(
                 "training.early_stopping needs validation data: set dataset.validation, e.g. 0.1, or remove it"
             )

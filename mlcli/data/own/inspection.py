@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
-from mlcli.data.own.encoding import text_of
+from mlcli.data.own.encoding import column_numbers, text_of
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import checked_format
@@ -33,7 +33,7 @@ _N_SHOWN = 6
 
 @dataclass(frozen=True)
 class InspectedColumn:
-    """One column by its training rows. kind: numeric, boolean, categorical, or ignored."""
+    """One column by its training rows. kind: numeric, boolean, date, categorical, or ignored."""
 
     name: str
     kind: str
@@ -105,8 +105,8 @@ def inspected(config: DatasetConfig) -> Inspection:
 
 
 def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:
-    values = table.training[name]
     kind = table.kinds.get(name)
+    values = _comparable(table, name) if kind == "date" else table.training[name]
     return InspectedColumn(
         name=name,
         kind=kind or "ignored",
@@ -117,17 +117,28 @@ def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn
     )
 
 
+def _comparable(table: OwnTable, name: str) -> pd.Series[Any]:
+    """Return the training values of a column of dates as seconds since 1970-01-01."""
+    encoding = table.dataset.info.encoding
+    assert encoding is not None
+    column = next(column for column in encoding.columns if column.name == name)
+    return pd.Series(column_numbers(table.training[name], column))
+
+
 def _values(values: pd.Series[Any], kind: str | None) -> str:
     present = values.dropna()
     if kind == "numeric" and len(present):
         numbers = pd.to_numeric(present)
         return f"{numbers.min():g} to {numbers.max():g}"
+    if kind == "date" and len(present):
+        first, last = pd.to_datetime([present.min(), present.max()], unit="s").strftime("%Y-%m-%d")
+        return f"{first} to {last}"
     return listed([str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]], _N_SHOWN - 3)
 
 
 def _groups(values: pd.Series[Any], kind: str) -> NDArray[np.int64]:
     """Return a number for each row, equal for equal texts or for numbers of about the same size."""
-    if kind == "numeric":
+    if kind in ("numeric", "date"):
         numbers = pd.to_numeric(values)
         edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
         return np.where(numbers.isna(), len(edges) + 1, np.searchsorted(edges, numbers))
