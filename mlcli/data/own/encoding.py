@@ -186,11 +186,10 @@ def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64
 
 def _coded(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
     """Return the only feature, and the number of present values that are none of the categories."""
-    chosen, otherwise = _positions(values, column), len(column.categories)
-    is_missing = values.isna().to_numpy()
-    n_unseen = int((chosen[~is_missing] == otherwise).sum())
-    is_missing |= (chosen == otherwise) & (not column.has_other)
-    return np.where(is_missing, np.nan, chosen).reshape(-1, 1), n_unseen
+    chosen, is_missing = _positions(values, column), values.isna().to_numpy()
+    is_unseen = (chosen == len(column.categories)) & ~is_missing
+    has_no_code = is_missing if column.has_other else is_missing | is_unseen
+    return np.where(has_no_code, np.nan, chosen).reshape(-1, 1), int(is_unseen.sum())
 
 
 def _positions(values: pd.Series, column: TableColumn) -> NDArray[np.int64]:
