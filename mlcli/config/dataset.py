@@ -86,10 +86,12 @@ class DatasetConfig(Section):
         if self.path is None:
             if self.name is None:
                 raise ValueError("a name or a path is required")
-            if self.target or self.columns or self.missing != DEFAULT_MISSING or self.encoding:
+            if self.target or self.columns or self.missing != DEFAULT_MISSING:
                 raise ValueError(
-                    f"target, columns, missing and encoding are for tables of your own: add their path, not {self.name}"
+                    f"target, columns and missing are for tables of your own: add their path, not {self.name}"
                 )
+            if self.encoding:
+                raise ValueError(f"encoding is for tables of your own: add their path, not {self.name}")
             if self.test_path or self.validation_path:
                 raise ValueError(f"test_path and validation_path are for data of your own: add path, not {self.name}")
         elif self.name is not None:

@@ -41,6 +41,7 @@ def test_a_name_replaces_a_table_and_a_table_replaces_a_name(load):
         ("dataset: {name: null}", "1:10: dataset: a name or a path is required"),
         ("dataset: {name: iris, path: t.csv, target: t}", "1:10: dataset: has both the name iris and a path"),
         ("dataset: {name: iris, target: t}", "1:10: dataset: target, columns and missing are for tables of your own"),
+        ("dataset: {name: iris, encoding: codes}", "1:10: dataset: encoding is for tables of your own: add their path"),
         ("dataset: {path: '', target: t}", "1:17: dataset.path: must be the path of a file, got ''"),
         ("dataset: {path: 't\\e.csv', target: t}", None),
         (

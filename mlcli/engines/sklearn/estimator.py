@@ -40,8 +40,11 @@ def _remove_check(estimator: Any) -> None:
     Before it predicts, a classifier with a category mask encodes the codes anew and passes the numbers through
     `FunctionTransformer(partial(check_array, ...))`, which changes none of those that mlcli passes.
     """
-    if getattr(estimator, "_preprocessor", None) is not None:
-        estimator._preprocessor.named_transformers_["numerical"].func = None
+    preprocessor = getattr(estimator, "_preprocessor", None)
+    if preprocessor is not None:
+        for name, transformer, _ in (*preprocessor.transformers, *preprocessor.transformers_):
+            if name == "numerical":
+                transformer.func = None
 
 
 class EstimatorEngine(SklearnEngine):
