@@ -79,6 +79,7 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "dataset": record.dataset,
             "dataset fingerprint": digests.get("dataset"),
             "split": digests.get("split"),
+            **({"split method": config.dataset.split_method} if config.dataset.split_method else {}),
             "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,

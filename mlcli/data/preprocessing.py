@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.source import SourceData
-from mlcli.data.splits import Indices, Part, SplitSource, plan_splits
+from mlcli.data.splits import Indices, Part, SplitPlan, SplitSource, plan_splits
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split, TableEncoding
 
 _CHUNK = 1024  # images converted to float64 at a time
 
 
-def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig) -> Dataset:
-    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples."""
-    plan = plan_splits(config, info, split_source(data))
+def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig, plan: SplitPlan | None = None) -> Dataset:
+    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples.
+
+    plan: the splits, if they are planned already.
+    """
+    plan = plan or plan_splits(config, info, split_source(data))
     samples = functools.cache(functools.partial(_samples, data))
     train = samples(plan.train)
     return Dataset(

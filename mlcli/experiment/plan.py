@@ -10,7 +10,7 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
-from mlcli.data.load import dataset_info
+from mlcli.data.load import dataset_info, load_dataset
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -50,6 +50,8 @@ def make_plan(config: ExperimentConfig) -> Plan:
     _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
+    if config.dataset.path is not None:  # its splits depend on its content
+        n_samples = len(load_dataset(config.dataset).train)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
     return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
 

@@ -60,7 +60,7 @@ class SampleSource:
         """
         n_read = 0
         for batch in self.read(rows_per_batch(self.expected)):
-            x = as_native(batch.x).reshape(-1, *self.expected.input_shape)
+            x = _channels_first(as_native(batch.x), self.expected.input_shape)
             _check_values(self.location, x, n_read, self.expected)
             yield replace(batch, x=x)
             n_read += len(x)
@@ -68,6 +68,13 @@ class SampleSource:
             raise DataError(f"{self.location}: contains no samples")
         if self.n_samples is not None and n_read != self.n_samples:
             raise DataError(f"{self.location}: announces {self.n_samples:,} samples but contains {n_read:,}")
+
+
+def _channels_first(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return samples in a shape that is equivalent to that of the run as (n, *shape)."""
+    if x.ndim == 4 and x.shape[1:] != shape and x.shape[1:] == (*shape[1:], *shape[:1]):
+        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    return x.reshape(-1, *shape)
 
 
 def rows_per_batch(expected: Preprocessing) -> int:
