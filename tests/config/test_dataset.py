@@ -128,5 +128,5 @@ def test_two_choices_of_one_split_are_refused_by_name(issues, settings, issue):
 @pytest.mark.parametrize("key", ["test_path", "validation_path", "path"])
 def test_an_issue_names_the_option_of_a_file(load, key):
     option = f"--{key}".replace("_path", "-data").replace("path", "data")
-    with pytest.raises(ConfigError, match=f"{option}: dataset.{key}: must be the path of a file"):
+    with pytest.raises(ConfigError, match=f"^{option}: must be the path of a file"):
         load("seed: 0", flags={f"dataset.{key}": ""})

@@ -124,7 +124,9 @@ def test_categories_whose_texts_are_too_long_to_be_stored_are_refused(path):
 def parts(tmp_path):
     """Return the dataset of three files: a training file of 30 rows, and one each for test and validation."""
 
-    def dataset(test=("t,c,n", *[f"{row[-3]},{row[-1]},{row.split(',')[0]}" for row in ROWS[30:36]]), **settings):
+    others = ["t,c,n", *(f"{row[-3]},{row[-1]},{row.partition(',')[0]}" for row in ROWS[30:36])]
+
+    def dataset(test=others, **settings):
         contents = {"train": ["n,t,c", *ROWS[:30]], "test": test, "validation": ["n,t,c", *ROWS[36:]]}
         for name, lines in contents.items():
             (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
