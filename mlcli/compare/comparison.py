@@ -22,6 +22,7 @@ from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, WorseError, unknown_name
 from mlcli.experiment.thresholds import missed_thresholds
+from mlcli.registry import METRICS
 
 
 def compare_results(
@@ -82,7 +83,7 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
     means: dict[str, MeanInterval | None] = {}
     for name in MEASUREMENTS:
         values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
-        highest = 1.0 if name == "accuracy" else math.inf
+        highest = METRICS[name].most if name in METRICS else math.inf
         means[name] = mean_interval(values, highest) if values and len(values) == len(variant.runs) else None
     return means
 
@@ -152,10 +153,8 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     """
     missed = []
     for variant in comparison.ran:
-        mean = comparison.means[variant.label]["accuracy"]
-        if mean:
-            texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
-            missed += [f"--fail-under: {text}" for text in texts]
+        means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
+        missed += missed_thresholds(request.thresholds, means, variant.label)
     found = shortfalls(comparison.ran, baseline) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:
