@@ -64,7 +64,8 @@ def _command(request: CompareRequest, n_runs: int, n_more: int) -> str:
         words += ["--seeds", request.seeds] if request.seeds else []
         words += ["--folds", str(request.folds)]
         return shlex.join([*words, "--repeats", str(n_repeats + n_more * n_repeats // n_runs)])
-    given = [int(text) for text in request.seeds.split(",")] if "," in (request.seeds or "") else []
+    texts = (request.seeds or "").split(",")
+    given = [int(text) for text in texts] if len(texts) > 1 else []
     more = range(max(given, default=0) + 1, max(given, default=0) + 1 + n_more)
     seeds = [*given, *more] if given else [n_runs + n_more]
     return shlex.join([*words, "--seeds", ",".join(map(str, seeds))])
