@@ -22,6 +22,7 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
+from mlcli.records import EncodingForm
 from mlcli.registry import DATASETS, DEFAULT_DATASET, TABLE_SUFFIXES, alternatives
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class DatasetConfig(Section):
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
+    )
+    encoding: EncodingForm | None = Field(
+        None,
+        description="one-hot: a feature per category; codes: the category's number, and missing values stay missing; "
+        "null: codes for estimators that take categories, else one-hot",
     )
     image_size: ImageSize = Field(
         None,
@@ -113,6 +119,8 @@ class DatasetConfig(Section):
             raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
         elif is_table and (self.image_size or self.channels):
             raise ValueError("image_size and channels are for folders of images, and the path is that of a table")
+        elif not is_table and self.encoding:
+            raise ValueError("encoding is for tables, and the path is that of another kind of data")
         return self
 
     @model_validator(mode="after")

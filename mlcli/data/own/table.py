@@ -38,6 +38,10 @@ _MAX_NOTE = 900  # characters; the record of a run has a limit
 _TEXT_KINDS = ("categorical", "date")
 _CHOSEN = "is set to be ignored"
 _SPLITTING = "decides the splits; dataset.columns can make it a feature"
+_CODES = (
+    "texts are numbers of their categories, and missing values stay missing, because the estimator takes both; "
+    "dataset.encoding one-hot changes that"
+)
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
@@ -81,11 +85,11 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
         source = replace(split_source(table, labels.y, config), n_test=int(config.test_path is not None))
         training = table.iloc[plan_splits(config, info, source).train.indices]
         kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing)
+        encoding = fit_encoding(training, kinds, config.target or "", config.missing, config.encoding or "one-hot")
     dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file)
     with located(file):
         check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *labels.notes)
+    notes = (*_column_notes(kinds, ignored), *([_CODES] if config.encoding == "codes" else []), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
     return OwnTable(table, training, kinds, ignored, dataset)
 
