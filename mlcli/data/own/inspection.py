@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,17 @@ from mlcli.config.dump import setting_yaml
 from mlcli.data.own import holds_arrays
 from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
 from mlcli.data.own.arrays import read_own_arrays
-from mlcli.data.own.encoding import column_numbers, text_of
+from mlcli.data.own.audit import (
+    accuracy_alone,
+    alike_columns,
+    comparable,
+    group_findings,
+    is_suspicious,
+    order_findings,
+    repeated_rows,
+    value_groups,
+)
+from mlcli.data.own.encoding import text_of
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.errors import UsageError
 from mlcli.records import Dataset
@@ -31,8 +41,6 @@ from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdo
 from mlcli.text import escaped, listed
 
 _SCHEMA_VERSION = 1
-_N_BINS = 20  # of a numeric column, when it predicts the target alone
-_EXPLAINED = 0.95  # of the errors of always guessing the largest class: a column that alone avoids more is suspicious
 _IMBALANCE = 0.8
 _RARE_CLASS = 10  # training rows
 _N_SHOWN = 6
@@ -117,7 +125,7 @@ def inspected(config: DatasetConfig) -> Inspection:
         class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
         largest_class_accuracy=guess,
         columns=columns,
-        findings=tuple(_findings(table, columns, guess)),
+        findings=tuple(_findings(table, columns, guess, config)),
     )
 
 
@@ -145,23 +153,17 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
 
 def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:
     kind = table.kinds.get(name)
-    values = _comparable(table, name) if kind == "date" else table.training[name]
+    encoding, values = table.dataset.info.encoding, table.training[name]
+    if kind is not None and encoding is not None:
+        values = comparable(values, name, encoding)
     return InspectedColumn(
         name=name,
         kind=kind or "ignored",
         n_missing=int(values.isna().sum()),
         n_distinct=values.nunique(),
         values=_values(values, kind),
-        accuracy_alone=None if kind is None else accuracy_alone(_groups(values, kind), y),
+        accuracy_alone=None if kind is None else accuracy_alone(value_groups(values, kind), y),
     )
-
-
-def _comparable(table: OwnTable, name: str) -> pd.Series[Any]:
-    """Return the training values of a column of dates as seconds since 1970-01-01."""
-    encoding = table.dataset.info.encoding
-    assert encoding is not None
-    column = next(column for column in encoding.columns if column.name == name)
-    return pd.Series(column_numbers(table.training[name], column))
 
 
 def _values(values: pd.Series[Any], kind: str | None) -> str:
@@ -175,34 +177,19 @@ def _values(values: pd.Series[Any], kind: str | None) -> str:
     return listed([str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]], _N_SHOWN - 3)
 
 
-def _groups(values: pd.Series[Any], kind: str) -> NDArray[np.int64]:
-    """Return a number for each row, equal for equal texts or for numbers of about the same size."""
-    if kind in ("numeric", "date"):
-        numbers = pd.to_numeric(values)
-        edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
-        return np.where(numbers.isna(), len(edges) + 1, np.searchsorted(edges, numbers))
-    return values.factorize()[0] + 1
-
-
-def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
-    """Return how well a column alone predicts the classes: each group its most frequent class.
-
-    Groups learn from every second row and are scored on the others, and the other way round, so that an id scores
-    nothing. groups, y: int64 (n,).
-    """
-    n_correct = 0
-    for part in (0, 1):
-        is_learned = np.arange(len(y)) % 2 == part
-        counts = np.zeros((groups.max() + 1, y.max() + 1))
-        np.add.at(counts, (groups[is_learned], y[is_learned]), 1)
-        guesses = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
-        n_correct += int((guesses[groups[~is_learned]] == y[~is_learned]).sum())
-    return n_correct / len(y)
-
-
-def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float) -> list[str]:
-    of_columns = _column_findings(table, columns, guess, "set it to ignore")
-    return [*of_columns, *_class_findings(table.dataset, guess), *_repeated(table)]
+def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, config: DatasetConfig) -> list[str]:
+    encoding = table.dataset.info.encoding
+    assert encoding is not None
+    ids = [column.name for column in columns if _looks_like_id(table.training[column.name], column)]
+    no_ids = replace(encoding, columns=tuple(column for column in encoding.columns if column.name not in ids))
+    return [
+        *_column_findings(table, columns, guess, "set it to ignore"),
+        *alike_columns(table.training, encoding),
+        *_class_findings(table.dataset, guess),
+        *group_findings(table.rows, table.training, table.kinds, config),
+        *order_findings(table.rows, no_ids, config),
+        *repeated_rows(table.dataset),
+    ]
 
 
 def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, remedy: str) -> list[str]:
@@ -214,7 +201,7 @@ def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess:
             findings.append(f"column {column.name!r} is constant: it tells nothing; {remedy}")
         elif _looks_like_id(table.training[column.name], column):
             findings.append(f"column {column.name!r} looks like an id: whole numbers, all different; {remedy}")
-        if column.accuracy_alone is not None and 1 - column.accuracy_alone <= (1 - _EXPLAINED) * (1 - guess):
+        if column.accuracy_alone is not None and is_suspicious(column.accuracy_alone, guess):
             findings.append(
                 f"column {column.name!r} alone predicts the target with accuracy {column.accuracy_alone:.4f}: check "
                 f"that it is known before the target is, else {remedy}"
@@ -244,20 +231,6 @@ def _class_findings(dataset: Dataset, guess: float) -> list[str]:
             "the scores per class of mlcli evaluate"
         )
     return findings
-
-
-def _repeated(table: OwnTable) -> list[str]:
-    """Return a finding if rows of the test split occur in the training split too."""
-    used = table.rows[list(table.kinds)]
-    is_training = used.index.isin(table.training.index)
-    keys = pd.util.hash_pandas_object(used, index=False)
-    n_repeated = int(keys[~is_training].isin(keys[is_training]).sum())
-    if not n_repeated:
-        return []
-    return [
-        f"{n_repeated:,} of {int((~is_training).sum()):,} test rows are equal to a training row in all columns that "
-        "are used: test scores are too good; remove repeated rows"
-    ]
 
 
 def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.audit import training_notes
 from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of, unseen_notes
 from mlcli.data.own.files import OTHER_FILES, joined_digest
 from mlcli.data.own.labels import Labels, known_labels, new_labels
@@ -46,12 +47,14 @@ _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
 def table_dataset(config: DatasetConfig) -> Dataset:
-    """Return the dataset of a table, with an encoding fitted on the training rows.
+    """Return the dataset of a table, with an encoding fitted on the training rows, and with notes on possible leaks.
 
     UsageError for a target or column that the file lacks, DataError for a file that is missing or is not a table to
     learn classes from.
     """
-    return read_own_table(config).dataset
+    own = read_own_table(config)
+    leaks = training_notes(own.rows, own.training, own.dataset, config)
+    return replace(own.dataset, notes=(*own.dataset.notes, *(escaped(note, _MAX_NOTE) for note in leaks)))
 
 
 @dataclass(frozen=True, eq=False)

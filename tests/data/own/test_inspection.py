@@ -9,7 +9,7 @@ import pytest
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
-from mlcli.data.own.inspection import accuracy_alone, init, inspected
+from mlcli.data.own.inspection import init, inspected
 
 N_ROWS = 400
 
@@ -65,20 +65,6 @@ def test_a_column_that_alone_predicts_the_target_is_found_with_how_well(clean, t
     diagnosis, dose = inspection.findings
     assert diagnosis.startswith("column 'diagnosis' alone predicts the target with accuracy 1.0000: check that it is")
     assert dose.startswith("column 'dose' alone predicts the target with accuracy 0.99")  # an edge of a bin is between
-
-
-def test_an_id_predicts_nothing_alone():
-    y = np.arange(100) // 7 % 2
-    assert accuracy_alone(np.arange(100), y) < 0.6
-    assert accuracy_alone(y, y) == 1.0
-
-
-def test_test_rows_that_are_training_rows_are_counted(clean, tmp_path):
-    inspection = inspection_of(pd.concat([clean, clean]), tmp_path / "t.csv")
-    (found,) = inspection.findings
-    n_repeated, _, n_test, *_ = found.split()
-    assert n_test == "160"
-    assert int(n_repeated) == pytest.approx(0.8 * 160, rel=0.1)  # where the other copy is in the training split
 
 
 def test_rare_classes_and_imbalance_are_found(clean, tmp_path):
