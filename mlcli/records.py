@@ -229,11 +229,21 @@ class EngineState:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The scores of one split."""
+    """The scores of one split. Definitions are in `mlcli/metrics`.
+
+    Runs of earlier versions have accuracy and loss alone, and so has the validation split of an unfinished run.
+    """
 
     accuracy: float  # fraction of correct labels
     loss: float | None  # nats per sample; None if the model gives no probabilities
     n_samples: int
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    roc_auc: float | None = None
+    pr_auc: float | None = None
+    brier_score: float | None = None
+    largest_class_accuracy: float | None = None  # of always predicting the largest class of the training split
+    undefined: Mapping[str, str] = field(default_factory=dict)  # why a metric does not exist, by its name
 
 
 @dataclass(frozen=True, slots=True)  # a history may have many

@@ -68,5 +68,6 @@ evaluate = command(
     offline=options.Offline,
     output_format=options.Format,
     fail_under=options.FailUnder,
+    fail_above=options.FailAbove,
     quiet=options.Quiet,
 )

@@ -203,6 +203,14 @@ FailUnder = Annotated[
         metavar="METRIC=X",
     ),
 ]
+FailAbove = Annotated[
+    list[str] | None,
+    output(
+        "--fail-above",
+        help="Exit with code 7 if a score for which lower is better is above this, e.g. loss=0.3. Repeatable.",
+        metavar="METRIC=X",
+    ),
+]
 Force = Annotated[bool, output("--force", help="Replace files that exist.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 

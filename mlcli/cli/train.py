@@ -90,6 +90,7 @@ train = command(
     ],
     output_format=options.Format,
     fail_under=options.FailUnder,
+    fail_above=options.FailAbove,
     log_file=options.LogFile,
     quiet=options.Quiet,
     verbose=Annotated[bool, output("--verbose", "-v", help="Log each stage.")],

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlcli.config.messages import key_path
 from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
 from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling, TableEncoding
-from mlcli.registry import alternatives
+from mlcli.registry import METRICS, alternatives
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
 if TYPE_CHECKING:
@@ -102,7 +102,12 @@ def record_from(document: dict[str, Any]) -> RunRecord:
     for part, digest in record.digests.items():
         _check_text("a digest", part + digest)
     for split, metrics in record.metrics.items():
-        _check_range(f"metrics.{split}.accuracy", metrics.accuracy, 0, 1)
+        for name, info in METRICS.items():
+            if name != "loss":  # of a model that diverges it has no bounds
+                _check_range(f"metrics.{split}.{name}", getattr(metrics, name), 0, info.most)
+        _check_range(f"metrics.{split}.largest_class_accuracy", metrics.largest_class_accuracy, 0, 1)
+        for name, reason in metrics.undefined.items():
+            _check_text(f"metrics.{split}.undefined", name + reason)
         _check_range(f"metrics.{split}.n_samples", metrics.n_samples, 1)
     for name, seconds in (asdict(record.timing) if record.timing else {}).items():
         _check_range(f"timing.{name}", seconds, 0, _MAX_SECONDS)

@@ -192,7 +192,7 @@ def test_a_table_that_does_not_fit_the_run_is_not_scored(run, penguins, change, 
 
 
 def test_data_of_the_other_kind_is_refused(run, iris_run, penguins):
-    with pytest.raises(UsageError, match="dataset iris: the run was trained on a table"):
+    with pytest.raises(UsageError, match="dataset iris: the run was trained on data of its own"):
         evaluate(run, EvaluateRequest("", threads=1, dataset="iris"))
     with pytest.raises(UsageError, match="the run was trained on iris; use --dataset"):
         evaluate(iris_run, EvaluateRequest("", threads=1, data=penguins))
