@@ -198,7 +198,7 @@ def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) ->
     for text, n_rows in zip(texts, np.bincount(codes).tolist(), strict=True):
         counts[text] += n_rows
     if class_names is None:
-        names = _sorted(counts)
+        names = sorted_labels(counts)
         _check_classes(counts, names)
     else:
         names = list(class_names)
@@ -207,10 +207,10 @@ def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) ->
             raise DataError(f"labels that are no classes of the run: {listed(unknown, _N_SHOWN)}")
     positions = {name: position for position, name in enumerate(names)}
     y = np.array([positions[text] for text in texts], dtype=np.int64)[codes]
-    return _Labels(y, tuple(names), tuple(_similar_labels(names)) if class_names is None else ())
+    return _Labels(y, tuple(names), tuple(similar_labels(names)) if class_names is None else ())
 
 
-def _sorted(texts: Iterable[str]) -> list[str]:
+def sorted_labels(texts: Iterable[str]) -> list[str]:
     """Return labels by their numbers if all are numbers, else in the order of their characters."""
     try:
         return sorted(texts, key=lambda text: (float(text), text))
@@ -234,7 +234,8 @@ def _check_classes(counts: Counter[str], names: Sequence[str]) -> None:
         )
 
 
-def _similar_labels(names: Sequence[str]) -> list[str]:
+def similar_labels(names: Sequence[str]) -> list[str]:
+    """Return a note if labels differ only in case or blanks."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(" ".join(name.casefold().split()), []).append(repr(name))
