@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DatasetKind = Literal["image", "table"]
-ColumnKind = Literal["numeric", "boolean", "categorical"]
+ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
+DateOrder = Literal["ymd", "dmy", "mdy"]  # of year, month and day
+DATE_PARTS, TIME_PART = ("year", "month", "day", "weekday", "days"), "hour"
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
 
@@ -25,21 +27,26 @@ class TableColumn:
 
     A number, or a boolean as 0 or 1, is one feature, `fill` where it is missing, and a second feature is 1 where it is
     missing if has_indicator. A text is a feature for each of its categories, of which one is 1, or the one for all
-    other texts if has_other.
+    other texts if has_other. A date is five or six numbers, those of the date `fill` where it is missing, and an
+    indicator like that of a number.
     """
 
     name: str
     kind: ColumnKind
-    fill: float | None = None  # the median; None for texts
+    fill: float | None = None  # the median, of dates in seconds since 1970-01-01; None for texts
     has_indicator: bool = False
     categories: tuple[str | None, ...] = ()  # None: a missing value
     has_other: bool = False
+    date_order: DateOrder | None = None  # of dates in texts
+    has_time: bool = False  # whether dates have a feature for the time of day
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
         if self.kind != "categorical":
-            return (self.name, f"{self.name} (missing)") if self.has_indicator else (self.name,)
+            parts = (*DATE_PARTS, TIME_PART)[: None if self.has_time else -1]
+            numbers = [f"{self.name} ({part})" for part in parts] if self.kind == "date" else [self.name]
+            return (*numbers, f"{self.name} (missing)") if self.has_indicator else tuple(numbers)
         names = [f"{self.name} (missing)" if text is None else f"{self.name}={text}" for text in self.categories]
         return (*names, f"{self.name} (other)") if self.has_other else tuple(names)
 
@@ -79,6 +86,7 @@ class DatasetInfo:
     n_train: int  # samples that the source offers for training, before any split
     n_test: int  # 0 if the source has no test set
     title: str
+    n_validation: int = 0  # 0 if the source has no validation set
     encoding: TableEncoding | None = None  # of a person's own table
     maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
@@ -102,8 +110,8 @@ class Split:
 class Scaling:
     """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
-    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
-    "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
+    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or float64 (): one
+    mean and one deviation over all pixels, so that flattened samples are scaled alike; or the smallest of all pixels.
     For tables both are float64 (features,). kind "none" changes nothing.
     """
 

@@ -26,6 +26,8 @@ from mlcli.text import comma_separated
 _FLAGS = {
     "dataset.name": "--dataset",
     "dataset.path": "--data",
+    "dataset.test_path": "--test-data",
+    "dataset.validation_path": "--validation-data",
     "dataset.target": "--target",
     "dataset.image_size": "--image-size",
     "dataset.on_bad": "--on-bad",

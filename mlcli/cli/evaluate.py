@@ -38,7 +38,8 @@ evaluate = command(
         Path | None,
         experiment(
             "--data",
-            help="Another table with the columns of the run, split as the run did it. Default: the table of the run.",
+            help="Another file like that of the run, split as the run did it; for a run with a test file, another one "
+            "of these. Default: the files of the run.",
             metavar="FILE",
         ),
     ],

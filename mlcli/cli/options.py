@@ -95,9 +95,17 @@ DataFile = Annotated[
     str | None,
     experiment(
         "--data",
-        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet) or a folder of images.",
+        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
+        "folder of images, .npy or IDX files.",
         metavar="PATH",
     ),
+]
+TestFile = Annotated[
+    str | None, experiment("--test-data", help="A file like that of --data with the test samples.", metavar="FILE")
+]
+ValidationFile = Annotated[
+    str | None,
+    experiment("--validation-data", help="A file like that of --data with the validation samples.", metavar="FILE"),
 ]
 Target = Annotated[
     str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
@@ -213,6 +221,8 @@ CONFIG_KEYS = {
     "backend": "backend",
     "dataset": "dataset.name",
     "data": "dataset.path",
+    "test_data": "dataset.test_path",
+    "validation_data": "dataset.validation_path",
     "target": "dataset.target",
     "image_size": "dataset.image_size",
     "on_bad": "dataset.on_bad",

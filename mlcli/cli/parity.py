@@ -40,6 +40,8 @@ parity = command(
     ],
     dataset=options.DatasetName,
     data=options.DataFile,
+    test_data=options.TestFile,
+    validation_data=options.ValidationFile,
     target=options.Target,
     image_size=options.ImageSize,
     on_bad=options.OnBad,

@@ -135,10 +135,11 @@ def _dropout_masks(config: ExperimentConfig) -> str | None:
 
 
 def _loss(config: ExperimentConfig) -> str:
+    weights = f", classes weighted ({config.training.class_weight})" if config.training.class_weight else ""
     if isinstance(config.model, EstimatorModel):
-        return f"that of {config.model.estimator}"
+        return f"that of {config.model.estimator}{weights}"
     has_softmax = isinstance(config.model, MlpModel) and config.model.output == "softmax"
-    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}"
+    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}{weights}"
 
 
 def _text(value: object) -> str | None:

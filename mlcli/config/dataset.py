@@ -22,7 +22,7 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
-from mlcli.registry import DATASETS, DEFAULT_DATASET, alternatives
+from mlcli.registry import DATASETS, DEFAULT_DATASET, TABLE_SUFFIXES, alternatives
 
 if TYPE_CHECKING:
     DatasetName = str
@@ -30,9 +30,8 @@ else:
     DatasetName = Literal[tuple(DATASETS)]
 
 ColumnKinds = Annotated[
-    dict[ColumnName, Literal["numeric", "boolean", "categorical", "ignore"]], AfterValidator(frozen)
+    dict[ColumnName, Literal["numeric", "boolean", "date", "categorical", "ignore"]], AfterValidator(frozen)
 ]
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")
 DEFAULT_MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
 
 
@@ -42,13 +41,15 @@ class DatasetConfig(Section):
     name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
     path: FilePath | None = Field(
         None,
-        description="your own data: a table (.csv, .tsv, .txt, also .gz, or .parquet) or a folder of images; "
-        "relative to this file",
+        description="your own data: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
+        "folder of images, .npy or IDX files; relative to this file",
     )
+    test_path: FilePath | None = Field(None, description="a file like `path` whose samples are the test split")
+    validation_path: FilePath | None = Field(None, description="a file like `path` for the validation split")
     target: ColumnName | None = Field(None, description="the column of the table with the labels")
     columns: ColumnKinds = Field(
         default_factory=FrozenDict,
-        description="kinds of columns that their values do not decide: numeric, boolean, categorical or ignore",
+        description="kinds of columns that their values do not decide: numeric, boolean, date, categorical or ignore",
     )
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
@@ -113,6 +114,16 @@ class DatasetConfig(Section):
             raise ValueError(f"fold {self.fold} of {self.folds} folds does not exist; they count from 0")
         if self.folds is not None and self.test != "auto":
             raise ValueError("folds and test both choose the test split; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_each_split(self) -> Self:
+        """A file for a split and a rule that makes it exclude each other."""
+        if self.test_path is not None and (self.folds is not None or self.test != "auto"):
+            other = "test" if self.folds is None else "folds"
+            raise ValueError(f"test_path and {other} both choose the test split; remove one of them")
+        if self.validation_path is not None and self.validation is not None:
+            raise ValueError("validation_path and validation both choose the validation split; remove one of them")
         return self
 
     @property

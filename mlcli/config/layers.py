@@ -27,8 +27,9 @@ _REPLACED_BY = (
     ("schedule", "name", DEFAULT_SCHEDULE),
     ("init_from", "run", None),
 )
+FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
 # Keys of a dataset that is a file or folder and has no name.
-OWN_DATA = ("path", "target", "columns", "missing", "image_size", "channels", "on_bad")
+OWN_DATA = (*FILES, "target", "columns", "missing", "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 

@@ -26,7 +26,7 @@ class EvaluateRequest:
     split: str = "test"
     backend: str | None = None
     dataset: str | None = None  # must have samples of the same shape
-    data: Path | None = None  # a table with the columns of the run, for a run on a table; None: the file of the run
+    data: Path | None = None  # a file like that of the run, for a run on data of its own; None: the file of the run
     device: str | None = None
     threads: int | None = None
     batch_size: int = 1024  # samples per prediction step

@@ -116,7 +116,7 @@ def evaluate(
     """
     on_stage(f"loading {request.data or request.dataset or run.record.dataset}")
     dataset = run.load_dataset(
-        request.dataset, table=request.data, data_directory=request.data_dir, offline=request.offline
+        request.dataset, data=request.data, data_directory=request.data_dir, offline=request.offline
     )
     samples = _samples(dataset, request.split)
     backend = request.backend or run.record.backend

@@ -9,6 +9,7 @@ import math
 import os
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.config.layers import FILES
 from mlcli.config.schema import AdamW, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
 from mlcli.records import DatasetInfo
 from mlcli.registry import (
@@ -39,7 +40,7 @@ def with_defaults(
         "backend": backend,
         "backends": {},
         "dataset": config.dataset.model_copy(
-            update={"path": config.dataset.path and os.path.abspath(config.dataset.path)}
+            update={key: os.path.abspath(path) for key in FILES if (path := getattr(config.dataset, key))}
         ),
         "name": config.name or f"{config.dataset.label}_{config.model.name}",
         "optimizer": optimizer and _completed(optimizer, config.model.name, n_train_samples),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
@@ -14,6 +14,7 @@ from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.experiment.defaults import n_train_samples, with_defaults
+from mlcli.models.class_weights import balanced_class_weights
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
 from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, trains_iteratively
@@ -42,12 +43,16 @@ def make_plan(config: ExperimentConfig) -> Plan:
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
-    _check_training(config, backend, is_iterative)
     if isinstance(config.model, EstimatorModel):
         from mlcli.engines.sklearn.composition import new_estimator
 
-        new_estimator(config.model)  # refuses unknown names and parameters
+        estimator = new_estimator(config.model)  # refuses unknown names and parameters
+        if config.training.class_weight is not None:
+            from mlcli.engines.sklearn.class_weight import balance
+
+            balance(estimator)  # refuses classifiers that cannot weigh their samples
     info = dataset_info(config.dataset)
+    _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
@@ -66,10 +71,10 @@ def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
     return estimator_issues(config.model)
 
 
-def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
+def _check_training(config: ExperimentConfig, backend: str, *, has_validation: bool) -> None:
     training = config.training
-    if is_iterative:
-        if training.early_stopping and config.dataset.validation is None:
+    if trains_iteratively(backend, config.model.name):
+        if training.early_stopping and not has_validation:
             raise UsageError(
                 "training.early_stopping needs validation data: set dataset.validation, e.g. 0.1, or remove it"
             )
@@ -112,9 +117,11 @@ def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, 
 
 def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:
     """Return the specification of the engine that a plan asks for."""
-    return build_spec(
-        plan.config, plan.network, n_classes=dataset.info.n_classes, scaling=dataset.scaling, threads=threads
-    )
+    n_classes = dataset.info.n_classes
+    spec = build_spec(plan.config, plan.network, n_classes=n_classes, scaling=dataset.scaling, threads=threads)
+    if plan.config.training.class_weight is None:
+        return spec
+    return replace(spec, class_weights=balanced_class_weights(dataset.train.y, n_classes))
 
 
 def build_spec(

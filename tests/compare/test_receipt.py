@@ -58,6 +58,7 @@ def test_a_digest_that_differs_has_a_separate_row(facts, name, what):
         ({"optimizer__lr": 0.5}, "optimizer", "adam, lr 0.5"),
         ({"schedule__name": "cosine"}, "schedule", "cosine"),
         ({"model__output": "softmax"}, "loss", "cross-entropy of probabilities"),
+        ({"training__class_weight": "balanced"}, "loss", "cross-entropy of logits, classes weighted (balanced)"),
         ({"training__batch_size": 7}, "batch size", "7"),
         ({"training__epochs": 3}, "epochs", "3"),
         ({"runtime__precision": "float64"}, "precision", "float64"),

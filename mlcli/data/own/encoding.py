@@ -1,25 +1,27 @@
 """From the columns of a table to features: the kind of each column, and an encoding fitted on the training rows.
 
 A column whose training values are all numbers is numeric, always. Otherwise one of true and false, or yes and no, is
-boolean; one of dates is ignored; one in which every value is rare, as in ids and free text, is ignored too; any other
-is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
+boolean; one of dates (see `dates.py`) is a date; one in which every value is rare, as in ids and free text, is ignored;
+any other is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
 
 The features are those of scikit-learn's SimpleImputer(strategy="median", add_indicator=True) and
-OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist").
+OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist"). A
+missing date is the median date, with an indicator too.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, is_date
 from mlcli.errors import DataError
-from mlcli.records import ColumnKind, TableColumn, TableEncoding
+from mlcli.records import ColumnKind, DateOrder, TableColumn, TableEncoding
 from mlcli.text import escaped, listed
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
 MAX_VALUE = 1e18  # engines compute in float32
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
 _MAX_TEXT = 100  # characters of a category or label
 _N_SHOWN = 6
 
@@ -43,6 +44,8 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
     present = values.dropna()
     if present.empty:
         return "has no value in the training rows"
+    if present.dtype.kind == "M":
+        return "date"
     numbers = _numbers(present)
     n_numbers = int(np.isfinite(numbers).sum())
     if n_numbers == len(present):
@@ -57,8 +60,8 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         )
     if set(texts.str.lower().unique()) <= set(_BOOLEANS):
         return "boolean"
-    if all(map(_DATE.match, texts.unique())):
-        return "holds dates, which are not supported"
+    if order := date_order(texts.unique()):
+        return order if order == UNKNOWN_ORDER else "date"
     if texts.value_counts().iloc[0] < MIN_CATEGORY_ROWS:
         return f"has no value in {MIN_CATEGORY_ROWS} training rows or more, as ids and free text"
     return "categorical"
@@ -87,10 +90,24 @@ def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
     if kind == "categorical":
         categories, has_other = _categories(values)
         return TableColumn(name, kind, categories=categories, has_other=has_other)
-    numbers = _values(values, kind)
+    column = TableColumn(name, kind, date_order=_date_order(values) if kind == "date" else None)
+    numbers = column_numbers(values, column)
     is_missing = np.isnan(numbers)
-    fill = 0.0 if is_missing.all() else float(np.median(numbers[~is_missing]))
-    return TableColumn(name, kind, fill, bool(is_missing.any()))
+    present = numbers[~is_missing]
+    fill = float(np.median(present)) if len(present) else 0.0
+    has_time = kind == "date" and bool((present % DAY_SECONDS).any())
+    return replace(column, fill=fill, has_indicator=bool(is_missing.any()), has_time=has_time)
+
+
+def _date_order(values: pd.Series) -> DateOrder:
+    """Return how the dates are written; DataError if that is unknown. Values that are no dates are found later."""
+    if values.dtype.kind == "M":
+        return "ymd"
+    texts = values.dropna().astype(str).unique()
+    order = date_order(filter(is_date, texts)) or "ymd"
+    if order == UNKNOWN_ORDER:
+        raise DataError(f"column {values.name!r} {order}")
+    return cast("DateOrder", order)
 
 
 def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
@@ -132,7 +149,7 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
             if unseen is not None and n_unseen:
                 unseen[column.name] += n_unseen
         else:
-            block = _filled(_values(values, column.kind), column)
+            block = _filled(column_numbers(values, column), column)
         blocks.append(block)
     return np.concatenate(blocks, axis=1)
 
@@ -140,6 +157,8 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
 def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.float64]:
     is_missing = np.isnan(numbers)
     filled = np.where(is_missing, column.fill or 0.0, numbers)
+    if column.kind == "date":
+        filled = date_parts(filled, has_time=column.has_time)
     return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
 
 
@@ -156,18 +175,28 @@ def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64
     return (block if column.has_other else block[:, :otherwise]), n_unseen
 
 
-def _values(values: pd.Series, kind: ColumnKind) -> NDArray[np.float64]:
-    """Return numbers, or booleans as 0 and 1, float64 (n,), NaN where missing; DataError for any other value."""
+def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64]:
+    """Return numbers, booleans as 0 and 1, or dates in seconds since 1970-01-01, float64 (n,), NaN where missing.
+
+    DataError for any other value.
+    """
+    kind = column.kind
     if kind == "boolean":
         texts = values.astype(object).map(lambda value: _BOOLEANS.get(str(value).lower(), np.inf), na_action="ignore")
         numbers = texts.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif kind == "date":
+        numbers = date_seconds(values, column.date_order or "ymd")
     else:
         numbers = _numbers(values)
     with np.errstate(invalid="ignore"):
         is_wrong = ~(np.abs(numbers) <= MAX_VALUE) & values.notna().to_numpy()
     if is_wrong.any():
         row = int(np.flatnonzero(is_wrong)[0])
-        expected = f"a number up to {MAX_VALUE:g}" if kind == "numeric" else f"one of {', '.join(_BOOLEANS)}"
+        expected = {
+            "numeric": f"a number up to {MAX_VALUE:g}",
+            "boolean": f"one of {', '.join(_BOOLEANS)}",
+            "date": f"a date like {EXAMPLES[column.date_order or 'ymd']}",
+        }[kind]
         raise DataError(
             f"row {values.index[row] + 1:,} (from 1), column {values.name!r}: {text_of(values.iloc[row])!r}, expected "
             f"{expected}\ncorrect it, or add the text to dataset.missing if it stands for a missing value"

@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcli.config.dataset import TABLE_SUFFIXES
+from mlcli.data.own.files import location_of
 from mlcli.errors import DataError, MlcliError, UsageError
-from mlcli.registry import alternatives
+from mlcli.registry import TABLE_SUFFIXES, alternatives
 from mlcli.text import escaped, first_line, is_number
 from mlcli.untrusted import MAX_TABLE_BYTES, open_regular
 
@@ -51,8 +51,7 @@ class TableFile:
     @property
     def location(self) -> str:
         """The path as messages show it: relative to the working directory if it is below that."""
-        path, folder = os.path.abspath(self.path), os.path.join(os.getcwd(), "")
-        return escaped(path.removeprefix(folder))
+        return location_of(self.path)
 
     @property
     def is_parquet(self) -> bool:

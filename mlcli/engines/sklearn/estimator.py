@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from mlcli.config.schema import EstimatorModel
 from mlcli.engines.contract import EngineSpec, FitResult
 from mlcli.engines.sklearn.base import SklearnEngine
+from mlcli.engines.sklearn.class_weight import balance
 from mlcli.engines.sklearn.composition import new_estimator
 from mlcli.errors import UsageError
 from mlcli.records import Scores
@@ -45,6 +46,8 @@ class EstimatorEngine(SklearnEngine):
         if fitted is None:
             fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
         self._estimator = fitted
+        self._class_weights = spec.class_weights
+        self._weight_parameter = balance(fitted) if spec.class_weights else None
 
     def fit(self) -> FitResult:
         # Members that are fitted in parallel have one thread each.
@@ -53,7 +56,7 @@ class EstimatorEngine(SklearnEngine):
         with warnings.catch_warnings(record=True) as caught, threadpool_limits(limits=n_threads):
             warnings.simplefilter("always")
             try:
-                self._estimator.fit(self._x, self._y)
+                self._estimator.fit(self._x, self._y, **self._sample_weights())
             except (InvalidParameterError, ValueError, TypeError) as error:
                 raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
         if not hasattr(self._estimator, "predict"):  # a search that does not refit
@@ -62,6 +65,12 @@ class EstimatorEngine(SklearnEngine):
         stopped_early = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         n_iterations = None if n_iterations is None else int(np.max(n_iterations))
         return FitResult(n_iterations, converged=False if stopped_early else None)
+
+    def _sample_weights(self) -> dict[str, NDArray[np.float64]]:
+        """Return the weights of the samples as an argument of `fit`; {} unless the classifier needs them."""
+        if self._class_weights is None or self._weight_parameter is None:
+            return {}
+        return {self._weight_parameter: np.array(self._class_weights)[self._y]}
 
     @_rejections()
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
