@@ -111,7 +111,7 @@ class StoredRun:
         if self.config.dataset.path is not None:
             if name is not None:
                 raise UsageError(f"dataset {name}: the run was trained on data of its own; name a file with --data")
-            return self._load_own(data)
+            return self._load_own(data, data_directory)
         if data is not None:
             raise UsageError(f"--data {data}: the run was trained on {self.record.dataset}; use --dataset")
         name = name or self.config.dataset.label
@@ -121,14 +121,14 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
-    def _load_own(self, path: Path | None) -> Dataset:
+    def _load_own(self, path: Path | None, data_directory: Path | None) -> Dataset:
         from mlcli.data.own import stored_dataset
 
         changes: dict[str, object] = {"scaling": "none"}
         if path is not None:
             changes["test_path" if self.config.dataset.test_path else "path"] = str(path)
         config = self.config.dataset.model_copy(update=changes)
-        dataset = stored_dataset(config, self.preprocessing)
+        dataset = stored_dataset(config, self.preprocessing, data_directory)
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.data.own.image_file import IMAGE_SUFFIXES
-from mlcli.data.own.table import MAX_CLASSES, similar_labels, sorted_labels
+from mlcli.data.own.files import location_of
+from mlcli.data.own.labels import MAX_CLASSES, similar_labels, sorted_labels
 from mlcli.errors import DataError
 from mlcli.text import escaped, listed
 
@@ -50,7 +51,7 @@ class ImageFolder:
     @property
     def location(self) -> str:
         """The path as messages show it."""
-        return shown(self.path)
+        return location_of(self.path)
 
     @property
     def digest(self) -> str:
@@ -66,11 +67,6 @@ class ImageFolder:
         return np.array([image.label for image in self.parts[part]], dtype=np.int64)
 
 
-def shown(path: Path) -> str:
-    """Return a path as messages show it: relative to the working directory if it is below that."""
-    return escaped(os.path.abspath(path).removeprefix(os.path.join(os.getcwd(), "")))
-
-
 def list_image_folder(path: Path, class_names: tuple[str, ...] | None = None) -> ImageFolder:
     """Return the images of a folder by part and class, in order of their names.
 
@@ -80,13 +76,13 @@ def list_image_folder(path: Path, class_names: tuple[str, ...] | None = None) ->
     """
     notes: list[str] = []
     folders = {part: _class_folders(folder, notes) for part, folder in _part_folders(path, notes).items()}
-    found = [escaped(name, _MAX_NAME) for name in folders["train"]]
+    found = sorted({escaped(name, _MAX_NAME) for classes in folders.values() for name in classes})
     if class_names is None:
-        class_names = tuple(sorted_labels(found))
+        class_names = tuple(sorted_labels(escaped(name, _MAX_NAME) for name in folders["train"]))
         _check_classes(path, class_names, folders)
         notes += similar_labels(class_names)
     elif unknown := [repr(name) for name in found if name not in class_names]:
-        raise DataError(f"{shown(path)}: folders that are no classes of the run: {listed(unknown, _N_SHOWN)}")
+        raise DataError(f"{location_of(path)}: folders that are no classes of the run: {listed(unknown, _N_SHOWN)}")
     parts = {part: _images(path, classes, class_names, notes) for part, classes in folders.items()}
     return ImageFolder(path, class_names, parts, tuple(notes))
 
@@ -102,16 +98,16 @@ def _part_folders(path: Path, notes: list[str]) -> dict[str, Path]:
         part = _PARTS.get(name.lower())
         if part and _entries(path / name)[0]:
             if part in parts:
-                raise DataError(f"{shown(path)}: both {parts[part].name} and {name} hold {part} images; join them")
+                raise DataError(f"{location_of(path)}: both {parts[part].name} and {name} hold {part} images; join them")
             parts[part] = path / name
     if not parts:
         return {"train": path}
     if "train" not in parts:
-        raise DataError(f"{shown(path)}: {listed(list(folders), _N_SHOWN)}, but no folder train with class folders")
+        raise DataError(f"{location_of(path)}: {listed(list(folders), _N_SHOWN)}, but no folder train with class folders")
     others = [name for name in folders if path / name not in parts.values()]
     if others:
         raise DataError(
-            f"{shown(path)}: folders next to {parts['train'].name} that are no part of the data: "
+            f"{location_of(path)}: folders next to {parts['train'].name} that are no part of the data: "
             f"{listed(others, _N_SHOWN)}\nexpected train, validation and test, each with class folders"
         )
     _note_files(path, notes)
@@ -122,13 +118,13 @@ def _class_folders(folder: Path, notes: list[str]) -> dict[str, Path]:
     folders, files = _entries(folder)
     if not folders:
         what = "images, but no class folders" if any(map(_is_image, files)) else "no class folders"
-        raise DataError(f"{shown(folder)}: {what}; expected {folder.name}/<class>/ with the images of each class")
+        raise DataError(f"{location_of(folder)}: {what}; expected {folder.name}/<class>/ with the images of each class")
     _note_files(folder, notes)
     return {name: folder / name for name in folders}
 
 
 def _check_classes(path: Path, class_names: tuple[str, ...], folders: dict[str, dict[str, Path]]) -> None:
-    location = shown(path)
+    location = location_of(path)
     if len(set(class_names)) < len(folders["train"]):
         raise DataError(f"{location}: two class folders have the same name when it is printed; rename one of them")
     if len(class_names) == 1:
@@ -152,7 +148,7 @@ def _images(
         inner, files = _entries(classes[name])
         if inner:
             raise DataError(
-                f"{shown(classes[name])}: a folder in a class folder: {listed(list(inner), _N_SHOWN)}\n"
+                f"{location_of(classes[name])}: a folder in a class folder: {listed(list(inner), _N_SHOWN)}\n"
                 "put all images of a class directly into its folder"
             )
         label = class_names.index(escaped(name, _MAX_NAME))
@@ -161,7 +157,7 @@ def _images(
             ListedImage(os.path.join(start, file), label, *version) for file, version in files.items() if _is_image(file)
         ]
         if not found:
-            raise DataError(f"{shown(classes[name])}: the class folder contains no image\nadd images, or remove it")
+            raise DataError(f"{location_of(classes[name])}: the class folder contains no image\nadd images, or remove it")
         _note_others(classes[name], files, notes)
         images += found
     return tuple(images)
@@ -171,14 +167,14 @@ def _note_files(folder: Path, notes: list[str]) -> None:
     files = _entries(folder)[1]
     n_images = sum(map(_is_image, files))
     if n_images:
-        notes.append(f"ignored {n_images:,} images that are in {shown(folder)} itself and not in a class folder")
+        notes.append(f"ignored {n_images:,} images that are in {location_of(folder)} itself and not in a class folder")
     _note_others(folder, files, notes)
 
 
 def _note_others(folder: Path, files: Iterable[str], notes: list[str]) -> None:
     others = [escaped(file) for file in files if not _is_image(file)]
     if others:
-        notes.append(f"ignored files in {shown(folder)} that are not named as images: {listed(others, 3)}")
+        notes.append(f"ignored files in {location_of(folder)} that are not named as images: {listed(others, 3)}")
 
 
 def _is_image(name: str) -> bool:
@@ -201,7 +197,7 @@ def _entries(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[int, int]]]
                 else:
                     files[entry.name] = _version(entry)
     except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{location_of(folder)}: cannot be read: {error.strerror or error}") from error
     return tuple(sorted(folders)), dict(sorted(files.items()))
 
 
