@@ -14,7 +14,6 @@ from mlcli.data.source import Log
 from mlcli.errors import UsageError
 from mlcli.records import Dataset, Preprocessing
 
-
 _MOST_KNOWN = 2
 _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
 

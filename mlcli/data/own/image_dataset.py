@@ -57,7 +57,9 @@ def read_own_images(config: DatasetConfig, data_dir: Path | None = None, log: Lo
     """Return the images of the folder of a configuration; raises what `image_dataset` raises."""
     for key in ("target", "columns", "test_path", "validation_path"):
         if getattr(config, key):
-            raise UsageError(f"dataset.{key}: {config.path} is a folder of images with a folder for each class; remove it")
+            raise UsageError(
+                f"dataset.{key}: {config.path} is a folder of images with a folder for each class; remove it"
+            )
     folder = list_image_folder(Path(config.path or ""))
     return _prepared(folder, _shape(folder, config, data_dir, log), config, data_dir, log)
 
@@ -78,6 +80,12 @@ def stored_images(config: DatasetConfig, preprocessing: Preprocessing, data_dir:
 def _prepared(folder: ImageFolder, shape: Shape, config: DatasetConfig, data_dir: Path | None, log: Log) -> OwnImages:
     path = _prepared_folder(folder, shape, config, data_dir, _Automatic(), log)
     digests, found = read_summary(path)
+    bad = [one for part in found.values() for one in part.bad]
+    if bad and config.on_bad == "stop":
+        raise DataError(
+            f"{folder.location}: {bad_images(len(bad), bad)}\n"
+            "repair or remove them, or leave them out with --on-bad skip (dataset.on_bad)"
+        )
     arrays = {name: np.asarray(np.load(path / f"{name}.npy", mmap_mode="r")) for name in digests}
     samples = {part: Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in folder.parts}
     info = DatasetInfo(
@@ -163,7 +171,7 @@ def _shape(folder: ImageFolder, config: DatasetConfig, data_dir: Path | None, lo
         (target / _SHAPE_FILE).write_text(json.dumps(_found_shape(folder, config, data_dir, log)), encoding="ascii")
 
     key = {"shape_of": folder.digest, "image_size": config.image_size, "channels": config.channels} | _VERSION
-    path = cached_folder(data_directory(data_dir), key | {"on_bad": config.on_bad}, find, log)
+    path = cached_folder(data_directory(data_dir), key, find, log)
     channels, height, width = json.loads((path / _SHAPE_FILE).read_text(encoding="ascii"))
     return channels, height, width
 
@@ -200,7 +208,6 @@ def _prepared_folder(
         if automatic.shape(config) != shape:
             raise _OtherShapeError
 
-    skips_bad = config.on_bad == "skip"
-    build = partial(prepare, folder=folder, shape=shape, skips_bad=skips_bad, on_found=check, log=log)
-    key = {"folder": folder.digest, "shape": shape, "skips_bad": skips_bad} | _VERSION
+    build = partial(prepare, folder=folder, shape=shape, on_found=check, log=log)
+    key = {"folder": folder.digest, "shape": shape} | _VERSION
     return cached_folder(data_directory(data_dir), key, build, log)

@@ -52,6 +52,7 @@ class DecodedImage:
     """An image file, decoded and turned upright. BadImageError if that fails, also for an image beyond Pillow's limit.
 
     mode: Pillow's, as stored. size: (height, width), upright. is_grey: whether it is stored without colours.
+    is_deep: whether it has 16 bits.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, header_only: bool = False) -> None:
@@ -76,6 +77,7 @@ class DecodedImage:
         self.mode = image.mode
         if self.mode not in (*_MODES, *_DEEP_MODES):
             raise ValueError(f"pixels of mode {self.mode}, expected grey levels or colours of 8 or 16 bits")
+        self.is_deep = self.mode in _DEEP_MODES
         is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         self.size = (image.width, image.height) if is_turned else (image.height, image.width)
         self.is_grey = _has_grey_palette(image) if self.mode in ("P", "PA") else self.mode in _GREY_MODES

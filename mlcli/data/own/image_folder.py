@@ -1,4 +1,4 @@
-"""A folder of images: photos/<class>/x.jpg, or photos/{train,validation,test}/<class>/x.jpg, listed without opening one.
+"""A folder of images, listed: photos/<class>/x.jpg, or photos/{train,validation,test}/<class>/x.jpg.
 
 Hidden files and folders are ignored, other files than images with a note. Links are followed, wherever they lead: the
 folder is its owner's.
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.data.own.image_file import IMAGE_SUFFIXES
 from mlcli.data.own.files import location_of
+from mlcli.data.own.image_file import IMAGE_SUFFIXES
 from mlcli.data.own.labels import MAX_CLASSES, similar_labels, sorted_labels
 from mlcli.errors import DataError
 from mlcli.text import escaped, listed
@@ -78,7 +78,7 @@ def list_image_folder(path: Path, class_names: tuple[str, ...] | None = None) ->
     folders = {part: _class_folders(folder, notes) for part, folder in _part_folders(path, notes).items()}
     found = sorted({escaped(name, _MAX_NAME) for classes in folders.values() for name in classes})
     if class_names is None:
-        class_names = tuple(sorted_labels(escaped(name, _MAX_NAME) for name in folders["train"]))
+        class_names = tuple(sorted_labels([escaped(name, _MAX_NAME) for name in folders["train"]]))
         _check_classes(path, class_names, folders)
         notes += similar_labels(class_names)
     elif unknown := [repr(name) for name in found if name not in class_names]:
@@ -98,12 +98,16 @@ def _part_folders(path: Path, notes: list[str]) -> dict[str, Path]:
         part = _PARTS.get(name.lower())
         if part and _entries(path / name)[0]:
             if part in parts:
-                raise DataError(f"{location_of(path)}: both {parts[part].name} and {name} hold {part} images; join them")
+                raise DataError(
+                    f"{location_of(path)}: both {parts[part].name} and {name} hold {part} images; join them"
+                )
             parts[part] = path / name
     if not parts:
         return {"train": path}
     if "train" not in parts:
-        raise DataError(f"{location_of(path)}: {listed(list(folders), _N_SHOWN)}, but no folder train with class folders")
+        raise DataError(
+            f"{location_of(path)}: {listed(list(folders), _N_SHOWN)}, but no folder train with class folders"
+        )
     others = [name for name in folders if path / name not in parts.values()]
     if others:
         raise DataError(
@@ -154,10 +158,14 @@ def _images(
         label = class_names.index(escaped(name, _MAX_NAME))
         start = os.path.relpath(classes[name], path)
         found = [
-            ListedImage(os.path.join(start, file), label, *version) for file, version in files.items() if _is_image(file)
+            ListedImage(os.path.join(start, file), label, *version)
+            for file, version in files.items()
+            if _is_image(file)
         ]
         if not found:
-            raise DataError(f"{location_of(classes[name])}: the class folder contains no image\nadd images, or remove it")
+            raise DataError(
+                f"{location_of(classes[name])}: the class folder contains no image\nadd images, or remove it"
+            )
         _note_others(classes[name], files, notes)
         images += found
     return tuple(images)

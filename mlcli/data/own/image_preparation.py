@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 from mlcli.data.own.image_file import BadImageError, DecodedImage
 from mlcli.data.own.image_folder import ImageFolder, ListedImage
@@ -71,11 +71,10 @@ class Found:
 OnFound = Callable[[str, Found], None]  # receives the part, and what was found in its images until now
 
 
-def prepare(target: Path, folder: ImageFolder, shape: Shape, *, skips_bad: bool, on_found: OnFound, log: Log) -> None:
+def prepare(target: Path, folder: ImageFolder, shape: Shape, *, on_found: OnFound, log: Log) -> None:
     """Write the arrays of a folder and their summary into an empty folder.
 
-    on_found: may raise to end the work. DataError, with the first ten, for damaged images unless `skips_bad`, and for a
-    class that has no other images.
+    Damaged images are left out. on_found: may raise to end the work. DataError for a class without other images.
     """
     progress = _Progress(folder, log)
     found: dict[str, Found] = {}
@@ -90,22 +89,16 @@ def prepare(target: Path, folder: ImageFolder, shape: Shape, *, skips_bad: bool,
                 found[part].add(block)
                 progress.add(len(is_good))
                 on_found(part, found[part])
-    bad = [one for part in found.values() for one in part.bad]
-    if bad and not skips_bad:
-        raise DataError(
-            f"{folder.location}: {bad_images(len(bad), bad)}\n"
-            "repair or remove them, or leave them out with --on-bad skip (dataset.on_bad)"
-        )
-    digests = {}
+    digests: dict[str, str] = {}
     for part in folder.parts:
         is_kept = np.array(kept[part])
         labels = folder.labels(part)[is_kept]
-        _check_classes(folder, part, labels)
+        _check_classes(folder, part, labels, found[part].bad)
         _drop(_images_path(target, part), is_kept, shape)
         np.save(target / f"{part}_labels.npy", labels)
         images_digest = content_sha256(np.load(_images_path(target, part), mmap_mode="r"))
         digests |= {f"{part}_images": images_digest, f"{part}_labels": content_sha256(labels)}
-    summary = {"digests": digests, "found": {part: asdict(one) for part, one in found.items()}}
+    summary = {"digests": digests, "found": {part: vars(one) for part, one in found.items()}}
     (target / SUMMARY).write_text(json.dumps(summary), encoding="ascii")
 
 
@@ -120,7 +113,12 @@ def read_summary(folder: Path) -> tuple[dict[str, str], dict[str, Found]]:
     """Return the content digests by array, and what was found by part."""
     summary = json.loads((folder / SUMMARY).read_text(encoding="ascii"))
     found = {
-        part: Found([(name, reason) for name, reason in one["bad"]], Counter(one["sizes"]), Counter(one["modes"]), one["n_coloured"])
+        part: Found(
+            [(name, reason) for name, reason in one["bad"]],
+            Counter(one["sizes"]),
+            Counter(one["modes"]),
+            one["n_coloured"],
+        )
         for part, one in summary["found"].items()
     }
     return summary["digests"], found
@@ -130,11 +128,14 @@ def _images_path(target: Path, part: str) -> Path:
     return target / f"{part}_images.npy"
 
 
-def _check_classes(folder: ImageFolder, part: str, labels: np.ndarray[Any, Any]) -> None:
-    counts = np.bincount(labels, minlength=len(folder.class_names))
-    empty = [repr(name) for name, n in zip(folder.class_names, counts.tolist(), strict=True) if n == 0]
-    if empty and (part == "train" or not len(labels)):
-        raise DataError(f"{folder.location}: classes of which all images are damaged: {listed(empty, N_BAD_SHOWN)}")
+def _check_classes(folder: ImageFolder, part: str, labels: NDArray[np.int64], bad: Sequence[tuple[str, str]]) -> None:
+    counts = np.bincount(labels, minlength=len(folder.class_names)).tolist()
+    empty = [repr(name) for name, n in zip(folder.class_names, counts, strict=True) if n == 0]
+    if empty and (part == "train" or len(labels) == 0):
+        raise DataError(
+            f"{folder.location}: {bad_images(len(bad), bad)}\n"
+            f"these are all images of classes in {part}: {listed(empty, N_BAD_SHOWN)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _blocks(root: Path, images: Sequence[ListedImage], target: Path, shape: Shap
 
 
 def _decode(block: _Block) -> tuple[list[bool], Found]:
-    """Write the pixels of a block into its file, zeros for damaged images; return which are good, and what was found."""
+    """Write the pixels of a block into its file, zeros for damaged images; return which are good and what was found."""
     found, is_good = Found(), []
     pixels = np.zeros((len(block.paths), *block.shape), dtype=np.uint8)
     channels, *size = block.shape
@@ -174,7 +175,7 @@ def _decode(block: _Block) -> tuple[list[bool], Found]:
             is_good.append(True)
     with block.target.open("r+b") as file:
         file.seek(_header_bytes(block.target) + block.first * pixels[:1].nbytes)
-        file.write(pixels)
+        file.write(pixels.data)
     return is_good, found
 
 
@@ -191,7 +192,7 @@ def _header_bytes(path: Path) -> int:
         return file.tell()
 
 
-def _drop(path: Path, is_kept: np.ndarray[Any, Any], shape: Shape) -> None:
+def _drop(path: Path, is_kept: NDArray[np.bool_], shape: Shape) -> None:
     """Shorten the array in a file to the samples that are kept, block by block."""
     if is_kept.all():
         return
@@ -258,7 +259,7 @@ def _pool(n_images: int) -> Iterator[Decode]:
 
 
 def _begin_process(parent: int) -> None:
-    """Leave signals of the terminal to the parent, which ends this process; end with the parent, should it be killed."""
+    """Leave signals of the terminal to the parent, which ends this process; end with a parent that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
