@@ -70,7 +70,8 @@ def stored_images(
 ) -> Dataset:
     """Return the dataset of the folder of a configuration, with classes, size and channels of a run.
 
-    trained_on: see `stored_dataset`. UsageError for what is no folder, DataError for class folders that are no classes of the run.
+    trained_on: see `stored_dataset`. UsageError for what is no folder, DataError for class folders that are no classes
+    of the run.
     """
     path = Path(config.path or "")
     if path.is_file():
