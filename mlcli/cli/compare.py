@@ -110,6 +110,7 @@ compare = command(
     plot_format=options.PlotFormatName,
     force=options.Force,
     fail_under=options.FailUnder,
+    fail_above=options.FailAbove,
     fail_if_worse=Annotated[
         list[str] | None,
         output(

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
-from mlcli.experiment.thresholds import parse_thresholds
+from mlcli.experiment.thresholds import Threshold, names_of, parse_thresholds
 from mlcli.files import refuse_existing
 from mlcli.rendering import OutputFormat, PlotFormat
 from mlcli.rendering.plots import check_plots, require_matplotlib
@@ -58,7 +58,8 @@ class CompareRequest:
     save_plots: Path | None = None
     plot_format: str = PlotFormat.PNG
     force: bool = False  # replace files that exist
-    fail_under: Sequence[str] = ()  # each `accuracy=X`
+    fail_under: Sequence[str] = ()  # each `metric=X`
+    fail_above: Sequence[str] = ()  # likewise, where lower is better
     fail_if_worse: Sequence[str] = ()  # references to runs of one configuration
     explain: bool = False  # print the controlled conditions and the method too
     quiet: bool = False
@@ -69,9 +70,9 @@ class CompareRequest:
         return comma_separated(self.backends)
 
     @property
-    def thresholds(self) -> dict[str, float]:
-        """The thresholds of `fail_under` by metric; UsageError for a malformed one."""
-        return parse_thresholds(self.fail_under, ("accuracy",))
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The thresholds of `fail_under` and `fail_above`; UsageError for a malformed one."""
+        return parse_thresholds(self.fail_under, self.fail_above, names_of())
 
     @property
     def config_path(self) -> Path | None:

@@ -23,8 +23,7 @@ from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, WorseError, unknown_name
 from mlcli.experiment.thresholds import missed_thresholds
-
-_SCORES = ("accuracy", "loss")  # measurements on test samples
+from mlcli.registry import METRICS
 
 
 def compare_results(
@@ -91,10 +90,10 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
     means: dict[str, MeanInterval | None] = {}
     for name in MEASUREMENTS:
         values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
-        highest = 1.0 if name == "accuracy" else math.inf
+        highest = METRICS[name].most if name in METRICS else math.inf
         if not values or len(values) < len(variant.runs):
             means[name] = None
-        elif variant.n_splits > 1 and name in _SCORES:
+        elif variant.n_splits > 1 and name in METRICS:
             scores = fold_scores(variant.runs, name)
             factor = variance_factor(len(scores), variant.runs[0].n_folds or 0)
             means[name] = replace(mean_interval(scores, highest, factor), n_runs=len(values))
@@ -185,10 +184,8 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     """
     missed = []
     for variant in comparison.ran:
-        mean = comparison.means[variant.label]["accuracy"]
-        if mean:
-            texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
-            missed += [f"--fail-under: {text}" for text in texts]
+        means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
+        missed += missed_thresholds(request.thresholds, means, variant.label)
     found = shortfalls(comparison.ran, baseline) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:

@@ -137,8 +137,8 @@ def _power(comparison: Comparison) -> list[str]:
         return []
     low, high = f"{min(found):.2f}", f"{max(found):.2f}"
     span = low if low == high else f"{low} to {high}"
-    runs = f"these {comparison.repeated_over}"
-    return [f"accuracy: {runs} find a true difference of {span} percentage points with 80 % probability"]
+    sentence = f"these {comparison.repeated_over} find a true difference of {span} percentage points"
+    return [f"accuracy: {sentence} with 80 % probability"]
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,11 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
             "fold": config.dataset.fold if config.dataset.folds else None,
             "split seed": config.dataset.split_seed if config.dataset.folds else None,
             "split": digests.get("split"),
+            **({"split method": config.dataset.split_method} if config.dataset.split_method else {}),
             "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,
+            "encoding": run.preprocessing.encoding.form if run.preprocessing.encoding else None,
         },
         "model": {
             "model": _section(settings["model"]),
@@ -148,10 +150,11 @@ def _dropout_masks(config: ExperimentConfig) -> str | None:
 
 
 def _loss(config: ExperimentConfig) -> str:
+    weights = f", classes weighted ({config.training.class_weight})" if config.training.class_weight else ""
     if isinstance(config.model, EstimatorModel):
-        return f"that of {config.model.estimator}"
+        return f"that of {config.model.estimator}{weights}"
     has_softmax = isinstance(config.model, MlpModel) and config.model.output == "softmax"
-    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}"
+    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}{weights}"
 
 
 def _text(value: object) -> str | None:

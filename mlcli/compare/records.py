@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlcli.compare.draws import Draw, draw_of
 from mlcli.experiment.session import Session
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
+from mlcli.registry import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ COMPARISON_SCHEMA_VERSION = 3
 CellState = Literal["finished", "failed", "cannot run", "to run"]
 ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 
-# The measurements of a run. Accuracy is a fraction, loss nats per sample, memory bytes, and times are seconds.
+# The measurements of a run: metrics of the test split, times in seconds, memory in bytes. New ones come last.
 MEASUREMENTS = (
     "accuracy",
     "loss",
@@ -40,6 +41,7 @@ MEASUREMENTS = (
     "total_seconds",
     "peak_memory_bytes",
     "n_parameters",
+    *(name for name in METRICS if name not in ("accuracy", "loss")),
 )
 
 

@@ -19,6 +19,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
+from mlcli.registry import METRICS
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.reader import read_config
@@ -99,8 +100,7 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
     n_steady = (record.epochs or 1) - 1
     fit_seconds = timing.first_epoch_seconds + timing.remaining_epochs_seconds
     values: dict[str, float | None] = {
-        "accuracy": test.accuracy,
-        "loss": test.loss,
+        **{name: getattr(test, name) for name in METRICS},
         "fit_seconds": fit_seconds if fit_seconds >= _CLOCK_TICK else 0.0,
         "first_epoch_seconds": timing.first_epoch_seconds if record.epochs else None,
         "steady_epoch_seconds": timing.remaining_epochs_seconds / n_steady if n_steady else None,

@@ -32,6 +32,7 @@ from mlcli.models.summary import LayerSummary
 from mlcli.parity.parity import ParityReport, ParityStep
 from mlcli.predict.predict import Prediction
 from mlcli.records import EpochRecord, RunRecord, Timing
+from mlcli.registry import METRICS
 
 Fields = Mapping[str, Any]  # name to type
 _SPLITS = ("test", "validation", "train")
@@ -120,6 +121,7 @@ def _runs_list() -> dict[str, Fields]:
     row = {name: kind for name, kind in _RUN.items() if name not in (*parts, *details)}
     row |= {f"{split}_{score}": float | None for split in _SPLITS for score in ("accuracy", "loss")}
     row |= {name: kind | None for name, kind in _fields(Timing).items()}
+    row |= {f"test_{name}": float | None for name in METRICS}
     return _rows("ListedRun", row | {"directory": str})
 
 
