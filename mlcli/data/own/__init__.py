@@ -39,20 +39,21 @@ def _own_dataset(config: DatasetConfig, versions: tuple[Version, ...]) -> Datase
     return replace(dataset, planning_seconds=time.perf_counter() - start)
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
-    """Return the dataset of the file under `path`, prepared and scaled as a run did it.
+def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None = None) -> Dataset:
+    """Return the dataset of the file under `path`, prepared, scaled and split as a run did it.
 
-    DataError for a file that does not fit the run.
+    trained_on: the digest of the content that the run was trained on; other content without a test part is not split,
+    its test split is all of it. DataError for a file that does not fit the run.
     """
     if holds_arrays(config) and preprocessing.encoding is None:
         from mlcli.data.own.arrays import stored_arrays
 
-        return stored_arrays(config, preprocessing)
+        return stored_arrays(config, preprocessing, trained_on)
     if preprocessing.encoding is None:
         raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
     from mlcli.data.own.table import stored_table
 
-    return stored_table(config, preprocessing)
+    return stored_table(config, preprocessing, trained_on)
 
 
 def holds_arrays(config: DatasetConfig) -> bool:

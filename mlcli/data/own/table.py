@@ -22,9 +22,9 @@ from mlcli.data.own.files import OTHER_FILES, joined_digest
 from mlcli.data.own.labels import Labels, known_labels, new_labels
 from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.table_file import TableFile
-from mlcli.data.preprocessing import preprocess
+from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import plan_splits
+from mlcli.data.splits import plan_splits, unsplit
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -94,16 +94,19 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
     return OwnTable(table, training, kinds, ignored, dataset)
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
-    DataError for a file without the columns of the run, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
+    of its classes.
     """
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target, *config.split_columns.values()))
+        present = file.column_names() if trained_on else ()
+        splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
+        table = _read_whole(file, present_columns(file, encoding, encoding.target, *splitting))
         labels = known_labels(*_labels(table[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
@@ -116,7 +119,7 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
             title=file.location,
             encoding=encoding,
         )
-    return _encoded(table, labels, info, config, file)
+    return _encoded(table, labels, info, config, file, trained_on)
 
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
@@ -227,7 +230,14 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(table: pd.DataFrame, labels: Labels, info: DatasetInfo, config: DatasetConfig, file: TableFile) -> Dataset:
+def _encoded(
+    table: pd.DataFrame,
+    labels: Labels,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    file: TableFile,
+    trained_on: str | None = None,
+) -> Dataset:
     """Return the dataset of the training file and, if they are given, of the files for test and validation."""
     assert info.encoding is not None
     with located(file):
@@ -237,9 +247,13 @@ def _encoded(table: pd.DataFrame, labels: Labels, info: DatasetInfo, config: Dat
     digest = joined_digest(file.digest(), {key: other.digest for key, other in others.items()})
     test, validation = (others[key].samples if key in others else None for key in OTHER_FILES)
     info = replace(info, n_test=len(test or ()), n_validation=len(validation or ()))
-    source = replace(split_source(table, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
-    plan = plan_splits(config, info, source)
-    dataset = preprocess(SourceData(Split(x, labels.y), test, digest, validation), info, config, plan)
+    data = SourceData(Split(x, labels.y), test, digest, validation)
+    if is_scored_whole(data, trained_on):
+        plan = unsplit(len(x))
+    else:
+        source = replace(split_source(table, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
+        plan = plan_splits(config, info, source)
+    dataset = preprocess(data, info, config, plan)
     notes = [note for other in others.values() for note in other.notes]
     return replace(dataset, notes=(*dataset.notes, *notes))
 
