@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from mlcli.compare.receipt import comparability_report, facts_of
 from mlcli.compare.variants import check_same_data, measure
 from mlcli.config.schema import ExperimentConfig
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.data.load import load_dataset
 from mlcli.errors import DataError, UsageError
 from mlcli.evaluate import EvaluateRequest
