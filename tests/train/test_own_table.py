@@ -274,22 +274,6 @@ def test_training_starts_from_the_weights_of_a_run_with_the_same_features_only(r
         trained(plan_of(penguins, backend="torch", **settings), tmp_path / "other")
 
 
-def test_a_model_of_texts_and_missing_values_is_not_exported(run, tmp_path):
-    request = ConvertRequest("", "torch", tmp_path / "model.safetensors", threads=1)
-    with pytest.raises(UsageError, match="have missing values: island, bill_length_mm, .*\nuse mlcli predict"):
-        convert(run, request)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
-    table = pd.read_csv(penguins).dropna()
-    table[["species", "bill_length_mm", "body_mass_g", "year"]].to_csv(penguins, index=False)
-    run = trained(plan_of(penguins), tmp_path / "run")
-    conversion = convert(run, ConvertRequest("", "sklearn", tmp_path / "model.skops", threads=1))
-    assert conversion.n_changed == 0
-    assert "(n, 3): bill_length_mm, body_mass_g, year" in conversion.usage
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
