@@ -1,4 +1,4 @@
-"""What is in a person's own data, and what looks wrong: the work of `mlcli data inspect` and `mlcli data init`.
+"""What is in a person's own data, and what looks wrong: the work of `mlcli data inspect`.
 
 Everything is judged by the training rows, except for rows that occur on both sides of the split.
 """
@@ -6,7 +6,7 @@ Everything is judged by the training rows, except for rows that occur on both si
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.config.dump import setting_yaml
+from mlcli.config.experiment import load_experiment
 from mlcli.data.own import holds_arrays, holds_images
 from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
 from mlcli.data.own.arrays import read_own_arrays
@@ -42,6 +42,8 @@ from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
 from mlcli.text import escaped, listed
 
+Columns = Mapping[str, str | None]
+_CONFIG_SUFFIXES = (".yaml", ".yml")
 _SCHEMA_VERSION = 1
 _IMBALANCE = 0.8
 _RARE_CLASS = 10  # training rows
@@ -78,48 +80,30 @@ class Inspection:
     image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
-def inspect(path: Path, target: str | None, output_format: str) -> None:
-    """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
+def inspect(
+    path: Path, target: str | None, output_format: str, columns: Columns | None = None, settings: Sequence[str] = ()
+) -> None:
+    """Print how data are understood and what looks wrong; raises what reading them for a training raises.
+
+    path: of the data, or of a configuration. columns: those that decide the splits, by key of `dataset`, or None.
+    """
     output = checked_format(output_format)
-    print_inspection(inspected(_config(path, target)), output)
+    print_inspection(inspected(data_config(path, target, columns, settings)), output)
 
 
-def _config(path: Path, target: str | None) -> DatasetConfig:
-    if target is None and path.name.lower().endswith(TABLE_SUFFIXES):
+def data_config(path: Path, target: str | None, columns: Columns | None, settings: Sequence[str]) -> DatasetConfig:
+    """Return the section `dataset` of a configuration and what was set over it, or of a file of data."""
+    is_config = path.suffix.lower() in _CONFIG_SUFFIXES
+    if target is None and not settings and path.name.lower().endswith(TABLE_SUFFIXES):
         raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-    return DatasetConfig(path=str(path), target=target)
-
-
-def init(path: Path, target: str | None) -> str:
-    """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
-    inspection = inspected(_config(path, target))
-    lines = [
-        f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
-        "dataset:",
-        f"  {setting_yaml('path', str(path))}  # relative to this file",
-        *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
-        *_image_settings(inspection),
-    ]
-    if inspection.target is not None:
-        lines += [f"  {setting_yaml('target', inspection.target)}", "  columns:"]
-    for column in inspection.columns if inspection.target is not None else ():
-        kind = "ignore" if column.kind == "ignored" else column.kind
-        missing = f", {column.n_missing:,} missing" if column.n_missing else ""
-        lines.append(
-            f"    {setting_yaml(column.name, kind)}  # {column.n_distinct:,} distinct{missing}: {column.values}"
+    chosen = {"path": None if is_config else str(path), "target": target, **(columns or {})}
+    flags = {f"dataset.{key}": value for key, value in chosen.items() if value is not None}
+    config = load_experiment(path if is_config else None, flags=flags, settings=settings).dataset
+    if config.path is None:
+        raise UsageError(
+            f"{escaped(str(path))}: dataset {config.name} is not your own; use mlcli data show {config.name}"
         )
-    lines += [f"# {finding}" for finding in inspection.findings]
-    return "\n".join([*lines, f"model: {'cnn' if inspection.images else 'logistic'}", ""])
-
-
-def _image_settings(inspection: Inspection) -> list[str]:
-    if inspection.image_shape is None:
-        return []
-    channels, height, width = inspection.image_shape
-    lines = [f"  image_size: {height}x{width}  # found: {inspection.images[0].sizes}"]
-    lines += [f"  channels: {channels}  # found: {inspection.images[0].modes}"]
-    damage = sum(part.n_damaged for part in inspection.images)
-    return [*lines, *([f"  on_bad: skip  # {damage:,} damaged images"] if damage else [])]
+    return config
 
 
 def inspected(config: DatasetConfig) -> Inspection:
@@ -131,7 +115,7 @@ def inspected(config: DatasetConfig) -> Inspection:
     table = read_own_table(config)
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
-    counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
+    counts = _class_counts(table.dataset)
     guess = float(np.bincount(y).max() / len(y))
     return Inspection(
         path=escaped(str(config.path)),
@@ -150,8 +134,6 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
     own = read_own_arrays(config)
     table, y = as_table(own), own.dataset.train.y
     info, columns = own.dataset.info, tuple(_column(table, name, y) for name in table.kinds)
-    parts = {id(part): part for part in (own.dataset.train, own.dataset.validation, own.dataset.test) if part}
-    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in parts.values())
     guess = float(np.bincount(y).max() / len(y))
     findings = [*_column_findings(table, columns, guess, "remove it from x"), *_class_findings(own.dataset, guess)]
     return Inspection(
@@ -160,7 +142,7 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(y),
         n_features=math.prod(info.input_shape),
-        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        class_counts=dict(zip(info.class_names, _class_counts(own.dataset).tolist(), strict=True)),
         largest_class_accuracy=guess,
         columns=columns,
         findings=(*findings, *array_findings(own)),
@@ -186,6 +168,13 @@ def _inspected_images(config: DatasetConfig) -> Inspection:
         images=inspected_images(own),
         image_shape=info.input_shape,
     )
+
+
+def _class_counts(dataset: Dataset) -> NDArray[np.int64]:
+    """Return the number of samples of each class in all splits, each sample once."""
+    parts = {id(part): part for part in (dataset.train, dataset.validation, dataset.test) if part}
+    labels = np.concatenate([part.y for part in parts.values()])
+    return np.bincount(labels, minlength=dataset.info.n_classes)
 
 
 def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:

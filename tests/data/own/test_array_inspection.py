@@ -12,7 +12,8 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
 from mlcli.data.own.array_inspection import InspectedArray
-from mlcli.data.own.inspection import init, inspect, inspected
+from mlcli.data.own.initial_config import init
+from mlcli.data.own.inspection import inspect, inspected
 from mlcli.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)

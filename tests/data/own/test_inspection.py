@@ -9,7 +9,9 @@ import pytest
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
-from mlcli.data.own.inspection import init, inspected
+from mlcli.data.own.initial_config import init
+from mlcli.data.own.inspection import inspected
+from mlcli.errors import UsageError
 
 N_ROWS = 400
 
@@ -87,6 +89,20 @@ def test_the_configuration_for_a_table_gives_the_same_dataset(mixed_table, monke
     }
     expected = own_dataset(DatasetConfig(path=str(mixed_table), target="label"))
     assert own_dataset(config.dataset).info.encoding == expected.info.encoding
+
+
+def test_a_configuration_and_settings_are_inspected_as_a_training_takes_them(penguins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["dataset.missing=['NA', '2007']", "dataset.test=0.3"]
+    (tmp_path / "own.yaml").write_text(init(penguins, "species", {"group": "island", "time": None}, settings))
+    config = load_experiment(tmp_path / "own.yaml", environ={}).dataset
+    assert (config.group, config.missing, config.test) == ("island", ("NA", "2007"), 0.3)
+    assert (config.columns["island"], config.columns["year"]) == ("ignore", "numeric")
+    again = init(tmp_path / "own.yaml", None)
+    assert again.partition("# column")[0] == (tmp_path / "own.yaml").read_text().partition("# column")[0]
+    (tmp_path / "iris.yaml").write_text("dataset: iris")
+    with pytest.raises(UsageError, match="dataset iris is not your own; use mlcli data show iris"):
+        init(tmp_path / "iris.yaml", None)
 
 
 def test_names_that_yaml_reads_as_something_else_are_quoted(tmp_path):
