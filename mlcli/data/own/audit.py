@@ -72,6 +72,8 @@ def value_groups(values: pd.Series[Any], kind: str) -> NDArray[np.int64]:
     if kind not in ("numeric", "date"):
         return values.factorize()[0].astype(np.int64) + 1
     numbers = pd.to_numeric(values)
+    if numbers.isna().all():
+        return np.zeros(len(numbers), dtype=np.int64)
     edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
     return np.where(numbers.isna(), len(edges) + 1, np.searchsorted(edges, numbers))
 

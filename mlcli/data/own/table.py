@@ -187,7 +187,7 @@ def _read_whole(file: TableFile, names: Iterable[str]) -> pd.DataFrame:
     import pandas as pd
 
     frames = list(file.read(set(names)))
-    table = pd.concat(frames, ignore_index=True) if len(frames) != 1 else frames[0]
+    table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0] if frames else pd.DataFrame()
     if table.empty:
         raise DataError(f"{file.location}: no rows below the header")
     return table
