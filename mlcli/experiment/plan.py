@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlcli import __version__
 from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
 from mlcli.data.load import dataset_info
+from mlcli.data.source import Log
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -32,12 +34,12 @@ class Plan:
     has_default_epochs: bool  # whether the configuration leaves their number to the default
 
 
-def make_plan(config: ExperimentConfig) -> Plan:
+def make_plan(config: ExperimentConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Plan:
     """Check that the parts of an experiment fit together and fill in every default.
 
-    Reads no data, except for a table of one's own, of which nothing is known otherwise; imports no framework, except
-    for `estimator` models, whose names only scikit-learn knows. UsageError, listing what is possible, for parts that
-    do not fit; DataError for a table that cannot be used.
+    Reads no data, except for a table of one's own, of which nothing is known otherwise (data_dir, log: as for
+    `load_dataset`); imports no framework, except for `estimator` models, whose names scikit-learn knows. UsageError,
+    listing what is possible, for parts that do not fit; DataError for a table that cannot be used.
     """
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
@@ -47,7 +49,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
         from mlcli.engines.sklearn.composition import new_estimator
 
         new_estimator(config.model)  # refuses unknown names and parameters
-    info = dataset_info(config.dataset)
+    info = dataset_info(config.dataset, data_dir, log)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)

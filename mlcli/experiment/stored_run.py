@@ -110,7 +110,7 @@ class StoredRun:
         if self.preprocessing.encoding is not None:
             if name is not None:
                 raise UsageError(f"dataset {name}: the run was trained on a table of its own; name one with --data")
-            return self._load_table(table)
+            return self._load_table(table, data_directory)
         if table is not None:
             raise UsageError(f"--data {table}: the run was trained on {self.record.dataset}; use --dataset")
         name = name or self.config.dataset.label
@@ -120,12 +120,12 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
-    def _load_table(self, path: Path | None) -> Dataset:
+    def _load_table(self, path: Path | None, data_directory: Path | None) -> Dataset:
         from mlcli.data.own import stored_dataset
 
         changes = {"path": str(path or self.config.dataset.path), "scaling": "none"}
         config = self.config.dataset.model_copy(update=changes)
-        dataset = stored_dataset(config, self.preprocessing)
+        dataset = stored_dataset(config, self.preprocessing, data_directory)
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 

@@ -25,6 +25,8 @@ from mlcli.text import escaped, listed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlcli.data.own.column_store import ColumnStore
+
 MIN_CATEGORY_ROWS = 5  # a value in fewer training rows is rare
 MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
@@ -65,7 +67,7 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
 
 
 def fit_encoding(
-    training: pd.DataFrame, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
+    training: pd.DataFrame | ColumnStore, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
 ) -> TableEncoding:
     """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
 from mlcli.data.own.encoding import text_of
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import checked_format
@@ -86,7 +87,7 @@ def init(path: Path, target: str) -> str:
 
 def inspected(config: DatasetConfig) -> Inspection:
     """Return the inspection of the table of a configuration."""
-    table = read_own_table(config)
+    table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
     counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
@@ -193,10 +194,10 @@ def _class_findings(table: OwnTable, y: NDArray[np.int64], guess: float) -> list
 
 def _repeated(table: OwnTable) -> list[str]:
     """Return a finding if rows of the test split occur in the training split too."""
-    used = table.rows[list(table.kinds)]
-    is_training = used.index.isin(table.training.index)
-    keys = pd.util.hash_pandas_object(used, index=False)
-    n_repeated = int(keys[~is_training].isin(keys[is_training]).sum())
+    used = list(table.kinds)
+    keys = np.concatenate([pd.util.hash_pandas_object(block, index=False) for block in table.rows.blocks(used)])
+    is_training = np.isin(table.rows.index, table.training.index)
+    n_repeated = int(np.isin(keys[~is_training], keys[is_training]).sum())
     if not n_repeated:
         return []
     return [

@@ -7,9 +7,9 @@ first. The labels are compared as text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of
+from mlcli.data.own.column_store import ColumnStore
+from mlcli.data.own.encoding import column_kind, fit_encoding, text_of
+from mlcli.data.own.preparation import Preparation
+from mlcli.data.own.stored_arrays import EncodedRows
 from mlcli.data.own.table_file import TableFile
 from mlcli.data.preprocessing import preprocess
 from mlcli.data.source import SourceData
@@ -44,54 +47,95 @@ class _Labels:
     notes: tuple[str, ...]
 
 
-def table_dataset(config: DatasetConfig) -> Dataset:
+def table_dataset(config: DatasetConfig, preparation: Preparation) -> Dataset:
     """Return the dataset of a table, with an encoding fitted on the training rows.
 
     UsageError for a target or column that the file lacks, DataError for a file that is missing or is not a table to
     learn classes from.
     """
-    return read_own_table(config).dataset
+    return _prepared(config, preparation, lambda folder: _fitted(_understood(config, preparation), folder))
 
 
 @dataclass(frozen=True, eq=False)
 class OwnTable:
     """A table as it was read, how it was understood, and the dataset that it became."""
 
-    rows: pd.DataFrame
-    training: pd.DataFrame  # the rows of the training split
+    rows: ColumnStore
+    training: ColumnStore  # the rows of the training split
     kinds: dict[str, ColumnKind]  # of the columns that are used
     ignored: dict[str, str]  # why each of the others is not used
     dataset: Dataset
 
 
-def read_own_table(config: DatasetConfig) -> OwnTable:
+def read_own_table(config: DatasetConfig, preparation: Preparation) -> OwnTable:
     """Return the table under `path`; raises what `table_dataset` raises."""
+    table = _understood(config, preparation)
+    dataset = _prepared(config, preparation, lambda folder: _fitted(table, folder))
+    return OwnTable(table.rows, table.training, table.kinds, table.ignored, dataset)
+
+
+@dataclass(frozen=True, eq=False)
+class _Understood:
+    """A table with everything that is decided before its rows are encoded."""
+
+    config: DatasetConfig
+    file: TableFile
+    rows: ColumnStore
+    training: ColumnStore
+    labels: _Labels
+    kinds: dict[str, ColumnKind]
+    ignored: dict[str, str]
+    info: DatasetInfo
+    digest: str
+
+
+def _understood(config: DatasetConfig, preparation: Preparation) -> _Understood:
     file = _file_of(config)
     with located(file):
         names = _checked_columns(file, config)
-        table = _read_whole(file, names)
-        labels = _labels(table[config.target])
+        digest = preparation.digest(file)
+        rows = preparation.columns(file, names, digest)
+        labels = _labels(rows[config.target or ""])
         info = DatasetInfo(
             name=config.label,
             kind="table",
             input_shape=(1,),  # until the encoding is known
             class_names=labels.class_names,
             feature_names=(),
-            n_train=len(table),
+            n_train=len(rows),
             n_test=0,
-            title=f"{file.location}, target {config.target}",
+            title=_title(file, config),
         )
-        training = table.iloc[plan_splits(config, info, SplitSource(labels.y)).train.indices]
+        training = rows.take(plan_splits(config, info, SplitSource(labels.y)).train.indices)
         kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing)
-        dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
+    return _Understood(config, file, rows, training, labels, kinds, ignored, info, digest)
+
+
+def _title(file: TableFile, config: DatasetConfig) -> str:
+    return f"{file.location}, target {config.target}"
+
+
+def _fitted(table: _Understood, folder: Path | None) -> Dataset:
+    """Return the dataset; folder: where its arrays are written, None: in memory."""
+    config = table.config
+    with located(table.file):
+        encoding = fit_encoding(table.training, table.kinds, config.target or "", config.missing)
+        info = replace(table.info, encoding=encoding)
+        dataset = _encoded(table.rows, table.labels, info, config, table.digest, folder)
         _check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *labels.notes)
-    dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
-    return OwnTable(table, training, kinds, ignored, dataset)
+    notes = (*_column_notes(table.kinds, table.ignored), *table.labels.notes)
+    return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def _prepared(config: DatasetConfig, preparation: Preparation, make: Callable[[Path | None], Dataset]) -> Dataset:
+    """Return the dataset that was made of the same content with the same settings, or make it."""
+    file = _file_of(config)
+    settings = config.model_dump(mode="json", exclude={"path"})
+    dataset = preparation.dataset(file, settings, make)
+    return replace(dataset, info=replace(dataset.info, name=config.label, title=_title(file, config)))
+
+
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing, preparation: Preparation) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
     DataError for a file without the columns of the run, and for labels that are none of its classes.
@@ -99,27 +143,35 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
-    with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target))
-        labels = _labels(table[encoding.target], preprocessing.class_names)
+
+    def make(folder: Path | None) -> Dataset:
+        digest = preparation.digest(file)
+        rows = preparation.columns(file, present_columns(file, encoding, encoding.target), digest)
+        labels = _labels(rows[encoding.target], preprocessing.class_names)
         info = DatasetInfo(
             name=config.label,
             kind="table",
             input_shape=preprocessing.input_shape,
             class_names=preprocessing.class_names,
             feature_names=preprocessing.feature_names,
-            n_train=len(table),
+            n_train=len(rows),
             n_test=0,
             title=file.location,
             encoding=encoding,
         )
-        return _encoded(table, labels, info, config, file.digest())
+        return _encoded(rows, labels, info, config, digest, folder)
+
+    settings = config.model_dump(mode="json", exclude={"path"})
+    run = {"encoding": asdict(encoding), "class_names": preprocessing.class_names}
+    with located(file):
+        dataset = preparation.dataset(file, settings | run, make)
+    return replace(dataset, info=replace(dataset.info, name=config.label, title=file.location))
 
 
-def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
+def encoded_file(path: Path, encoding: TableEncoding, *, is_trusted: bool = False) -> TableFile:
     """Return a file whose columns are read as an encoding needs them; UsageError for a kind of file without columns."""
     texts = [column.name for column in encoding.columns if column.kind == "categorical"]
-    file = TableFile(path, encoding.missing, (encoding.target, *texts))
+    file = TableFile(path, encoding.missing, (encoding.target, *texts), is_trusted=is_trusted)
     file.check()
     return file
 
@@ -137,9 +189,9 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
     path = Path(config.path or "")
     if encoding is not None:
-        return encoded_file(path, encoding)
+        return encoded_file(path, encoding, is_trusted=True)
     as_text = [name for name, kind in config.columns.items() if kind == "categorical"]
-    file = TableFile(path, config.missing, (config.target or "", *as_text))
+    file = TableFile(path, config.missing, (config.target or "", *as_text), is_trusted=True)
     file.check()
     return file
 
@@ -169,16 +221,6 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
     if config.target in config.columns:
         raise UsageError(f"dataset.columns: {config.target!r} is the target; its labels are always text")
     return names
-
-
-def _read_whole(file: TableFile, names: Iterable[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    frames = list(file.read(set(names)))
-    table = pd.concat(frames, ignore_index=True) if len(frames) != 1 else frames[0]
-    if table.empty:
-        raise DataError(f"{file.location}: no rows below the header")
-    return table
 
 
 def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) -> _Labels:
@@ -243,11 +285,13 @@ def _similar_labels(names: Sequence[str]) -> list[str]:
     return [text] if similar else []
 
 
-def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
+def _kinds(training: ColumnStore, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
-    for name in training.columns.drop(str(config.target)):
+    for name in training.columns:
+        if name == config.target:
+            continue
         found = config.columns.get(name) or column_kind(training[name])
         if found in get_args(ColumnKind):
             kinds[name] = cast("ColumnKind", found)
@@ -270,10 +314,13 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: DatasetConfig, digest: str) -> Dataset:
+def _encoded(
+    rows: ColumnStore, labels: _Labels, info: DatasetInfo, config: DatasetConfig, digest: str, folder: Path | None
+) -> Dataset:
     assert info.encoding is not None
-    x, names = encode(table, info.encoding), info.encoding.feature_names
-    info = replace(info, input_shape=(x.shape[1],), feature_names=names)
+    x = cast("NDArray[np.float64]", EncodedRows(rows, info.encoding, folder))
+    names = info.encoding.feature_names
+    info = replace(info, input_shape=(len(names),), feature_names=names)
     return preprocess(SourceData(Split(x, labels.y), None, digest), info, config)
 
 
