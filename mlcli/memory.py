@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_MAX_MAPPED_BYTES = 128 * 2**20
+BYTES_PER_ROW = 2**20  # that the system may map around a row read at random
+
 
 def available_bytes() -> int:
     """Return the bytes that this process may still use: of the machine, its container and its own limit."""
@@ -54,8 +57,18 @@ def mapping_of(array: Any) -> mmap.mmap | None:
     return None
 
 
-def release_pages(array: Any) -> None:
-    """Let the system take back the memory of an array in a read-only mapped file; its content is read again if used."""
-    mapped = mapping_of(array)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+class MappedPages:
+    """Gives the memory of arrays in read-only mapped files back to the system from time to time, as they are read."""
+
+    def __init__(self) -> None:
+        self._n_bytes = 0
+
+    def was_read(self, array: Any, n_bytes: int | None = None) -> None:
+        """Count what was read of an array, as pages in memory; None: all of it. Its content stays in the file."""
+        self._n_bytes += array.nbytes if n_bytes is None else n_bytes
+        if self._n_bytes < _MAX_MAPPED_BYTES:
+            return
+        self._n_bytes = 0
+        mapped = mapping_of(array)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)

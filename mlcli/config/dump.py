@@ -37,7 +37,7 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold")}
+_SHOWN_IF_SET = {"dataset": ("folds", "fold"), "runtime": ("samples",)}
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:

@@ -136,5 +136,6 @@ def build_spec(
             precision=config.runtime.precision,
             seed=config.seed,
             deterministic=config.runtime.deterministic,
+            samples=config.runtime.samples,
         ),
     )
