@@ -55,7 +55,7 @@ def cached_folder(data_dir: Path, key: Mapping[str, Any], build: Callable[[Path]
         return _temporary(build)
     folder = root / name
     with locked(root / f".{name}.lock", "preparing the same data", log):
-        if not _is_intact(folder, text, log):
+        if not _is_intact(folder, text, _silent):  # another process may have made it meanwhile
             _write(folder, text, build)
     remove_oldest(root, MAX_CACHE_BYTES, keep=folder)
     return folder
@@ -81,6 +81,10 @@ def known_digest(data_dir: Path, path: Path, compute: Callable[[], str]) -> str:
             root.mkdir(exist_ok=True)
             write_whole(root / name, json.dumps({"identity": identity, "sha256": digest}).encode())
     return digest
+
+
+def _silent(line: str) -> None:
+    """Receive a line of progress that was shown before."""
 
 
 def _temporary(build: Callable[[Path], object]) -> Path:
