@@ -38,7 +38,8 @@ evaluate = command(
         Path | None,
         experiment(
             "--data",
-            help="Another table with the columns of the run, split as the run did it. Default: the table of the run.",
+            help="Another file like that of the run, split as the run did it; for a run with a test file, another one "
+            "of these. Default: the files of the run.",
             metavar="FILE",
         ),
     ],
@@ -67,5 +68,6 @@ evaluate = command(
     offline=options.Offline,
     output_format=options.Format,
     fail_under=options.FailUnder,
+    fail_above=options.FailAbove,
     quiet=options.Quiet,
 )

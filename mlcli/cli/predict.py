@@ -42,6 +42,12 @@ predict = command(
         str | None,
         source("--array", help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),
     ],
+    keep=Annotated[
+        list[str] | None,
+        output(
+            "--keep", help="Carry a column of the input, such as an id, to the output. Repeatable.", metavar="COLUMN"
+        ),
+    ],
     force=options.Force,
     backend=options.OtherBackend,
     batch_size=options.PredictBatchSize,

@@ -14,21 +14,12 @@ from numpy.typing import NDArray
 
 from mlcli.config.schema import EstimatorModel
 from mlcli.errors import UsageError, batch_advice, translated_memory_errors
-from mlcli.evaluate import SCORES, EvaluateRequest
+from mlcli.evaluate import EvaluateRequest
 from mlcli.experiment.stored_run import StoredRun
-from mlcli.metrics.scores import (
-    Calibration,
-    ClassScores,
-    Mistake,
-    calibration,
-    class_scores,
-    confident_mistakes,
-    confusion_matrix,
-    macro_average,
-    score,
-)
+from mlcli.metrics.by_class import ClassScores, class_scores, confusion_matrix, macro_average, probability_scores
+from mlcli.metrics.scores import Calibration, Mistake, calibration, confident_mistakes, full_score, largest_class
 from mlcli.records import Dataset, Metrics, Preprocessing, Scores, Split
-from mlcli.registry import backend_info
+from mlcli.registry import METRICS, backend_info
 from mlcli.rendering.score_files import Column, class_columns, score_file
 from mlcli.timing import timed_calls
 
@@ -83,9 +74,9 @@ class Evaluation:
 
     @property
     def scores(self) -> dict[str, float | None]:
-        """The scores that thresholds can use, by name."""
-        values = (self.metrics.accuracy, self.macro.precision, self.macro.recall, self.macro.f1)
-        return dict(zip(SCORES, values, strict=True))
+        """The scores that thresholds can use, by name: MACRO_SCORES and the metrics."""
+        macro = {"macro_precision": self.macro.precision, "macro_recall": self.macro.recall}
+        return {"accuracy": self.metrics.accuracy} | macro | {name: getattr(self.metrics, name) for name in METRICS}
 
     def mistakes_title(self, n_shown: int) -> str:
         """Return the title of a list or plot of n_shown mistakes."""
@@ -116,7 +107,7 @@ def evaluate(
     """
     on_stage(f"loading {request.data or request.dataset or run.record.dataset}")
     dataset = run.load_dataset(
-        request.dataset, table=request.data, data_directory=request.data_dir, offline=request.offline
+        request.dataset, data=request.data, data_directory=request.data_dir, offline=request.offline
     )
     samples = _samples(dataset, request.split)
     backend = request.backend or run.record.backend
@@ -126,9 +117,9 @@ def evaluate(
         on_stage(f"scoring the {request.split} split")
         predict = partial(engine.predict, samples.x, batch_size=request.batch_size)
         scores, seconds = timed_calls(predict, n_calls=1 + N_WARM_CALLS, max_seconds=_MAX_SECONDS)
-    metrics = score(scores, samples.y)
+    metrics = full_score(scores, samples.y, largest_class(dataset.train.y))
     matrix = confusion_matrix(scores.labels, samples.y, len(run.preprocessing.class_names))
-    classes = class_scores(matrix, run.preprocessing.class_names)
+    classes = class_scores(matrix, run.preprocessing.class_names, probability_scores(scores, samples.y))
     is_reported = request.split == "test" and run.is_trained_on(dataset)
     reported = run.record.metrics.get("test") if is_reported else None
     evaluation = Evaluation(

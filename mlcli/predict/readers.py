@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mlcli.errors import DataError, UsageError
 from mlcli.predict.encoded_tables import open_encoded_table
+from mlcli.predict.kept_columns import with_kept_columns
 from mlcli.predict.samples import SampleBatch, SampleSource, reading
 from mlcli.predict.tables import open_csv, open_parquet
 from mlcli.records import Preprocessing
@@ -32,20 +33,33 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _WHITE = 255.0  # the largest grey level of an image file
 
 
-def open_samples(path: Path, expected: Preprocessing, *, array: str | None = None) -> SampleSource:
+def open_samples(
+    path: Path, expected: Preprocessing, *, array: str | None = None, keep: Sequence[str] = ()
+) -> SampleSource:
     """Return the samples of a file, or of a folder of images.
 
-    array: the name of an array in an .npz file; None for `x` or the only one. UsageError for a kind of file that
-    cannot be read, DataError for a file that is missing or does not contain samples of the run's shape.
+    array: the name of an array in an .npz file; None for `x` or the only one. keep: columns of a table that the batches
+    carry. UsageError for a kind of file that cannot be read, DataError for a file that is missing or does not contain
+    samples of the run's shape.
     """
+    if not keep:
+        return _opened(path, expected, array, ())
+    if not expected.feature_names or _is_folder(path):
+        raise UsageError(f"--keep {keep[0]}: {path} is not a table whose columns have names")
+    return with_kept_columns(_opened(path, expected, array, keep), path, keep)
+
+
+def _opened(path: Path, expected: Preprocessing, array: str | None, keep: Sequence[str]) -> SampleSource:
     is_folder = _is_folder(path)
     suffix = path.suffix.lower()
     if expected.encoding is not None and array is None and not is_folder:
-        return open_encoded_table(path, expected, expected.encoding)
+        return open_encoded_table(path, expected, expected.encoding, keep)
     if array is not None and suffix != ".npz":
         raise UsageError(f"--array {array}: {path} is not an .npz file")
     if is_folder or suffix in IMAGE_SUFFIXES:
         source = _open_images(path, expected)
+    elif suffix in _TABLE_READERS:
+        source = _TABLE_READERS[suffix](path, expected, keep)
     elif suffix in READERS:
         source = open_npz(path, expected, array) if array is not None else READERS[suffix](path, expected)
     else:
@@ -210,12 +224,12 @@ def _check_header(location: str, header: ArrayHeader, expected: Preprocessing) -
 
 
 def _accepted_shapes(expected: Preprocessing) -> list[tuple[int, ...]]:
-    """Return the shapes of one sample that are equivalent; the first is the run's."""
+    """Return the shapes of one sample that are equivalent, channels last included; the first is the run's."""
     shape = expected.input_shape
     if expected.kind == "table":
         return [shape]
     flat = (math.prod(shape),)
-    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, flat]
+    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, (*shape[1:], shape[0]), flat]
 
 
 def _location(path: Path, name: str) -> str:
@@ -233,4 +247,5 @@ def _chosen_array(path: Path, names: list[str], array: str | None) -> str:
     raise UsageError(f"--array {array}: {path} has no such array; its arrays: {known}")
 
 
-READERS = {".npy": open_npy, ".npz": open_npz, ".csv": open_csv, ".parquet": open_parquet}
+_TABLE_READERS = {".csv": open_csv, ".parquet": open_parquet}
+READERS = {".npy": open_npy, ".npz": open_npz, **_TABLE_READERS}

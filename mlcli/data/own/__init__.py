@@ -8,41 +8,45 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.config.layers import FILES
+from mlcli.data.own.files import OTHER_FILES, Version, location_of, version_of
 from mlcli.data.source import Log
+from mlcli.errors import UsageError
 from mlcli.records import Dataset, Preprocessing
 
 _MOST_KNOWN = 2
-_known: dict[tuple[DatasetConfig, tuple[int, ...]], Dataset] = {}  # by what was read, the last ones
+_known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
 
 
 def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Dataset:
     """Return the dataset of the file under `path`; what is fitted is fitted on its training samples.
 
-    The file is read once in a process, unless it changes. data_dir: where prepared data is kept, None for the default
-    one; log: receives lines of progress. UsageError for settings that do not fit the file, DataError for a file that is
-    missing or cannot be used.
+    The files are read once in a process, unless one changes. data_dir: where prepared data is kept, None for the
+    default one; log: receives lines of progress. UsageError for settings that do not fit the files, DataError for a
+    file that is missing or cannot be used.
     """
-    from mlcli.data.own.preparation import Preparation
-    from mlcli.data.own.table import table_dataset
-
-    config = config.model_copy(update={"path": os.path.abspath(config.path or "")})
-    key = (config, _version(config))
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    key = (config.model_copy(update=paths), tuple(map(version_of, paths.values())))
     if key not in _known:
-        start = time.perf_counter()
-        dataset = table_dataset(config, Preparation(data_dir, log))
+        dataset = _own_dataset(key[0], data_dir, log)
         while len(_known) >= _MOST_KNOWN:
             del _known[next(iter(_known))]
-        _known[key] = replace(dataset, planning_seconds=time.perf_counter() - start)
+        _known[key] = dataset
     return _known[key]
 
 
-def _version(config: DatasetConfig) -> tuple[int, ...]:
-    """Return what changes with the file; () for a file that cannot be read, which reading it explains."""
-    try:
-        status = os.stat(config.path or "")
-    except (OSError, ValueError):
-        return ()
-    return status.st_mtime_ns, status.st_size
+def _own_dataset(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
+    start = time.perf_counter()
+    if holds_arrays(config):
+        from mlcli.data.own.arrays import array_dataset
+
+        dataset = array_dataset(config)
+    else:
+        from mlcli.data.own.preparation import Preparation
+        from mlcli.data.own.table import table_dataset
+
+        dataset = table_dataset(config, Preparation(data_dir, log))
+    return replace(dataset, planning_seconds=time.perf_counter() - start)
 
 
 def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, data_dir: Path | None = None) -> Dataset:
@@ -50,8 +54,27 @@ def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, data_dir
 
     DataError for a file that does not fit the run.
     """
+    if holds_arrays(config) and preprocessing.encoding is None:
+        from mlcli.data.own.arrays import stored_arrays
+
+        return stored_arrays(config, preprocessing)
+    if preprocessing.encoding is None:
+        raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
     from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import stored_table
 
-    config = config.model_copy(update={"path": os.path.abspath(config.path or "")})
-    return stored_table(config, preprocessing, Preparation(data_dir))
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    return stored_table(config.model_copy(update=paths), preprocessing, Preparation(data_dir))
+
+
+def holds_arrays(config: DatasetConfig) -> bool:
+    """Return whether the files of a configuration hold arrays; UsageError for a mixture of arrays and tables."""
+    from mlcli.data.own.array_file import is_array_path
+
+    expected = is_array_path(Path(config.path or ""))
+    for key in OTHER_FILES:
+        path = getattr(config, key)
+        if path is not None and is_array_path(Path(path)) != expected:
+            kinds = ("arrays", "a table") if expected else ("a table", "arrays")
+            raise UsageError(f"dataset.{key}: the training file holds {kinds[0]}, and {path} is {kinds[1]}")
+    return expected

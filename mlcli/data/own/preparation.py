@@ -39,7 +39,7 @@ class Preparation:
             return file.digest()
         return known_digest(data_directory(self.data_dir), file.path, file.digest)
 
-    def columns(self, file: TableFile, names: Sequence[str], digest: str) -> ColumnStore:
+    def columns(self, file: TableFile, names: Sequence[str]) -> ColumnStore:
         """Return some columns of a file. DataError for a file without rows, or that changes while it is read."""
         on_rows = _progress(file, self.log)
 
@@ -54,21 +54,23 @@ class Preparation:
         if not _is_large(file):
             return read(None)
         key = {"columns": sorted(names), "texts": sorted(file.texts), "missing": file.missing, "skip": file.skips_bad}
-        return open_columns(self._folder(digest, key, read))
+        return open_columns(self._folder([self.digest(file)], key, read))
 
-    def dataset(self, file: TableFile, settings: Mapping[str, Any], make: Callable[[Path | None], Dataset]) -> Dataset:
+    def dataset(
+        self, files: Mapping[str, TableFile], settings: Mapping[str, Any], make: Callable[[Path | None], Dataset]
+    ) -> Dataset:
         """Return what `make` made of the same content with the same settings, or make it now.
 
-        make: called with the folder into which it writes the features, None for a dataset in memory.
+        files: by their keys in the configuration. make: called with the folder into which it writes the features, None
+        for a dataset in memory.
         """
-        if not _is_large(file):
+        if not any(map(_is_large, files.values())):
             return make(None)
-        return open_dataset(
-            self._folder(self.digest(file), settings, lambda folder: write_dataset(folder, make(folder)))
-        )
+        digests = [f"{key} {self.digest(file)}" for key, file in files.items()]
+        return open_dataset(self._folder(digests, settings, lambda folder: write_dataset(folder, make(folder))))
 
-    def _folder(self, digest: str, key: Mapping[str, Any], build: Callable[[Path], object]) -> Path:
-        whole = {"mlcli": __version__, "content": digest, **key}
+    def _folder(self, digests: Sequence[str], key: Mapping[str, Any], build: Callable[[Path], object]) -> Path:
+        whole = {"mlcli": __version__, "content": digests, **key}
         return cached_folder(data_directory(self.data_dir), whole, build, self.log)
 
 

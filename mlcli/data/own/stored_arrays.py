@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 
 from mlcli.data.own.column_store import ColumnStore
 from mlcli.data.own.encoding import encode
+from mlcli.data.own.table_file import TableFile, located
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split, TableEncoding
 
 _INDEX = "dataset.json"
@@ -23,9 +25,11 @@ _PARTS = ("train", "validation", "test")
 class EncodedRows:
     """The features of a table, computed when rows are taken. folder: where the arrays are written; None: in memory."""
 
+    file: TableFile
     store: ColumnStore
     encoding: TableEncoding
     folder: Path | None = None
+    unseen: Counter[str] = field(default_factory=Counter)  # values that are none of the categories, of rows taken
 
     def __len__(self) -> int:
         return len(self.store)
@@ -35,20 +39,29 @@ class EncodedRows:
         """The numbers of rows and features."""
         return len(self.store), sum(len(column.features) for column in self.encoding.columns)
 
+    def split(self, y: NDArray[np.int64]) -> Split:
+        """Return the rows with their classes, as samples that are computed when they are taken."""
+        return Split(cast("NDArray[np.float64]", self), y)
+
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the features at some positions, float64 (n, features); a view of a read-only file if there is one."""
-        blocks = self.store.take(positions).blocks([column.name for column in self.encoding.columns])
+        with located(self.file):
+            return self._take(positions)
+
+    def _take(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        frames = self.store.take(positions).blocks([column.name for column in self.encoding.columns])
+        blocks = (encode(frame, self.encoding, self.unseen) for frame in frames)
         shape = (len(positions), self.shape[1])
         if self.folder is None:
             x, end = np.empty(shape), 0
             for block in blocks:
                 start, end = end, end + len(block)
-                x[start:end] = encode(block, self.encoding)
+                x[start:end] = block
             return x
         path = self.folder / f"x{len(list(self.folder.glob('x*.bin')))}.bin"
         with path.open("wb") as file:
             for block in blocks:
-                encode(block, self.encoding).tofile(file)
+                block.tofile(file)
         return _mapped(path, shape)
 
 

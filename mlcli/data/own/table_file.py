@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlcli.data.own.damaged_rows import N_LISTED, GoodRows, bad_rows, described, written_rows
+from mlcli.data.own.files import location_of
 from mlcli.errors import DataError, MlcliError, UsageError
-from mlcli.registry import alternatives
+from mlcli.registry import TABLE_SUFFIXES, alternatives
 from mlcli.text import escaped, first_line, is_number
 from mlcli.untrusted import MAX_EXPANSION, MAX_TABLE_BYTES, open_regular
 
@@ -34,12 +35,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = ",;\t|"
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
-SUFFIXES = (*DELIMITED_SUFFIXES, ".parquet")
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
 _ROWS_AT_ONCE = 2**14
 _MAX_NAME = 100  # characters of the name of a column
+
+
+@contextmanager
+def located(file: TableFile) -> Iterator[None]:
+    """Begin the message of a DataError with the location of a file, if it does not name it already."""
+    try:
+        yield
+    except DataError as error:
+        if file.location in str(error):
+            raise
+        raise DataError(f"{file.location}: {error}") from error
 
 
 class _Expanded(io.RawIOBase):
@@ -97,8 +107,7 @@ class TableFile:
     @property
     def location(self) -> str:
         """The path as messages show it: relative to the working directory if it is below that."""
-        path, folder = os.path.abspath(self.path), os.path.join(os.getcwd(), "")
-        return escaped(path.removeprefix(folder))
+        return location_of(self.path)
 
     @property
     def is_parquet(self) -> bool:
@@ -106,8 +115,8 @@ class TableFile:
 
     def check(self) -> None:
         """UsageError for a kind of file that cannot be read, or that needs a missing package."""
-        if not self.path.name.lower().endswith(SUFFIXES):
-            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(SUFFIXES)}")
+        if not self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(TABLE_SUFFIXES)}")
         if self.is_parquet and find_spec("pyarrow") is None:
             raise UsageError(
                 f"{self.location}: .parquet needs pyarrow, which is not installed\npip install 'mlcli[parquet]'"

@@ -92,15 +92,17 @@ def test_damaged_data_is_made_again(damage, penguins, prepared, tmp_path, lines)
     (path,) = (tmp_path / "data").glob("prepared/own/*/x0.bin")
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
+    path.unlink()  # its content stays mapped
     match damage:
         case "byte":
             path.write_bytes(content)
         case "shorter":
             path.write_bytes(content[:-8])
         case "manifest":
+            path.write_bytes(content)
             (path.parent / "manifest.json").write_text("[]")
         case "gone":
-            path.unlink()
+            pass
     assert_same(prepared(penguins, **SETTINGS), first)
     assert [line.endswith("is damaged and will be made again") for line in lines] == [True]
     assert_same(prepared(penguins, **SETTINGS), first)
