@@ -46,9 +46,10 @@ def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
         from mlcli.data.own.image_dataset import image_dataset
 
         return image_dataset(config, data_dir, log)
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
-    return table_dataset(config)
+    return table_dataset(config, Preparation(data_dir, log))
 
 
 def stored_dataset(
@@ -69,9 +70,11 @@ def stored_dataset(
         return stored_arrays(config, preprocessing, trained_on)
     if preprocessing.encoding is None:
         raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import stored_table
 
-    return stored_table(config, preprocessing, trained_on)
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    return stored_table(config.model_copy(update=paths), preprocessing, trained_on, Preparation(data_dir))
 
 
 def holds_images(config: DatasetConfig) -> bool:
