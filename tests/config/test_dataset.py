@@ -50,7 +50,7 @@ def test_a_name_replaces_a_table_and_a_table_replaces_a_name(load):
         ("dataset: {path: 't\\e.csv', target: t}", None),
         (
             "dataset: {path: t.csv, target: t, columns: {a: text}}",
-            "1:48: dataset.columns.a: must be one of numeric, boolean, categorical, ignore, got 'text'",
+            "1:48: dataset.columns.a: must be one of numeric, boolean, date, categorical, ignore, got 'text'",
         ),
         ("dataset: {name: iris, on_bad: skip}", "1:10: dataset: on_bad: only for data of your own"),
         (
