@@ -65,9 +65,8 @@ def holds_arrays(config: DatasetConfig) -> bool:
     kinds = {key: _kind(Path(path)) for key in FILES if (path := getattr(config, key))}
     for key, kind in kinds.items():
         if kind != kinds["path"]:
-            raise UsageError(
-                f"dataset.{key}: {getattr(config, key)} is {kind}, and the training file is {kinds['path']}"
-            )
+            location = location_of(Path(getattr(config, key)))
+            raise UsageError(f"dataset.{key}: {location} is {kind}, and the training file is {kinds['path']}")
     return kinds["path"] == "an array file"
 
 

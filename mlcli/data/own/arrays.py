@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mlcli.config.dataset import DEFAULT_MISSING, DatasetConfig
 from mlcli.data.own.array_file import ArrayFile, ArrayPair, Part, StoredArray, open_arrays
 from mlcli.data.own.encoding import MAX_VALUE, text_of
+from mlcli.data.own.files import location_of
 from mlcli.data.own.labels import Labels, check_n_classes, known_labels, new_labels
 from mlcli.data.own.table import check_storable
 from mlcli.data.preprocessing import as_native, preprocess
@@ -136,20 +137,23 @@ def _info(config: DatasetConfig, parts: Mapping[Part, ArraySamples], class_names
 def _read_parts(config: DatasetConfig) -> tuple[dict[Part, ArraySamples], StoredArray | None]:
     """Return the arrays by part, the training part first, and the names of features if the training file has them."""
     given = {"target": config.target, "columns": config.columns, "missing": config.missing != DEFAULT_MISSING}
+    path = Path(config.path or "")
     for key in filter(given.get, given):
-        raise UsageError(f"dataset.{key}: {config.path} holds arrays with their labels; remove it, it is for tables")
-    file = open_arrays(Path(config.path or ""))
+        raise UsageError(
+            f"dataset.{key}: {location_of(path)} holds arrays and their labels; remove it, it is for tables"
+        )
+    file = open_arrays(path)
     pairs = _own_pairs(file)
     others: tuple[tuple[str, Part, str | None], ...] = (
         ("test_path", "test", config.test_path),
         ("validation_path", "validation", config.validation_path),
     )
-    for key, part, path in others:
-        if path is None:
+    for key, part, other in others:
+        if other is None:
             continue
         if part in pairs:
             raise UsageError(f"dataset.{key}: {file.location} has {part} arrays of its own; remove one of them")
-        pairs[part] = _only_pair(open_arrays(Path(path)), part)
+        pairs[part] = _only_pair(open_arrays(Path(other)), part)
     parts: dict[Part, ArraySamples] = {part: _samples(pair) for part, pair in pairs.items()}
     train = parts["train"]
     for samples in parts.values():

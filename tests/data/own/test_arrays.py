@@ -181,7 +181,7 @@ def test_arrays_that_no_classifier_can_learn_from_are_refused(arrays, message, d
 
 @pytest.mark.parametrize("settings", [{"target": "y"}, {"columns": {"x0": "ignore"}}, {"missing": ("-1",)}])
 def test_settings_of_tables_are_refused(settings, dataset_of):
-    with pytest.raises(UsageError, match=f"dataset.{next(iter(settings))}: .*a.npz holds arrays with their labels"):
+    with pytest.raises(UsageError, match=f"dataset.{next(iter(settings))}: .*a.npz holds arrays and their labels"):
         dataset_of(settings, x=TABLE, y=Y)
 
 
