@@ -37,7 +37,20 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold", "test_path", "validation_path")}
+_SHOWN_IF_SET = (
+    "dataset.encoding",
+    "dataset.group",
+    "dataset.time",
+    "dataset.split_column",
+    "dataset.folds",
+    "dataset.fold",
+    "dataset.image_size",
+    "dataset.channels",
+    "dataset.on_bad",
+    "dataset.test_path",
+    "dataset.validation_path",
+    "training.class_weight",
+)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
@@ -52,11 +65,10 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
     for key in OWN_DATA if config.dataset.path is None else ("name",):
         del data["dataset"][key]
-    for section, keys in _SHOWN_IF_SET.items():
-        for key in keys & data[section].keys():
-            field = type(getattr(config, section)).model_fields[key]
-            if data[section][key] == field.get_default(call_default_factory=True):
-                del data[section][key]
+    for section, _, key in (name.partition(".") for name in _SHOWN_IF_SET):
+        field = type(getattr(config, section)).model_fields[key]
+        if data[section].get(key) == field.get_default(call_default_factory=True):
+            data[section].pop(key, None)
     return data
 
 

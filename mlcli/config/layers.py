@@ -28,7 +28,9 @@ _REPLACED_BY = (
     ("init_from", "run", None),
 )
 FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
-OWN_DATA = (*FILES, "target", "columns", "missing")  # keys of a dataset that is a file and has no name
+# Keys of a dataset that is a file or folder and has no name.
+_OF_TABLES = ("target", "columns", "missing", "encoding", "group", "time", "split_column")
+OWN_DATA = (*FILES, *_OF_TABLES, "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 
 

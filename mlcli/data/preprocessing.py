@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.source import SourceData
-from mlcli.data.splits import Indices, Part, SplitSource, plan_splits
-from mlcli.records import Dataset, DatasetInfo, Scaling, Split
+from mlcli.data.splits import Indices, Part, SplitPlan, SplitSource, plan_splits
+from mlcli.records import Dataset, DatasetInfo, Scaling, Split, TableEncoding
 
 _CHUNK = 1024  # images converted to float64 at a time
 
 
-def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig) -> Dataset:
-    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples."""
-    plan = plan_splits(config, info, split_source(data))
+def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig, plan: SplitPlan | None = None) -> Dataset:
+    """Return the split and limited dataset, with a fitted scaling. UsageError for a split without samples.
+
+    plan: the splits, if they are planned already.
+    """
+    plan = plan or plan_splits(config, info, split_source(data))
     samples = functools.cache(functools.partial(_samples, data))
     train = samples(plan.train)
     return Dataset(
@@ -33,6 +36,14 @@ def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig) -> Da
         split_digest=plan.digest(),
         notes=plan.notes,
     )
+
+
+def is_scored_whole(data: SourceData, trained_on: str | None) -> bool:
+    """Return whether data are scored whole: they have no test set, and other content than a run was trained on.
+
+    trained_on: the digest of that content; None for data that are split in any case.
+    """
+    return trained_on not in (None, data.fingerprint) and data.test is None
 
 
 def split_source(data: SourceData) -> SplitSource:
@@ -85,6 +96,8 @@ def fit_scaling(kind: Literal["auto", "none", "unit", "standard"], info: Dataset
         return Scaling("unit", scale=info.maximum)
     if info.kind == "image":
         return _standard_pixels(x) if kind == "standard" else _unit_pixels(x)
+    if info.encoding is not None and info.encoding.form == "codes":
+        return _scaling_of_present(kind, info.encoding, x)
     values = x.astype(np.float64)
     if kind == "unit":
         shift, scale = values.min(axis=0), np.ptp(values, axis=0)
@@ -93,6 +106,18 @@ def fit_scaling(kind: Literal["auto", "none", "unit", "standard"], info: Dataset
     if info.encoding is not None:
         is_category = np.array(info.encoding.is_category)
         shift, scale = np.where(is_category, 0.0, shift), np.where(is_category, 1.0, scale)
+    return Scaling(kind, shift, np.where(scale == 0, 1.0, scale))
+
+
+def _scaling_of_present(kind: Literal["unit", "standard"], encoding: TableEncoding, x: NDArray[Any]) -> Scaling:
+    """Return the scaling by the values of each feature that are not missing (NaN); categories stay as they are."""
+    shift, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    for index in np.flatnonzero(~np.array(encoding.is_category)):
+        present = x[~np.isnan(x[:, index]), index]
+        if len(present) and kind == "unit":
+            shift[index], scale[index] = present.min(), np.ptp(present)
+        elif len(present):
+            shift[index], scale[index] = present.mean(), present.std()
     return Scaling(kind, shift, np.where(scale == 0, 1.0, scale))
 
 

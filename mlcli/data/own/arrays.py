@@ -21,8 +21,9 @@ from mlcli.data.own.encoding import MAX_VALUE, text_of
 from mlcli.data.own.files import location_of
 from mlcli.data.own.labels import Labels, check_n_classes, known_labels, new_labels
 from mlcli.data.own.table import check_storable
-from mlcli.data.preprocessing import as_native, preprocess
+from mlcli.data.preprocessing import as_native, is_scored_whole, preprocess
 from mlcli.data.source import SourceData, fingerprint
+from mlcli.data.splits import unsplit
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, DatasetInfo, DatasetKind, Preprocessing, Split
 from mlcli.text import escaped
@@ -73,10 +74,11 @@ def read_own_arrays(config: DatasetConfig) -> OwnArrays:
     return OwnArrays(parts, _dataset(config, info, parts, labels, "training data"))
 
 
-def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the arrays of a configuration, with the classes of a run.
 
-    DataError for samples of another shape or type, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for samples of another shape or type, and for labels that are none of
+    its classes.
     """
     parts, _ = _read_parts(config)
     train = parts["train"]
@@ -88,11 +90,16 @@ def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing) -> Datase
         feature_names=preprocessing.feature_names,
         maximum=preprocessing.value_range and preprocessing.value_range[1],
     )
-    return _dataset(config, info, parts, labels, "run")
+    return _dataset(config, info, parts, labels, "run", trained_on)
 
 
 def _dataset(
-    config: DatasetConfig, info: DatasetInfo, parts: Mapping[Part, ArraySamples], labels: Labels, owner: str
+    config: DatasetConfig,
+    info: DatasetInfo,
+    parts: Mapping[Part, ArraySamples],
+    labels: Labels,
+    owner: str,
+    trained_on: str | None = None,
 ) -> Dataset:
     splits: dict[str, Split] = {"train": Split(parts["train"].x, labels.y)}
     for part, samples in parts.items():
@@ -102,7 +109,7 @@ def _dataset(
             splits[part] = Split(samples.x, found.y)
     raw = {f"{part}_{role}": array for part, samples in parts.items() for role, array in samples.raw.items()}
     data = SourceData(splits["train"], splits.get("test"), fingerprint(raw), splits.get("validation"))
-    dataset = preprocess(data, info, config)
+    dataset = preprocess(data, info, config, unsplit(len(data.train)) if is_scored_whole(data, trained_on) else None)
     with _located(parts["train"].pair.x):
         check_storable(dataset)
     notes = [f"{samples.pair.x.location}: {_description(samples)}" for samples in parts.values()]
@@ -137,6 +144,7 @@ def _info(config: DatasetConfig, parts: Mapping[Part, ArraySamples], class_names
 def _read_parts(config: DatasetConfig) -> tuple[dict[Part, ArraySamples], StoredArray | None]:
     """Return the arrays by part, the training part first, and the names of features if the training file has them."""
     given = {"target": config.target, "columns": config.columns, "missing": config.missing != DEFAULT_MISSING}
+    given |= config.split_columns
     path = Path(config.path or "")
     for key in filter(given.get, given):
         raise UsageError(

@@ -20,10 +20,11 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of, unseen_notes
 from mlcli.data.own.files import OTHER_FILES, joined_digest
 from mlcli.data.own.labels import Labels, known_labels, new_labels
+from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.table_file import TableFile
-from mlcli.data.preprocessing import preprocess
+from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import SplitSource, plan_splits
+from mlcli.data.splits import plan_splits, unsplit
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 _N_SHOWN = 6
 _MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
+_TEXT_KINDS = ("categorical", "date")
 _CHOSEN = "is set to be ignored"
+_SPLITTING = "decides the splits; dataset.columns can make it a feature"
+_CODES = (
+    "texts are numbers of their categories, and missing values stay missing, because the estimator takes both; "
+    "dataset.encoding one-hot changes that"
+)
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
@@ -75,28 +82,31 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
             n_test=0,
             title=f"{file.location}, target {config.target}",
         )
-        source = SplitSource(labels.y, n_test=int(config.test_path is not None))
+        source = replace(split_source(table, labels.y, config), n_test=int(config.test_path is not None))
         training = table.iloc[plan_splits(config, info, source).train.indices]
         kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing)
+        encoding = fit_encoding(training, kinds, config.target or "", config.missing, config.encoding or "one-hot")
     dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file)
     with located(file):
         check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *labels.notes)
+    notes = (*_column_notes(kinds, ignored), *([_CODES] if config.encoding == "codes" else []), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
     return OwnTable(table, training, kinds, ignored, dataset)
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
-    DataError for a file without the columns of the run, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
+    of its classes.
     """
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target))
+        present = file.column_names() if trained_on else ()
+        splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
+        table = _read_whole(file, present_columns(file, encoding, encoding.target, *splitting))
         labels = known_labels(*_labels(table[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
@@ -109,12 +119,12 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
             title=file.location,
             encoding=encoding,
         )
-    return _encoded(table, labels, info, config, file)
+    return _encoded(table, labels, info, config, file, trained_on)
 
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
     """Return a file whose columns are read as an encoding needs them; UsageError for a kind of file without columns."""
-    texts = [column.name for column in encoding.columns if column.kind == "categorical"]
+    texts = [column.name for column in encoding.columns if column.kind in _TEXT_KINDS]
     file = TableFile(path, encoding.missing, (encoding.target, *texts))
     file.check()
     return file
@@ -133,11 +143,12 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
     path = Path(config.path or "")
     if encoding is not None:
-        return encoded_file(path, encoding)
-    as_text = [name for name, kind in config.columns.items() if kind == "categorical"]
-    file = TableFile(path, config.missing, (config.target or "", *as_text))
-    file.check()
-    return file
+        file = encoded_file(path, encoding)
+    else:
+        as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
+        file = TableFile(path, config.missing, (config.target or "", *as_text))
+        file.check()
+    return replace(file, texts=(*file.texts, *read_as_text(config)))
 
 
 @contextmanager
@@ -154,7 +165,8 @@ def located(file: TableFile) -> Iterator[None]:
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
     """Return the names of all columns; UsageError for a target, or a key of `columns`, that is none of them."""
     names = file.column_names()
-    for key, wanted in [("target", config.target), *(("columns", name) for name in config.columns)]:
+    in_columns = [("columns", name) for name in config.columns]
+    for key, wanted in [("target", config.target), *config.split_columns.items(), *in_columns]:
         if wanted not in names:
             guess = nearest_match(wanted or "", names)
             hint = f" (did you mean {guess!r}?)" if guess else ""
@@ -164,6 +176,7 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
             )
     if config.target in config.columns:
         raise UsageError(f"dataset.columns: {config.target!r} is the target; its labels are always text")
+    check_roles(config)
     return names
 
 
@@ -193,8 +206,9 @@ def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, Col
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
+    splitting = set(config.split_columns.values())
     for name in training.columns.drop(str(config.target)):
-        found = config.columns.get(name) or column_kind(training[name])
+        found = config.columns.get(name) or (_SPLITTING if name in splitting else column_kind(training[name]))
         if found in get_args(ColumnKind):
             kinds[name] = cast("ColumnKind", found)
         else:
@@ -216,7 +230,14 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(table: pd.DataFrame, labels: Labels, info: DatasetInfo, config: DatasetConfig, file: TableFile) -> Dataset:
+def _encoded(
+    table: pd.DataFrame,
+    labels: Labels,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    file: TableFile,
+    trained_on: str | None = None,
+) -> Dataset:
     """Return the dataset of the training file and, if they are given, of the files for test and validation."""
     assert info.encoding is not None
     with located(file):
@@ -226,7 +247,13 @@ def _encoded(table: pd.DataFrame, labels: Labels, info: DatasetInfo, config: Dat
     digest = joined_digest(file.digest(), {key: other.digest for key, other in others.items()})
     test, validation = (others[key].samples if key in others else None for key in OTHER_FILES)
     info = replace(info, n_test=len(test or ()), n_validation=len(validation or ()))
-    dataset = preprocess(SourceData(Split(x, labels.y), test, digest, validation), info, config)
+    data = SourceData(Split(x, labels.y), test, digest, validation)
+    if is_scored_whole(data, trained_on):
+        plan = unsplit(len(x))
+    else:
+        source = replace(split_source(table, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
+        plan = plan_splits(config, info, source)
+    dataset = preprocess(data, info, config, plan)
     notes = [note for other in others.values() for note in other.notes]
     return replace(dataset, notes=(*dataset.notes, *notes))
 
