@@ -212,7 +212,7 @@ def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
         (("--data", "none.csv", "--target", "species"), 3, "none.csv: no such file"),
         (("--data", "penguins.csv", "--target", "body_mass_g"), 3, "the label is missing"),
         (("--data", "penguins.csv", "--target", "species", "--dataset", "iris"), 2, "both the name iris and a path"),
-        (("--target", "species"), 2, "--target: dataset: target, columns and missing are for tables of your own"),
+        (("--target", "species"), 2, "--target: dataset: target: only for data of your own"),
     ],
 )
 def test_a_refused_table_leaves_no_run(arguments, code, message, penguins, cli):
