@@ -127,6 +127,18 @@ OnBad = Annotated[
         names=("stop", "skip"),
     ),
 ]
+Group = Annotated[
+    str | None,
+    experiment("--group", help="A column whose values must not be on both sides of a split.", metavar="COLUMN"),
+]
+Time = Annotated[
+    str | None,
+    experiment("--time", help="A column with numbers or ISO dates: test on the latest rows.", metavar="COLUMN"),
+]
+SplitColumn = Annotated[
+    str | None,
+    experiment("--split-column", help="A column that says train, validation or test for each row.", metavar="COLUMN"),
+]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
@@ -191,6 +203,14 @@ FailUnder = Annotated[
         metavar="METRIC=X",
     ),
 ]
+FailAbove = Annotated[
+    list[str] | None,
+    output(
+        "--fail-above",
+        help="Exit with code 7 if a score for which lower is better is above this, e.g. loss=0.3. Repeatable.",
+        metavar="METRIC=X",
+    ),
+]
 Force = Annotated[bool, output("--force", help="Replace files that exist.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 
@@ -226,6 +246,9 @@ CONFIG_KEYS = {
     "target": "dataset.target",
     "image_size": "dataset.image_size",
     "on_bad": "dataset.on_bad",
+    "group": "dataset.group",
+    "time": "dataset.time",
+    "split_column": "dataset.split_column",
     "model": "model.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

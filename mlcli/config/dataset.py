@@ -22,6 +22,7 @@ from mlcli.config.values import (
     ValidationPart,
     frozen,
 )
+from mlcli.records import EncodingForm
 from mlcli.registry import DATASETS, DEFAULT_DATASET, TABLE_SUFFIXES, alternatives
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class DatasetConfig(Section):
     missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         DEFAULT_MISSING, description="texts in the table that stand for a missing value"
     )
+    encoding: EncodingForm | None = Field(
+        None,
+        description="one-hot: a feature per category; codes: the category's number, and missing values stay missing; "
+        "null: codes for estimators that take categories, else one-hot",
+    )
     image_size: ImageSize = Field(
         None,
         description="pixels of a side, or HxW (height x width), to which the images of a folder are resized; "
@@ -64,6 +70,15 @@ class DatasetConfig(Section):
     )
     on_bad: Literal["stop", "skip"] = Field(
         "stop", description="damaged images or rows of your own data: stop before training, or skip them with a note"
+    )
+    group: ColumnName | None = Field(
+        None, description="the column whose values must not be on both sides of a split, e.g. a patient"
+    )
+    time: ColumnName | None = Field(
+        None, description="the column with numbers or ISO dates; validation and test are the latest rows"
+    )
+    split_column: ColumnName | None = Field(
+        None, description="the column that says train, validation (val, valid) or test for each row"
     )
     test: TestPart = Field(
         "auto",
@@ -104,6 +119,8 @@ class DatasetConfig(Section):
             raise ValueError("the target is missing: name the column with the labels (--target COLUMN)")
         elif is_table and (self.image_size or self.channels):
             raise ValueError("image_size and channels are for folders of images, and the path is that of a table")
+        elif not is_table and self.encoding:
+            raise ValueError("encoding is for tables, and the path is that of another kind of data")
         return self
 
     @model_validator(mode="after")
@@ -125,6 +142,34 @@ class DatasetConfig(Section):
         if self.validation_path is not None and self.validation is not None:
             raise ValueError("validation_path and validation both choose the validation split; remove one of them")
         return self
+
+    @model_validator(mode="after")
+    def _one_split_method(self) -> Self:
+        keys = list(self.split_columns)
+        if len(keys) > 1:
+            raise ValueError(
+                f"{' and '.join(keys)} each decide the splits; remove {'one' if len(keys) == 2 else 'two'}"
+            )
+        if self.split_column is not None and (self.folds is not None or self.test != "auto"):
+            other = "test" if self.folds is None else "folds"
+            raise ValueError(f"split_column and {other} both choose the test split; remove one of them")
+        if keys and self.test_path is not None:
+            raise ValueError(f"{keys[0]} and test_path both choose the test split; remove one of them")
+        if keys and self.test == "train":
+            raise ValueError(f"{keys[0]} has no effect if the test scores are those of the training data (test: train)")
+        return self
+
+    @property
+    def split_columns(self) -> dict[str, str]:
+        """The columns that decide the splits, by key: `group`, `time` and `split_column`, those that are set."""
+        columns = {"group": self.group, "time": self.time, "split_column": self.split_column}
+        return {key: name for key, name in columns.items() if name is not None}
+
+    @property
+    def split_method(self) -> str | None:
+        """How a column decides the splits, as a text; None if the labels do."""
+        texts = {"group": "by groups of", "time": "in time, by", "split_column": "by column"}
+        return next((f"{texts[key]} {name}" for key, name in self.split_columns.items()), None)
 
     @property
     def label(self) -> str:

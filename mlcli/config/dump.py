@@ -38,6 +38,10 @@ _Dumper.add_representer(list, _list)
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
 _SHOWN_IF_SET = (
+    "dataset.encoding",
+    "dataset.group",
+    "dataset.time",
+    "dataset.split_column",
     "dataset.folds",
     "dataset.fold",
     "dataset.image_size",
@@ -46,6 +50,7 @@ _SHOWN_IF_SET = (
     "dataset.test_path",
     "dataset.validation_path",
     "training.class_weight",
+    "runtime.samples",
 )
 
 

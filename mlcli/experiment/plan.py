@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlcli import __version__
+from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
-from mlcli.data.load import dataset_info
+from mlcli.data.load import dataset_info, load_dataset
 from mlcli.data.source import Log
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
@@ -19,7 +20,7 @@ from mlcli.experiment.defaults import n_train_samples, with_defaults
 from mlcli.models.class_weights import balanced_class_weights
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, trains_iteratively
+from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, TABLE_SUFFIXES, backend_info, trains_iteratively
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,39 @@ def make_plan(config: ExperimentConfig, data_dir: Path | None = None, log: Log =
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
-    if isinstance(config.model, EstimatorModel):
-        from mlcli.engines.sklearn.composition import new_estimator
-
-        estimator = new_estimator(config.model)  # refuses unknown names and parameters
-        if config.training.class_weight is not None:
-            from mlcli.engines.sklearn.class_weight import balance
-
-            balance(estimator)  # refuses classifiers that cannot weigh their samples
+    takes_categories = isinstance(config.model, EstimatorModel) and _checked_estimator(config, config.model)
+    config = config.model_copy(update={"dataset": _with_encoding(config.dataset, takes_categories=takes_categories)})
     info = dataset_info(config.dataset, data_dir, log)
     _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
+    if config.dataset.path is not None:  # its splits depend on its content
+        n_samples = len(load_dataset(config.dataset, data_dir=data_dir).train)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
     return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
+
+
+def _checked_estimator(config: ExperimentConfig, model: EstimatorModel) -> bool:
+    """Return whether an estimator takes categories; UsageError for one that does not exist or cannot weigh classes."""
+    from mlcli.engines.sklearn.composition import new_estimator, takes_categories
+
+    estimator = new_estimator(model)
+    if config.training.class_weight is not None:
+        from mlcli.engines.sklearn.class_weight import balance
+
+        balance(estimator)
+    return takes_categories(estimator)
+
+
+def _with_encoding(dataset: DatasetConfig, *, takes_categories: bool) -> DatasetConfig:
+    """Return the dataset, if it is a table of one's own, with the encoding that the model takes."""
+    if dataset.encoding == "codes" and not takes_categories:
+        raise UsageError(
+            "dataset.encoding codes: only HistGradientBoostingClassifier takes codes and missing values, unless its "
+            "parameter categorical_features is set; use one-hot, or remove the setting"
+        )
+    is_open = dataset.encoding is None and (dataset.path or "").lower().endswith(TABLE_SUFFIXES)
+    return dataset.model_copy(update={"encoding": "codes"}) if is_open and takes_categories else dataset
 
 
 def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
@@ -121,9 +141,12 @@ def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:
     """Return the specification of the engine that a plan asks for."""
     n_classes = dataset.info.n_classes
     spec = build_spec(plan.config, plan.network, n_classes=n_classes, scaling=dataset.scaling, threads=threads)
-    if plan.config.training.class_weight is None:
-        return spec
-    return replace(spec, class_weights=balanced_class_weights(dataset.train.y, n_classes))
+    encoding = dataset.info.encoding
+    if encoding is not None and encoding.form == "codes":
+        spec = replace(spec, category_mask=encoding.is_category)
+    if plan.config.training.class_weight is not None:
+        spec = replace(spec, class_weights=balanced_class_weights(dataset.train.y, n_classes))
+    return spec
 
 
 def build_spec(
@@ -143,5 +166,6 @@ def build_spec(
             precision=config.runtime.precision,
             seed=config.seed,
             deterministic=config.runtime.deterministic,
+            samples=config.runtime.samples,
         ),
     )

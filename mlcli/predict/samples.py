@@ -97,10 +97,15 @@ def reading(location: str, kind: str) -> Iterator[None]:
 
 
 def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
-    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18."""
+    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18.
+
+    Where the run takes missing values, NaN is one.
+    """
     if x.dtype.kind != "f":
         return
     is_valid = np.abs(x) <= _MAX_VALUE  # False for NaN too
+    if expected.encoding is not None and expected.encoding.form == "codes":
+        is_valid |= np.isnan(x)
     if is_valid.all():
         return
     row, *position = np.argwhere(~is_valid)[0].tolist()

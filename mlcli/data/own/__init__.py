@@ -46,29 +46,35 @@ def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
         from mlcli.data.own.image_dataset import image_dataset
 
         return image_dataset(config, data_dir, log)
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
-    return table_dataset(config)
+    return table_dataset(config, Preparation(data_dir, log))
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, data_dir: Path | None = None) -> Dataset:
-    """Return the dataset of the file or folder under `path`, prepared and scaled as a run did it.
+def stored_dataset(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None = None, data_dir: Path | None = None
+) -> Dataset:
+    """Return the dataset of the file or folder under `path`, prepared, scaled and split as a run did it.
 
-    UsageError for another kind of data, DataError for a file that does not fit the run.
+    trained_on: the digest of the content that the run was trained on; other content without a test part is not split,
+    its test split is all of it. UsageError for another kind of data, DataError for a file that does not fit the run.
     """
     if preprocessing.decoding is not None:
         from mlcli.data.own.image_dataset import stored_images
 
-        return stored_images(config, preprocessing, data_dir)
+        return stored_images(config, preprocessing, trained_on, data_dir)
     if holds_arrays(config) and preprocessing.encoding is None:
         from mlcli.data.own.arrays import stored_arrays
 
-        return stored_arrays(config, preprocessing)
+        return stored_arrays(config, preprocessing, trained_on)
     if preprocessing.encoding is None:
         raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import stored_table
 
-    return stored_table(config, preprocessing)
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    return stored_table(config.model_copy(update=paths), preprocessing, trained_on, Preparation(data_dir))
 
 
 def holds_images(config: DatasetConfig) -> bool:

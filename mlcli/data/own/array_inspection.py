@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlcli.data.own.arrays import OwnArrays
+from mlcli.data.own.column_store import ColumnStore, StoredColumn
 from mlcli.data.own.table import OwnTable
 from mlcli.text import listed
 
@@ -47,7 +47,7 @@ def as_table(own: OwnArrays) -> OwnTable:
     names = own.dataset.info.feature_names
     shown = names if len(names) <= _MAX_COLUMNS else ()
     x = own.dataset.train.x
-    rows = pd.DataFrame({name: x[:, index] for index, name in enumerate(shown)}, index=range(len(x)))
+    rows = ColumnStore({name: StoredColumn(name, x[:, index]) for index, name in enumerate(shown)})
     return OwnTable(rows, rows, dict.fromkeys(shown, "numeric"), {}, own.dataset)
 
 

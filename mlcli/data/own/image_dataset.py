@@ -21,8 +21,9 @@ from mlcli.data.directory import data_directory
 from mlcli.data.own.image_file import BadImageError, DecodedImage
 from mlcli.data.own.image_folder import ImageFolder, list_image_folder
 from mlcli.data.own.image_preparation import Found, Shape, bad_images, prepare, read_summary
-from mlcli.data.preprocessing import preprocess
+from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import Log, SourceData, fingerprint
+from mlcli.data.splits import unsplit
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, DatasetInfo, ImageDecoding, Preprocessing, Split
 from mlcli.text import escaped, listed
@@ -55,7 +56,7 @@ def image_dataset(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dat
 
 def read_own_images(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> OwnImages:
     """Return the images of the folder of a configuration; raises what `image_dataset` raises."""
-    for key in ("target", "columns", "test_path", "validation_path"):
+    for key in ("target", "columns", "group", "time", "split_column", "test_path", "validation_path"):
         if getattr(config, key):
             raise UsageError(
                 f"dataset.{key}: {config.path} is a folder of images with a folder for each class; remove it"
@@ -64,20 +65,30 @@ def read_own_images(config: DatasetConfig, data_dir: Path | None = None, log: Lo
     return _prepared(folder, _shape(folder, config, data_dir, log), config, data_dir, log)
 
 
-def stored_images(config: DatasetConfig, preprocessing: Preprocessing, data_dir: Path | None) -> Dataset:
+def stored_images(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None, data_dir: Path | None
+) -> Dataset:
     """Return the dataset of the folder of a configuration, with classes, size and channels of a run.
 
-    UsageError for what is no folder, DataError for class folders that are no classes of the run.
+    trained_on: see `stored_dataset`. UsageError for what is no folder, DataError for class folders that are no classes
+    of the run.
     """
     path = Path(config.path or "")
     if path.is_file():
         raise UsageError(f"{config.path}: the run was trained on a folder of images; name a folder")
     folder = list_image_folder(path, preprocessing.class_names)
     channels, height, width = preprocessing.input_shape
-    return _prepared(folder, (channels, height, width), config, data_dir, lambda _: None).dataset
+    return _prepared(folder, (channels, height, width), config, data_dir, lambda _: None, trained_on).dataset
 
 
-def _prepared(folder: ImageFolder, shape: Shape, config: DatasetConfig, data_dir: Path | None, log: Log) -> OwnImages:
+def _prepared(
+    folder: ImageFolder,
+    shape: Shape,
+    config: DatasetConfig,
+    data_dir: Path | None,
+    log: Log,
+    trained_on: str | None = None,
+) -> OwnImages:
     path = _prepared_folder(folder, shape, config, data_dir, _Automatic(), log)
     digests, found = read_summary(path)
     bad = [one for part in found.values() for one in part.bad]
@@ -101,11 +112,12 @@ def _prepared(folder: ImageFolder, shape: Shape, config: DatasetConfig, data_dir
         decoding=ImageDecoding(),
         maximum=255.0,
     )
-    if "test" not in samples and config.test != "train":
-        _check_counts(folder, samples["train"])
     content = fingerprint(arrays, digests)
     data = SourceData(samples["train"], samples.get("test"), content, samples.get("validation"))
-    dataset = preprocess(data, info, config)
+    is_whole = is_scored_whole(data, trained_on)
+    if "test" not in samples and config.test != "train" and not is_whole:
+        _check_counts(folder, samples["train"])
+    dataset = preprocess(data, info, config, unsplit(len(data.train)) if is_whole else None)
     notes = [escaped(note, _MAX_NOTE) for note in (*_notes(found, info), *folder.notes)]
     return OwnImages(folder, found, samples, replace(dataset, notes=(*dataset.notes, *notes)))
 

@@ -23,6 +23,7 @@ from mlcli.data.own.arrays import read_own_arrays
 from mlcli.data.own.encoding import column_numbers, text_of
 from mlcli.data.own.image_dataset import read_own_images
 from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.errors import UsageError
 from mlcli.records import Dataset
@@ -120,7 +121,7 @@ def inspected(config: DatasetConfig) -> Inspection:
         return _inspected_arrays(config)
     if holds_images(config):
         return _inspected_images(config)
-    table = read_own_table(config)
+    table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
     counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
@@ -285,10 +286,10 @@ def _class_findings(dataset: Dataset, guess: float) -> list[str]:
 
 def _repeated(table: OwnTable) -> list[str]:
     """Return a finding if rows of the test split occur in the training split too."""
-    used = table.rows[list(table.kinds)]
-    is_training = used.index.isin(table.training.index)
-    keys = pd.util.hash_pandas_object(used, index=False)
-    n_repeated = int(keys[~is_training].isin(keys[is_training]).sum())
+    used = list(table.kinds)
+    keys = np.concatenate([pd.util.hash_pandas_object(block, index=False) for block in table.rows.blocks(used)])
+    is_training = np.isin(table.rows.index, table.training.index)
+    n_repeated = int(np.isin(keys[~is_training], keys[is_training]).sum())
     if not n_repeated:
         return []
     return [

@@ -34,6 +34,19 @@ def _rejections() -> Iterator[None]:
         raise UsageError(f"the classifier cannot predict with its parameters: {first_line(error)}") from error
 
 
+def _remove_check(estimator: Any) -> None:
+    """Replace the check of numbers inside histogram gradient boosting by nothing: it is a `partial`, never trusted.
+
+    Before it predicts, a classifier with a category mask encodes the codes anew and passes the numbers through
+    `FunctionTransformer(partial(check_array, ...))`, which changes none of those that mlcli passes.
+    """
+    preprocessor = getattr(estimator, "_preprocessor", None)
+    if preprocessor is not None:
+        for name, transformer, _ in (*preprocessor.transformers, *preprocessor.transformers_):
+            if name == "numerical":
+                transformer.func = None
+
+
 class EstimatorEngine(SklearnEngine):
     """Implements `Engine`. The classifier has no canonical weights and is stored as a whole by `estimator_bytes`."""
 
@@ -45,6 +58,8 @@ class EstimatorEngine(SklearnEngine):
         self._name = spec.model.estimator
         if fitted is None:
             fitted = new_estimator(spec.model, spec.runtime.seed, spec.runtime.threads)
+        if spec.category_mask is not None:
+            fitted.set_params(categorical_features=list(spec.category_mask))
         self._estimator = fitted
         self._class_weights = spec.class_weights
         self._weight_parameter = balance(fitted) if spec.class_weights else None
@@ -59,6 +74,7 @@ class EstimatorEngine(SklearnEngine):
                 self._estimator.fit(self._x, self._y, **self._sample_weights())
             except (InvalidParameterError, ValueError, TypeError) as error:
                 raise UsageError(f"{self._name} rejected the data or its parameters: {first_line(error)}") from error
+        _remove_check(self._estimator)
         if not hasattr(self._estimator, "predict"):  # a search that does not refit
             raise UsageError(f"{self._name} cannot predict with these parameters")
         n_iterations = getattr(self._estimator, "n_iter_", None)
