@@ -29,7 +29,7 @@ def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = 
     """
     paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
     config = config.model_copy(update=paths)
-    key = (config, tuple(map(version_of, paths.values())))
+    key = (config, _image_version(config) if holds_images(config) else tuple(map(version_of, paths.values())))
     if key not in _known:
         start = time.perf_counter()
         dataset = _read(config, data_dir, log)
@@ -80,8 +80,14 @@ def stored_dataset(
 
 
 def holds_images(config: DatasetConfig) -> bool:
-    """Return whether the path of a configuration is a folder, of images if it holds no arrays."""
-    return os.path.isdir(config.path or "")
+    """Return whether the path of a configuration is a folder, and holds no arrays: it is one of images then."""
+    return os.path.isdir(config.path or "") and not holds_arrays(config)
+
+
+def _image_version(config: DatasetConfig) -> tuple[Version, ...]:
+    from mlcli.data.own.image_folder import list_image_folder
+
+    return (((list_image_folder(Path(config.path or "")).digest, 0, 0),),)
 
 
 def holds_arrays(config: DatasetConfig) -> bool:
