@@ -18,6 +18,7 @@ from mlcli.batch_bench.records import BatchBenchRecord, BenchAdvice, BenchEngine
 from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, PlannedCell, ReceiptPart
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.intervals import MeanInterval
+from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
@@ -185,12 +186,14 @@ def _compare() -> dict[str, Fields]:
         "runs": _objects("MeasuredRun", measured | dict.fromkeys(MEASUREMENTS, float | None)),
         "failures": list[Failure],
     }
-    types = {"AccuracyDifference": AccuracyDifference, "TimeRatio": TimeRatio, "Verdict": Verdict}
-    pair = {**_fields(Pair, **types), "accuracy_is": str | None, "time_is": str | None}
+    records = (AccuracyDifference, ScoreDifference, TimeRatio, Verdict)
+    types = {record.__name__: record for record in records}
+    pair = {**_fields(Pair, **types), **dict.fromkeys(("accuracy_is", "time_is", "score_is"), str | None)}
     comparison = {
         "schema_version": int,
         "name": str,
         "dataset": str,
+        "metric": str,
         "reference": str | None,
         "variants": _objects("Variant", variant),
         "pairs": _objects("VariantPair", pair),
