@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlcli.compare.conclusions import difference_text, ratio, score_verdict_text, time_verdict_text, unit_of
 from mlcli.compare.records import Comparison, Receipt, Variant
 from mlcli.compare.variants import short_key
-from mlcli.registry import METRICS
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.intervals import MeanInterval
@@ -67,11 +67,15 @@ def _scores(comparison: Comparison, variant: Variant) -> Cells:
         _mean_header(comparison, "loss"): _with_interval(means["loss"]),
         **_chosen_metric(comparison, variant),
         "parameters": _rounded(means["n_parameters"]),
-        f"difference vs\n{_reference(comparison)}{unit_of(comparison.metric).short}": (
+        f"{_compared(comparison)} vs\n{_reference(comparison)}{unit_of(comparison.metric).short}": (
             difference_text(pair, comparison.metric) or mark
         ),
         "verdict": score_verdict_text(pair, comparison.metric),
     }
+
+
+def _compared(comparison: Comparison) -> str:
+    return "difference" if comparison.metric == DEFAULT_METRIC else METRICS[comparison.metric].title
 
 
 def _chosen_metric(comparison: Comparison, variant: Variant) -> Cells:
