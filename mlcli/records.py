@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DatasetKind = Literal["image", "table"]
-ColumnKind = Literal["numeric", "boolean", "categorical"]
+ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
+DateOrder = Literal["ymd", "dmy", "mdy"]  # of year, month and day
+DATE_PARTS, TIME_PART = ("year", "month", "day", "weekday", "days"), "hour"
+EncodingForm = Literal["one-hot", "codes"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
 
@@ -25,21 +28,34 @@ class TableColumn:
 
     A number, or a boolean as 0 or 1, is one feature, `fill` where it is missing, and a second feature is 1 where it is
     missing if has_indicator. A text is a feature for each of its categories, of which one is 1, or the one for all
-    other texts if has_other.
+    other texts if has_other. A date is five or six numbers, those of the date `fill` where it is missing, and an
+    indicator like that of a number.
+
+    For estimators that take categories, a text is one feature, the position of its category, and missing values stay
+    missing: NaN.
     """
 
     name: str
     kind: ColumnKind
-    fill: float | None = None  # the median; None for texts
+    fill: float | None = (
+        None  # the median, of dates in seconds since 1970-01-01; None for texts and where missing values stay
+    )
     has_indicator: bool = False
     categories: tuple[str | None, ...] = ()  # None: a missing value
     has_other: bool = False
+    date_order: DateOrder | None = None  # of dates in texts
+    has_time: bool = False  # whether dates have a feature for the time of day
+    is_coded: bool = False  # of texts: the position of the category is the only feature
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
+        if self.is_coded:
+            return (self.name,)
         if self.kind != "categorical":
-            return (self.name, f"{self.name} (missing)") if self.has_indicator else (self.name,)
+            parts = (*DATE_PARTS, TIME_PART)[: None if self.has_time else -1]
+            numbers = [f"{self.name} ({part})" for part in parts] if self.kind == "date" else [self.name]
+            return (*numbers, f"{self.name} (missing)") if self.has_indicator else tuple(numbers)
         names = [f"{self.name} (missing)" if text is None else f"{self.name}={text}" for text in self.categories]
         return (*names, f"{self.name} (other)") if self.has_other else tuple(names)
 
@@ -53,6 +69,12 @@ class TableEncoding:
     columns: tuple[TableColumn, ...]  # those that are used
 
     @property
+    def form(self) -> EncodingForm:
+        """Whether texts are one-hot and missing numbers filled, or texts are codes and missing values stay missing."""
+        has_codes = any(one.is_coded or (one.kind != "categorical" and one.fill is None) for one in self.columns)
+        return "codes" if has_codes else "one-hot"
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """One distinct name per feature, in order."""
         names: dict[str, None] = {}
@@ -63,8 +85,18 @@ class TableEncoding:
 
     @property
     def is_category(self) -> tuple[bool, ...]:
-        """Whether each feature stands for a category; such features are not standardised."""
+        """Whether each feature stands for a category, or for all of a column; such features are not standardised."""
         return tuple(column.kind == "categorical" for column in self.columns for _ in column.features)
+
+
+@dataclass(frozen=True)
+class ImageDecoding:
+    """How image files become pixels, see mlcli/data/own/image_file.py; the shape of a sample says to which size."""
+
+    resize: Literal["bilinear"] = "bilinear"  # of the whole image, without cropping
+    orientation: Literal["exif"] = "exif"
+    alpha: Literal["ignored"] = "ignored"
+    depth: Literal["8 bits"] = "8 bits"
 
 
 @dataclass(frozen=True)
@@ -79,7 +111,9 @@ class DatasetInfo:
     n_train: int  # samples that the source offers for training, before any split
     n_test: int  # 0 if the source has no test set
     title: str
+    n_validation: int = 0  # 0 if the source has no validation set
     encoding: TableEncoding | None = None  # of a person's own table
+    decoding: ImageDecoding | None = None  # of a person's own folder of images
     maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
     @property
@@ -102,8 +136,8 @@ class Split:
 class Scaling:
     """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
-    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
-    "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
+    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or float64 (): one
+    mean and one deviation over all pixels, so that flattened samples are scaled alike; or the smallest of all pixels.
     For tables both are float64 (features,). kind "none" changes nothing.
     """
 
@@ -128,6 +162,7 @@ class Preprocessing:
     value_range: tuple[float, float] | None  # of raw values, if bounds are known beforehand (bytes: 0 and 255)
     scaling: Scaling
     encoding: TableEncoding | None = None  # of a person's own table; samples are its features
+    decoding: ImageDecoding | None = None  # of a person's own folder of images
 
 
 @dataclass(frozen=True)

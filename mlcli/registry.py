@@ -76,6 +76,10 @@ BACKENDS: dict[str, BackendInfo] = {
 }
 
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")  # of a person's own tables
+ARRAY_SUFFIXES = (".npz", ".npy")  # of a person's own arrays
+
+
 @dataclass(frozen=True)
 class DatasetRow:
     """A dataset and what is known of it without reading it."""

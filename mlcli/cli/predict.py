@@ -21,6 +21,7 @@ predict = command(
 
     Examples:
       mlcli predict last --input samples.npy --output labels.csv
+      mlcli predict last --input people.csv --output labels.csv --keep id
       mlcli predict last --input images/ --output labels.parquet --force
     """,
     run,
@@ -41,6 +42,12 @@ predict = command(
     array=Annotated[
         str | None,
         source("--array", help="Name of the array in an .npz file. Default: x, or the only one.", metavar="NAME"),
+    ],
+    keep=Annotated[
+        list[str] | None,
+        output(
+            "--keep", help="Carry a column of the input, such as an id, to the output. Repeatable.", metavar="COLUMN"
+        ),
     ],
     force=options.Force,
     backend=options.OtherBackend,

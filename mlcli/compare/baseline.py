@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.compare.draws import Draw, draw_of
+from mlcli.compare.folds import difference_over_folds, pairs_by_fold
 from mlcli.compare.judged_metric import unjudged_reason
 from mlcli.compare.records import MeasuredRun, Variant
 from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.baseline import worse_p
 from mlcli.compare.statistics.verdicts import holm
 from mlcli.compare.variants import find_results, variants_of
+from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
 from mlcli.registry import DEFAULT_METRIC, METRICS
 
@@ -55,13 +59,30 @@ def open_baseline(
     return variants[0].runs
 
 
-def check_number_of_runs(baseline: Sequence[MeasuredRun], seeds: Sequence[int]) -> None:
-    """UsageError for one seed against one run: whether the configuration is worse cannot be found out from these."""
-    if len(baseline) == len(set(seeds)) == 1:
+def check_runs(baseline: Sequence[MeasuredRun], planned: Sequence[ExperimentConfig]) -> None:
+    """UsageError for planned runs with which the baseline cannot be compared.
+
+    That is, one seed against one run, which cannot tell whether the configuration is worse; and fewer than three common
+    folds.
+    """
+    draws = {draw_of(config) for config in planned}
+    n_folds = planned[0].dataset.folds
+    if baseline and (n_folds is not None or baseline[0].n_folds is not None):
+        _check_folds(baseline if n_folds == baseline[0].n_folds else (), draws)
+    elif len(baseline) == len(draws) == 1:
         raise UsageError(
             f"{_OPTION}: one seed against one run cannot tell a worse configuration from an unlucky seed\n"
             f"use --seeds 3, or repeat {_OPTION} with more baseline runs\n"
             f"to compare two trained models alone: mlcli compare RUN {_OPTION} RUN"
+        )
+
+
+def _check_folds(baseline: Sequence[MeasuredRun], draws: Iterable[Draw]) -> None:
+    common = {run.draw[:2] for run in baseline} & {draw[:2] for draw in draws}
+    if len(common) < MIN_FOR_INTERVAL:
+        raise UsageError(
+            f"{_OPTION}: folds are compared with runs on the same folds, and {len(common)} are common\n"
+            f"name the runs of a comparison with the same --folds, three folds or more: {_OPTION} 'GLOB'"
         )
 
 
@@ -72,15 +93,23 @@ def shortfalls(
 
     UsageError if one was scored on other samples, or if the metric cannot be judged.
     """
-    for variant in ran:
-        if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
-            raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
     runs = [run for variant in ran for run in variant.runs]
     if reason := unjudged_reason(metric, [*baseline, *runs]):
         raise UsageError(f"{_OPTION}: {METRICS[metric].title} is not judged: {reason}")
-    expected = _values(baseline, metric)
-    corrected = holm([worse_p(_values(variant.runs, metric), expected) for variant in ran])
+    corrected = holm([_worse_p(variant, baseline, metric) for variant in ran])
     return [_shortfall(variant, baseline, p, metric) for variant, p in zip(ran, corrected, strict=True) if p < ALPHA]
+
+
+def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun], metric: str) -> float:
+    """Return the one-sided p value of a variant; with folds, of the folds that both have, whatever their seeds are."""
+    if variant.n_splits > 1 or len({run.draw[:2] for run in baseline}) > 1:
+        _check_folds(baseline, variant.draws)
+        found = difference_over_folds(pairs_by_fold(variant.runs, baseline))
+        one_sided = (found.p_value or 1.0) / 2
+        return one_sided if found.mean < 0 else 1 - one_sided
+    if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
+        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
+    return worse_p(_values(variant.runs, metric), _values(baseline, metric))
 
 
 def _values(runs: Sequence[MeasuredRun], metric: str) -> NDArray[np.bool_] | NDArray[np.float64]:
@@ -91,10 +120,11 @@ def _values(runs: Sequence[MeasuredRun], metric: str) -> NDArray[np.bool_] | NDA
 
 
 def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float, metric: str) -> Shortfall:
-    sign = METRICS[metric].sign
-    accuracy, other = (sign * float(_values(runs, metric).mean()) for runs in (variant.runs, baseline))
+    score, other = (fmean(run.measurements[metric] or 0.0 for run in runs) for runs in (variant.runs, baseline))
     n_new, n_old = len(variant.runs), len(baseline)
-    if n_new == n_old == 1:
+    if variant.n_splits > 1:
+        about = f"about the two configurations, over {variant.n_splits} test parts"
+    elif n_new == n_old == 1:
         test = "McNemar's test of" if metric == DEFAULT_METRIC else "about"
         about = f"{test} these two trained models; runs with other seeds may differ"
     else:
@@ -103,10 +133,10 @@ def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float, metr
     of_baseline = baseline[0].run_id if n_old == 1 else f"{n_old} baseline runs"
     worse = "is less accurate" if metric == DEFAULT_METRIC else f"has a worse {METRICS[metric].title}"
     text = (
-        f"{variant.label} {worse} than {of_baseline}: {accuracy:.4f} ({_n_runs(n_new)}) against "
+        f"{variant.label} {worse} than {of_baseline}: {score:.4f} ({_n_runs(n_new)}) against "
         f"{other:.4f} ({_n_runs(n_old)}), p = {p:.2g} ({about})"
     )
-    return Shortfall(variant.label, accuracy, other, p, text)
+    return Shortfall(variant.label, score, other, p, text)
 
 
 def _n_runs(n: int) -> str:

@@ -11,17 +11,16 @@ from mlcli.compare.statistics.scores import MIN_CLASS_SAMPLES, ScoreDifference, 
 from mlcli.registry import DEFAULT_METRIC, IMBALANCED, METRICS
 
 
-def metric_difference(
-    metric: str, runs: Sequence[MeasuredRun], reference: Sequence[MeasuredRun]
-) -> ScoreDifference | None:
-    """Return the difference of runs with the same seeds and test samples in a metric other than accuracy.
+def metric_difference(metric: str, pairs: Sequence[tuple[MeasuredRun, MeasuredRun]]) -> ScoreDifference | None:
+    """Return the difference of pairs of runs on the same test samples in a metric other than accuracy.
 
-    None if it cannot be judged; see `metric_notes`.
+    None if it cannot be judged; see `unjudged_reason`.
     """
-    if unjudged_reason(metric, [*runs, *reference]):
+    if unjudged_reason(metric, [run for pair in pairs for run in pair]):
         return None
-    found = [[run.samples for run in side if run.samples] for side in (runs, reference)]
-    values, others = (np.stack([samples.values for samples in side]) for side in found)
+    found = [[pair[side].samples for pair in pairs] for side in (0, 1)]
+    values, others = (np.stack([samples.values for samples in side if samples]) for side in found)
+    assert found[0][0] is not None
     return score_difference(metric, values, others, found[0][0].class_counts)
 
 
@@ -29,6 +28,8 @@ def unjudged_reason(metric: str, runs: Sequence[MeasuredRun]) -> str | None:
     """Return why runs cannot be judged by a metric; None if they can."""
     if metric == DEFAULT_METRIC:
         return None
+    if len({run.draw[:2] for run in runs}) > 1:
+        return "over folds, variants are judged by accuracy alone"
     for run in runs:
         if run.samples is None:
             undefined = run.facts.record.metrics["test"].undefined

@@ -236,7 +236,7 @@ class EarlyStopping(Section):
 
 
 class TrainingConfig(Section):
-    """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
+    """How a model is trained. Single fits (L-BFGS, forests) have neither epochs nor batches."""
 
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | None = Field(
         None,
@@ -251,6 +251,9 @@ class TrainingConfig(Section):
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"
     )
+    class_weight: Literal["balanced"] | None = Field(
+        None, description="balanced: rare classes weigh more in what training minimises; null: all samples weigh 1"
+    )
 
 
 class RuntimeConfig(Section):
@@ -260,6 +263,11 @@ class RuntimeConfig(Section):
     threads: ThreadCount | None = Field(None, description="CPU threads of every library; null: all available cores")
     precision: Literal["float32", "float64"] = Field("float32", description="of weights, data and gradients")
     deterministic: bool = Field(False, description="use deterministic algorithms on GPUs; slower")
+    samples: Literal["auto", "memory", "mapped"] = Field(
+        "auto",
+        description="mapped: read batches from the file of prepared data; memory: keep all samples; auto: mapped if "
+        "they would take more than half of the free memory",
+    )
 
 
 class ExperimentConfig(Section):
@@ -283,7 +291,7 @@ class ExperimentConfig(Section):
         description="how the learning rate changes during training; null: "
         f"{LOGISTIC_SCHEDULE} for logistic regression, else {DEFAULT_SCHEDULE}",
     )
-    training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
+    training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches, early stopping and class weights")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")
     backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
         default_factory=FrozenDict, description="engines of this experiment, each with the settings that differ there"

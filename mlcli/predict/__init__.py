@@ -20,6 +20,7 @@ class PredictRequest:
     input: Path
     output: Path
     array: str | None = None  # the name of an array in an .npz file; None for `x` or the only one
+    keep: tuple[str, ...] = ()  # columns of a table to carry to the output
     force: bool = False  # replace an existing output
     backend: str | None = None
     device: str | None = None

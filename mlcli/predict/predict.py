@@ -11,6 +11,7 @@ from mlcli.errors import DataError, UsageError, batch_advice, translated_memory_
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.predict import PredictRequest
 from mlcli.predict.readers import open_samples
+from mlcli.predict.samples import SampleBatch
 from mlcli.records import Scores
 from mlcli.rendering.score_files import Column, check_output, class_columns, score_file
 from mlcli.rendering.tables import Fields, print_summary
@@ -46,7 +47,7 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
     if request.output.exists() and request.input.exists() and request.output.samefile(request.input):
         raise UsageError(f"--output {request.output}: is the input; choose another name")
     expected = run.preprocessing
-    source = open_samples(request.input, expected, array=request.array)
+    source = open_samples(request.input, expected, array=request.array, keep=tuple(dict.fromkeys(request.keep)))
     with translated_memory_errors(batch_advice(request.batch_size)):
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
         watch, counts = Stopwatch(), np.zeros(len(expected.class_names), dtype=np.int64)
@@ -56,7 +57,7 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
                 with watch.part("predict"):
                     scores = engine.predict(batch.x, batch_size=request.batch_size)
                 _check_probabilities(scores)
-                writer.write(_columns(scores, batch.names, int(counts.sum()), expected.class_names))
+                writer.write(_columns(scores, batch, int(counts.sum()), expected.class_names))
                 counts += np.bincount(scores.labels, minlength=len(counts))
                 if expected.value_range:
                     smallest, largest = min(smallest, float(batch.x.min())), max(largest, float(batch.x.max()))
@@ -76,14 +77,14 @@ def predict(run: StoredRun, request: PredictRequest, on_batch: OnBatch) -> Predi
     )
 
 
-def _columns(
-    scores: Scores, names: Sequence[str] | None, n_before: int, class_names: Sequence[str]
-) -> dict[str, Column]:
-    """Return the columns of the output for a batch after n_before samples; names: the file of each image."""
-    n = len(scores.labels)
+def _columns(scores: Scores, batch: SampleBatch, n_before: int, class_names: Sequence[str]) -> dict[str, Column]:
+    """Return the columns of the output for a batch after n_before samples; kept columns come first."""
+    n, names = len(scores.labels), batch.names
     first: dict[str, Column] = {"file": names} if names is not None else {"index": np.arange(n_before, n_before + n)}
     labels: dict[str, Column] = {"label": scores.labels, "class_name": [class_names[i] for i in scores.labels.tolist()]}
-    return first | labels | class_columns("probability", scores.probabilities, class_names)
+    columns = first | labels | class_columns("probability", scores.probabilities, class_names)
+    kept = {f"{name} (input)" if name in columns else name: cells for name, cells in batch.kept.items()}
+    return kept | columns
 
 
 def _check_probabilities(scores: Scores) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.preprocessing import as_native
 from mlcli.errors import DataError, MlcliError
 from mlcli.records import Preprocessing
+from mlcli.rendering.score_files import Column
 from mlcli.text import first_line, listed
 
 _BATCH_BYTES = 16 * 2**20  # of a batch as float32
@@ -28,11 +30,12 @@ _MAX_NAME = 60  # characters of a name in a message
 class SampleBatch:
     """Raw values of consecutive samples, integers or floats, (n, *input_shape) or (n, values per sample).
 
-    names: the file of each sample, for images.
+    names: the file of each sample, for images. kept: columns of the file that are carried to the output.
     """
 
     x: NDArray[Any]
     names: tuple[str, ...] | None = None
+    kept: Mapping[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,21 @@ class SampleSource:
         """
         n_read = 0
         for batch in self.read(rows_per_batch(self.expected)):
-            x = _as_native(batch.x).reshape(-1, *self.expected.input_shape)
+            x = _channels_first(as_native(batch.x), self.expected.input_shape)
             _check_values(self.location, x, n_read, self.expected)
-            yield SampleBatch(x, batch.names)
+            yield replace(batch, x=x)
             n_read += len(x)
         if n_read == 0:
             raise DataError(f"{self.location}: contains no samples")
         if self.n_samples is not None and n_read != self.n_samples:
             raise DataError(f"{self.location}: announces {self.n_samples:,} samples but contains {n_read:,}")
+
+
+def _channels_first(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return samples in a shape that is equivalent to that of the run as (n, *shape)."""
+    if x.ndim == 4 and x.shape[1:] != shape and x.shape[1:] == (*shape[1:], *shape[:1]):
+        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    return x.reshape(-1, *shape)
 
 
 def rows_per_batch(expected: Preprocessing) -> int:
@@ -86,22 +96,16 @@ def reading(location: str, kind: str) -> Iterator[None]:
         raise DataError(f"{location}: not {kind}: {first_line(error)}") from error
 
 
-def _as_native(x: NDArray[Any]) -> NDArray[Any]:
-    """Return the values as uint8, float32 or float64, the smallest of them that holds every value of the type."""
-    if x.dtype == np.uint8:
-        return x
-    if x.dtype.kind == "b":
-        return x.astype(np.uint8)
-    is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
-    with np.errstate(over="ignore", invalid="ignore"):  # _check_values reports what these warnings are about
-        return x.astype(np.float32 if is_small else np.float64, copy=False)
-
-
 def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
-    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18."""
+    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18.
+
+    Where the run takes missing values, NaN is one.
+    """
     if x.dtype.kind != "f":
         return
     is_valid = np.abs(x) <= _MAX_VALUE  # False for NaN too
+    if expected.encoding is not None and expected.encoding.form == "codes":
+        is_valid |= np.isnan(x)
     if is_valid.all():
         return
     row, *position = np.argwhere(~is_valid)[0].tolist()
@@ -113,10 +117,12 @@ def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Prep
     )
 
 
-def ordered_columns(location: str, columns: Sequence[str], expected: Preprocessing) -> list[str]:
+def ordered_columns(
+    location: str, columns: Sequence[str], expected: Preprocessing, others: Sequence[str] = ()
+) -> list[str]:
     """Return the columns of a table in the order of the run: features by name, pixels by position.
 
-    DataError for a column that is missing, unexpected or repeated.
+    others: columns that may be present too. DataError for a column that is missing, unexpected or repeated.
     """
     if not expected.feature_names:
         n_pixels = math.prod(expected.input_shape)
@@ -131,7 +137,7 @@ def ordered_columns(location: str, columns: Sequence[str], expected: Preprocessi
     repeated = sorted(name for name, n in Counter(columns).items() if n > 1)
     if repeated:
         raise DataError(f"{location}: column {repeated[0][:_MAX_NAME]!r} appears more than once")
-    found, known = set(columns), set(expected_names)
+    found, known = set(columns), {*expected_names, *others}
     missing = [name for name in expected_names if name not in found]
     unexpected = [name for name in columns if name not in known]
     if missing or unexpected:

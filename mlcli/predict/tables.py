@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,17 +27,17 @@ _CSV = "a table of comma-separated numbers"
 _PARQUET = "a readable Parquet file"
 
 
-def open_csv(path: Path, expected: Preprocessing) -> SampleSource:
+def open_csv(path: Path, expected: Preprocessing, keep: Sequence[str] = ()) -> SampleSource:
     """Return the rows of a .csv file: numbers under a header, which may be missing for pixels.
 
-    DataError unless the columns are those of the run.
+    keep: columns that may be present besides those of the run. DataError unless the columns are those of the run.
     """
     columns = _csv_header(path)
     has_header = bool(expected.feature_names) or not all(map(is_number, columns))
     if not expected.feature_names:
         # Pixels are identified by position; their names may repeat.
         columns = [f"pixel {index}" for index in range(len(columns))]
-    ordered = ordered_columns(str(path), columns, expected)
+    ordered = ordered_columns(str(path), columns, expected, keep)
     return SampleSource(str(path), expected, partial(_csv_rows, path, columns, ordered, 0 if has_header else None))
 
 
@@ -66,8 +66,9 @@ def _csv_rows(
             # pandas takes the first cells of rows that are longer than the header for an index.
             if not isinstance(chunk.index, pd.RangeIndex):
                 raise DataError(f"{path}: a row has more cells than the header")
-            _parse_texts(str(path), chunk)
-            yield SampleBatch(chunk[ordered].to_numpy(dtype=np.float64))
+            features = chunk[ordered].copy()
+            _parse_texts(str(path), features)
+            yield SampleBatch(features.to_numpy(dtype=np.float64))
 
 
 def _parse_texts(location: str, chunk: pd.DataFrame) -> None:
@@ -86,16 +87,18 @@ def _parse_texts(location: str, chunk: pd.DataFrame) -> None:
         chunk[name] = numbers
 
 
-def open_parquet(path: Path, expected: Preprocessing) -> SampleSource:
-    """Return the rows of a .parquet file; DataError unless the columns are those of the run and contain numbers."""
+def open_parquet(path: Path, expected: Preprocessing, keep: Sequence[str] = ()) -> SampleSource:
+    """Return the rows of a .parquet file; keep: columns that may be present besides those of the run.
+
+    DataError unless the columns are those of the run and contain numbers."""
     require_pyarrow(path)
     import pyarrow as pa
     import pyarrow.parquet
 
     with reading(str(path), _PARQUET), pyarrow.parquet.ParquetFile(pyarrow.OSFile(os.fsencode(path))) as file:
         schema, n_samples = file.schema_arrow, file.metadata.num_rows
-    ordered = ordered_columns(str(path), schema.names, expected)
-    for field in schema:
+    ordered = ordered_columns(str(path), schema.names, expected, keep)
+    for field in (schema.field(name) for name in ordered):
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
             name, kind = field.name[:_MAX_SHOWN], escaped(str(field.type), _MAX_SHOWN)
             raise DataError(f"{path}: column {name!r} contains {kind}, expected numbers")

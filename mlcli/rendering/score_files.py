@@ -20,7 +20,8 @@ from mlcli.rendering import SCORE_SUFFIXES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Column = Union[Sequence[str], "NDArray[Any]"]  # texts, or integers or floating-point numbers (n,)
+# Texts, None where one is missing; or integers or floating-point numbers (n,).
+Column = Union[Sequence[str | None], "NDArray[Any]"]
 _FLOATS = {"float32": "%.9g", "float64": "%.17g"}  # digits that identify a number exactly
 
 
@@ -93,7 +94,7 @@ def _csv_cells(column: Column) -> tuple[Sequence[object], str]:
     return column.tolist(), _FLOATS.get(column.dtype.name, "%d")
 
 
-def _csv_line(cells: Iterable[str]) -> str:
+def _csv_line(cells: Iterable[str | None]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     return text.getvalue()
@@ -139,8 +140,9 @@ class _ParquetWriter:
         import pyarrow as pa
         import pyarrow.parquet
 
-        arrays = [column if isinstance(column, Sequence) else column.copy() for column in columns.values()]
-        table = pa.table([pa.array(values) for values in arrays], names=list(columns))
+        types = self._writer.schema.types if self._writer else [None] * len(columns)
+        arrays = [_arrow_array(column, kind) for column, kind in zip(columns.values(), types, strict=True)]
+        table = pa.table(arrays, names=list(columns))
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
@@ -149,6 +151,15 @@ class _ParquetWriter:
         if self._writer is not None:
             self._writer.close()
         self._file.close()
+
+
+def _arrow_array(column: Column, kind: Any) -> Any:
+    """Return a column in the type that it had in the first batch; None: of its own. Integers may lack some, as NaN."""
+    import pyarrow as pa
+
+    if isinstance(column, Sequence):
+        return pa.array(column, pa.string())
+    return pa.array(column.copy(), kind, from_pandas=kind is not None and pa.types.is_integer(kind))
 
 
 _WRITERS: dict[str, Callable[[Path], ScoreWriter]] = dict(

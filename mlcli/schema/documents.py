@@ -17,6 +17,7 @@ from pydantic_core import core_schema
 from mlcli.batch_bench.records import BatchBenchRecord, BenchAdvice, BenchEngine
 from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, PlannedCell, ReceiptPart
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.folds import FoldsDifference
 from mlcli.compare.statistics.intervals import MeanInterval
 from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio
@@ -177,7 +178,8 @@ def _receipt() -> dict[str, Fields]:
 
 
 def _compare() -> dict[str, Fields]:
-    measured = {"run_id": str, "directory": str, "seed": int, "is_reused": bool}
+    drawn = {"seed": int, "split_seed": int | None, "fold": int | None}
+    measured = {"run_id": str, "directory": str, "is_reused": bool, **drawn}
     variant = {
         "label": str,
         "settings": dict[str, str],
@@ -186,7 +188,7 @@ def _compare() -> dict[str, Fields]:
         "runs": _objects("MeasuredRun", measured | dict.fromkeys(MEASUREMENTS, float | None)),
         "failures": list[Failure],
     }
-    records = (AccuracyDifference, ScoreDifference, TimeRatio, Verdict)
+    records = (AccuracyDifference, FoldsDifference, ScoreDifference, TimeRatio, Verdict)
     types = {record.__name__: record for record in records}
     pair = {**_fields(Pair, **types), **dict.fromkeys(("accuracy_is", "time_is", "score_is"), str | None)}
     comparison = {

@@ -18,6 +18,7 @@ from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
 from mlcli.metrics.scores import full_score, largest_class
+from mlcli.models.class_weights import class_weights_note
 from mlcli.records import Dataset, EpochProgress, EpochRecord, RunRecord, RunStatus
 from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS, backend_info
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
@@ -224,6 +225,8 @@ class _Trainer:
                 engine = build_engine(self.plan.backend, spec, checkpoint.weights)
                 restore_state(engine, checkpoint.engine)
             engine.place(dataset.train.x, dataset.train.y)
+        if spec.class_weights:
+            self._note(class_weights_note(spec.class_weights, dataset.info.class_names))
         self.progress.device = engine.device
         return engine
 

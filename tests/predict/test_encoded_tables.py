@@ -4,30 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, UsageError
-from mlcli.experiment.plan import make_plan
-from mlcli.experiment.stored_run import open_run
 from mlcli.predict import PredictRequest
 from mlcli.predict.predict import predict
-from mlcli.runs.directory import RunDirectory
-from mlcli.train.report import QuietProgress
-from mlcli.train.trainer import RunPaths, train
 from tests.fixtures.tables import PENGUINS
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A logistic regression on the penguins, by scikit-learn."""
-    settings = {
-        "backend": "sklearn",
-        "dataset": {"path": str(PENGUINS), "target": "species", "columns": {"year": "ignore"}},
-        "model": {"name": "logistic"},
-    }
-    directory = tmp_path_factory.mktemp("runs")
-    plan = make_plan(ExperimentConfig.model_validate(settings))
-    train(plan, RunPaths(directory, directory / "run"), 1, QuietProgress(show_notes=False))
-    return open_run(RunDirectory(directory / "run"))
+@pytest.fixture
+def run(penguins_run):
+    return penguins_run
 
 
 @pytest.fixture

@@ -147,19 +147,31 @@ ENCODING = TableEncoding(
     columns=(
         TableColumn("age", "numeric", fill=1 / 3, has_indicator=True),
         TableColumn("city", "categorical", categories=("Bern", None), has_other=True),
+        TableColumn("when", "date", fill=1.7e9, date_order="dmy", has_time=True),
     ),
 )
 TABLE = Preprocessing(
-    *("table", (5,), ("a", "b"), ENCODING.feature_names, None),
-    Scaling("standard", shift=np.zeros(5), scale=np.ones(5)),
+    *("table", (11,), ("a", "b"), ENCODING.feature_names, None),
+    Scaling("standard", shift=np.zeros(11), scale=np.ones(11)),
     ENCODING,
 )
 
 
 def test_the_encoding_of_a_table_is_read_back_exactly():
     document = json.loads(to_json(preprocessing_document(TABLE)))
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     assert preprocessing_from(document).encoding == ENCODING
+
+
+def test_the_encoding_of_a_table_in_version_2_is_read():
+    columns = ENCODING.columns[:2]
+    before = replace(ENCODING, columns=columns)
+    document = preprocessing_document(replace(TABLE, input_shape=(5,), feature_names=before.feature_names))
+    document |= {"schema_version": 2, "scaling": {"kind": "none", "shift": None, "scale": None}}
+    document["encoding"]["columns"] = [asdict(column) for column in columns]
+    for column in document["encoding"]["columns"]:
+        del column["date_order"], column["has_time"]
+    assert preprocessing_from(document).encoding == before
 
 
 def test_without_a_table_the_document_is_that_of_earlier_versions():
@@ -180,6 +192,10 @@ def test_without_a_table_the_document_is_that_of_earlier_versions():
         (0, {"name": "label"}, "distinct names"),
         (1, {"categories": ["Bern", "Bern"]}, "categories that are not distinct"),
         (1, {"categories": [], "has_other": False}, "does not fit its kind"),
+        (0, {"has_time": True}, "does not fit its kind"),
+        (2, {"date_order": None}, "does not fit its kind"),
+        (2, {"date_order": "ydm"}, "date_order"),
+        (2, {"fill": 1e12}, "is filled with more than 3e"),
     ],
 )
 def test_an_encoding_whose_parts_do_not_fit_is_refused(column, changes, message):

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlcli.compare.statistics import ACCURACY_MARGIN, ALPHA, TIME_MARGIN
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.folds import FoldsDifference
 from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio
 
@@ -27,10 +28,10 @@ class Verdict:
     """The conclusion about a difference.
 
     corrected_p: the p value, corrected for the number of pairs; None if nothing was tested.
-    n_needed: for "inconclusive", the estimated number of seeds for a conclusion; None if no number of them
-    would suffice, or if there is only one.
-    detectable_difference: the smallest true difference in accuracy, a fraction, that the seeds at hand would have shown
-    with 80 % probability; None for times and with fewer than three seeds.
+    n_needed: for "inconclusive", the estimated number of runs of each variant for a conclusion; None if no number of
+    them would suffice, or if there is only one.
+    detectable_difference: the smallest true difference in accuracy, a fraction, that the runs at hand would have shown
+    with 80 % probability; None for times and with fewer than three runs.
     """
 
     word: Word
@@ -39,17 +40,19 @@ class Verdict:
     detectable_difference: float | None = None
 
 
-def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
+def accuracy_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
     return score_verdicts(differences)
 
 
-def score_margin(difference: AccuracyDifference) -> float:
+def score_margin(difference: AccuracyDifference | FoldsDifference) -> float:
     """Return the difference within which two variants are a tie."""
     return difference.margin if isinstance(difference, ScoreDifference) else ACCURACY_MARGIN
 
 
-def _with_detectable(verdicts: Sequence[Verdict], differences: Sequence[AccuracyDifference]) -> list[Verdict]:
+def _with_detectable(
+    verdicts: Sequence[Verdict], differences: Sequence[AccuracyDifference | FoldsDifference]
+) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(differences))
     return [
         replace(verdict, detectable_difference=difference.detectable(confidence))
@@ -57,7 +60,7 @@ def _with_detectable(verdicts: Sequence[Verdict], differences: Sequence[Accuracy
     ]
 
 
-def score_verdicts(differences: Sequence[AccuracyDifference | ScoreDifference]) -> list[Verdict]:
+def score_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
     """Return a verdict on each difference in a metric, corrected for their number; "higher" may be better or worse."""
     margins = [score_margin(difference) for difference in differences]
     return _with_detectable(_verdicts(differences, no_effect=0.0, margins=margins), differences)
@@ -69,7 +72,7 @@ def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
 
 
 def _verdicts(
-    effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: float, margins: Sequence[float]
+    effects: Sequence[AccuracyDifference | FoldsDifference | TimeRatio], *, no_effect: float, margins: Sequence[float]
 ) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(effects))
     corrected_p = iter(holm([effect.p_value for effect in effects if effect.p_value is not None]))
@@ -81,7 +84,7 @@ def _verdicts(
         elif effect.is_within(margin):
             verdicts.append(Verdict("tie", p))
         else:
-            verdicts.append(Verdict("inconclusive", p, effect.seeds_needed(margin, confidence)))
+            verdicts.append(Verdict("inconclusive", p, effect.runs_needed(margin, confidence)))
     return verdicts
 
 

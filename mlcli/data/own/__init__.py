@@ -2,43 +2,94 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.config.layers import FILES
+from mlcli.data.own.files import OTHER_FILES, Version, location_of, version_of
+from mlcli.data.source import Log
+from mlcli.errors import UsageError
 from mlcli.records import Dataset, Preprocessing
 
+_MOST_KNOWN = 2
+_known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
 
-def own_dataset(config: DatasetConfig) -> Dataset:
-    """Return the dataset of the file under `path`; what is fitted is fitted on its training samples.
 
-    The file is read once in a process, unless it changes. UsageError for settings that do not fit the file, DataError
-    for a file that is missing or cannot be used.
+def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Dataset:
+    """Return the dataset of the file or folder under `path`; what is fitted is fitted on its training samples.
+
+    The files are read once in a process, unless one changes. data_dir: where prepared data is kept, None for the
+    default one; log: receives lines of progress. UsageError for settings that do not fit the files, DataError for a
+    file that is missing or cannot be used.
     """
-    config = config.model_copy(update={"path": os.path.abspath(config.path or "")})
-    try:
-        status = os.stat(config.path or "")
-    except (OSError, ValueError):
-        return _own_dataset(config, ())  # says what is wrong
-    return _own_dataset(config, (status.st_mtime_ns, status.st_size))
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    config = config.model_copy(update=paths)
+    key = (config, tuple(map(version_of, paths.values())))
+    if key not in _known:
+        start = time.perf_counter()
+        dataset = _read(config, data_dir, log)
+        while len(_known) >= _MOST_KNOWN:
+            del _known[next(iter(_known))]
+        _known[key] = replace(dataset, planning_seconds=time.perf_counter() - start)
+    return _known[key]
 
 
-@functools.lru_cache(maxsize=2)
-def _own_dataset(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
+def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
+    if holds_arrays(config):
+        from mlcli.data.own.arrays import array_dataset
+
+        return array_dataset(config)
+    if holds_images(config):
+        from mlcli.data.own.image_dataset import image_dataset
+
+        return image_dataset(config, data_dir, log)
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
-    start = time.perf_counter()
-    dataset = table_dataset(config)
-    return replace(dataset, planning_seconds=time.perf_counter() - start)
+    return table_dataset(config, Preparation(data_dir, log))
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
-    """Return the dataset of the file under `path`, prepared and scaled as a run did it.
+def stored_dataset(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None = None, data_dir: Path | None = None
+) -> Dataset:
+    """Return the dataset of the file or folder under `path`, prepared, scaled and split as a run did it.
 
-    DataError for a file that does not fit the run.
+    trained_on: the digest of the content that the run was trained on; other content without a test part is not split,
+    its test split is all of it. UsageError for another kind of data, DataError for a file that does not fit the run.
     """
+    if preprocessing.decoding is not None:
+        from mlcli.data.own.image_dataset import stored_images
+
+        return stored_images(config, preprocessing, trained_on, data_dir)
+    if holds_arrays(config) and preprocessing.encoding is None:
+        from mlcli.data.own.arrays import stored_arrays
+
+        return stored_arrays(config, preprocessing, trained_on)
+    if preprocessing.encoding is None:
+        raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
+    from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import stored_table
 
-    return stored_table(config, preprocessing)
+    paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
+    return stored_table(config.model_copy(update=paths), preprocessing, trained_on, Preparation(data_dir))
+
+
+def holds_images(config: DatasetConfig) -> bool:
+    """Return whether the path of a configuration is a folder, of images if it holds no arrays."""
+    return os.path.isdir(config.path or "")
+
+
+def holds_arrays(config: DatasetConfig) -> bool:
+    """Return whether the files of a configuration hold arrays; UsageError for a mixture of arrays and tables."""
+    from mlcli.data.own.array_file import is_array_path
+
+    expected = is_array_path(Path(config.path or ""))
+    for key in OTHER_FILES:
+        path = getattr(config, key)
+        if path is not None and is_array_path(Path(path)) != expected:
+            kinds = ("arrays", "a table") if expected else ("a table", "arrays")
+            raise UsageError(f"dataset.{key}: the training file holds {kinds[0]}, and {path} is {kinds[1]}")
+    return expected

@@ -1,36 +1,40 @@
 """From the columns of a table to features: the kind of each column, and an encoding fitted on the training rows.
 
 A column whose training values are all numbers is numeric, always. Otherwise one of true and false, or yes and no, is
-boolean; one of dates is ignored; one in which every value is rare, as in ids and free text, is ignored too; any other
-is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
+boolean; one of dates (see `dates.py`) is a date; one in which every value is rare, as in ids and free text, is ignored;
+any other is categorical. A column in which at least half of the training values are numbers, but not all, is refused.
 
 The features are those of scikit-learn's SimpleImputer(strategy="median", add_indicator=True) and
-OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist").
+OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist"). A
+missing date is the median date, with an indicator too. In the form "codes", missing values stay missing, and texts are
+the numbers of OrdinalEncoder with the same limits.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, is_date
 from mlcli.errors import DataError
-from mlcli.records import ColumnKind, TableColumn, TableEncoding
+from mlcli.records import ColumnKind, DateOrder, EncodingForm, TableColumn, TableEncoding
 from mlcli.text import escaped, listed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlcli.data.own.column_store import ColumnStore
 
 MIN_CATEGORY_ROWS = 5  # a value in fewer training rows is rare
 MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
 MAX_VALUE = 1e18  # engines compute in float32
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
 _MAX_TEXT = 100  # characters of a category or label
 _N_SHOWN = 6
 
@@ -43,6 +47,8 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
     present = values.dropna()
     if present.empty:
         return "has no value in the training rows"
+    if present.dtype.kind == "M":
+        return "date"
     numbers = _numbers(present)
     n_numbers = int(np.isfinite(numbers).sum())
     if n_numbers == len(present):
@@ -57,21 +63,25 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         )
     if set(texts.str.lower().unique()) <= set(_BOOLEANS):
         return "boolean"
-    if all(map(_DATE.match, texts.unique())):
-        return "holds dates, which are not supported"
+    if order := date_order(texts.unique()):
+        return order if order == UNKNOWN_ORDER else "date"
     if texts.value_counts().iloc[0] < MIN_CATEGORY_ROWS:
         return f"has no value in {MIN_CATEGORY_ROWS} training rows or more, as ids and free text"
     return "categorical"
 
 
 def fit_encoding(
-    training: pd.DataFrame, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
+    training: pd.DataFrame | ColumnStore,
+    kinds: Mapping[str, ColumnKind],
+    target: str,
+    missing: Sequence[str],
+    form: EncodingForm = "one-hot",
 ) -> TableEncoding:
     """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
 
     DataError for values that are not of the kind of their column, and for too many features.
     """
-    columns = tuple(_fit_column(training[name], kind) for name, kind in kinds.items())
+    columns = tuple(_fit_column(training[name], kind, form) for name, kind in kinds.items())
     n_features = sum(len(column.features) for column in columns)
     if n_features > MAX_FEATURES:
         widest = max(columns, key=lambda column: len(column.features))
@@ -82,15 +92,34 @@ def fit_encoding(
     return TableEncoding(target, tuple(missing), columns)
 
 
-def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
+def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> TableColumn:
     name = str(values.name)
+    if kind == "categorical" and form == "codes":
+        categories, has_other = _categories(values.dropna())
+        return TableColumn(name, kind, categories=categories, has_other=has_other, is_coded=True)
     if kind == "categorical":
         categories, has_other = _categories(values)
         return TableColumn(name, kind, categories=categories, has_other=has_other)
-    numbers = _values(values, kind)
+    column = TableColumn(name, kind, date_order=_date_order(values) if kind == "date" else None)
+    numbers = column_numbers(values, column)
     is_missing = np.isnan(numbers)
-    fill = 0.0 if is_missing.all() else float(np.median(numbers[~is_missing]))
-    return TableColumn(name, kind, fill, bool(is_missing.any()))
+    present = numbers[~is_missing]
+    column = replace(column, has_time=kind == "date" and bool((present % DAY_SECONDS).any()))
+    if form == "codes":
+        return column
+    fill = float(np.median(present)) if len(present) else 0.0
+    return replace(column, fill=fill, has_indicator=bool(is_missing.any()))
+
+
+def _date_order(values: pd.Series) -> DateOrder:
+    """Return how the dates are written; DataError if that is unknown. Values that are no dates are found later."""
+    if values.dtype.kind == "M":
+        return "ymd"
+    texts = values.dropna().astype(str).unique()
+    order = date_order(filter(is_date, texts)) or "ymd"
+    if order == UNKNOWN_ORDER:
+        raise DataError(f"column {values.name!r} {order}")
+    return cast("DateOrder", order)
 
 
 def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
@@ -122,17 +151,17 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
     """Return the features of each row, float64 (n, features).
 
     unseen: receives, by column, the number of values that are none of its categories; without a feature for all others,
-    their features are all zero. DataError for a value that is not of the kind of its column.
+    their features are all zero, and a code is missing. DataError for a value that is not of the kind of its column.
     """
     blocks = []
     for column in encoding.columns:
         values = table[column.name]
         if column.kind == "categorical":
-            block, n_unseen = _one_hot(values, column)
+            block, n_unseen = _coded(values, column) if column.is_coded else _one_hot(values, column)
             if unseen is not None and n_unseen:
                 unseen[column.name] += n_unseen
         else:
-            block = _filled(_values(values, column.kind), column)
+            block = _filled(column_numbers(values, column), column)
         blocks.append(block)
     return np.concatenate(blocks, axis=1)
 
@@ -140,34 +169,61 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
 def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.float64]:
     is_missing = np.isnan(numbers)
     filled = np.where(is_missing, column.fill or 0.0, numbers)
-    return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
+    if column.kind == "date":
+        filled = date_parts(filled, has_time=column.has_time)
+    block = np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
+    if column.fill is None:
+        block[is_missing] = np.nan
+    return block
 
 
 def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
     """Return the features, and the number of values that are none of the categories."""
-    codes, found = values.factorize(use_na_sentinel=True)
-    positions = {text: position for position, text in enumerate(column.categories)}
-    otherwise = len(column.categories)
-    by_code = [positions.get(text_of(value), otherwise) for value in [*found, None]]  # -1 is a missing value
-    chosen = np.array(by_code)[codes]
+    chosen, otherwise = _positions(values, column), len(column.categories)
     block = np.zeros((len(values), otherwise + 1))
     block[np.arange(len(values)), chosen] = 1.0
     n_unseen = int((chosen == otherwise).sum())
     return (block if column.has_other else block[:, :otherwise]), n_unseen
 
 
-def _values(values: pd.Series, kind: ColumnKind) -> NDArray[np.float64]:
-    """Return numbers, or booleans as 0 and 1, float64 (n,), NaN where missing; DataError for any other value."""
+def _coded(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
+    """Return the only feature, and the number of present values that are none of the categories."""
+    chosen, is_missing = _positions(values, column), values.isna().to_numpy()
+    is_unseen = (chosen == len(column.categories)) & ~is_missing
+    has_no_code = is_missing if column.has_other else is_missing | is_unseen
+    return np.where(has_no_code, np.nan, chosen).reshape(-1, 1), int(is_unseen.sum())
+
+
+def _positions(values: pd.Series, column: TableColumn) -> NDArray[np.int64]:
+    """Return the position of each value among the categories, and behind the last for one that is none of them."""
+    codes, found = values.factorize(use_na_sentinel=True)
+    positions = {text: position for position, text in enumerate(column.categories)}
+    by_code = [positions.get(text_of(value), len(positions)) for value in [*found, None]]  # -1 is a missing value
+    return np.take(np.array(by_code, dtype=np.int64), codes)
+
+
+def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64]:
+    """Return numbers, booleans as 0 and 1, or dates in seconds since 1970-01-01, float64 (n,), NaN where missing.
+
+    DataError for any other value.
+    """
+    kind = column.kind
     if kind == "boolean":
         texts = values.astype(object).map(lambda value: _BOOLEANS.get(str(value).lower(), np.inf), na_action="ignore")
         numbers = texts.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif kind == "date":
+        numbers = date_seconds(values, column.date_order or "ymd")
     else:
         numbers = _numbers(values)
     with np.errstate(invalid="ignore"):
         is_wrong = ~(np.abs(numbers) <= MAX_VALUE) & values.notna().to_numpy()
     if is_wrong.any():
         row = int(np.flatnonzero(is_wrong)[0])
-        expected = f"a number up to {MAX_VALUE:g}" if kind == "numeric" else f"one of {', '.join(_BOOLEANS)}"
+        expected = {
+            "numeric": f"a number up to {MAX_VALUE:g}",
+            "boolean": f"one of {', '.join(_BOOLEANS)}",
+            "date": f"a date like {EXAMPLES[column.date_order or 'ymd']}",
+        }[kind]
         raise DataError(
             f"row {values.index[row] + 1:,} (from 1), column {values.name!r}: {text_of(values.iloc[row])!r}, expected "
             f"{expected}\ncorrect it, or add the text to dataset.missing if it stands for a missing value"

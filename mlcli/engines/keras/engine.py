@@ -58,6 +58,7 @@ class KerasEngine(TensorEngine):
             self._weights = canonical_tensors(self._network, self._model)
             self._slots = self._optimizer.slots()
         self._model.in_bf16 = self._in_bf16
+        self._model.class_weights = self._class_weights
         if initial_weights is None:
             initial_weights = seeded_weights(self._network, spec.runtime.seed)
         self.load_weights(initial_weights)
@@ -78,7 +79,7 @@ class KerasEngine(TensorEngine):
         return self.step_results(torch.cat(self._model.log.logits), self._y.index_select(0, positions))
 
     def _gathered(self, positions: Tensor) -> Batch:
-        return self.scaled(self._x.index_select(0, positions)), self._y.index_select(0, positions)
+        return self.gathered(positions), self._y.index_select(0, positions)
 
     def _fit(self, batches: Batches, learning_rates: Sequence[float]) -> None:
         self._optimizer.clock.start_fit(learning_rates)

@@ -31,6 +31,7 @@ class LogisticEngine(SklearnEngine):
         self.device = device
         self._network = spec.network
         self._optimizer = spec.optimizer
+        self._class_weights = spec.class_weights and dict(enumerate(spec.class_weights))
         self._model: LogisticRegression | None = None
         self._weight_name, self._bias_name = spec.network.parameter_shapes()
         self._starts_at_zero = True
@@ -44,7 +45,7 @@ class LogisticEngine(SklearnEngine):
                 f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}, but scikit-learn's "
                 "logistic regression needs samples of every class; use more samples (dataset.limit)"
             )
-        self._x = self._to_device(self.matrix(x))
+        self._x = self._to_device(self.whole_matrix(x))
         self._y = self._to_device(y)
 
     def fit(self) -> FitResult:
@@ -55,6 +56,7 @@ class LogisticEngine(SklearnEngine):
             max_iter=self._optimizer.max_iter,
             tol=self._optimizer.tolerance,
             warm_start=not self._starts_at_zero,
+            class_weight=self._class_weights,
         )
         if not self._starts_at_zero:
             start = self._fitted()

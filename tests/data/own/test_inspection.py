@@ -49,7 +49,7 @@ def test_a_clean_table_has_no_findings(clean, penguins, tmp_path):
         ("number", range(N_ROWS), "column 'number' looks like an id: whole numbers, all different; set it to ignore"),
         ("code", [f"c{n}" for n in range(N_ROWS)], "column 'code' is ignored: it has no value in 5 training rows"),
         ("unit", ["cm"] * N_ROWS, "column 'unit' is constant: it tells nothing; set it to ignore"),
-        ("day", ["2024-01-01"] * N_ROWS, "column 'day' is ignored: it holds dates"),
+        ("day", ["2024-01-01"] * N_ROWS, "column 'day' is constant"),
     ],
 )
 def test_a_column_that_tells_nothing_is_found(name, values, finding, clean, tmp_path):
