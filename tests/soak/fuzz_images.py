@@ -51,7 +51,7 @@ class ImagesTarget:
                 assert (pixels.shape, pixels.dtype) == (_SHAPE, np.uint8), f"pixels {pixels.shape} {pixels.dtype}"
             except BadImageError as error:
                 reason = str(error)
-                assert reason and "\n" not in reason, "a damaged image without a reason of one line"
+                assert len(reason.splitlines()) == 1, "a damaged image without a reason of one line"
         shutil.rmtree(self._target, ignore_errors=True)
         self._target.mkdir()
         folder = list_image_folder(self._folder)

@@ -36,10 +36,10 @@ def test_what_looks_wrong_is_said_with_what_to_do(photos):
     assert inspected(DatasetConfig(path=str(photos))).findings == (
         "1 damaged image: train/dog/bad.png (not an image of a known format): repair or remove them, or set "
         "dataset.on_bad to skip",
-        "1 images have an alpha channel, which is ignored: what is transparent counts with its stored colour; save them "
-        "on a background",
+        "images with an alpha channel: 1; it is ignored, and what is transparent counts with its stored colour: save "
+        "them on a background",
         "1 of 25 test images are equal to a training image: test scores are too good; remove repeated images",
-        "1 training images are equal to one of another class: keep one of them",
+        "training images that are equal to one of another class: 1; keep one of them",
     )
 
 
