@@ -18,6 +18,7 @@ DatasetKind = Literal["image", "table"]
 ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
 DateOrder = Literal["ymd", "dmy", "mdy"]  # of year, month and day
 DATE_PARTS, TIME_PART = ("year", "month", "day", "weekday", "days"), "hour"
+EncodingForm = Literal["one-hot", "codes"]
 RunStatus = Literal["finished", "failed", "diverged", "interrupted", "unfinished"]
 
 
@@ -29,20 +30,28 @@ class TableColumn:
     missing if has_indicator. A text is a feature for each of its categories, of which one is 1, or the one for all
     other texts if has_other. A date is five or six numbers, those of the date `fill` where it is missing, and an
     indicator like that of a number.
+
+    For estimators that take categories, a text is one feature, the position of its category, and missing values stay
+    missing: NaN.
     """
 
     name: str
     kind: ColumnKind
-    fill: float | None = None  # the median, of dates in seconds since 1970-01-01; None for texts
+    fill: float | None = (
+        None  # the median, of dates in seconds since 1970-01-01; None for texts and where missing values stay
+    )
     has_indicator: bool = False
     categories: tuple[str | None, ...] = ()  # None: a missing value
     has_other: bool = False
     date_order: DateOrder | None = None  # of dates in texts
     has_time: bool = False  # whether dates have a feature for the time of day
+    is_coded: bool = False  # of texts: the position of the category is the only feature
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features, in order."""
+        if self.is_coded:
+            return (self.name,)
         if self.kind != "categorical":
             parts = (*DATE_PARTS, TIME_PART)[: None if self.has_time else -1]
             numbers = [f"{self.name} ({part})" for part in parts] if self.kind == "date" else [self.name]
@@ -60,6 +69,12 @@ class TableEncoding:
     columns: tuple[TableColumn, ...]  # those that are used
 
     @property
+    def form(self) -> EncodingForm:
+        """Whether texts are one-hot and missing numbers filled, or texts are codes and missing values stay missing."""
+        has_codes = any(one.is_coded or (one.kind != "categorical" and one.fill is None) for one in self.columns)
+        return "codes" if has_codes else "one-hot"
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """One distinct name per feature, in order."""
         names: dict[str, None] = {}
@@ -70,7 +85,7 @@ class TableEncoding:
 
     @property
     def is_category(self) -> tuple[bool, ...]:
-        """Whether each feature stands for a category; such features are not standardised."""
+        """Whether each feature stands for a category, or for all of a column; such features are not standardised."""
         return tuple(column.kind == "categorical" for column in self.columns for _ in column.features)
 
 
@@ -86,6 +101,7 @@ class DatasetInfo:
     n_train: int  # samples that the source offers for training, before any split
     n_test: int  # 0 if the source has no test set
     title: str
+    n_validation: int = 0  # 0 if the source has no validation set
     encoding: TableEncoding | None = None  # of a person's own table
     maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
@@ -109,8 +125,8 @@ class Split:
 class Scaling:
     """`(x - shift) / scale`, computed by every engine: tables in float64, images in the precision of the run.
 
-    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or, if kind is
-    "standard", float64 (): one mean and one deviation over all pixels, so that flattened samples are scaled alike.
+    Fitted on the training split. For images scale is one number (255 for bytes), and shift is None or float64 (): one
+    mean and one deviation over all pixels, so that flattened samples are scaled alike; or the smallest of all pixels.
     For tables both are float64 (features,). kind "none" changes nothing.
     """
 
@@ -213,11 +229,21 @@ class EngineState:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The scores of one split."""
+    """The scores of one split. Definitions are in `mlcli/metrics`.
+
+    Runs of earlier versions have accuracy and loss alone, and so has the validation split of an unfinished run.
+    """
 
     accuracy: float  # fraction of correct labels
     loss: float | None  # nats per sample; None if the model gives no probabilities
     n_samples: int
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    roc_auc: float | None = None
+    pr_auc: float | None = None
+    brier_score: float | None = None
+    largest_class_accuracy: float | None = None  # of always predicting the largest class of the training split
+    undefined: Mapping[str, str] = field(default_factory=dict)  # why a metric does not exist, by its name
 
 
 @dataclass(frozen=True, slots=True)  # a history may have many

@@ -6,6 +6,7 @@ row in BACKENDS. The schema, help texts, completions and messages take the names
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -73,6 +74,10 @@ BACKENDS: dict[str, BackendInfo] = {
         packages=("numpy", "torch", "keras"),
     ),
 }
+
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")  # of a person's own tables
+ARRAY_SUFFIXES = (".npz", ".npy")  # of a person's own arrays
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,29 @@ DATASETS: dict[str, DatasetRow] = {
         ),
     ),
 }
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric of a scored split; its name is a field of `records.Metrics`."""
+
+    title: str
+    is_lower_better: bool = False
+    needs_probabilities: bool = False
+    needs_two_classes: bool = False  # whether there must be samples of at least two classes
+    most: float = 1.0  # the largest possible value; the smallest is 0
+
+
+METRICS: dict[str, MetricInfo] = {
+    "accuracy": MetricInfo("accuracy"),
+    "loss": MetricInfo("loss", is_lower_better=True, needs_probabilities=True, most=math.inf),
+    "balanced_accuracy": MetricInfo("balanced accuracy"),
+    "macro_f1": MetricInfo("macro F1"),
+    "roc_auc": MetricInfo("ROC AUC", needs_probabilities=True, needs_two_classes=True),
+    "pr_auc": MetricInfo("PR AUC", needs_probabilities=True, needs_two_classes=True),
+    "brier_score": MetricInfo("Brier score", is_lower_better=True, needs_probabilities=True, most=2.0),
+}
+DEFAULT_METRIC = "accuracy"
 
 
 def backend_info(name: str) -> BackendInfo:

@@ -26,7 +26,11 @@ from mlcli.text import comma_separated
 _FLAGS = {
     "dataset.name": "--dataset",
     "dataset.path": "--data",
+    "dataset.test_path": "--test-data",
+    "dataset.validation_path": "--validation-data",
     "dataset.target": "--target",
+    "dataset.image_size": "--image-size",
+    "dataset.on_bad": "--on-bad",
     "model.name": "--model",
     "optimizer.name": "--optimizer",
     "dataset.limit": "--limit",

@@ -20,11 +20,13 @@ compare = command(
 
     With a YAML file, every engine and every value of --vary is trained with every seed, each run (a cell of the matrix)
     in a separate process. Cells that have already finished are reused. With existing runs, those that differ only in
-    the seed form one variant.
+    the seed, or in the fold, form one variant. With --folds, verdicts take into account that the training sets of
+    folds overlap.
 
     Examples:
       mlcli compare digits_mlp --backend sklearn,torch,keras --seeds 3
       mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --dry-run
+      mlcli compare iris_logistic --backend sklearn,torch --folds 5 --repeats 2
       mlcli compare '*_digits_mlp_*' --format html --output report.html
     """,
     run,
@@ -40,7 +42,28 @@ compare = command(
         ),
     ],
     backends=options.Backends,
-    seeds=Annotated[str, _matrix("--seeds", help="Number of seeds, or a list of them: 5, or 0,1,7.", metavar="N")],
+    seeds=Annotated[
+        str | None,
+        _matrix(
+            "--seeds",
+            help="Number of seeds, or a list of them: 5, or 0,1,7. Default: 3. With --folds, the number of seeds for "
+            "each fold, 1 by default: every fold has its own.",
+            metavar="N",
+        ),
+    ],
+    folds=Annotated[
+        int | None,
+        _matrix(
+            "--folds",
+            help="Divide the samples into K stratified parts, test on each in turn and train on the others.",
+            min=2,
+            max=1000,
+            metavar="K",
+        ),
+    ],
+    repeats=Annotated[
+        int | None, _matrix("--repeats", help="Divide the samples into folds R times anew.", min=1, metavar="R")
+    ],
     vary=Annotated[
         list[str] | None,
         _matrix(
@@ -87,6 +110,7 @@ compare = command(
     plot_format=options.PlotFormatName,
     force=options.Force,
     fail_under=options.FailUnder,
+    fail_above=options.FailAbove,
     fail_if_worse=Annotated[
         list[str] | None,
         output(

@@ -1,4 +1,4 @@
-"""`mlcli data`: list, show, fetch and verify datasets, and inspect tables of one's own."""
+"""`mlcli data`: list, show, fetch and verify datasets, and inspect data of one's own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mlcli.cli.options import (
 )
 from mlcli.registry import DATASETS, alternatives
 
-app = Commands(help="List, show, fetch and verify datasets; inspect tables of your own.", no_args_is_help=True)
+app = Commands(help="List, show, fetch and verify datasets; inspect data of your own.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -65,21 +65,28 @@ def show(
     inventory.show(inventory.ShowRequest(name, data_dir, offline, output_format, plots_dir, plot_format, force, quiet))
 
 
-_TABLE = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A table: .csv, .tsv, .txt, also .gz, or .parquet.", show_default=False)
+_FILE = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of .npy or "
+        "IDX files.",
+        show_default=False,
+    ),
 ]
-_TARGET = Annotated[str, experiment("--target", help="The column with the labels.", metavar="COLUMN")]
+_TARGET = Annotated[str | None, experiment("--target", help="The column of a table with the labels.", metavar="COLUMN")]
 
 
 @app.command()
-def inspect(path: _TABLE, target: _TARGET, output_format: Format = "table") -> None:
-    """Show how a table of your own is understood, column by column, and what looks wrong in it.
+def inspect(path: _FILE, target: _TARGET = None, output_format: Format = "table") -> None:
+    """Show how data of your own are understood, column by column, and what looks wrong in them.
 
     Columns are judged by the rows of the training split: ids, constant columns and columns that alone predict the
     target; also rare classes, imbalance, and test rows that are equal to training rows.
 
     Examples:
       mlcli data inspect penguins.csv --target species
+      mlcli data inspect arrays.npz
     """
     from mlcli.data.own import inspection
 
@@ -87,8 +94,8 @@ def inspect(path: _TABLE, target: _TARGET, output_format: Format = "table") -> N
 
 
 @app.command()
-def init(path: _TABLE, target: _TARGET) -> None:
-    """Print a configuration for a table of your own, with the kind of every column, to be edited.
+def init(path: _FILE, target: _TARGET = None) -> None:
+    """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
     Examples:
       mlcli data init penguins.csv --target species > penguins.yaml

@@ -93,10 +93,51 @@ DatasetName = Annotated[
 ]
 DataFile = Annotated[
     str | None,
-    experiment("--data", help="A table of your own instead: .csv, .tsv, .txt, also .gz, or .parquet.", metavar="FILE"),
+    experiment(
+        "--data",
+        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
+        "folder of images, .npy or IDX files.",
+        metavar="PATH",
+    ),
+]
+TestFile = Annotated[
+    str | None, experiment("--test-data", help="A file like that of --data with the test samples.", metavar="FILE")
+]
+ValidationFile = Annotated[
+    str | None,
+    experiment("--validation-data", help="A file like that of --data with the validation samples.", metavar="FILE"),
 ]
 Target = Annotated[
     str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
+]
+ImageSize = Annotated[
+    str | None,
+    experiment(
+        "--image-size",
+        help="Size of the images of that folder, after resizing: height and width. Default: their own if it is one, "
+        "else 64.",
+        metavar="N|HxW",
+    ),
+]
+OnBad = Annotated[
+    str | None,
+    experiment(
+        "--on-bad",
+        help="Damaged images or rows of that data: stop before training, or skip them with a note.",
+        names=("stop", "skip"),
+    ),
+]
+Group = Annotated[
+    str | None,
+    experiment("--group", help="A column whose values must not be on both sides of a split.", metavar="COLUMN"),
+]
+Time = Annotated[
+    str | None,
+    experiment("--time", help="A column with numbers or ISO dates: test on the latest rows.", metavar="COLUMN"),
+]
+SplitColumn = Annotated[
+    str | None,
+    experiment("--split-column", help="A column that says train, validation or test for each row.", metavar="COLUMN"),
 ]
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
@@ -162,6 +203,14 @@ FailUnder = Annotated[
         metavar="METRIC=X",
     ),
 ]
+FailAbove = Annotated[
+    list[str] | None,
+    output(
+        "--fail-above",
+        help="Exit with code 7 if a score for which lower is better is above this, e.g. loss=0.3. Repeatable.",
+        metavar="METRIC=X",
+    ),
+]
 Force = Annotated[bool, output("--force", help="Replace files that exist.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 
@@ -192,7 +241,14 @@ CONFIG_KEYS = {
     "backend": "backend",
     "dataset": "dataset.name",
     "data": "dataset.path",
+    "test_data": "dataset.test_path",
+    "validation_data": "dataset.validation_path",
     "target": "dataset.target",
+    "image_size": "dataset.image_size",
+    "on_bad": "dataset.on_bad",
+    "group": "dataset.group",
+    "time": "dataset.time",
+    "split_column": "dataset.split_column",
     "model": "model.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

@@ -9,13 +9,14 @@ from pathlib import Path
 from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
-from mlcli.experiment.thresholds import parse_thresholds
+from mlcli.experiment.thresholds import Threshold, names_of, parse_thresholds
 from mlcli.files import refuse_existing
 from mlcli.rendering import OutputFormat, PlotFormat
 from mlcli.rendering.plots import check_plots, require_matplotlib
 from mlcli.runs import DEFAULT_RUNS_DIR
 from mlcli.text import comma_separated
 
+DEFAULT_SEEDS = "3"  # without folds
 EXECUTORS = ("local", "ray")
 FORMATS = (*OutputFormat, "html")
 
@@ -28,7 +29,9 @@ class CompareRequest:
 
     # The matrix, for a YAML file.
     backends: str = ""  # comma-separated; empty: those that the file names
-    seeds: str = "3"  # a number of seeds, or a comma-separated list of seeds
+    seeds: str | None = None  # a number (default: 3), or a comma-separated list; with folds: number for each fold, 1
+    folds: int | None = None  # test on each of this number of parts of the samples in turn
+    repeats: int | None = None  # how often the samples are divided into folds anew; 1 by default
     vary: Sequence[str] = ()  # each `key.path=value,value`
     settings: Sequence[str] = ()  # each `key.path=value`
 
@@ -55,7 +58,8 @@ class CompareRequest:
     save_plots: Path | None = None
     plot_format: str = PlotFormat.PNG
     force: bool = False  # replace files that exist
-    fail_under: Sequence[str] = ()  # each `accuracy=X`
+    fail_under: Sequence[str] = ()  # each `metric=X`
+    fail_above: Sequence[str] = ()  # likewise, where lower is better
     fail_if_worse: Sequence[str] = ()  # references to runs of one configuration
     explain: bool = False  # print the controlled conditions and the method too
     quiet: bool = False
@@ -66,9 +70,9 @@ class CompareRequest:
         return comma_separated(self.backends)
 
     @property
-    def thresholds(self) -> dict[str, float]:
-        """The thresholds of `fail_under` by metric; UsageError for a malformed one."""
-        return parse_thresholds(self.fail_under, ("accuracy",))
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The thresholds of `fail_under` and `fail_above`; UsageError for a malformed one."""
+        return parse_thresholds(self.fail_under, self.fail_above, names_of())
 
     @property
     def config_path(self) -> Path | None:
@@ -97,8 +101,9 @@ def run(request: CompareRequest) -> None:
     cost = None
     baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory)
     if request.inputs and request.config_path is None:
-        if request.retime:
-            raise UsageError("--retime: existing runs are compared as they are; name a configuration file instead")
+        given = {"--retime": request.retime, "--folds": request.folds}
+        for option in (option for option, value in given.items() if value):
+            raise UsageError(f"{option}: existing runs are compared as they are; name a configuration file instead")
         with similar_names(request.inputs):
             results = variants.find_results(request.inputs, runs_directory)
         if len(results) < 2 and not baseline_runs:
@@ -106,7 +111,7 @@ def run(request: CompareRequest) -> None:
     else:
         prepared = execution.with_threads(request)
         cells = matrix.plan_matrix(prepared, runs_directory)
-        baseline.check_number_of_runs(baseline_runs, [cell.seed for cell in cells])
+        baseline.check_runs(baseline_runs, [cell.config for cell in cells])
         if request.dry_run:
             report.print_planned(execution.plan_cells(cells, prepared, runs_directory), request.output_format)
             return
@@ -124,6 +129,8 @@ _NOTHING_TO_COMPARE = "nothing to compare: name a configuration file or two or m
 
 def _check(request: CompareRequest) -> None:
     """UsageError for what can be refused without reading anything."""
+    if request.repeats is not None and request.folds is None:
+        raise UsageError("--repeats needs the number of folds: add --folds, e.g. --folds 5; --seeds repeats one split")
     if not request.inputs and len(request.backend_names) < 2 and not request.vary:
         raise UsageError(_NOTHING_TO_COMPARE)
     for kind, name, known in (("format", request.output_format, FORMATS), ("executor", request.executor, EXECUTORS)):

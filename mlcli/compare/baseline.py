@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.compare.draws import Draw, draw_of
+from mlcli.compare.folds import difference_over_folds, pairs_by_fold
 from mlcli.compare.records import MeasuredRun, Variant
 from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.baseline import worse_p
 from mlcli.compare.statistics.verdicts import holm
 from mlcli.compare.variants import find_results, variants_of
+from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
 
 _OPTION = "--fail-if-worse"
@@ -49,13 +53,30 @@ def open_baseline(references: Sequence[str], runs_directory: Path) -> tuple[Meas
     return variants[0].runs
 
 
-def check_number_of_runs(baseline: Sequence[MeasuredRun], seeds: Sequence[int]) -> None:
-    """UsageError for one seed against one run: whether the configuration is worse cannot be found out from these."""
-    if len(baseline) == len(set(seeds)) == 1:
+def check_runs(baseline: Sequence[MeasuredRun], planned: Sequence[ExperimentConfig]) -> None:
+    """UsageError for planned runs with which the baseline cannot be compared.
+
+    That is, one seed against one run, which cannot tell whether the configuration is worse; and fewer than three common
+    folds.
+    """
+    draws = {draw_of(config) for config in planned}
+    n_folds = planned[0].dataset.folds
+    if baseline and (n_folds is not None or baseline[0].n_folds is not None):
+        _check_folds(baseline if n_folds == baseline[0].n_folds else (), draws)
+    elif len(baseline) == len(draws) == 1:
         raise UsageError(
             f"{_OPTION}: one seed against one run cannot tell a worse configuration from an unlucky seed\n"
             f"use --seeds 3, or repeat {_OPTION} with more baseline runs\n"
             f"to compare two trained models alone: mlcli compare RUN {_OPTION} RUN"
+        )
+
+
+def _check_folds(baseline: Sequence[MeasuredRun], draws: Iterable[Draw]) -> None:
+    common = {run.draw[:2] for run in baseline} & {draw[:2] for draw in draws}
+    if len(common) < MIN_FOR_INTERVAL:
+        raise UsageError(
+            f"{_OPTION}: folds are compared with runs on the same folds, and {len(common)} are common\n"
+            f"name the runs of a comparison with the same --folds, three folds or more: {_OPTION} 'GLOB'"
         )
 
 
@@ -64,12 +85,20 @@ def shortfalls(ran: Sequence[Variant], baseline: Sequence[MeasuredRun]) -> list[
 
     UsageError if one was scored on other samples.
     """
-    for variant in ran:
-        if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
-            raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
-    expected = _correct(baseline)
-    corrected = holm([worse_p(_correct(variant.runs), expected) for variant in ran])
+    corrected = holm([_worse_p(variant, baseline) for variant in ran])
     return [_shortfall(variant, baseline, p) for variant, p in zip(ran, corrected, strict=True) if p < ALPHA]
+
+
+def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun]) -> float:
+    """Return the one-sided p value of a variant; with folds, of the folds that both have, whatever their seeds are."""
+    if variant.n_splits > 1 or len({run.draw[:2] for run in baseline}) > 1:
+        _check_folds(baseline, variant.draws)
+        found = difference_over_folds(pairs_by_fold(variant.runs, baseline))
+        one_sided = (found.p_value or 1.0) / 2
+        return one_sided if found.mean < 0 else 1 - one_sided
+    if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
+        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
+    return worse_p(_correct(variant.runs), _correct(baseline))
 
 
 def _correct(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
@@ -77,9 +106,11 @@ def _correct(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
 
 
 def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float) -> Shortfall:
-    accuracy, other = float(_correct(variant.runs).mean()), float(_correct(baseline).mean())
+    accuracy, other = (fmean(float(run.correct.mean()) for run in runs) for runs in (variant.runs, baseline))
     n_new, n_old = len(variant.runs), len(baseline)
-    if n_new == n_old == 1:
+    if variant.n_splits > 1:
+        about = f"about the two configurations, over {variant.n_splits} test parts"
+    elif n_new == n_old == 1:
         about = "McNemar's test of these two trained models; runs with other seeds may differ"
     else:
         about = "about the two configurations, over seeds and test samples"

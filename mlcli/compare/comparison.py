@@ -9,19 +9,21 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.baseline import shortfalls
+from mlcli.compare.folds import RunPair, difference_over_folds, fold_scores
 from mlcli.compare.receipt import report_by_variant
 from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
-from mlcli.compare.statistics.accuracy import accuracy_difference, mcnemar_p
+from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
+from mlcli.compare.statistics.folds import FoldsDifference, variance_factor
 from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
 from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, WorseError, unknown_name
 from mlcli.experiment.thresholds import missed_thresholds
+from mlcli.registry import METRICS
 
 
 def compare_results(
@@ -72,18 +74,31 @@ def _notes(ran: Sequence[Variant]) -> list[str]:
     for note in (note for variant in ran for run in variant.runs for note in run.facts.record.notes):
         texts.setdefault(re.sub(r"[\d.]+", "#", note), []).append(note)
     notes = [f"{found[0]} ({len(found)} runs)" if len(found) > 1 else found[0] for found in texts.values()]
-    if any(variant.seeds != ran[0].seeds for variant in ran):
-        notes.append("the variants have different seeds: only the seeds that two variants share are compared")
+    if any(variant.draws != ran[0].draws for variant in ran):
+        what = "folds or seeds" if any(variant.n_splits > 1 for variant in ran) else "seeds"
+        notes.append(f"the variants have different {what}: only the {what} that two variants share are compared")
+    if any(variant.n_splits > 1 and len({run.draw.seed for run in variant.runs}) == 1 for variant in ran):
+        notes.append("all folds were trained with one seed: the verdicts are about this seed, which may be a lucky one")
     return notes
 
 
 def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
-    """Return the mean of each measurement over the seeds; None if a run lacks it, and without runs."""
+    """Return the mean of each measurement over the runs; None if a run lacks it, and without runs.
+
+    The interval of a score over folds takes into account that their training sets overlap.
+    """
     means: dict[str, MeanInterval | None] = {}
     for name in MEASUREMENTS:
         values = [value for run in variant.runs if (value := run.measurements.get(name)) is not None]
-        highest = 1.0 if name == "accuracy" else math.inf
-        means[name] = mean_interval(values, highest) if values and len(values) == len(variant.runs) else None
+        highest = METRICS[name].most if name in METRICS else math.inf
+        if not values or len(values) < len(variant.runs):
+            means[name] = None
+        elif variant.n_splits > 1 and name in METRICS:
+            scores = fold_scores(variant.runs, name)
+            factor = variance_factor(len(scores), variant.runs[0].n_folds or 0)
+            means[name] = replace(mean_interval(scores, highest, factor), n_runs=len(values))
+        else:
+            means[name] = mean_interval(values, highest)
     return means
 
 
@@ -107,28 +122,45 @@ def compare_pairs(variants: Sequence[Variant]) -> tuple[Pair, ...]:
 
 def _pair(variant: Variant, reference: Variant) -> Pair:
     """Return the measured differences of two variants, without verdicts."""
-    seeds = tuple(seed for seed in reference.seeds if seed in variant.seeds)
-    digests = {run.test_digest for run in (*variant.runs, *reference.runs) if run.seed in seeds}
-    accuracy = p_value = None
-    if len(digests) == 1:  # common seeds, and the same test samples
-        first, second = _correct(variant, seeds), _correct(reference, seeds)
-        accuracy = accuracy_difference(first, second)
-        p_value = mcnemar_p(first[0], second[0]) if len(seeds) == 1 else None
-    others = {run.seed: run for run in reference.runs}
-    measured = [(run, others[run.seed]) for run in variant.runs if run.seed in others]
-    comparable = [(run, other) for run, other in measured if run.is_measured_with(other)]
+    others = {run.draw: run for run in reference.runs}
+    runs = [(run, others[run.draw]) for run in variant.runs if run.draw in others]
+    accuracy, p_value = _accuracy(runs)
+    comparable = [(run, other) for run, other in runs if run.is_measured_with(other)]
+    draws = [run.draw for run, _ in runs]
+    has_folds = len({draw[:2] for draw in draws}) > 1
     return Pair(
-        variant.label, reference.label, seeds, accuracy, None, _time(comparable), None, bool(comparable), p_value
+        variant.label,
+        reference.label,
+        tuple(dict.fromkeys(draw.seed for draw in draws)),
+        accuracy,
+        None,
+        _time(comparable),
+        None,
+        bool(comparable),
+        p_value,
+        n_runs=len(runs),
+        n_folds=runs[0][0].n_folds if has_folds else None,
+        n_repeats=len({draw.split_seed for draw in draws}) if has_folds else None,
     )
 
 
-def _correct(variant: Variant, seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """Return on which test samples the variant was right, bool (n_seeds, n_test)."""
-    return np.stack([run.correct for run in variant.runs if run.seed in seeds])
+def _accuracy(runs: Sequence[RunPair]) -> tuple[AccuracyDifference | FoldsDifference | None, float | None]:
+    """Return the difference in accuracy, and for one run each the p value of McNemar's test.
+
+    None without runs, and if the two runs of a pair were not scored on the same samples.
+    """
+    if not runs or any(run.test_digest != other.test_digest for run, other in runs):
+        return None, None
+    if len({run.draw[:2] for run, _ in runs}) > 1:
+        return difference_over_folds(runs), None
+    if len({run.test_digest for run, _ in runs}) > 1:
+        return None, None
+    first, second = (np.stack([pair[side].correct for pair in runs]) for side in (0, 1))
+    return accuracy_difference(first, second), mcnemar_p(first[0], second[0]) if len(runs) == 1 else None
 
 
-def _time(runs: Sequence[tuple[MeasuredRun, MeasuredRun]]) -> TimeRatio | None:
-    """Compare the fit times of two variants, one pair of runs for each seed; a run too fast for the clock has none."""
+def _time(runs: Sequence[RunPair]) -> TimeRatio | None:
+    """Compare the fit times of two variants, one pair of runs for each draw; a run too fast for the clock has none."""
     times = [
         (seconds, other_seconds)
         for run, other in runs
@@ -138,10 +170,10 @@ def _time(runs: Sequence[tuple[MeasuredRun, MeasuredRun]]) -> TimeRatio | None:
 
 
 def _receipt(ran: Sequence[Variant]) -> Receipt:
-    """Return a comparability report with a column per variant, over the seeds that all variants share, if any."""
-    common = set.intersection(*(set(variant.seeds) for variant in ran))
+    """Return a comparability report with a column per variant, over the draws that all variants share, if any."""
+    common = set.intersection(*(set(variant.draws) for variant in ran))
     return report_by_variant(
-        {variant.label: [run.facts for run in variant.runs if not common or run.seed in common] for variant in ran}
+        {variant.label: [run.facts for run in variant.runs if not common or run.draw in common] for variant in ran}
     )
 
 
@@ -152,10 +184,8 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     """
     missed = []
     for variant in comparison.ran:
-        mean = comparison.means[variant.label]["accuracy"]
-        if mean:
-            texts = missed_thresholds(request.thresholds, {"accuracy": mean.mean}, variant.label)
-            missed += [f"--fail-under: {text}" for text in texts]
+        means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
+        missed += missed_thresholds(request.thresholds, means, variant.label)
     found = shortfalls(comparison.ran, baseline) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:

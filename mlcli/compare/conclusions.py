@@ -12,48 +12,75 @@ from mlcli.compare.statistics import ALPHA
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.folds import FoldsDifference
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
 
-MOST_SEEDS_SHOWN = 50
+MOST_RUNS_SHOWN = 50
 _MCNEMAR = "McNemar's test, "
-METHOD = (
+_SEEDS_METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
-    "2007), with the interval of Banerjee (1960) and at least that of Wilson (1927). Fit time: paired by round of one "
-    "session, t test on log ratios. ±: half of the 95 % confidence interval of a mean over seeds. [ ]: 95 % confidence "
-    "interval of a difference or ratio; from three seeds on. Verdicts: corrected for all pairs (Holm 1979). Tie: the "
-    "interval lies within 1 percentage point, or the variants agree on 299 test samples or more; of times, it lies "
-    "within 5 %. Inconclusive: neither a difference nor a tie is established."
+    "2007), with the interval of Banerjee (1960) and at least that of Wilson (1927)."
+)
+_FOLDS_METHOD = (
+    "Accuracy: about models trained on other samples of this size from the same source, with other seeds; paired by "
+    "fold, t test with the variance (1/K + 1/(K-1)) s^2 because training sets overlap (after Nadeau and Bengio 2003), "
+    "where repeats make s^2 more precise but bring no new samples; the p value is at least that of McNemar's test "
+    "(1947), the interval at least that of Wilson (1927)."
+)
+_METHOD = (
+    "Fit time: paired by round of one session, t test on log ratios. ±: half of the 95 % confidence interval of a mean "
+    "over {runs}. [ ]: 95 % confidence interval of a difference or ratio; from three {runs} on. Verdicts: corrected "
+    "for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or the variants agree on 299 test "
+    "samples or more; of times, it lies within 5 %. Inconclusive: neither a difference nor a tie is established."
 )
 
 
+def method(comparison: Comparison) -> str:
+    """Return how the verdicts were found, and with folds, what they are about."""
+    of_accuracy = _FOLDS_METHOD if comparison.has_folds else _SEEDS_METHOD
+    return f"{of_accuracy} {_METHOD.format(runs=comparison.repeated_over)}"
+
+
 def accuracy_verdict_text(pair: Pair | None) -> str | None:
-    """Return better, worse, tie or inconclusive, with the number of seeds needed; None if nothing was compared."""
-    return _verdict_text(pair.accuracy_verdict, "better", "worse", len(pair.seeds)) if pair else None
+    """Return better, worse, tie or inconclusive, with what more is needed; None if nothing was compared."""
+    return _verdict_text(pair, pair.accuracy_verdict, "better", "worse", pair.n_runs) if pair else None
 
 
 def time_verdict_text(pair: Pair | None) -> str | None:
-    """Return slower, faster, tie, inconclusive with the number of seeds needed, or not comparable.
+    """Return slower, faster, tie, inconclusive with what more is needed, or not comparable.
 
     None if nothing was compared.
     """
     if pair and pair.seeds and not pair.has_comparable_times:
         return "not comparable"
-    return _verdict_text(pair.time_verdict, "slower", "faster", pair.time.n_rounds) if pair and pair.time else None
+    return (
+        _verdict_text(pair, pair.time_verdict, "slower", "faster", pair.time.n_rounds) if pair and pair.time else None
+    )
 
 
-def _verdict_text(verdict: Verdict | None, higher: str, lower: str, n_seeds: int) -> str | None:
+def _verdict_text(pair: Pair, verdict: Verdict | None, higher: str, lower: str, n_runs: int) -> str | None:
     if verdict is None:
         return None
     if verdict.word == "inconclusive" and verdict.n_needed is not None:
-        return f"inconclusive ({_seeds_needed(verdict.n_needed - n_seeds)})"
+        return f"inconclusive ({_more_needed(pair, verdict.n_needed - n_runs)})"
     return {"higher": higher, "lower": lower}.get(verdict.word, verdict.word)
 
 
-def _seeds_needed(n_more: int) -> str:
-    if n_more > MOST_SEEDS_SHOWN:
+def _more_needed(pair: Pair, n_more_runs: int) -> str:
+    if n_more_runs > MOST_RUNS_SHOWN:
         return "indistinguishable in practice"
-    return f"about {n_more} more seed{'s' if n_more > 1 else ''} needed"
+    n_more = _repetitions(pair, n_more_runs)
+    return f"about {n_more} more {_repetition(pair)}{'s' if n_more > 1 else ''} needed"
+
+
+def _repetition(pair: Pair) -> str:
+    return "repeat" if pair.n_repeats else "seed"
+
+
+def _repetitions(pair: Pair, n_runs: int) -> int:
+    """Return a number of runs of a variant as one of seeds, or of repeats of all folds."""
+    return math.ceil(n_runs * pair.n_repeats / pair.n_runs) if pair.n_repeats else n_runs
 
 
 def points(pair: Pair | None) -> str | None:
@@ -66,7 +93,7 @@ def ratio(pair: Pair | None) -> str | None:
     return _with_interval(_values(pair.time), ".3g", "x") if pair and pair.time else None
 
 
-def _values(found: AccuracyDifference | TimeRatio) -> list[float]:
+def _values(found: AccuracyDifference | FoldsDifference | TimeRatio) -> list[float]:
     """Return the mean and, with several seeds, the ends of its interval."""
     return [value for value in (found.mean, found.low, found.high) if value is not None]
 
@@ -95,7 +122,7 @@ def conclusions(comparison: Comparison) -> list[str]:
 def _reservations(comparison: Comparison) -> str:
     """Return in parentheses what limits the conclusion about times; empty if nothing does."""
     reservations = ["contended: cells ran in parallel"] if comparison.is_contended else []
-    rounds = min((pair.time.n_rounds, len(pair.seeds)) for pair in comparison.pairs if pair.time)
+    rounds = min((pair.time.n_rounds, pair.n_runs) for pair in comparison.pairs if pair.time)
     if rounds[0] < rounds[1]:
         of_rounds = f"in {rounds[0]} of {rounds[1]} rounds"
         reservations.append(f"{of_rounds}; the other times were measured in different sessions")
@@ -103,14 +130,15 @@ def _reservations(comparison: Comparison) -> str:
 
 
 def _power(comparison: Comparison) -> list[str]:
-    """Return the sentence on the smallest differences that the seeds at hand would have found; none without any."""
+    """Return the sentence on the smallest differences that the runs at hand would have found; none without any."""
     verdicts = [pair.accuracy_verdict for pair in comparison.pairs]
     found = [100 * v.detectable_difference for v in verdicts if v and v.detectable_difference is not None]
     if not found:
         return []
     low, high = f"{min(found):.2f}", f"{max(found):.2f}"
     span = low if low == high else f"{low} to {high}"
-    return [f"accuracy: these seeds find a true difference of {span} percentage points with 80 % probability"]
+    sentence = f"these {comparison.repeated_over} find a true difference of {span} percentage points"
+    return [f"accuracy: {sentence} with 80 % probability"]
 
 
 @dataclass(frozen=True)
@@ -124,12 +152,12 @@ class _Topic:
     mean: str  # of the best variant: highest or lowest
     verdict: Callable[[Pair], Verdict | None]
     advantage: Callable[[Pair], float]  # of the variant over the reference
-    n_seeds: Callable[[Pair], int]
+    n_runs: Callable[[Pair], int]
     best: str
     behind: str
     distance: Callable[[Pair, str], str]  # of a pair, one of which is the leader
     tied: Callable[[Comparison], str]  # all variants are a tie
-    too_many_seeds: str  # no number of seeds would suffice
+    obstacle: str  # why no number of runs would suffice
 
 
 def _distance_in_points(pair: Pair, leader: str) -> str:
@@ -163,24 +191,24 @@ _ACCURACY = _Topic(
     mean="highest",
     verdict=lambda pair: pair.accuracy_verdict,
     advantage=_accuracy_advantage,
-    n_seeds=lambda pair: len(pair.seeds),
+    n_runs=lambda pair: pair.n_runs,
     best="the most accurate",
     behind="less accurate",
     distance=_distance_in_points,
     tied=_tied_in_accuracy,
-    too_many_seeds="more seeds would not suffice, because there are not enough test samples",
+    obstacle="there are not enough test samples",
 )
 _FIT_TIME = _Topic(
     name="fit time",
     mean="lowest",
     verdict=lambda pair: pair.time_verdict,
     advantage=_speed_advantage,
-    n_seeds=lambda pair: pair.time.n_rounds if pair.time else 0,
+    n_runs=lambda pair: pair.time.n_rounds if pair.time else 0,
     best="the fastest",
     behind="slower",
     distance=_relative_speed,
     tied=lambda comparison: "within 5 % of each other",
-    too_many_seeds="more seeds would not suffice, because the times vary too much",
+    obstacle="the times vary too much",
 )
 
 
@@ -203,7 +231,7 @@ def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
         return None
     tied = [other.label for other in others if other.verdict.word == "tie"]
     unclear = [other for other in others if other.verdict.word == "inconclusive"]
-    if topic is _ACCURACY and all(len(other.pair.seeds) == 1 for other in others):
+    if topic is _ACCURACY and all(other.pair.n_runs == 1 for other in others):
         text = _single_models(leader, others, len(comparison.pairs))
     elif unclear:
         text = f"{_not_different(leader, unclear, topic)}; {_missing(unclear, topic)}"
@@ -276,15 +304,16 @@ def _loses(leader: str, other: _Other, topic: _Topic) -> bool:
 
 def _missing(unclear: Sequence[_Other], topic: _Topic) -> str:
     """Return what is missing for a conclusion."""
-    n_seeds = min(topic.n_seeds(other.pair) for other in unclear)
-    if n_seeds < 2:
+    n_runs = min(topic.n_runs(other.pair) for other in unclear)
+    if n_runs < 2:
         return "one seed is not enough, run at least 2 more"
     needed = [other.verdict.n_needed for other in unclear]
     known = [number for number in needed if number is not None]
     if len(known) < len(needed):
-        return topic.too_many_seeds
-    n_more = max(known) - n_seeds
-    return _seeds_needed(n_more) + (f" ({max(known):,} in all)" if n_more <= MOST_SEEDS_SHOWN else "")
+        return f"more {_repetition(unclear[0].pair)}s would not suffice, because {topic.obstacle}"
+    n_more, pair = max(known) - n_runs, unclear[0].pair
+    in_all = f" ({_repetitions(pair, max(known)):,} in all)" if n_more <= MOST_RUNS_SHOWN else ""
+    return _more_needed(pair, n_more) + in_all
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,14 +11,13 @@ from pathlib import Path
 from random import Random
 from secrets import token_hex
 from statistics import median
-from typing import Literal
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.cells import CellOutcome, CellStore, Executor, FinishedRun, run_cell
 from mlcli.compare.executors import LocalProcesses, RayTasks, visible_gpus
 from mlcli.compare.matrix import Cell, running_order
 from mlcli.compare.progress import MatrixProgress
-from mlcli.compare.records import MatrixCost, MeasuredRun, PlannedCell, RunResult
+from mlcli.compare.records import CellState, MatrixCost, MeasuredRun, PlannedCell, RunResult
 from mlcli.compare.variants import measure
 from mlcli.experiment.stored_run import open_run
 from mlcli.experiment.threads import available_cores
@@ -51,13 +50,16 @@ def plan_cells(cells: Sequence[Cell], request: CompareRequest, runs_directory: P
         known = store.known_outcome(cell, retry_failed=request.retry_failed)
         if known is None:
             seconds = _estimated_seconds(cell, store.similar_records(cell))
-            planned.append(PlannedCell(cell.label, cell.seed, "to run", seconds))
+            planned.append(_planned(cell, "to run", seconds))
         elif known.reason is None:
-            planned.append(PlannedCell(cell.label, cell.seed, "finished", 0.0))
+            planned.append(_planned(cell, "finished", 0.0))
         else:
-            state: Literal["cannot run", "failed"] = "cannot run" if cell.refusal else "failed"
-            planned.append(PlannedCell(cell.label, cell.seed, state, 0.0, known.reason))
+            planned.append(_planned(cell, "cannot run" if cell.refusal else "failed", 0.0, known.reason))
     return planned
+
+
+def _planned(cell: Cell, state: CellState, seconds: float | None, reason: str | None = None) -> PlannedCell:
+    return PlannedCell(cell.label, *cell.draw, state, seconds, reason)
 
 
 def _estimated_seconds(cell: Cell, records: Sequence[RunRecord]) -> float | None:

@@ -11,7 +11,7 @@ from html import escape
 from io import BytesIO
 
 from mlcli import __version__
-from mlcli.compare.conclusions import METHOD, conclusions
+from mlcli.compare.conclusions import conclusions, method
 from mlcli.compare.cost import cost_sentence
 from mlcli.compare.plots import Plot, comparison_plots
 from mlcli.compare.records import Comparison
@@ -70,7 +70,7 @@ def comparison_html(comparison: Comparison) -> str:
         tables = [_table(table, "text") for table in controlled_table(comparison.receipt)]
         parts.append(_folded("Controlled conditions", tables))
     parts.append(_folded("Runs", [_table(_runs_table(comparison), "text")]))
-    notes = [f"<p>{escape(METHOD)}</p>", *(f"<p>note: {escape(note)}</p>" for note in comparison.notes)]
+    notes = [f"<p>{escape(method(comparison))}</p>", *(f"<p>note: {escape(note)}</p>" for note in comparison.notes)]
     parts.append(_folded("Method and notes", notes))
     parts += [f'<p class="aside">{escape(line)}</p>' for line in _origin(comparison)]
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -114,7 +114,8 @@ def _runs_table(comparison: Comparison) -> TextTable:
     rows: list[Cells] = [
         {
             "variant": variant.label,
-            "seed": str(run.seed),
+            "seed": str(run.draw.seed),
+            **({"fold": run.draw.split} if comparison.has_folds else {}),
             "run": run.run_id,
             "accuracy": f"{run.measurements['accuracy']:.4f}",
             "fit (s)": f"{run.measurements['fit_seconds'] or 0:.4g}",

@@ -1,4 +1,4 @@
-"""The matrix of a comparison: every variant with every seed, planned without running anything."""
+"""The matrix of a comparison: every variant with every seed and fold, planned without running anything."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from itertools import groupby, product
 from pathlib import Path
 from random import Random
 
-from mlcli.compare import CompareRequest
+from mlcli.compare import DEFAULT_SEEDS, CompareRequest
+from mlcli.compare.draws import Draw, draw_of, folds_of, seeds_of, with_draw, without_draw
 from mlcli.compare.variants import distinguishing_settings, label_of
+from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import config_digest
 from mlcli.config.experiment import read_layers, resolved_experiment
 from mlcli.config.schema import ExperimentConfig
@@ -17,10 +19,8 @@ from mlcli.data.load import load_dataset
 from mlcli.errors import ConfigError, UsageError
 from mlcli.experiment.initial_weights import pinned, read_source
 from mlcli.experiment.plan import experiment_digests, make_plan
+from mlcli.records import Dataset
 from mlcli.registry import backend_info
-
-_MOST_CELLS = 10_000
-_MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -37,43 +37,53 @@ class Cell:
     refusal: str | None = None
 
     @property
-    def seed(self) -> int:
-        return self.config.seed
+    def draw(self) -> Draw:
+        return draw_of(self.config)
 
 
 def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
-    """Return the cells: every variant with the first seed, then with the next.
+    """Return the cells: every variant with the first seed, or on the first fold, then with the next.
 
-    Reads the configuration once and each dataset once. ConfigError for issues in the configuration; UsageError if no
-    variant can run. A variant that its engine does not support is kept, with the reason.
+    Reads the configuration once and each dataset once, or once for each fold. ConfigError for issues in the
+    configuration; UsageError if no variant can run. A variant that its engine does not support is kept, with the
+    reason.
 
     runs_directory: where a run under `init_from` is looked for.
     """
     variants = [_planned(config, runs_directory) for config in _configurations(request)]
     if all(variant.refusal for variant in variants):
         raise UsageError(variants[0].refusal or "")
-    if len({config_digest(variant.config) for variant in variants}) < len(variants):
+    if len({config_digest(without_draw(variant.config)) for variant in variants}) < len(variants):
         raise UsageError("--vary: two variants are the same experiment; give values that differ")
     labels = [label_of(settings) for settings in distinguishing_settings([variant.config for variant in variants])]
-    datasets = dict.fromkeys(variant.config.dataset for variant in variants if not variant.refusal)
-    data = {config: load_dataset(config, data_dir=request.data_dir, offline=request.offline) for config in datasets}
     cells = []
-    for seed in _seeds(request.seeds, first=variants[0].seed):
-        for label, variant in zip(labels, variants, strict=True):
-            config = variant.config.model_copy(update={"seed": seed})
+    data: dict[DatasetConfig, Dataset] = {}  # of the present split alone
+    for draw in _draws(request, variants[0].config):
+        configs = [with_draw(variant.config, draw) for variant in variants]
+        used = dict.fromkeys(config.dataset for config, cell in zip(configs, variants, strict=True) if not cell.refusal)
+        data = {
+            key: data.get(key) or load_dataset(key, data_dir=request.data_dir, offline=request.offline) for key in used
+        }
+        for label, variant, config in zip(labels, variants, configs, strict=True):
             digest = "" if variant.refusal else experiment_digests(config, data[config.dataset])["experiment"]
             cells.append(replace(variant, label=label, config=config, digest=digest))
     return cells
 
 
+def _draws(request: CompareRequest, config: ExperimentConfig) -> list[Draw]:
+    if request.folds is None:
+        return seeds_of(DEFAULT_SEEDS if request.seeds is None else request.seeds, first=config.seed)
+    return folds_of(request.folds, request.repeats or 1, "1" if request.seeds is None else request.seeds, config)
+
+
 def running_order(cells: Sequence[Cell], random: Random) -> list[int]:
-    """Return the indices of the cells in the order in which they run: in rounds, one for each seed.
+    """Return the indices of the cells in the order in which they run: in rounds, one for each draw.
 
     Two rounds belong together: the first has the variants in random order, the second in the reverse of it. So each of
     two variants precedes the other in every second round, and a machine that becomes steadily slower or faster shifts
     the ratio of their times as often up as down.
     """
-    rounds = [list(indices) for _, indices in groupby(range(len(cells)), key=lambda index: cells[index].seed)]
+    rounds = [list(indices) for _, indices in groupby(range(len(cells)), key=lambda index: cells[index].draw)]
     order: list[int] = []
     positions: list[int] = []
     for number, indices in enumerate(rounds):
@@ -90,27 +100,12 @@ def _configurations(request: CompareRequest) -> list[ExperimentConfig]:
     backends: Sequence[str | None] = request.backend_names or (layers.backends() if request.config_path else [None])
     axes = [_axis(text) for text in request.vary]
     settings = product(*[[f"{key}={value}" for value in values] for key, values in axes])
-    flags = {"runtime.device": request.device, "runtime.threads": request.threads}
+    folds = {} if request.folds is None else {"dataset.folds": request.folds, "dataset.fold": 0}
+    flags = {"runtime.device": request.device, "runtime.threads": request.threads, **folds}
     return [
         resolved_experiment(layers, flags={**flags, "backend": backend}, settings=[*request.settings, *chosen])
         for backend, chosen in product(backends, settings)
     ]
-
-
-def _seeds(text: str, first: int) -> list[int]:
-    """Return the seeds of --seeds; a number of them counts from `first`."""
-    problem = UsageError(f"--seeds {text}: expected a number of seeds, e.g. 5, or a list of seeds, e.g. 0,1,7")
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise problem from None
-    if "," not in text:
-        if not 1 <= numbers[0] <= _MOST_CELLS:
-            raise problem
-        numbers = list(range(first, first + numbers[0]))
-    if min(numbers) < 0 or max(numbers) > _MOST_SEED or len(set(numbers)) < len(numbers):
-        raise problem
-    return numbers
 
 
 def _axis(text: str) -> tuple[str, list[str]]:

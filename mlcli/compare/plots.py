@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.folds import FoldsDifference
     from mlcli.compare.statistics.times import TimeRatio
 
 _SAME_CURVE = 0.005  # curves that differ by less than this fraction of the drawn range look like one
@@ -104,7 +105,7 @@ def _learning_curves(comparison: Comparison, variants: Sequence[Variant], styles
         plain_axes(axes)
     figure.axes[0].legend(frameon=False, fontsize=9)
     same = _same_curves(variants, watched)
-    title = f"Learning curves of {comparison.title}: mean and range over seeds"
+    title = f"Learning curves of {comparison.title}: mean and range over {comparison.repeated_over}"
     set_title(figure, title, "; ".join([_data_of(watched), *same]))
     ends = [
         f"{variant.label} ends at {_by_epoch(variant, f'{watched}_accuracy')[:, -1].mean():.4f}" for variant in variants
@@ -153,7 +154,7 @@ def _accuracy_against_time(
     axes.set_ylabel("training accuracy (running mean)" if watched == "train" else "validation accuracy")
     axes.legend(frameon=False, fontsize=9)
     plain_axes(axes)
-    title = f"Accuracy against time, {comparison.title}: mean over seeds, and each seed"
+    title = f"Accuracy against time, {comparison.title}: mean over {comparison.repeated_over}, and each of them"
     set_title(figure, title, _data_of(watched))
     return Plot(figure, f"{title}, {_data_of(watched)}. {', '.join(ends)}.")
 
@@ -181,7 +182,11 @@ def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> P
         axes.margins(x=0.1)
         plain_axes(axes)
     has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
-    intervals = "bars: 95 % confidence intervals" if has_intervals else "fewer than three seeds: no intervals"
+    intervals = (
+        "bars: 95 % confidence intervals"
+        if has_intervals
+        else f"fewer than three {comparison.repeated_over}: no intervals"
+    )
     title = f"Differences from {comparison.reference}, {comparison.title}"
     set_title(figure, title, f"{intervals}; grey: the margin within which variants are a tie")
     found = [
@@ -195,7 +200,7 @@ def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> P
 def _draw_interval(
     axes: Axes,
     row: int,
-    found: AccuracyDifference | TimeRatio | None,
+    found: AccuracyDifference | FoldsDifference | TimeRatio | None,
     verdict: str | None,
     style: SeriesStyle,
     unit: float = 1.0,

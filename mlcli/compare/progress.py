@@ -66,12 +66,12 @@ class MatrixProgress:
             self._line.console.print(self._row(cell, outcome))
 
     def _describe(self) -> None:
-        cells = ", ".join(f"{cell.label} seed {cell.seed}" for cell, _ in self._running.values())
+        cells = ", ".join(f"{cell.label} {cell.draw}" for cell, _ in self._running.values())
         text = f"{self._n_ended}/{self._n_cells} cells  running {cells}"
         self._line.update(self._task, description=escape(text))
 
     def _row(self, cell: Cell, outcome: CellOutcome) -> str:
-        parts = [f"[{self._n_ended}/{self._n_cells}]", cell.label, f"seed {cell.seed}"]
+        parts = [f"[{self._n_ended}/{self._n_cells}]", cell.label, str(cell.draw)]
         test = outcome.run.record.metrics.get("test") if outcome.run else None
         parts += [f"accuracy {test.accuracy:.4f}"] if test else []
         parts += [f"{outcome.wall_seconds:.1f} s"] if outcome.wall_seconds is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlcli.compare.draws import Draw, draw_of
 from mlcli.compare.records import Receipt, ReceiptPart, ReceiptRow, RunFacts
 from mlcli.config.dump import to_dict
 from mlcli.config.schema import CnnModel, EstimatorModel, ExperimentConfig, MlpModel
@@ -14,6 +15,7 @@ from mlcli.experiment.stored_run import StoredRun
 from mlcli.records import RunRecord
 
 _OF_SEED = ("seed", "initial weights", "batch order", "dropout masks")
+_OF_FOLD = ("fold", "split seed", "split", "training samples", "test samples", "parameters")
 
 
 def facts_of(run: StoredRun) -> RunFacts:
@@ -39,36 +41,44 @@ def comparability_report(runs: Sequence[RunFacts]) -> Receipt:
 
 
 def report_by_variant(runs: Mapping[str, Sequence[RunFacts]]) -> Receipt:
-    """Return a comparability report with a column per variant, from the runs of each, whose seeds are the same.
+    """Return a comparability report with a column per variant, from the runs of each, whose draws are the same.
 
-    What the seed determines is equal if it is so for each seed. Everything else must be equal in all runs: where the
-    runs of a variant differ in it, that is a difference, even if those of the others differ likewise.
+    What the seed or the fold determines is equal if it is so for each of them. Everything else must be equal in all
+    runs: where the runs of a variant differ in it, that is a difference, even if those of the others differ likewise.
     """
     labels = [label for label, members in runs.items() for _ in members]
-    seeds = [run.record.seed for members in runs.values() for run in members]
+    draws = [draw_of(run.config) for members in runs.values() for run in members]
+    drawn = _OF_SEED if draws[0].fold is None else _OF_SEED + _OF_FOLD
     by_run = comparability_report([run for members in runs.values() for run in members])
     rows = []
     for row in by_run.rows:
-        by_label: dict[str, dict[int, str | None]] = {label: {} for label in runs}
-        for label, seed, value in zip(labels, seeds, row.values, strict=True):
-            by_label[label][seed] = value
+        by_label: dict[str, dict[Draw, str | None]] = {label: {} for label in runs}
+        for label, draw, value in zip(labels, draws, row.values, strict=True):
+            by_label[label][draw] = value
         columns = list(by_label.values())
-        is_of_seed = row.what in _OF_SEED
-        is_mixed = any(column != columns[0] for column in columns) if is_of_seed else len(set(row.values)) > 1
-        values = tuple(_joined(column, with_seeds=not is_of_seed) for column in columns)
+        is_drawn = row.what in drawn
+        is_mixed = any(column != columns[0] for column in columns) if is_drawn else len(set(row.values)) > 1
+        values = tuple(_joined(column, with_draws=not is_drawn) for column in columns)
         rows.append(ReceiptRow(row.part, row.what, values, is_mixed))
     return Receipt(tuple(runs), tuple(rows))
 
 
-def _joined(by_seed: Mapping[int, str | None], *, with_seeds: bool) -> str | None:
-    """Return the value of all runs of a variant, or each of its values, with the seeds that have it if asked for."""
-    seeds: dict[str | None, list[str]] = {}
-    for seed, value in by_seed.items():
-        seeds.setdefault(value, []).append(str(seed))
-    if len(seeds) == 1:
-        return next(iter(seeds))
-    marks = [f" (seed {' '.join(found)})" if with_seeds else "" for found in seeds.values()]
-    return ", ".join(f"{value or 'none'}{mark}" for value, mark in zip(seeds, marks, strict=True))
+def _joined(by_draw: Mapping[Draw, str | None], *, with_draws: bool) -> str | None:
+    """Return the value of all runs of a variant, or each of its values, with the draws that have it if asked for."""
+    draws: dict[str | None, list[Draw]] = {}
+    for draw, value in by_draw.items():
+        draws.setdefault(value, []).append(draw)
+    if len(draws) == 1:
+        return next(iter(draws))
+    marks = [f" ({_listed(found)})" if with_draws else "" for found in draws.values()]
+    return ", ".join(f"{value or 'none'}{mark}" for value, mark in zip(draws, marks, strict=True))
+
+
+def _listed(draws: Sequence[Draw]) -> str:
+    """Return the seeds of draws, or how many folds they are."""
+    if draws[0].fold is None:
+        return f"seed {' '.join(str(draw.seed) for draw in draws)}"
+    return f"{len(draws)} folds" if len(draws) > 1 else draws[0].split
 
 
 def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
@@ -78,10 +88,15 @@ def _facts(run: RunFacts) -> dict[ReceiptPart, dict[str, object]]:
         "data": {
             "dataset": record.dataset,
             "dataset fingerprint": digests.get("dataset"),
+            "folds": config.dataset.folds,
+            "fold": config.dataset.fold if config.dataset.folds else None,
+            "split seed": config.dataset.split_seed if config.dataset.folds else None,
             "split": digests.get("split"),
+            **({"split method": config.dataset.split_method} if config.dataset.split_method else {}),
             "training samples": _n_train_samples(record),
             "test samples": record.metrics["test"].n_samples if "test" in record.metrics else None,
             "scaling": run.preprocessing.scaling.kind,
+            "encoding": run.preprocessing.encoding.form if run.preprocessing.encoding else None,
         },
         "model": {
             "model": _section(settings["model"]),
@@ -135,10 +150,11 @@ def _dropout_masks(config: ExperimentConfig) -> str | None:
 
 
 def _loss(config: ExperimentConfig) -> str:
+    weights = f", classes weighted ({config.training.class_weight})" if config.training.class_weight else ""
     if isinstance(config.model, EstimatorModel):
-        return f"that of {config.model.estimator}"
+        return f"that of {config.model.estimator}{weights}"
     has_softmax = isinstance(config.model, MlpModel) and config.model.output == "softmax"
-    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}"
+    return f"cross-entropy of {'probabilities' if has_softmax else 'logits'}{weights}"
 
 
 def _text(value: object) -> str | None:

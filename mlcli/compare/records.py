@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlcli.compare.draws import Draw, draw_of
 from mlcli.experiment.session import Session
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
+from mlcli.registry import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.folds import FoldsDifference
     from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
@@ -23,9 +26,10 @@ if TYPE_CHECKING:
 # Version 3: n of a variant is n_runs.
 COMPARISON_SCHEMA_VERSION = 3
 
+CellState = Literal["finished", "failed", "cannot run", "to run"]
 ReceiptPart = Literal["data", "model", "training", "machine", "code"]
 
-# The measurements of a run. Accuracy is a fraction, loss nats per sample, memory bytes, and times are seconds.
+# The measurements of a run: metrics of the test split, times in seconds, memory in bytes. New ones come last.
 MEASUREMENTS = (
     "accuracy",
     "loss",
@@ -37,6 +41,7 @@ MEASUREMENTS = (
     "total_seconds",
     "peak_memory_bytes",
     "n_parameters",
+    *(name for name in METRICS if name not in ("accuracy", "loss")),
 )
 
 
@@ -58,7 +63,7 @@ class MeasuredRun:
     directory: str
     measurements: Mapping[str, float | None]  # by the names in MEASUREMENTS
     correct: NDArray[np.bool_]  # (n_test,)
-    test_digest: str  # sha256 of the data and the test labels; runs with equal digests are paired sample by sample
+    test_digest: str  # of the data and the test samples; runs with equal digests are paired sample by sample
     history: tuple[EpochRecord, ...] = ()
     is_reused: bool = False
 
@@ -67,8 +72,12 @@ class MeasuredRun:
         return self.facts.record.run_id
 
     @property
-    def seed(self) -> int:
-        return self.facts.record.seed
+    def draw(self) -> Draw:
+        return draw_of(self.facts.config)
+
+    @property
+    def n_folds(self) -> int | None:
+        return self.facts.config.dataset.folds
 
     @property
     def session(self) -> Session | None:
@@ -91,17 +100,23 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not finish, and why."""
+    """A run that did not finish, and why. split_seed, fold: None without folds."""
 
     seed: int
     reason: str
+    split_seed: int | None = None
+    fold: int | None = None
+
+    @property
+    def draw(self) -> Draw:
+        return Draw(self.split_seed, self.fold, self.seed)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The runs of one configuration with different seeds.
+    """The runs of one configuration with different seeds, or on different folds.
 
-    settings: what distinguishes it from the other variants, by dotted key. runs: at most one per seed, sorted by seed.
+    settings: what distinguishes it from the other variants, by dotted key. runs: at most one per draw, sorted by draw.
     """
 
     label: str
@@ -110,29 +125,38 @@ class Variant:
     failures: tuple[Failure, ...] = ()
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(run.seed for run in self.runs)
+    def draws(self) -> tuple[Draw, ...]:
+        return tuple(run.draw for run in self.runs)
+
+    @property
+    def n_splits(self) -> int:
+        """How many different splits the runs have: the folds of all repeats; 1 if only the seeds differ."""
+        return len({run.draw[:2] for run in self.runs})
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A variant compared with another one, its reference, over the seeds that both have.
+    """A variant compared with another one, its reference, over the seeds, and with folds the folds, that both have.
 
     accuracy: variant minus reference; None without common seeds or without common test samples.
-    time: fit seconds, variant divided by reference, over the seeds of which both runs were measured in one session.
-    has_comparable_times: whether there are such seeds.
-    mcnemar_p: with one common seed, the p value of McNemar's test of the two trained models.
+    time: fit seconds, variant divided by reference, over the runs of which both were measured in one session.
+    has_comparable_times: whether there are such runs.
+    mcnemar_p: with one common run, the p value of McNemar's test of the two trained models.
+    n_runs: of each of the two variants. n_folds and n_repeats: None if only the seeds of these runs differ.
     """
 
     variant: str
     reference: str
     seeds: tuple[int, ...]
-    accuracy: AccuracyDifference | None
+    accuracy: AccuracyDifference | FoldsDifference | None
     accuracy_verdict: Verdict | None
     time: TimeRatio | None
     time_verdict: Verdict | None
     has_comparable_times: bool
     mcnemar_p: float | None = None
+    n_runs: int = 0
+    n_folds: int | None = None
+    n_repeats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,11 +179,16 @@ class MatrixCost:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell before it runs. seconds: an estimate from finished runs; None without a similar one."""
+    """A cell before it runs.
+
+    seconds: an estimate from finished runs; None without a similar one. split_seed, fold: None without folds.
+    """
 
     label: str
+    split_seed: int | None
+    fold: int | None
     seed: int
-    state: Literal["finished", "failed", "cannot run", "to run"]
+    state: CellState
     seconds: float | None
     reason: str | None = None
 
@@ -218,6 +247,16 @@ class Comparison:
     def ran(self) -> list[Variant]:
         """The variants with finished runs."""
         return [variant for variant in self.variants if variant.runs]
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the runs of a variant differ in the fold, not only in the seed."""
+        return any(variant.n_splits > 1 for variant in self.ran)
+
+    @property
+    def repeated_over(self) -> str:
+        """What differs between the runs of a variant: seeds, or folds."""
+        return "folds" if self.has_folds else "seeds"
 
     @property
     def is_contended(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.conclusions import METHOD, accuracy_verdict_text, conclusions, time_verdict_text
+from mlcli.compare.conclusions import accuracy_verdict_text, conclusions, method, time_verdict_text
 from mlcli.compare.cost import cost_sentence, planned_seconds, planned_sentence
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
@@ -21,6 +21,7 @@ from mlcli.rendering.tables import Row, markdown_table, print_csv, print_rows, p
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
+    from mlcli.compare.statistics.folds import FoldsDifference
     from mlcli.compare.statistics.intervals import MeanInterval
     from mlcli.compare.statistics.times import TimeRatio
 
@@ -60,7 +61,7 @@ def print_comparison(comparison: Comparison, output_format: str, *, explain: boo
             tables = [*comparison_tables(comparison), *_receipt(comparison, explain)]
             notes = [f"note: {note}" for note in comparison.notes]
             lines = [*_answer(comparison), *notes]
-            footer = f"{METHOD}\n" if explain and comparison.pairs else ""
+            footer = f"{method(comparison)}\n" if explain and comparison.pairs else ""
             write_text(
                 "\n".join(["".join(f"- {line}\n" for line in lines), *_markdown(tables), footer]).rstrip() + "\n"
             )
@@ -84,7 +85,7 @@ def _print_answer(console: Console, comparison: Comparison, tables: Sequence[Tex
         console.print(escape(sentence), style="bold")
     _print_tables(console, tables)
     if comparison.pairs:
-        console.print(METHOD if explain else _hint(comparison), style="dim", markup=False)
+        console.print(method(comparison) if explain else _hint(comparison), style="dim", markup=False)
     if comparison.cost:
         console.print(cost_sentence(comparison.cost), style="dim", markup=False)
 
@@ -117,7 +118,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         ],
         "conclusions": conclusions(comparison),
         "next_step": comparison.next_step,
-        "method": METHOD,
+        "method": method(comparison),
         "notes": list(comparison.notes),
         "receipt": _receipt_document(comparison.receipt) if comparison.receipt else None,
         "cost": asdict(comparison.cost) if comparison.cost else None,
@@ -127,7 +128,8 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 def _variant_document(comparison: Comparison, variant: Variant) -> dict[str, Any]:
     means = comparison.means[variant.label]
     runs = [
-        {"run_id": run.run_id, "directory": run.directory, "seed": run.seed, "is_reused": run.is_reused}
+        {"run_id": run.run_id, "directory": run.directory, "is_reused": run.is_reused}
+        | run.draw._asdict()
         | dict(run.measurements)
         for run in variant.runs
     ]
@@ -159,7 +161,9 @@ def _csv_row(comparison: Comparison, variant: Variant) -> Row:
     }
 
 
-def _interval_columns(name: str, found: MeanInterval | AccuracyDifference | TimeRatio | None) -> dict[str, Any]:
+def _interval_columns(
+    name: str, found: MeanInterval | AccuracyDifference | FoldsDifference | TimeRatio | None
+) -> dict[str, Any]:
     values = (found.mean, found.low, found.high) if found else (None, None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
@@ -171,7 +175,10 @@ def print_planned(cells: Sequence[PlannedCell], output_format: str) -> None:
         seconds, n_unknown = planned_seconds(cells)
         document = {"schema_version": COMPARISON_SCHEMA_VERSION, "cells": rows, "seconds": seconds}
         print_json(document | {"n_without_estimate": n_unknown})
-    elif output_format in ("csv", "markdown"):
+        return
+    if all(cell.fold is None for cell in cells):
+        rows = [{name: value for name, value in row.items() if name not in ("split_seed", "fold")} for row in rows]
+    if output_format in ("csv", "markdown"):
         print_rows("", rows, output_format)
     else:
         print_table("planned cells; nothing was run", rows)

@@ -44,30 +44,50 @@ def comparison_tables(comparison: Comparison) -> list[TextTable]:
     times = [_times(comparison, variant) for variant in comparison.ran]
     return [
         *_table_of_variants(title_of(comparison), comparison.ran, scores),
-        *_table_of_variants(f"time and memory, means over seeds{contended}", comparison.ran, times),
+        *_table_of_variants(
+            f"time and memory, means over {comparison.repeated_over}{contended}", comparison.ran, times
+        ),
         *_failed_table(comparison),
     ]
 
 
 def title_of(comparison: Comparison) -> str:
     """Return what is compared, and on which data."""
-    n_test = {len(run.correct) for variant in comparison.variants for run in variant.runs}
-    samples = f", {n_test.pop():,} test samples" if len(n_test) == 1 else ""
     n_variants = len(comparison.variants)
-    return f"{comparison.title}: {n_variants:,} variant{'s'[: n_variants > 1]}{samples}"
+    return f"{comparison.title}: {n_variants:,} variant{'s'[: n_variants > 1]}{_test_samples(comparison)}"
+
+
+def _test_samples(comparison: Comparison) -> str:
+    """Return how many test samples there are, or how they were divided; empty if the runs differ in this."""
+    runs = [run for variant in comparison.variants for run in variant.runs]
+    if comparison.has_folds:
+        n_folds, n_repeats = {run.n_folds for run in runs}, len({run.draw.split_seed for run in runs})
+        repeats = f", {n_repeats} repeats" if n_repeats > 1 else ""
+        return f", {n_folds.pop()} folds{repeats}" if len(n_folds) == 1 else ""
+    n_test = {len(run.correct) for run in runs}
+    return f", {n_test.pop():,} test samples" if len(n_test) == 1 else ""
 
 
 def _scores(comparison: Comparison, variant: Variant) -> Cells:
     means, pair = comparison.means[variant.label], comparison.pair_with_reference(variant)
     mark = "reference" if comparison.pairs and variant.label == comparison.reference else None
     return {
-        "seeds": str(len(variant.runs)),
+        **_n_runs(comparison, variant),
         _mean_header(comparison, "accuracy"): _with_interval(means["accuracy"]),
         _mean_header(comparison, "loss"): _with_interval(means["loss"]),
         "parameters": _rounded(means["n_parameters"]),
         f"difference vs\n{_reference(comparison)} (pp)": points(pair) or mark,
         "verdict": accuracy_verdict_text(pair),
     }
+
+
+def _n_runs(comparison: Comparison, variant: Variant) -> Cells:
+    """Return the number of seeds, or of folds in all repeats, and of runs if some folds have several seeds."""
+    n_runs, n_splits = len(variant.runs), variant.n_splits
+    if not comparison.has_folds:
+        return {"seeds": str(n_runs)}
+    has_several = any(len(other.runs) > other.n_splits for other in comparison.ran)
+    return {"folds": str(n_splits), "runs": str(n_runs) if has_several else None}
 
 
 def _times(comparison: Comparison, variant: Variant) -> Cells:
@@ -132,10 +152,14 @@ def _settings(variant: Variant) -> Cells:
 def _failed_table(comparison: Comparison) -> list[TextTable]:
     rows = []
     for variant in comparison.variants:
-        seeds: dict[str, list[str]] = {}
+        runs: dict[str, list[str]] = {}
         for failure in variant.failures:
-            seeds.setdefault(failure.reason, []).append(str(failure.seed))
-        rows += [_settings(variant) | {"seeds": ", ".join(found), "reason": reason} for reason, found in seeds.items()]
+            runs.setdefault(failure.reason, []).append(str(failure.seed if failure.fold is None else failure.draw))
+        header = "seeds" if all(failure.fold is None for failure in variant.failures) else "runs"
+        rows += [
+            _settings(variant) | {header: "; ".join(found) if header == "runs" else ", ".join(found), "reason": reason}
+            for reason, found in runs.items()
+        ]
     return [TextTable("runs that did not finish, not ranked", rows)] if rows else []
 
 

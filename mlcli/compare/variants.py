@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 from glob import glob, has_magic
-from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mlcli.compare.draws import Draw, draw_of, without_draw
 from mlcli.compare.receipt import facts_of
 from mlcli.compare.records import Failure, MeasuredRun, RunResult, Variant
 from mlcli.config.dump import config_digest, settings_by_key
@@ -18,10 +19,15 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun, open_run
 from mlcli.records import RunRecord
+from mlcli.registry import METRICS
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.reader import read_config
 from mlcli.text import first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # The settings that distinguish variants are looked for among these first, then among all others.
 _FIRST_KEYS = ("backend", "model.name", "model.estimator", "dataset.name", "optimizer.name", "optimizer.lr")
@@ -75,10 +81,16 @@ def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
         directory=str(run.path),
         measurements=_measurements(record),
         correct=predictions["labels"] == y,
-        test_digest=hashlib.sha256(record.digests["dataset"].encode() + y.tobytes()).hexdigest(),
+        test_digest=_test_digest(run.config, record, y),
         history=tuple(run.files.history()),
         is_reused=is_reused,
     )
+
+
+def _test_digest(config: ExperimentConfig, record: RunRecord, y: NDArray[np.int64]) -> str:
+    """Return a digest of the data and the labels of the test samples; folds may have the same labels."""
+    split = record.digests["split"].encode() if config.dataset.folds is not None else b""
+    return hashlib.sha256(record.digests["dataset"].encode() + split + y.tobytes()).hexdigest()
 
 
 def _measurements(record: RunRecord) -> dict[str, float | None]:
@@ -88,8 +100,7 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
     n_steady = (record.epochs or 1) - 1
     fit_seconds = timing.first_epoch_seconds + timing.remaining_epochs_seconds
     values: dict[str, float | None] = {
-        "accuracy": test.accuracy,
-        "loss": test.loss,
+        **{name: getattr(test, name) for name in METRICS},
         "fit_seconds": fit_seconds if fit_seconds >= _CLOCK_TICK else 0.0,
         "first_epoch_seconds": timing.first_epoch_seconds if record.epochs else None,
         "steady_epoch_seconds": timing.remaining_epochs_seconds / n_steady if n_steady else None,
@@ -103,26 +114,35 @@ def _measurements(record: RunRecord) -> dict[str, float | None]:
 
 
 def check_same_data(runs: Iterable[MeasuredRun]) -> None:
-    """UsageError if runs were trained or scored on different data or splits."""
-    records = [run.facts.record for run in runs]
-    for record, part in product(records[1:], ("dataset", "split")):
-        if record.digests[part] != records[0].digests[part]:
-            data = [f"{r.run_id} has {r.dataset} {r.digests[part][:12]}" for r in (records[0], record)]
-            raise UsageError(
-                f"different {part}s: {', '.join(data)}\n"
-                "scores on different data are not comparable; --allow-different-data shows them anyway"
-            )
+    """UsageError if runs were trained or scored on different data or splits; folds of one division may differ."""
+    first: dict[tuple[int | None, ...], MeasuredRun] = {}
+    for run in runs:
+        split = (run.n_folds, *run.draw[:2])
+        other = first.setdefault(split, run)
+        reference = next(iter(first.values()))
+        _check_equal("dataset", run, reference)
+        _check_equal("split", run, other if run.n_folds == reference.n_folds else reference)
+
+
+def _check_equal(part: str, run: MeasuredRun, other: MeasuredRun) -> None:
+    records = [run.facts.record for run in (other, run)]
+    if len({record.digests[part] for record in records}) > 1:
+        data = [f"{record.run_id} has {record.dataset} {record.digests[part][:12]}" for record in records]
+        raise UsageError(
+            f"different {part}s: {', '.join(data)}\n"
+            "scores on different data are not comparable; --allow-different-data shows them anyway"
+        )
 
 
 def variants_of(results: Sequence[RunResult]) -> tuple[list[Variant], list[str]]:
     """Return the variants in the order in which they first appear, and notes about dropped runs.
 
-    Runs that differ in nothing but the seed are one variant.
+    Runs that differ in nothing but the seed are one variant, and so are runs on folds of the same number of folds.
     """
     groups: dict[str, list[RunResult]] = {}
     for result in results:
-        groups.setdefault(config_digest(result.config.model_copy(update={"seed": 0})), []).append(result)
-    settings = distinguishing_settings([members[0].config for members in groups.values()])
+        groups.setdefault(config_digest(without_draw(result.config)), []).append(result)
+    settings = distinguishing_settings([without_draw(members[0].config) for members in groups.values()])
     notes: list[str] = []
     variants = [_variant(members, chosen, notes) for members, chosen in zip(groups.values(), settings, strict=True)]
     return variants, list(dict.fromkeys(notes))
@@ -130,17 +150,14 @@ def variants_of(results: Sequence[RunResult]) -> tuple[list[Variant], list[str]]
 
 def _variant(members: Sequence[RunResult], settings: Mapping[str, str], notes: list[str]) -> Variant:
     label = label_of(settings)
-    newest: dict[int, MeasuredRun] = {}
+    newest: dict[Draw, MeasuredRun] = {}
     for run in sorted((member.run for member in members if member.run), key=lambda run: run.facts.record.created):
-        if run.seed in newest:
-            notes.append(f"{label}: several runs with seed {run.seed}; the newest is used")
-        newest[run.seed] = run
-    failures = [
-        Failure(member.config.seed, member.reason or "")
-        for member in members
-        if member.run is None and member.config.seed not in newest
-    ]
-    return Variant(label, settings, tuple(newest[seed] for seed in sorted(newest)), tuple(failures))
+        if run.draw in newest:
+            notes.append(f"{label}: several runs with {run.draw}; the newest is used")
+        newest[run.draw] = run
+    failed = [(draw_of(member.config), member.reason or "") for member in members if member.run is None]
+    failures = [Failure(draw.seed, reason, draw.split_seed, draw.fold) for draw, reason in failed if draw not in newest]
+    return Variant(label, settings, tuple(newest[draw] for draw in sorted(newest)), tuple(failures))
 
 
 def distinguishing_settings(configs: Sequence[ExperimentConfig]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mlcli.config.layers import NAMED_SECTIONS, OWN_DATA
+from mlcli.config.layers import FILES, NAMED_SECTIONS, OWN_DATA
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import NOT_BY_BACKEND
 from mlcli.config.values import reads_as_text, thawed
@@ -37,7 +37,20 @@ _Dumper.add_representer(list, _list)
 
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
-_SHOWN_IF_SET = {"dataset": ("folds", "fold")}
+_SHOWN_IF_SET = (
+    "dataset.encoding",
+    "dataset.group",
+    "dataset.time",
+    "dataset.split_column",
+    "dataset.folds",
+    "dataset.fold",
+    "dataset.image_size",
+    "dataset.channels",
+    "dataset.on_bad",
+    "dataset.test_path",
+    "dataset.validation_path",
+    "training.class_weight",
+)
 
 
 def to_dict(config: ExperimentConfig) -> dict[str, Any]:
@@ -52,11 +65,10 @@ def to_dict(config: ExperimentConfig) -> dict[str, Any]:
             data[key] = {"name": data[key]["name"], **data[key]}  # the name first, also of inherited settings
     for key in OWN_DATA if config.dataset.path is None else ("name",):
         del data["dataset"][key]
-    for section, keys in _SHOWN_IF_SET.items():
-        for key in keys:
-            field = type(getattr(config, section)).model_fields[key]
-            if data[section][key] == field.get_default(call_default_factory=True):
-                del data[section][key]
+    for section, _, key in (name.partition(".") for name in _SHOWN_IF_SET):
+        field = type(getattr(config, section)).model_fields[key]
+        if data[section].get(key) == field.get_default(call_default_factory=True):
+            data[section].pop(key, None)
     return data
 
 
@@ -85,11 +97,12 @@ def setting_yaml(key: str, value: str) -> str:
 def config_digest(config: ExperimentConfig) -> str:
     """Return the sha256 (hex) of the configuration as canonical JSON; equal configurations have equal digests.
 
-    The folder of a table does not count: its content has a digest of its own.
+    The folders of files do not count: their content has a digest of its own.
     """
     data = to_dict(config)
-    if config.dataset.path is not None:
-        data["dataset"]["path"] = PurePath(config.dataset.path).name
+    for key in FILES:
+        if data["dataset"].get(key) is not None:
+            data["dataset"][key] = PurePath(data["dataset"][key]).name
     canonical = json.dumps(_canonical(data), ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

@@ -14,12 +14,13 @@ The command line is one layer: `--lr 0.1 --set optimizer=sgd` is sgd with that l
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-from mlcli.config.layers import KeyPath, Layer, merged, one_setting, overlaid
+from mlcli.config.layers import FILES, KeyPath, Layer, merged, one_setting, overlaid
 from mlcli.config.messages import ConfigIssue, SourceLocation, UnreadableError, config_error, shown
 from mlcli.config.schema import ExperimentConfig
 from mlcli.config.validation import NOT_BY_BACKEND, issues_of_backends, sections_of, validated
@@ -191,8 +192,9 @@ def _with_paths_from(folder: Path, layer: Layer) -> Layer:
     entries = backends.values() if isinstance(backends, dict) else ()
     for values in (layer.values, *entries):
         dataset = values.get("dataset") if isinstance(values, dict) else None
-        if isinstance(dataset, dict) and isinstance(dataset.get("path"), str) and dataset["path"]:
-            dataset["path"] = str(Path(folder, dataset["path"]))
+        if isinstance(dataset, dict):
+            named = {key: dataset[key] for key in FILES if isinstance(dataset.get(key), str) and dataset[key]}
+            dataset.update({key: str(Path(folder, path)) for key, path in named.items()})
     return layer
 
 
@@ -218,7 +220,9 @@ def _command_line_layer(flags: Mapping[str, object], settings: Sequence[str], is
 
 def _flag(path: str, value: object, issues: list[ConfigIssue]) -> Layer:
     named = path.removesuffix(".name").removesuffix(".run")  # --optimizer is optimizer.name, --lr is optimizer.lr
-    option = "data" if path == "dataset.path" else named.rpartition(".")[2].replace("_", "-")
+    option = named.rpartition(".")[2].replace("_", "-")
+    if path.startswith("dataset."):  # --data is dataset.path, --test-data is dataset.test_path
+        option = re.sub(r"path\Z", "data", option)
     location = SourceLocation(f"--{option}", key=path)
     try:
         checked(value)

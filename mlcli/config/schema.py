@@ -235,7 +235,7 @@ class EarlyStopping(Section):
 
 
 class TrainingConfig(Section):
-    """Epochs and batches of iterative training. Single fits (L-BFGS, forests) have neither."""
+    """How a model is trained. Single fits (L-BFGS, forests) have neither epochs nor batches."""
 
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | None = Field(
         None,
@@ -249,6 +249,9 @@ class TrainingConfig(Section):
     )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when validation no longer improves; null: never"
+    )
+    class_weight: Literal["balanced"] | None = Field(
+        None, description="balanced: rare classes weigh more in what training minimises; null: all samples weigh 1"
     )
 
 
@@ -282,7 +285,7 @@ class ExperimentConfig(Section):
         description="how the learning rate changes during training; null: "
         f"{LOGISTIC_SCHEDULE} for logistic regression, else {DEFAULT_SCHEDULE}",
     )
-    training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches and early stopping")
+    training: TrainingConfig = Field(TrainingConfig(), description="epochs, batches, early stopping and class weights")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="device, threads and precision")
     backends: Annotated[dict[BackendName, dict[str, Any]], AfterValidator(frozen)] = Field(
         default_factory=FrozenDict, description="engines of this experiment, each with the settings that differ there"

@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from mlcli.text import is_utf8
 
@@ -77,6 +87,8 @@ PATTERN_MESSAGES = {
 }
 # What no file system accepts, or no terminal should see: control characters and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_SIDE = 4096  # of an image that models are trained on
+_HEIGHT_BY_WIDTH = r"^[0-9]{1,4}(x[0-9]{1,4})?$"
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 4095, 255
 
 
@@ -126,6 +138,19 @@ def _possible_path(text: str, message: str) -> str:
     if not is_possible or _CONTROL.search(text):
         raise ValueError(message)
     return text
+
+
+def _image_size(value: Any) -> tuple[int, int] | None:
+    """Return (height, width) of a number, a text HxW or a list of both."""
+    if value is None:
+        return None
+    if isinstance(value, str) and re.fullmatch(_HEIGHT_BY_WIDTH, value):
+        height, _, width = value.partition("x")
+        value = (int(height), int(width or height))
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= _MAX_SIDE for side in sides):
+        raise ValueError(f"must be a number of pixels or HxW (height x width), each side from 1 to {_MAX_SIDE}")
+    return sides
 
 
 def _or_message(message: str) -> WrapValidator:
@@ -182,6 +207,21 @@ TestPart = Annotated[
 ValidationPart = Annotated[
     Literal["test"] | Fraction | None, _or_message("must be a fraction above 0 and below 1, test, or null")
 ]
+ImageSize = Annotated[
+    tuple[int, int] | None,
+    PlainValidator(_image_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _MAX_SIDE},
+                {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+                {"type": "string", "pattern": _HEIGHT_BY_WIDTH},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+Channels = Annotated[Literal[1, 3] | None, _or_message("must be 1, 3 or null")]
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 

@@ -48,6 +48,10 @@ class EngineSpec:
     batch_size: int | None  # None for single fits
     scaling: Scaling  # applied by the engine to all samples that it receives
     runtime: EngineRuntime
+    category_mask: tuple[bool, ...] | None = (
+        None  # the features that are codes of categories; for estimators that take them
+    )
+    class_weights: tuple[float, ...] | None = None  # by class; see `mlcli.models.class_weights`
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,9 @@ class Engine(Protocol):
 
         order: int64 (n,), positions in the placed split, cut into batches of batch_size; the last may be shorter.
         learning_rates: float64 (ceil(n / batch_size),), one per step.
+
+        With class weights, a step minimises the mean over its batch of weight times loss; the losses that are returned
+        are those without weights.
 
         An epoch trained by several calls, each but the last with whole batches only, is bit-identical to one trained
         by a single call.

@@ -1,4 +1,4 @@
-"""Score a stored run on one split: metrics, scores per class, confusion matrix, mistakes and plots."""
+"""Score a stored run: metrics, scores per class, confusion matrix, mistakes and plots."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import configure_threads
-from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.experiment.thresholds import check_thresholds, names_of, parse_thresholds
 from mlcli.rendering import PlotFormat
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 SPLITS = ("train", "validation", "test")
-SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")  # names that thresholds can use
+MACRO_SCORES = ("macro_precision", "macro_recall")  # which thresholds can use too, beside the metrics
 _N_PLOTTED = 25  # mistakes in the plot, if n_misclassified is 0
 
 
@@ -23,10 +23,10 @@ class EvaluateRequest:
 
     run: str  # a directory, a run id, a unique prefix of one, or "last"
     runs_dir: Path = DEFAULT_RUNS_DIR
-    split: str = "test"
+    split: str | None = None  # None: test, and all of a table that is not the one of the run
     backend: str | None = None
     dataset: str | None = None  # must have samples of the same shape
-    data: Path | None = None  # a table with the columns of the run, for a run on a table; None: the file of the run
+    data: Path | None = None  # a file like that of the run, for a run on data of its own; None: the file of the run
     device: str | None = None
     threads: int | None = None
     batch_size: int = 1024  # samples per prediction step
@@ -39,6 +39,7 @@ class EvaluateRequest:
     plot_format: str = PlotFormat.PNG
     force: bool = False  # replace an output or plots that exist
     fail_under: Sequence[str] = ()  # thresholds like "accuracy=0.85"
+    fail_above: Sequence[str] = ()  # likewise, where lower is better
     quiet: bool = False  # print no notes
 
 
@@ -51,8 +52,8 @@ def run(request: EvaluateRequest) -> None:
     from mlcli.runs.find import find_run
 
     output_format = checked_format(request.output_format)
-    thresholds = parse_thresholds(request.fail_under, SCORES)
-    if request.split not in SPLITS:
+    thresholds = parse_thresholds(request.fail_under, request.fail_above, names_of(others=MACRO_SCORES))
+    if request.split is not None and request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
     if request.output is not None:
         check_output(request.output, force=request.force)

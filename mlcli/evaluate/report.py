@@ -10,9 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mlcli.evaluate.evaluate import EVALUATION_SCHEMA_VERSION, Evaluation
+from mlcli.metrics.by_class import ClassScores
+from mlcli.registry import METRICS
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import escape, result_console
 from mlcli.rendering.tables import Fields, Row, print_markdown, print_summary, print_table
+from mlcli.runs.report import ALWAYS_LARGEST, metric_text
 
 
 def print_evaluation(evaluation: Evaluation, output_format: str) -> None:
@@ -55,7 +58,7 @@ def _flat_row(evaluation: Evaluation) -> Row:
 
 
 def _print_tables(evaluation: Evaluation) -> None:
-    print_table("Scores by class", _class_rows(evaluation))
+    print_table("Scores by class", _class_rows(evaluation), optional=["Brier", "PR AUC", "ROC AUC"])
     _print_confusion(evaluation)
     if evaluation.mistakes:
         print_table(evaluation.mistakes_title(len(evaluation.mistakes)), _mistake_rows(evaluation))
@@ -70,7 +73,7 @@ def _print_markdown(evaluation: Evaluation) -> None:
 
 def _title(evaluation: Evaluation) -> str:
     trained = "" if evaluation.backend == evaluation.trained_on else f", trained with {evaluation.trained_on}"
-    return f"Evaluation on the {evaluation.split} split of {evaluation.dataset} with {evaluation.backend}{trained}"
+    return f"Evaluation on {evaluation.samples_title} of {evaluation.dataset} with {evaluation.backend}{trained}"
 
 
 def _sections(evaluation: Evaluation) -> list[Fields]:
@@ -88,16 +91,15 @@ def _sections(evaluation: Evaluation) -> list[Fields]:
 
 
 def _score_fields(evaluation: Evaluation) -> Fields:
-    metrics, reported, macro = evaluation.metrics, evaluation.reported, evaluation.macro
+    metrics, reported = evaluation.metrics, evaluation.reported
     n_correct = metrics.n_samples - evaluation.n_mistakes
     fields = [("accuracy", f"{metrics.accuracy:.4f}  ({n_correct:,}/{metrics.n_samples:,})")]
     if reported is not None:
         same = "identical" if reported.accuracy == metrics.accuracy else f"{reported.accuracy:.4f}"
         fields.append(("accuracy reported by the run", same))
-    if metrics.loss is not None:
-        fields.append(("loss", f"{metrics.loss:.4f}"))
-    if macro.f1 is not None:
-        fields.append(("macro F1", f"{macro.f1:.4f}"))
+    others = [name for name in METRICS if name != "accuracy"]
+    fields += [(METRICS[name].title, metric_text(metrics, name)) for name in others]
+    fields.append((ALWAYS_LARGEST, f"{metrics.largest_class_accuracy:.4f}"))
     if evaluation.calibration is not None:
         n_bins = len(evaluation.calibration.bins)
         fields.append((f"calibration error ({n_bins} bins)", f"{evaluation.calibration.error:.4f}"))
@@ -105,16 +107,23 @@ def _score_fields(evaluation: Evaluation) -> Fields:
 
 
 def _class_rows(evaluation: Evaluation) -> list[Row]:
+    has_probabilities = evaluation.macro.brier_score is not None
     return [
         {
             "class": scores.name,
             "precision": _rounded(scores.precision),
             "recall": _rounded(scores.recall),
             "F1": _rounded(scores.f1),
+            **(_probability_cells(scores) if has_probabilities else {}),
             "samples": scores.n_samples,
         }
         for scores in (*evaluation.classes, evaluation.macro)
     ]
+
+
+def _probability_cells(scores: ClassScores) -> Row:
+    values = {"ROC AUC": scores.roc_auc, "PR AUC": scores.pr_auc, "Brier": scores.brier_score}
+    return {name: _rounded(value) for name, value in values.items()}
 
 
 def _rounded(value: float | None) -> str:

@@ -9,6 +9,7 @@ import math
 import os
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.config.layers import FILES
 from mlcli.config.schema import AdamW, ExperimentConfig, Lbfgs, OptimizerConfig, TrainingConfig
 from mlcli.records import DatasetInfo
 from mlcli.registry import (
@@ -39,7 +40,7 @@ def with_defaults(
         "backend": backend,
         "backends": {},
         "dataset": config.dataset.model_copy(
-            update={"path": config.dataset.path and os.path.abspath(config.dataset.path)}
+            update={key: os.path.abspath(path) for key in FILES if (path := getattr(config.dataset, key))}
         ),
         "name": config.name or f"{config.dataset.label}_{config.model.name}",
         "optimizer": optimizer and _completed(optimizer, config.model.name, n_train_samples),
@@ -74,9 +75,12 @@ def _with_epochs(training: TrainingConfig, n_train_samples: int) -> TrainingConf
 
 
 def n_train_samples(config: DatasetConfig, info: DatasetInfo) -> int:
-    """Return the size of the training split, which `data.preprocessing.plan_splits` makes; at least 1."""
+    """Return the size of the training split of a known dataset, which `plan_splits` makes; at least 1."""
     n_left = info.n_train
-    test = DEFAULT_TEST_FRACTION if config.test == "auto" and not info.n_test else config.test
+    if config.folds is not None:
+        n_left -= len(range(config.fold, n_left, config.folds))
+    is_fraction = config.test == "auto" and not info.n_test and config.folds is None
+    test = DEFAULT_TEST_FRACTION if is_fraction else config.test
     for fraction in (test, config.validation):
         if isinstance(fraction, float):
             n_left -= round(fraction * n_left)

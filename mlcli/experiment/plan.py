@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlcli import __version__
+from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
-from mlcli.data.load import dataset_info
+from mlcli.data.load import dataset_info, load_dataset
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
 from mlcli.experiment.defaults import n_train_samples, with_defaults
+from mlcli.models.class_weights import balanced_class_weights
 from mlcli.models.layers import Network, build_network
 from mlcli.records import Dataset, DatasetInfo, Scaling
-from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, backend_info, trains_iteratively
+from mlcli.registry import DEFAULT_BACKEND, DEFAULT_SCHEDULE, TABLE_SUFFIXES, backend_info, trains_iteratively
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,39 @@ def make_plan(config: ExperimentConfig) -> Plan:
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
-    _check_training(config, backend, is_iterative)
-    if isinstance(config.model, EstimatorModel):
-        from mlcli.engines.sklearn.composition import new_estimator
-
-        new_estimator(config.model)  # refuses unknown names and parameters
+    takes_categories = isinstance(config.model, EstimatorModel) and _checked_estimator(config, config.model)
+    config = config.model_copy(update={"dataset": _with_encoding(config.dataset, takes_categories=takes_categories)})
     info = dataset_info(config.dataset)
+    _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
+    if config.dataset.path is not None:  # its splits depend on its content
+        n_samples = len(load_dataset(config.dataset).train)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
     return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
+
+
+def _checked_estimator(config: ExperimentConfig, model: EstimatorModel) -> bool:
+    """Return whether an estimator takes categories; UsageError for one that does not exist or cannot weigh classes."""
+    from mlcli.engines.sklearn.composition import new_estimator, takes_categories
+
+    estimator = new_estimator(model)
+    if config.training.class_weight is not None:
+        from mlcli.engines.sklearn.class_weight import balance
+
+        balance(estimator)
+    return takes_categories(estimator)
+
+
+def _with_encoding(dataset: DatasetConfig, *, takes_categories: bool) -> DatasetConfig:
+    """Return the dataset, if it is a table of one's own, with the encoding that the model takes."""
+    if dataset.encoding == "codes" and not takes_categories:
+        raise UsageError(
+            "dataset.encoding codes: only HistGradientBoostingClassifier takes codes and missing values, unless its "
+            "parameter categorical_features is set; use one-hot, or remove the setting"
+        )
+    is_open = dataset.encoding is None and (dataset.path or "").lower().endswith(TABLE_SUFFIXES)
+    return dataset.model_copy(update={"encoding": "codes"}) if is_open and takes_categories else dataset
 
 
 def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
@@ -66,10 +91,10 @@ def model_issues(config: ExperimentConfig) -> list[tuple[KeyPath, str, bool]]:
     return estimator_issues(config.model)
 
 
-def _check_training(config: ExperimentConfig, backend: str, is_iterative: bool) -> None:
+def _check_training(config: ExperimentConfig, backend: str, *, has_validation: bool) -> None:
     training = config.training
-    if is_iterative:
-        if training.early_stopping and config.dataset.validation is None:
+    if trains_iteratively(backend, config.model.name):
+        if training.early_stopping and not has_validation:
             raise UsageError(
                 "training.early_stopping needs validation data: set dataset.validation, e.g. 0.1, or remove it"
             )
@@ -112,9 +137,14 @@ def experiment_digests(config: ExperimentConfig, dataset: Dataset) -> dict[str, 
 
 def engine_spec(plan: Plan, dataset: Dataset, threads: int) -> EngineSpec:
     """Return the specification of the engine that a plan asks for."""
-    return build_spec(
-        plan.config, plan.network, n_classes=dataset.info.n_classes, scaling=dataset.scaling, threads=threads
-    )
+    n_classes = dataset.info.n_classes
+    spec = build_spec(plan.config, plan.network, n_classes=n_classes, scaling=dataset.scaling, threads=threads)
+    encoding = dataset.info.encoding
+    if encoding is not None and encoding.form == "codes":
+        spec = replace(spec, category_mask=encoding.is_category)
+    if plan.config.training.class_weight is not None:
+        spec = replace(spec, class_weights=balanced_class_weights(dataset.train.y, n_classes))
+    return spec
 
 
 def build_spec(

@@ -1,52 +1,86 @@
-"""Thresholds of `--fail-under METRIC=X`: the exit code of a command depends on a score."""
+"""Thresholds of `--fail-under METRIC=X` and `--fail-above METRIC=X`: the exit code depends on a score."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from mlcli.errors import ThresholdError, UsageError, unknown_name
+from mlcli.registry import METRICS
+
+_UNDER, _ABOVE = "--fail-under", "--fail-above"
 
 
-def parse_thresholds(texts: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
-    """Return thresholds by metric from texts like `accuracy=0.85`.
+class Threshold(NamedTuple):
+    """The limit of a score: the lowest that passes or, where lower is better, the highest."""
 
-    metrics: the names that are allowed. UsageError for another name, and for a value outside 0 to 1.
+    name: str
+    limit: float
+    is_lower_better: bool
+
+    def missed(self, score: float | None, subject: str = "") -> str | None:
+        """Return a sentence if the score misses the limit; None if it does not. A score that does not exist misses it.
+
+        subject: what was scored, where a command scores several things, e.g. "torch lr=0.1".
+        """
+        what = f"{_ABOVE if self.is_lower_better else _UNDER}: {self.name}"
+        of_subject = f" of {subject}" if subject else ""
+        if score is None:
+            return f"{what}{of_subject} does not exist"
+        is_missed = score > self.limit if self.is_lower_better else score < self.limit
+        side = "above" if self.is_lower_better else "below"
+        return f"{what} {score:.4f}{of_subject} is {side} {self.limit:g}" if is_missed else None
+
+
+def names_of(prefixes: Iterable[str] = ("",), *, others: Iterable[str] = ()) -> dict[str, bool]:
+    """Return for every metric, with each prefix, whether lower is better. others: names for which higher is better."""
+    found = {f"{prefix}{name}": info.is_lower_better for prefix in prefixes for name, info in METRICS.items()}
+    return found | dict.fromkeys(others, False)
+
+
+def parse_thresholds(
+    under: Sequence[str], above: Sequence[str], is_lower_better: Mapping[str, bool]
+) -> tuple[Threshold, ...]:
+    """Return thresholds from texts like `accuracy=0.85`; of several with one name, the last.
+
+    under and above: of the two options. is_lower_better: by the names that are allowed. UsageError for another name, a
+    name that belongs to the other option, and a value that is not a number the score can reach.
     """
-    thresholds = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        if name not in metrics:
-            raise UsageError(f"--fail-under {text}: {unknown_name('metric', name, list(metrics))}")
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:
-            raise UsageError(f"--fail-under {text}: expected a number between 0 and 1, e.g. {name}=0.85")
-        thresholds[name] = value
-    return thresholds
+    given = [(_UNDER, text) for text in under] + [(_ABOVE, text) for text in above]
+    found = (_parsed(option, text, is_lower_better) for option, text in given)
+    return tuple({threshold.name: threshold for threshold in found}.values())
+
+
+def _parsed(option: str, text: str, is_lower_better: Mapping[str, bool]) -> Threshold:
+    name, _, number = text.partition("=")
+    if name not in is_lower_better:
+        raise UsageError(f"{option} {text}: {unknown_name('metric', name, list(is_lower_better))}")
+    lower, example = is_lower_better[name], "0.3" if is_lower_better[name] else "0.85"
+    expected_option = _ABOVE if lower else _UNDER
+    if option != expected_option:
+        better = "lower" if lower else "higher"
+        raise UsageError(f"{option} {text}: {better} is better for {name}; use {expected_option} {name}={example}")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= (math.inf if lower else 1) or math.isinf(value):
+        expected = "of 0 or more" if lower else "between 0 and 1"
+        raise UsageError(f"{option} {text}: expected a number {expected}, e.g. {name}={example}")
+    return Threshold(name, value, lower)
 
 
 def missed_thresholds(
-    thresholds: Mapping[str, float], scores: Mapping[str, float | None], subject: str = ""
+    thresholds: Sequence[Threshold], scores: Mapping[str, float | None], subject: str = ""
 ) -> list[str]:
-    """Return a sentence for each score below its threshold; a score that is missing or None counts as below.
-
-    subject: what was scored, where a command scores several things, e.g. "torch lr=0.1".
-    """
-    of_subject = f" of {subject}" if subject else ""
-    missed = []
-    for name, threshold in thresholds.items():
-        value = scores.get(name)
-        if value is None:
-            missed.append(f"{name}{of_subject} does not exist")
-        elif value < threshold:
-            missed.append(f"{name} {value:.4f}{of_subject} is below {threshold:g}")
-    return missed
+    """Return a sentence for each score that misses its threshold; see `Threshold.missed`."""
+    found = (threshold.missed(scores.get(threshold.name), subject) for threshold in thresholds)
+    return [text for text in found if text]
 
 
-def check_thresholds(thresholds: Mapping[str, float], scores: Mapping[str, float | None]) -> None:
-    """ThresholdError naming every score below its threshold."""
+def check_thresholds(thresholds: Sequence[Threshold], scores: Mapping[str, float | None]) -> None:
+    """ThresholdError naming every score that misses its threshold."""
     missed = missed_thresholds(thresholds, scores)
     if missed:
-        raise ThresholdError("--fail-under: " + "; ".join(missed))
+        raise ThresholdError("\n".join(missed))

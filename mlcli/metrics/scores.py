@@ -1,15 +1,17 @@
-"""Accuracy, cross-entropy, mistakes and calibration of a split; confusion matrix, precision, recall and F1 by class."""
+"""The metrics of a split, its mistakes and its calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.errors import DataError
+from mlcli.metrics.by_class import ProbabilityScores, mean_of_known, probability_scores
 from mlcli.records import Metrics, Scores
+from mlcli.registry import METRICS
 
 _CHUNK = 65_536  # samples whose logits are copied to float64 at a time
 
@@ -33,9 +35,75 @@ def check_scores(scores: Scores, y: NDArray[np.int64]) -> None:
 
 
 def score(scores: Scores, y: NDArray[np.int64]) -> Metrics:
-    """Return accuracy and mean cross-entropy of n scored samples. y: int64 (n,). DataError: see `check_scores`."""
+    """Return accuracy and loss of n scored samples, no other metrics. y: int64 (n,). DataError: see `check_scores`."""
     check_scores(scores, y)
     return Metrics(accuracy=accuracy(scores.labels, y), loss=log_loss(scores, y), n_samples=len(y))
+
+
+def full_score(scores: Scores, y: NDArray[np.int64], largest_class: int | None = None) -> Metrics:
+    """Return all metrics of n scored samples, by the definitions of scikit-learn, and why others do not exist.
+
+    y: int64 (n,). largest_class: of the training split. Over several classes, macro_f1 is the mean over those that are
+    predicted or have samples; balanced_accuracy, roc_auc and pr_auc (one class against all others) are means over
+    those that have samples; brier_score is the sum over all. Of two classes, roc_auc, pr_auc and brier_score are those
+    of the second one. DataError: see `check_scores`.
+    """
+    basic = score(scores, y)
+    recalls, f1 = _recalls_and_f1(scores.labels, y)
+    found = _overall(probability_scores(scores, y))
+    return replace(
+        basic,
+        balanced_accuracy=float(recalls.mean()),
+        macro_f1=float(f1.mean()),
+        roc_auc=found.roc_auc,
+        pr_auc=found.pr_auc,
+        brier_score=found.brier_score,
+        largest_class_accuracy=None if largest_class is None else float(np.mean(y == largest_class)),
+        undefined=_undefined(scores, y),
+    )
+
+
+def _recalls_and_f1(labels: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the recall of every class with samples, and F1 of every class that is predicted or has samples."""
+    classes, indices = np.unique(np.concatenate([y, labels]), return_inverse=True)
+    true, predicted = indices[: len(y)], indices[len(y) :]
+    n_true, n_predicted, hits = (
+        np.bincount(found, minlength=len(classes)) for found in (true, predicted, true[true == predicted])
+    )
+    has_samples = n_true > 0
+    return hits[has_samples] / n_true[has_samples], 2 * hits / (n_true + n_predicted)
+
+
+def _overall(classes: Sequence[ProbabilityScores]) -> ProbabilityScores:
+    """Return the scores of a split from those of its classes, of which there are none without probabilities."""
+    if not classes:
+        return ProbabilityScores(None, None, None)
+    if len(classes) == 2:
+        return classes[1]
+    return ProbabilityScores(
+        mean_of_known([found.roc_auc for found in classes]),
+        mean_of_known([found.pr_auc for found in classes]),
+        min(sum(found.brier_score or 0.0 for found in classes), 2.0),  # rounding may exceed it
+    )
+
+
+def _undefined(scores: Scores, y: NDArray[np.int64]) -> Mapping[str, str]:
+    """Return why metrics do not exist for these samples, by the name of the metric."""
+    reasons: dict[str, str] = {}
+    probabilities = scores.probabilities
+    for name, info in METRICS.items():
+        if info.needs_probabilities and probabilities is None:
+            reasons[name] = "the model gives no probabilities"
+        elif info.needs_probabilities and probabilities is not None and not np.isfinite(probabilities).all():
+            reasons[name] = "a probability is not finite"
+        elif info.needs_two_classes and y.min() == y.max():
+            reasons[name] = "all samples are of one class"
+    return reasons
+
+
+def largest_class(y: NDArray[np.int64]) -> int:
+    """Return the class with most samples, the lower one if two have as many. y: int64 (n,) with n >= 1."""
+    return int(np.bincount(y).argmax())
 
 
 def accuracy(labels: NDArray[np.int64], y: NDArray[np.int64]) -> float:
@@ -100,70 +168,6 @@ def confident_mistakes(scores: Scores, y: NDArray[np.int64], n: int) -> tuple[Mi
         Mistake(i, int(y[i]), int(scores.labels[i]), None if probabilities is None else float(probabilities[i]))
         for i in wrong[:n].tolist()
     )
-
-
-def confusion_matrix(labels: NDArray[np.int64], y: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """Return counts, int64 (n_classes, n_classes): rows are true classes, columns predicted ones.
-
-    DataError for arrays of different lengths and for classes outside 0 to n_classes - 1.
-    """
-    if y.shape != labels.shape or y.ndim != 1:
-        raise DataError(f"predicted classes of shape {labels.shape}, but true classes of shape {y.shape}")
-    for classes in (labels, y) if len(y) else ():
-        if classes.min() < 0 or classes.max() >= n_classes:
-            raise DataError(f"classes from {classes.min()} to {classes.max()}, expected 0 to {n_classes - 1}")
-    counts = np.bincount(y * n_classes + labels, minlength=n_classes * n_classes)
-    return counts.reshape(n_classes, n_classes).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """The scores of one class against all others.
-
-    precision: TP / (TP + FP). recall: TP / (TP + FN). f1: their harmonic mean, 2 TP / (2 TP + FP + FN).
-    As in scikit-learn with zero_division=0, 0 / 0 counts as 0: the precision of a class that is never predicted, the
-    recall of one that has no samples. All are None for a class that is neither predicted nor has samples.
-    """
-
-    name: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    n_samples: int  # samples whose true class it is
-
-
-def class_scores(matrix: NDArray[np.int64], names: Sequence[str]) -> tuple[ClassScores, ...]:
-    """Return precision, recall and F1 of every class, from the confusion matrix."""
-    n_true, n_predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    return tuple(
-        ClassScores(
-            name=name,
-            precision=float(hits / max(predicted, 1)) if predicted + true else None,
-            recall=float(hits / max(true, 1)) if predicted + true else None,
-            f1=float(2 * hits / (predicted + true)) if predicted + true else None,
-            n_samples=int(true),
-        )
-        for name, hits, predicted, true in zip(names, matrix.diagonal(), n_predicted, n_true, strict=True)
-    )
-
-
-def macro_average(classes: Sequence[ClassScores]) -> ClassScores:
-    """Return the unweighted mean of each score over the classes that are predicted or have samples.
-
-    As in scikit-learn's macro average without `labels`, with zero_division=0.
-    """
-    return ClassScores(
-        name="macro average",
-        precision=_mean([scores.precision for scores in classes]),
-        recall=_mean([scores.recall for scores in classes]),
-        f1=_mean([scores.f1 for scores in classes]),
-        n_samples=sum(scores.n_samples for scores in classes),
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)

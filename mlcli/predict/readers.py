@@ -224,12 +224,12 @@ def _check_header(location: str, header: ArrayHeader, expected: Preprocessing) -
 
 
 def _accepted_shapes(expected: Preprocessing) -> list[tuple[int, ...]]:
-    """Return the shapes of one sample that are equivalent; the first is the run's."""
+    """Return the shapes of one sample that are equivalent, channels last included; the first is the run's."""
     shape = expected.input_shape
     if expected.kind == "table":
         return [shape]
     flat = (math.prod(shape),)
-    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, flat]
+    return [shape, shape[1:], (*shape[1:], 1), flat] if shape[0] == 1 else [shape, (*shape[1:], shape[0]), flat]
 
 
 def _location(path: Path, name: str) -> str:

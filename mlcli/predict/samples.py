@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.preprocessing import as_native
 from mlcli.errors import DataError, MlcliError
 from mlcli.records import Preprocessing
 from mlcli.rendering.score_files import Column
@@ -59,7 +60,7 @@ class SampleSource:
         """
         n_read = 0
         for batch in self.read(rows_per_batch(self.expected)):
-            x = _as_native(batch.x).reshape(-1, *self.expected.input_shape)
+            x = _channels_first(as_native(batch.x), self.expected.input_shape)
             _check_values(self.location, x, n_read, self.expected)
             yield replace(batch, x=x)
             n_read += len(x)
@@ -67,6 +68,13 @@ class SampleSource:
             raise DataError(f"{self.location}: contains no samples")
         if self.n_samples is not None and n_read != self.n_samples:
             raise DataError(f"{self.location}: announces {self.n_samples:,} samples but contains {n_read:,}")
+
+
+def _channels_first(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return samples in a shape that is equivalent to that of the run as (n, *shape)."""
+    if x.ndim == 4 and x.shape[1:] != shape and x.shape[1:] == (*shape[1:], *shape[:1]):
+        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    return x.reshape(-1, *shape)
 
 
 def rows_per_batch(expected: Preprocessing) -> int:
@@ -88,22 +96,16 @@ def reading(location: str, kind: str) -> Iterator[None]:
         raise DataError(f"{location}: not {kind}: {first_line(error)}") from error
 
 
-def _as_native(x: NDArray[Any]) -> NDArray[Any]:
-    """Return the values as uint8, float32 or float64, the smallest of them that holds every value of the type."""
-    if x.dtype == np.uint8:
-        return x
-    if x.dtype.kind == "b":
-        return x.astype(np.uint8)
-    is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
-    with np.errstate(over="ignore", invalid="ignore"):  # _check_values reports what these warnings are about
-        return x.astype(np.float32 if is_small else np.float64, copy=False)
-
-
 def _check_values(location: str, x: NDArray[Any], first_row: int, expected: Preprocessing) -> None:
-    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18."""
+    """DataError with row and column or pixel of the first value that is NaN, infinite or beyond 1e18.
+
+    Where the run takes missing values, NaN is one.
+    """
     if x.dtype.kind != "f":
         return
     is_valid = np.abs(x) <= _MAX_VALUE  # False for NaN too
+    if expected.encoding is not None and expected.encoding.form == "codes":
+        is_valid |= np.isnan(x)
     if is_valid.all():
         return
     row, *position = np.argwhere(~is_valid)[0].tolist()

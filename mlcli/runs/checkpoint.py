@@ -47,10 +47,11 @@ class Position:
     history: tuple[EpochRecord, ...] = ()  # the finished epochs
     n_correct: int = 0  # in the unfinished epoch
     pass_seconds: float = 0.0  # training time of the unfinished epoch
-    metrics: Mapping[str, Metrics] = field(default_factory=dict)  # of validation, in the last epoch or the kept one
+    metrics: Mapping[str, Metrics] = field(
+        default_factory=dict
+    )  # of validation, in the last epoch; when it is over, of the kept one
     best_epoch: int | None = None
     best_value: float | None = None  # what decides which epoch is best; lower is better
-    best_metrics: Mapping[str, Metrics] = field(default_factory=dict)
     is_over: bool = False
     kept_epoch: int | None = None  # known when training is over
 

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlcli.config.messages import key_path
 from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
 from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling, TableEncoding
-from mlcli.registry import alternatives
+from mlcli.registry import METRICS, alternatives
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
 if TYPE_CHECKING:
@@ -102,7 +102,12 @@ def record_from(document: dict[str, Any]) -> RunRecord:
     for part, digest in record.digests.items():
         _check_text("a digest", part + digest)
     for split, metrics in record.metrics.items():
-        _check_range(f"metrics.{split}.accuracy", metrics.accuracy, 0, 1)
+        for name, info in METRICS.items():
+            if name != "loss":  # of a model that diverges it has no bounds
+                _check_range(f"metrics.{split}.{name}", getattr(metrics, name), 0, info.most)
+        _check_range(f"metrics.{split}.largest_class_accuracy", metrics.largest_class_accuracy, 0, 1)
+        for name, reason in metrics.undefined.items():
+            _check_text(f"metrics.{split}.undefined", name + reason)
         _check_range(f"metrics.{split}.n_samples", metrics.n_samples, 1)
     for name, seconds in (asdict(record.timing) if record.timing else {}).items():
         _check_range(f"timing.{name}", seconds, 0, _MAX_SECONDS)
@@ -198,11 +203,13 @@ def _check_encoding(found: _StoredPreprocessing) -> None:
         return
     for column in found.encoding.columns:
         is_text = column.kind == "categorical"
-        if is_text != (column.fill is None) or (is_text and column.has_indicator) or not column.features:
+        has_fill = column.fill is not None
+        if (is_text and has_fill) or (column.has_indicator and not has_fill) or not column.features:
             raise ValueError(f"encoding: column {column.name!r} does not fit its kind")
         if (column.kind == "date") != (column.date_order is not None) or (column.has_time and column.kind != "date"):
             raise ValueError(f"encoding: column {column.name!r} does not fit its kind")
-        if len(set(column.categories)) != len(column.categories) or (column.categories and not is_text):
+        has_categories = column.is_coded or len(column.categories) > 0
+        if len(set(column.categories)) != len(column.categories) or (has_categories and not is_text):
             raise ValueError(f"encoding: column {column.name!r} has categories that are not distinct")
         limit = _MAX_SECONDS_OF_DATE if column.kind == "date" else _MAX_SCALING
         if column.fill is not None and abs(column.fill) > limit:

@@ -73,7 +73,7 @@ class VerifiedFiles:
             if not _is_same(recorded, found if is_exact else replace(found, loss=recorded.loss)):
                 reason = f"was altered: its test accuracy or loss is not that of {PREDICTIONS}"
                 raise self._failure(METRICS, f"{reason}, {_text(found)}")
-            metrics["test"] = found
+            metrics["test"] = replace(found, largest_class_accuracy=recorded.largest_class_accuracy)
         return replace(record, metrics=metrics)
 
     def config(self) -> ExperimentConfig:
@@ -106,12 +106,12 @@ class VerifiedFiles:
 
     def _test_metrics(self) -> tuple[Metrics, bool]:
         """Return the test scores of the stored predictions, and whether their loss is exact: computed from logits."""
-        from mlcli.metrics.scores import score  # imports numpy
+        from mlcli.metrics.scores import full_score  # imports numpy
 
         arrays = self.predictions()
         scores = Scores(arrays["labels"], arrays.get("logits"), arrays.get("probabilities"))
         try:
-            found = score(scores, arrays["y"])
+            found = full_score(scores, arrays["y"])
         except DataError as error:
             raise self._failure(
                 PREDICTIONS, f"has content that this version cannot read: {first_line(error)}"

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mlcli.records import EpochRecord, RunRecord, Timing, epoch_steps
+from mlcli.records import EpochRecord, Metrics, RunRecord, Timing, epoch_steps
+from mlcli.registry import METRICS
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs.find import ListedRun
 
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
+ALWAYS_LARGEST = "always the largest class"  # the row of the accuracy that a model must exceed to be of any use
+IMBALANCED = 0.6  # tables of runs and comparisons have that row from this accuracy on
 _N_NOTES = 20  # shown of a run
 _N_EPOCHS = 50  # shown at either end of a long history
 _MAX_REASON = 2000  # characters
 
 
 def print_run(
-    record: RunRecord, directory: Path, output_format: str, *, batch_size: int | None = None, is_reused: bool = False
+    record: RunRecord,
+    directory: Path,
+    output_format: str,
+    *,
+    batch_size: int | None = None,
+    is_reused: bool = False,
+    shown: Collection[str] = (),
 ) -> None:
-    """Print a finished run to stdout, as `train` does. batch_size: None for a single fit."""
-    sections = _sections(record, directory)
+    """Print a finished run to stdout, as `train` does.
+
+    batch_size: None for a single fit. shown: the metrics that a table has besides accuracy and loss.
+    """
+    sections = _sections(record, directory, shown)
     steps = _steps(record, batch_size)
     if batch_size is not None:
         sections.insert(1, [(name.replace("_", " "), f"{value:,}") for name, value in steps.items()])
@@ -79,6 +91,7 @@ def print_run_list(runs: Sequence[ListedRun], title: str, output_format: str) ->
             print_table(title, [_short_row(run) for run in runs], optional=optional)
 
 
+OTHER_METRICS = tuple(name for name in METRICS if name not in ("accuracy", "loss"))
 _IDENTITY = ("run_id", "name", "status", "backend", "dataset", "model", "seed")
 _MACHINE = ("samples_per_second", "n_parameters", "device", "threads", "peak_memory_bytes")
 
@@ -92,7 +105,9 @@ def _flat_row(record: RunRecord, directory: Path) -> dict[str, object]:
         row[f"{split}_loss"] = metrics.loss if metrics else None
     row |= {"epochs": record.epochs, "best_epoch": record.best_epoch}
     row |= asdict(record.timing) if record.timing else dict.fromkeys(Timing.__annotations__)
-    return row | {name: getattr(record, name) for name in _MACHINE} | {"directory": str(directory)}
+    row |= {name: getattr(record, name) for name in _MACHINE} | {"directory": str(directory)}
+    test = record.metrics.get("test")
+    return row | {f"test_{name}": getattr(test, name) if test else None for name in OTHER_METRICS}
 
 
 def _full_row(record: RunRecord, directory: Path) -> Row:
@@ -115,12 +130,12 @@ def _title(record: RunRecord) -> str:
     return f"{record.name} on {record.backend}, seed {record.seed}"
 
 
-def _sections(record: RunRecord, directory: Path) -> list[_Fields]:
+def _sections(record: RunRecord, directory: Path, shown: Collection[str] = ()) -> list[_Fields]:
     """Scores, times, machine, and where the run is stored."""
-    return [_scores(record), _times(record), _machine(record), [("run directory", str(directory))]]
+    return [_scores(record, shown), _times(record), _machine(record), [("run directory", str(directory))]]
 
 
-def _scores(record: RunRecord) -> _Fields:
+def _scores(record: RunRecord, shown: Collection[str]) -> _Fields:
     fields: _Fields = []
     for split in [name for name in _SPLITS if name in record.metrics]:
         metrics = record.metrics[split]
@@ -128,12 +143,23 @@ def _scores(record: RunRecord) -> _Fields:
         fields.append((f"{split} accuracy{during}", f"{metrics.accuracy:.4f}{_detail(record, split)}"))
         if metrics.loss is not None:
             fields.append((f"{split} loss{during}", f"{metrics.loss:.4f}"))
+        fields += [
+            (f"{split} {METRICS[name].title}", metric_text(metrics, name)) for name in OTHER_METRICS if name in shown
+        ]
+        if split == "test" and (metrics.largest_class_accuracy or 0) >= IMBALANCED:
+            fields.append((ALWAYS_LARGEST, f"{metrics.largest_class_accuracy:.4f}"))
     if record.best_epoch is not None and "validation" in record.metrics:
         fields.append(("best epoch (validation)", f"{record.best_epoch} of {record.epochs}"))
         if record.kept_epoch is not None:
             which = "the last" if record.kept_epoch == record.epochs else "the best"
             fields.append(("weights", f"of epoch {record.kept_epoch}, {which}"))
     return fields
+
+
+def metric_text(metrics: Metrics, name: str) -> str:
+    """Return a metric with four decimals, or why it does not exist."""
+    value = getattr(metrics, name)
+    return f"{value:.4f}" if value is not None else f"none: {metrics.undefined.get(name, 'not computed')}"
 
 
 def _has_running_mean(record: RunRecord) -> bool:

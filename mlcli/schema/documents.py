@@ -17,6 +17,7 @@ from pydantic_core import core_schema
 from mlcli.batch_bench.records import BatchBenchRecord, BenchAdvice, BenchEngine
 from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, PlannedCell, ReceiptPart
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.folds import FoldsDifference
 from mlcli.compare.statistics.intervals import MeanInterval
 from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
@@ -31,6 +32,7 @@ from mlcli.models.summary import LayerSummary
 from mlcli.parity.parity import ParityReport, ParityStep
 from mlcli.predict.predict import Prediction
 from mlcli.records import EpochRecord, RunRecord, Timing
+from mlcli.registry import METRICS
 
 Fields = Mapping[str, Any]  # name to type
 _SPLITS = ("test", "validation", "train")
@@ -119,6 +121,7 @@ def _runs_list() -> dict[str, Fields]:
     row = {name: kind for name, kind in _RUN.items() if name not in (*parts, *details)}
     row |= {f"{split}_{score}": float | None for split in _SPLITS for score in ("accuracy", "loss")}
     row |= {name: kind | None for name, kind in _fields(Timing).items()}
+    row |= {f"test_{name}": float | None for name in METRICS}
     return _rows("ListedRun", row | {"directory": str})
 
 
@@ -174,7 +177,8 @@ def _receipt() -> dict[str, Fields]:
 
 
 def _compare() -> dict[str, Fields]:
-    measured = {"run_id": str, "directory": str, "seed": int, "is_reused": bool}
+    drawn = {"seed": int, "split_seed": int | None, "fold": int | None}
+    measured = {"run_id": str, "directory": str, "is_reused": bool, **drawn}
     variant = {
         "label": str,
         "settings": dict[str, str],
@@ -183,7 +187,8 @@ def _compare() -> dict[str, Fields]:
         "runs": _objects("MeasuredRun", measured | dict.fromkeys(MEASUREMENTS, float | None)),
         "failures": list[Failure],
     }
-    types = {"AccuracyDifference": AccuracyDifference, "TimeRatio": TimeRatio, "Verdict": Verdict}
+    differences = {"AccuracyDifference": AccuracyDifference, "FoldsDifference": FoldsDifference}
+    types = {**differences, "TimeRatio": TimeRatio, "Verdict": Verdict}
     pair = {**_fields(Pair, **types), "accuracy_is": str | None, "time_is": str | None}
     comparison = {
         "schema_version": int,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
-from mlcli.experiment.thresholds import check_thresholds, parse_thresholds
+from mlcli.experiment.thresholds import Threshold, check_thresholds, names_of, parse_thresholds
+from mlcli.registry import METRICS
 from mlcli.runs import DEFAULT_RUNS_DIR
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mlcli.config.schema import ExperimentConfig
     from mlcli.experiment.plan import Plan
 
-_SPLITS = {"accuracy": "test", "validation_accuracy": "validation", "train_accuracy": "train"}
+_PREFIXES = {"": "test", "validation_": "validation", "train_": "train"}  # of the names of thresholds
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TrainRequest:
     summary: bool = False  # print layers, shapes and parameters of the model, and exit
     output_format: str = "table"
     fail_under: Sequence[str] = ()  # texts `metric=value`
+    fail_above: Sequence[str] = ()  # likewise, where lower is better
     quiet: bool = False
     verbose: bool = False
 
@@ -56,7 +58,7 @@ def run(request: TrainRequest) -> None:
     from mlcli.train.resume import open_resumable
 
     checked_format(request.output_format)
-    thresholds = parse_thresholds(request.fail_under, tuple(_SPLITS))
+    thresholds = parse_thresholds(request.fail_under, request.fail_above, names_of(_PREFIXES))
     every = parse_checkpoint_every(request.checkpoint_every)
     runs_directory = request.runs_dir
     found = None
@@ -81,9 +83,25 @@ def run(request: TrainRequest) -> None:
         else:
             result = resume(found.directory, plan, paths, n_threads, progress, every=every)
     batch_size = plan.config.training.batch_size
-    print_run(result.record, result.directory, request.output_format, batch_size=batch_size, is_reused=result.is_reused)
-    scored = result.record.metrics
-    check_thresholds(thresholds, {name: scored[split].accuracy for name, split in _SPLITS.items() if split in scored})
+    print_run(
+        result.record,
+        result.directory,
+        request.output_format,
+        batch_size=batch_size,
+        is_reused=result.is_reused,
+        shown=_shown(thresholds, plan.config),
+    )
+    scored = [(prefix, result.record.metrics.get(split)) for prefix, split in _PREFIXES.items()]
+    check_thresholds(
+        thresholds, {f"{prefix}{name}": getattr(found, name, None) for prefix, found in scored for name in METRICS}
+    )
+
+
+def _shown(thresholds: Sequence[Threshold], config: ExperimentConfig) -> set[str]:
+    """Return the metrics by which the run is judged: those of thresholds and of early stopping."""
+    stopping = config.training.early_stopping
+    names = {threshold.name for threshold in thresholds} | ({stopping.monitor} if stopping else set())
+    return {name for name in METRICS if any(f"{prefix}{name}" in names for prefix in _PREFIXES)}
 
 
 def _configuration(request: TrainRequest) -> ExperimentConfig:

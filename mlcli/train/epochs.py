@@ -16,7 +16,7 @@ from mlcli.data.preprocessing import take
 from mlcli.engines.contract import Engine, Weights
 from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
-from mlcli.metrics.scores import score
+from mlcli.metrics.scores import full_score, largest_class, score
 from mlcli.records import Dataset, EpochProgress, EpochRecord, Metrics, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
@@ -191,7 +191,7 @@ class EpochLoop:
     def _end_epoch(self, epoch: EpochChunks) -> EpochRecord:
         result = epoch.result
         running = Metrics(result.accuracy, result.loss, len(self._dataset.train))
-        metrics = _validate(self._engine, self._dataset, self._progress.watch)
+        metrics = _validate(self._engine, self._dataset, self._progress.watch, with_all=False)
         last = self._progress.position
         position = replace(last, step=last.step + len(epoch.batch_losses), metrics=metrics)
         is_best = False
@@ -200,7 +200,7 @@ class EpochLoop:
             min_delta = self._stopping.min_delta if self._stopping else 0
             is_best = last.best_value is None or value < last.best_value - min_delta
         if is_best:
-            position = replace(position, best_epoch=epoch.epoch, best_value=value, best_metrics=metrics)
+            position = replace(position, best_epoch=epoch.epoch, best_value=value)
             if self._stopping is not None and self._stopping.restore_best:
                 self._best_weights = self._engine.weights()
         record = replace(
@@ -236,10 +236,11 @@ class EpochLoop:
             final = replace(position, is_over=True, kept_epoch=len(position.history))
             if self._best_weights is not None and position.best_epoch != final.kept_epoch:
                 self._engine.load_weights(self._best_weights)
-                final = replace(final, metrics=position.best_metrics, kept_epoch=position.best_epoch)
+                final = replace(final, kept_epoch=position.best_epoch)
                 restored = f"the weights are those of epoch {position.best_epoch}"
                 self.note = f"{self.note}; {restored}" if self.note else f"{restored}, the best"
-            self._progress.position = final
+            metrics = _validate(self._engine, self._dataset, self._progress.watch, with_all=True)
+            self._progress.position = replace(final, metrics=metrics)
         orders = hashlib.sha256()
         for record in position.history:
             orders.update(self._order(record.epoch).tobytes())
@@ -254,7 +255,7 @@ def single_fit(engine: Engine, dataset: Dataset, progress: RunProgress) -> tuple
     watch = progress.watch
     with watch.part("first_epoch"):
         result = engine.fit()
-    train, metrics = score_train(engine, dataset, progress), _validate(engine, dataset, watch)
+    train, metrics = score_train(engine, dataset, progress), _validate(engine, dataset, watch, with_all=True)
     record = _epoch_record(train, metrics, watch.seconds("first_epoch"))
     progress.position = Position(history=(record,), metrics=metrics)
     note = f"the solver stopped after {result.n_iterations} iterations, before it converged"
@@ -270,16 +271,19 @@ def score_train(engine: Engine, dataset: Dataset, progress: RunProgress) -> Metr
     if progress.plan.network is None and len(split) > MOST_SCORED_BY_ESTIMATORS:
         split = take(split, np.arange(MOST_SCORED_BY_ESTIMATORS) * len(split) // MOST_SCORED_BY_ESTIMATORS)
     with progress.watch.part("score_train"):
-        progress.train = score(engine.predict(split.x), split.y)
+        progress.train = full_score(engine.predict(split.x), split.y, largest_class(dataset.train.y))
     return progress.train
 
 
-def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch) -> dict[str, Metrics]:
+def _validate(engine: Engine, dataset: Dataset, watch: Stopwatch, *, with_all: bool) -> dict[str, Metrics]:
+    """Score the validation split, if there is one. with_all: all metrics, not only accuracy and loss."""
     split = dataset.validation
     if split is None:
         return {}
     with watch.part("validate"):
-        return {"validation": score(engine.predict(split.x), split.y)}
+        scores = engine.predict(split.x)
+        found = full_score(scores, split.y, largest_class(dataset.train.y)) if with_all else score(scores, split.y)
+        return {"validation": found}
 
 
 def _epoch_record(train: Metrics, metrics: Mapping[str, Metrics], seconds: float) -> EpochRecord:

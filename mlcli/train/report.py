@@ -34,7 +34,7 @@ def describe_plan(plan: Plan, n_threads: int) -> dict[str, object]:
         "experiment": config.name,
         "backend": plan.backend,
         "dataset": info.title,
-        "n_samples": info.n_train + info.n_test,
+        "n_samples": info.n_train + info.n_validation + info.n_test,
         "sample_shape": "x".join(map(str, info.input_shape)),
         "n_classes": info.n_classes,
         "model": config.model.name,

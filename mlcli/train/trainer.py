@@ -17,7 +17,8 @@ from mlcli.errors import DivergedError, MlcliError, batch_advice, translated_mem
 from mlcli.experiment.environment import describe_environment
 from mlcli.experiment.initial_weights import SourceRun, initial_weights, pinned, read_source, weights_digest
 from mlcli.experiment.plan import Plan, engine_spec, experiment_digests
-from mlcli.metrics.scores import score
+from mlcli.metrics.scores import full_score, largest_class
+from mlcli.models.class_weights import class_weights_note
 from mlcli.records import Dataset, EpochProgress, EpochRecord, RunRecord, RunStatus
 from mlcli.registry import FEW_STEPS, MIN_EPOCHS, MIN_STEPS, backend_info
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder
@@ -224,6 +225,8 @@ class _Trainer:
                 engine = build_engine(self.plan.backend, spec, checkpoint.weights)
                 restore_state(engine, checkpoint.engine)
             engine.place(dataset.train.x, dataset.train.y)
+        if spec.class_weights:
+            self._note(class_weights_note(spec.class_weights, dataset.info.class_names))
         self.progress.device = engine.device
         return engine
 
@@ -303,7 +306,7 @@ class _Trainer:
         self.observer.on_stage("scoring the test split")
         with self.progress.watch.part("evaluate"):
             scores = engine.predict(dataset.test.x)
-            self.progress.test = score(scores, dataset.test.y)
+            self.progress.test = full_score(scores, dataset.test.y, largest_class(dataset.train.y))
         arrays = {"y": dataset.test.y, **vars(scores)}
         directory.write_predictions({name: array for name, array in arrays.items() if array is not None})
 

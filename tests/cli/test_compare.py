@@ -16,6 +16,7 @@ import yaml
 
 from mlcli.cli.app import main
 from tests.fixtures.processes import start_mlcli
+from tests.fixtures.warm import warm_mlcli
 
 DIGITS = """
 name: small
@@ -39,7 +40,7 @@ VARY = ("--vary", "optimizer.lr=0.01,0.0001", "--seeds", "2")
 
 def _mlcli(folder, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "mlcli", "compare", *arguments],
+        [warm_mlcli(), "compare", *arguments],
         cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 
-def test_two_runs_are_reported_without_any_framework(cli, stored_runs):
+def test_two_runs_are_reported_without_any_framework(cold_cli, stored_runs):
     arguments = ("receipt", "20260101T000000Z_iris", "20260101T000000Z_forest", "--runs-dir", stored_runs)
-    process = cli(*arguments, "--format", "json", PYTHONPROFILEIMPORTTIME="1")
+    process = cold_cli(*arguments, "--format", "json", PYTHONPROFILEIMPORTTIME="1")
     assert process.returncode == 0, process.stderr
     imported = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
     assert "mlcli.compare.receipt" in imported

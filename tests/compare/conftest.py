@@ -68,10 +68,11 @@ def comparison_of():
     return _comparison
 
 
-def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1):
+def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1, n_folds=None):
     """Return a comparison. variants: for each label, the wrong samples and fit seconds by seed.
 
-    sessions: for each label, the session of each of its runs, a character each; one for all by default.
+    sessions: for each label, the session of each of its runs, a character each; one for all by default. n_folds: the
+    runs are on the folds of as many repeats as there are runs for.
     """
     place, of_runs = {"host": "here", "n_parallel": n_parallel}, sessions or {}
     made = tuple(
@@ -79,7 +80,7 @@ def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1)
             label,
             {"backend": label},
             tuple(
-                _run(label, seed, *run, session={"id": session, **place})
+                _run(label, seed, *run, session={"id": session, **place}, n_folds=n_folds)
                 for seed, (*run, session) in enumerate(
                     zip(wrong, seconds, of_runs.get(label, "s" * len(wrong)), strict=True)
                 )
@@ -93,7 +94,7 @@ def _comparison(variants, failures=None, cost=None, sessions=None, n_parallel=1)
     return Comparison("named", "digits", made, means, ran[0].label if ran else None, compare_pairs(ran), cost=cost)
 
 
-def _run(label, seed, n_wrong, seconds, session):
+def _run(label, seed, n_wrong, seconds, session, n_folds):
     """Return a run that is wrong on the first n_wrong samples, so that variants differ in exactly these."""
     correct = np.arange(N_TEST) >= n_wrong
     history = tuple(
@@ -108,11 +109,13 @@ def _run(label, seed, n_wrong, seconds, session):
         "total_seconds": 5.0,
     }
     record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed, backend="torch")
+    repeat, fold = divmod(seed, n_folds) if n_folds else (0, 0)
+    config = SimpleNamespace(seed=seed, dataset=SimpleNamespace(folds=n_folds, fold=fold, split_seed=repeat))
     return MeasuredRun(
-        RunFacts(record, None, None, {"session": session}),
+        RunFacts(record, config, None, {"session": session}),
         f"runs/{label}-{seed}",
         measurements,
         correct,
-        "data",
+        f"data {repeat} {fold}",
         history,
     )

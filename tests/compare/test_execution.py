@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mlcli.runs.directory import RunDirectory
 from mlcli.train.checkpointing import CheckpointEvery
 from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, train
+from tests.fixtures.warm import warm_mlcli
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "digits_mlp.yaml"
 SETTINGS = ["training.epochs=6"]
@@ -72,7 +72,7 @@ def stop_a_run(runs, seed=0, **options):
 def compare(runs):
     arguments = ["compare", str(CONFIG), "--backend", "sklearn", "--seeds", "2", "--set", *SETTINGS]
     process = subprocess.run(
-        [sys.executable, "-m", "mlcli", *arguments, "--runs-dir", str(runs), "--format", "json", "--quiet"],
+        [warm_mlcli(), *arguments, "--runs-dir", str(runs), "--format", "json", "--quiet"],
         capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

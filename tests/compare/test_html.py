@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from mlcli import __version__
 from mlcli.compare import CompareRequest
-from mlcli.compare.conclusions import METHOD, conclusions
+from mlcli.compare.conclusions import conclusions, method
 from mlcli.compare.html import comparison_html
 from mlcli.compare.report import report_comparison
 from tests.fixtures.comparisons import THREE
@@ -30,8 +30,8 @@ def test_html_opens_with_the_conclusions_and_folds_the_method(comparison_of):
     text = comparison_html(comparison)
     assert text.index(conclusions(comparison)[0]) < text.index("<table")
     outside = re.sub("(?s)<details>.*?</details>", "", text)
-    assert METHOD in text
-    assert METHOD not in outside
+    assert method(comparison) in text
+    assert method(comparison) not in outside
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
     assert f"mlcli {__version__}; {datetime.now(UTC):%Y-%m-%d}" in outside

@@ -26,7 +26,7 @@ def _cells(path, runs_directory=Path("runs"), **request):
 
 def test_rounds_are_interleaved_and_seeds_start_with_that_of_the_file(config):
     cells = _cells(config, seeds="3")
-    assert [(cell.label, cell.seed) for cell in cells] == [
+    assert [(cell.label, cell.draw.seed) for cell in cells] == [
         (label, seed) for seed in (10, 11, 12) for label in ("torch", "sklearn")
     ]
 
@@ -38,7 +38,7 @@ def test_cells_run_in_rounds_and_every_second_round_reverses_the_one_before(conf
         order = running_order(cells, Random(number))
         assert sorted(order) == list(range(20))
         rounds = [[cells[index].label for index in order[start : start + 4]] for start in range(0, 20, 4)]
-        assert [cells[index].seed for index in order] == [cell.seed for cell in cells]
+        assert [cells[index].draw.seed for index in order] == [cell.draw.seed for cell in cells]
         assert rounds[1] == rounds[0][::-1]
         assert rounds[3] == rounds[2][::-1]
         orders.add(tuple(order))
@@ -48,7 +48,7 @@ def test_cells_run_in_rounds_and_every_second_round_reverses_the_one_before(conf
 def test_vary_is_a_product_and_commas_within_brackets_belong_to_the_value(config):
     vary = ["model.hidden=[8,4],[16]", "optimizer.lr=0.1,1e-3"]
     cells = _cells(config, backends="sklearn", seeds="3,5", vary=vary)
-    assert [cell.seed for cell in cells] == [3] * 4 + [5] * 4
+    assert [cell.draw.seed for cell in cells] == [3] * 4 + [5] * 4
     assert {(cell.config.model.hidden, cell.config.optimizer.lr) for cell in cells} == {
         ((8, 4), 0.1), ((8, 4), 0.001), ((16,), 0.1), ((16,), 0.001),
     }  # fmt: skip
@@ -119,9 +119,14 @@ def test_seeds_of_the_options_win_over_those_in_the_file(tmp_path):
     path = tmp_path / "iris.yaml"
     path.write_text("dataset: iris\nmodel: logistic\nseed: 4\nbackends:\n  torch: {seed: 7}\n  sklearn:\n")
     cells = _cells(path, seeds="2")
-    assert [(cell.label, cell.seed) for cell in cells] == [("torch", 7), ("sklearn", 7), ("torch", 8), ("sklearn", 8)]
-    assert [cell.seed for cell in _cells(path, seeds="2", settings=["seed=20"])] == [20, 20, 21, 21]
-    assert [cell.seed for cell in _cells(path, seeds="5,0", settings=["seed=20"])] == [5, 5, 0, 0]
+    assert [(cell.label, cell.draw.seed) for cell in cells] == [
+        ("torch", 7),
+        ("sklearn", 7),
+        ("torch", 8),
+        ("sklearn", 8),
+    ]
+    assert [cell.draw.seed for cell in _cells(path, seeds="2", settings=["seed=20"])] == [20, 20, 21, 21]
+    assert [cell.draw.seed for cell in _cells(path, seeds="5,0", settings=["seed=20"])] == [5, 5, 0, 0]
 
 
 def test_the_configuration_is_read_once(config, monkeypatch):

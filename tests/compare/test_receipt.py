@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mlcli.compare.receipt import comparability_report, report_by_variant
+from mlcli.config.dataset import DatasetConfig
 from mlcli.errors import UsageError
-from mlcli.records import Scaling
+from mlcli.records import Scaling, TableColumn, TableEncoding
 
 
 def different(*runs):
@@ -58,6 +59,7 @@ def test_a_digest_that_differs_has_a_separate_row(facts, name, what):
         ({"optimizer__lr": 0.5}, "optimizer", "adam, lr 0.5"),
         ({"schedule__name": "cosine"}, "schedule", "cosine"),
         ({"model__output": "softmax"}, "loss", "cross-entropy of probabilities"),
+        ({"training__class_weight": "balanced"}, "loss", "cross-entropy of logits, classes weighted (balanced)"),
         ({"training__batch_size": 7}, "batch size", "7"),
         ({"training__epochs": 3}, "epochs", "3"),
         ({"runtime__precision": "float64"}, "precision", "float64"),
@@ -70,6 +72,13 @@ def test_a_setting_that_differs_is_shown_with_both_values(facts, flags, what, va
     assert rows[what][1].startswith(value)
     assert rows[what][0] != rows[what][1]
     assert rows.keys() <= {what, "model"}
+
+
+def test_a_column_that_decides_the_splits_is_named(facts):
+    dataset = DatasetConfig(path="t.csv", target="t", group="patient")
+    run = facts()
+    grouped = replace(run, config=run.config.model_copy(update={"dataset": dataset}))
+    assert different(run, grouped)["split method"] == (None, "by groups of patient")
 
 
 def test_values_are_those_in_effect_not_those_that_were_configured(facts):
@@ -93,6 +102,17 @@ def test_scalings_are_compared_as_they_were_fitted(facts):
     standard = Scaling("standard", np.array(4.9), 6.0)
     other = replace(run, preprocessing=replace(run.preprocessing, scaling=standard))
     assert different(run, other) == {"scaling": ("unit", "standard")}
+
+
+def test_encodings_of_tables_are_compared(facts):
+    def run(*columns):
+        return replace(facts(), preprocessing=replace(facts().preprocessing, encoding=TableEncoding("t", (), columns)))
+
+    filled, missing = TableColumn("n", "numeric", fill=0.0), TableColumn("n", "numeric")
+    coded = TableColumn("c", "categorical", categories=("a",), is_coded=True)
+    assert different(run(filled), run(missing)) == {"encoding": ("one-hot", "codes")}
+    assert different(run(missing), run(coded)) == {}
+    assert different(facts(), run(filled)) == {"encoding": (None, "one-hot")}
 
 
 def test_a_single_fit_has_no_batches_and_no_epochs(facts):

@@ -128,6 +128,14 @@ def test_different_configurations_have_different_digests():
     assert all(len(digest) == 64 for digest in digests)
 
 
+def test_class_weights_count_only_if_they_are_set(load):
+    """Earlier versions did not have the key, and their digests stay."""
+    plain, balanced = load("training: {epochs: 3}"), load("training: {epochs: 3, class_weight: balanced}")
+    assert "class_weight" not in to_dict(plain)["training"]
+    assert settings_by_key(balanced)["training.class_weight"] == "balanced"
+    assert config_digest(balanced) != config_digest(plain)
+
+
 def test_the_digest_does_not_depend_on_how_it_was_written(load):
     first = load("optimizer: {lr: 1, name: sgd}\nseed: 3\n")
     second = load("seed: 3\noptimizer: {name: sgd, lr: 1.0, momentum: 0}\n")

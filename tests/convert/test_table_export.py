@@ -148,7 +148,7 @@ def test_features_of_a_script_are_those_of_the_run(run):
     assert all(tuple(row) in known for row in expected.round(9))
 
 
-@pytest.mark.parametrize("estimator", ["DecisionTreeClassifier", "LinearSVC"])
+@pytest.mark.parametrize("estimator", ["HistGradientBoostingClassifier", "LinearSVC"])
 def test_estimators_are_exported_with_their_preparation(estimator, tmp_path):
     run = trained(tmp_path, {"name": "estimator", "estimator": estimator}, "sklearn", visits(0))
     conversion = converted(run, "sklearn", tmp_path)

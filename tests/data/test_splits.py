@@ -120,7 +120,9 @@ def test_a_limit_above_the_number_of_samples_is_noted():
 
 
 def test_missing_classes_are_noted():
-    assert plan(n_test=40, limit=60).notes == ("the 60 training samples contain only 2 of 3 classes",)
+    assert plan(n_test=40, limit=60).notes == (
+        "the 60 training samples contain only 2 of 3 classes, none of 'virginica'",
+    )
 
 
 @pytest.mark.parametrize(

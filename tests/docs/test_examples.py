@@ -27,6 +27,7 @@ from mlcli.config.shipped import shipped_configs
 from mlcli.experiment.configurations import check_file
 from tests.fixtures.pages import PAGES, ROOT, steps, unexecuted_commands
 from tests.fixtures.tables import PENGUINS
+from tests.fixtures.warm import warm_mlcli
 
 CLI = typer.main.get_command(app)
 STEPS = [step for page in PAGES for step in steps(page)]
@@ -63,7 +64,8 @@ def test_an_example_works_as_the_page_shows(step, folders, request):
         check_file(path)  # raises ConfigError with what is wrong
         return
     command = [sys.executable, "-c", step.text] if step.kind == "python" else step.text
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    folders_of_programs = [warm_mlcli().parent, Path(sys.executable).parent, os.environ["PATH"]]
+    environment = os.environ | {"PATH": os.pathsep.join(map(str, folders_of_programs))}
     environment["PYTHONPATH"] = str(ROOT)
     if re.search("mnist|fashion", step.text) and not re.match(r"mlcli config|.*--(dry-run|summary)", step.text):
         images = str(request.getfixturevalue("image_data_dir"))

@@ -27,8 +27,8 @@ def broken(tmp_path):
     return {"PYTHONPATH": path, "MLCLI_SEED": "x", "MLCLI_RUNS_DIR": str(tmp_path / "sealed" / "runs")}
 
 
-def test_a_sound_machine(cli, tmp_path):
-    process = cli("doctor", "--format", "json", MLCLI_THREADS="1")
+def test_a_sound_machine(cold_cli, tmp_path):
+    process = cold_cli("doctor", "--format", "json", MLCLI_THREADS="1")
     assert process.returncode == 0, process.stderr
     document = json.loads(process.stdout)
     validate(document, document_schema("doctor"))
@@ -48,8 +48,8 @@ def test_a_sound_machine(cli, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_every_problem_is_reported_with_what_to_do(cli, broken):
-    process = cli("doctor", COLUMNS="300", **broken)
+def test_every_problem_is_reported_with_what_to_do(cold_cli, broken):
+    process = cold_cli("doctor", COLUMNS="300", **broken)
     assert process.returncode == 1
     assert "mlcli: keras cannot run; the report says why" in process.stderr
     lines = process.stdout.splitlines()

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
-from mlcli.config.schema import Adam, AdamW, LogisticModel, MlpModel, RmsProp, Sgd
+from mlcli.config.schema import Adam, AdamW, Lbfgs, LogisticModel, MlpModel, RmsProp, Sgd
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import build_engine
+from mlcli.models.class_weights import balanced_class_weights
 from mlcli.models.layers import build_network
 from mlcli.models.weights import as_precision, initial_weights
 from mlcli.records import Scaling
@@ -43,11 +45,10 @@ def digits():
     return x[:1000].astype(np.uint8).reshape(-1, 1, 8, 8), y[:1000].astype(np.int64)
 
 
-def engine_for(backend, model, optimizer, precision="float64"):
+def engine_for(backend, model, optimizer, precision="float64", class_weights=None, batch_size=BATCH_SIZE):
     network = build_network(model, (1, 8, 8), 10)
-    spec = EngineSpec(
-        model, network, 10, optimizer, BATCH_SIZE, Scaling("unit", None, 16.0), EngineRuntime(precision=precision)
-    )
+    scaling, runtime = Scaling("unit", None, 16.0), EngineRuntime(precision=precision)
+    spec = EngineSpec(model, network, 10, optimizer, batch_size, scaling, runtime, class_weights)
     return build_engine(backend, spec, as_precision(initial_weights(network, 3), precision))
 
 
@@ -67,8 +68,8 @@ def step_by_step(engine, lr, x, y):
     return np.array(losses)
 
 
-def run(backend, model, optimizer, digits):
-    engine = engine_for(backend, model, optimizer)
+def run(backend, model, optimizer, digits, class_weights=None):
+    engine = engine_for(backend, model, optimizer, class_weights=class_weights)
     return step_by_step(engine, optimizer.lr, *digits), engine.weights()
 
 
@@ -110,7 +111,8 @@ def test_the_torch_engine_agrees_with_a_hand_written_loop(optimizer, digits):
 class _HandWrittenLoop:
     """A training loop without mlcli: nn.Sequential, torch.optim, and parameter groups for the weight decay."""
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer, class_weights=(1.0,) * 10):
+        self.class_weights = torch.tensor(class_weights, dtype=torch.float64)
         self.model = torch.nn.Sequential(
             torch.nn.Flatten(), torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10)
         ).double()
@@ -130,7 +132,61 @@ class _HandWrittenLoop:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rates[0]
         self.optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(self.model(self.x[order]), self.y[order])
-        loss.backward()
+        losses = torch.nn.functional.cross_entropy(self.model(self.x[order]), self.y[order], reduction="none")
+        (self.class_weights[self.y[order]] * losses).mean().backward()
         self.optimizer.step()
-        return type("Result", (), {"loss": loss.item()})
+        return type("Result", (), {"loss": losses.mean().item()})
+
+
+CLASS_WEIGHTS = tuple(np.linspace(0.2, 3.0, 10).tolist())
+WEIGHTED = {
+    "mlp-adam": ("mlp", "adam", ("sklearn", "keras")),
+    "mlp-softmax-adam": ("mlp-softmax", "adam", ("sklearn", "keras")),
+    "logistic-momentum": ("logistic", "momentum", ("keras",)),
+}
+
+
+@pytest.mark.parametrize(("model", "optimizer", "backends"), WEIGHTED.values(), ids=WEIGHTED)
+def test_with_class_weights_all_engines_agree_step_by_step(model, optimizer, backends, digits):
+    model, optimizer = MODELS[model], OPTIMIZERS[optimizer]
+    expected_losses, expected_weights = run("torch", model, optimizer, digits, CLASS_WEIGHTS)
+    for backend in backends:
+        losses, weights = run(backend, model, optimizer, digits, CLASS_WEIGHTS)
+        np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-8)
+        for name, array in expected_weights.items():
+            np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-7)
+    assert np.abs(run("torch", model, optimizer, digits)[0] - expected_losses).max() > 1e-3
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
+def test_a_weighted_step_minimises_the_mean_of_weight_times_loss(backend, digits):
+    """The sum over a batch is divided by its samples, and the losses that are returned are not weighted."""
+    optimizer = OPTIMIZERS["sgd-decay"]
+    losses, weights = run(backend, MlpModel(hidden=(24,)), optimizer, digits, CLASS_WEIGHTS)
+    reference = _HandWrittenLoop(optimizer, CLASS_WEIGHTS)
+    np.testing.assert_allclose(losses, step_by_step(reference, optimizer.lr, *digits), rtol=0, atol=1e-10)
+    for name, tensor in reference.model.state_dict().items():
+        np.testing.assert_allclose(weights[name], tensor.numpy(), rtol=0, atol=1e-9)
+
+
+def test_lbfgs_with_class_weights_ends_at_the_minimum_that_the_iterative_engines_seek(digits):
+    """It is that of scikit-learn's class_weight="balanced", and no step of steepest descent leaves it."""
+    x, y = digits
+    rare = (y < 5) | (np.arange(len(y)) % 7 == 0)
+    x, y = x[rare], y[rare]
+    class_weights, decay = balanced_class_weights(y, 10), 1 / len(y)
+    solver = Lbfgs(max_iter=5000, tolerance=1e-9, weight_decay=decay)
+    lbfgs = engine_for("sklearn", LogisticModel(), solver, class_weights=class_weights)
+    lbfgs.place(x, y)
+    assert lbfgs.fit().converged
+    fitted = lbfgs.weights()
+    by_hand = LogisticRegression(class_weight="balanced", max_iter=5000, tol=1e-9).fit(x.reshape(-1, 64) / 16, y)
+    np.testing.assert_allclose(fitted["1.weight"], by_hand.coef_, rtol=0, atol=1e-8)
+    for backend in ("torch", "keras"):
+        sgd = Sgd(lr=1.0, weight_decay=decay)
+        engine = engine_for(backend, LogisticModel(), sgd, class_weights=class_weights, batch_size=len(y))
+        engine.load_weights(fitted)
+        engine.place(x, y)
+        engine.train_steps(np.arange(len(y)), np.array([1.0]))
+        for name, array in engine.weights().items():
+            np.testing.assert_allclose(array, fitted[name], rtol=0, atol=1e-7)

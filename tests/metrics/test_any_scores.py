@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from mlcli.errors import DataError
 from mlcli.evaluate.plots import overfitting
-from mlcli.metrics.scores import calibration, class_scores, confident_mistakes, confusion_matrix, macro_average, score
+from mlcli.metrics.by_class import class_scores, confusion_matrix, macro_average
+from mlcli.metrics.scores import calibration, confident_mistakes, full_score
 from mlcli.records import EpochRecord, Scores
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -46,7 +47,7 @@ def test_every_metric_returns_a_value_or_raises_a_data_error(case, n_classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            found = score(scores, y)
+            found = full_score(scores, y, largest_class=1)
         except DataError:
             for metric in (calibration, lambda s, t: confident_mistakes(s, t, 3)):
                 with pytest.raises(DataError):
@@ -55,6 +56,9 @@ def test_every_metric_returns_a_value_or_raises_a_data_error(case, n_classes):
             assert 0 <= found.accuracy <= 1
             assert found.n_samples == len(y)
             assert (found.loss is None) == (scores.logits is None and scores.probabilities is None)
+            assert (found.brier_score is None) == ("brier_score" in found.undefined)
+            assert all(0 <= getattr(found, name) <= 1 for name in ("balanced_accuracy", "macro_f1"))
+            assert all(0 <= getattr(found, name) <= 1 for name in ("roc_auc", "pr_auc") if name not in found.undefined)
             assert (calibration(scores, y) is None) == (scores.probabilities is None)
             assert len(confident_mistakes(scores, y, 3)) <= 3
         try:
@@ -85,7 +89,7 @@ def test_scores_that_a_model_can_produce_are_never_refused():
     logits = np.array([[np.inf, 0], [np.nan, 1], [1, -np.inf]], dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = score(Scores(np.array([0, 1, 0]), logits, None), np.array([0, 1, 1]))
+        found = full_score(Scores(np.array([0, 1, 0]), logits, None), np.array([0, 1, 1]))
     assert found.accuracy == 2 / 3
     assert found.loss is not None
     assert not math.isfinite(found.loss)

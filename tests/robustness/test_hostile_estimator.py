@@ -291,6 +291,20 @@ def test_a_malformed_tree_of_histogram_gradient_boosting_is_a_data_error(name, v
         load_estimator(skops.io.dumps(boosted))
 
 
+def test_a_tree_that_uses_categories_of_a_feature_without_any_is_a_data_error():
+    """The compiled code would look them up behind the end of an array."""
+    codes = np.column_stack([np.arange(len(X)) % 3, X])
+    boosted = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=2, categorical_features=[0]).fit(codes, Y)
+    for _, transformer, _ in (*boosted._preprocessor.transformers, *boosted._preprocessor.transformers_):
+        if hasattr(transformer, "func"):
+            transformer.func = None
+    load_estimator(skops.io.dumps(boosted))
+    boosted._predictors[0][0].nodes["is_categorical"][0] = 1
+    boosted._bin_mapper.is_categorical_[:] = 0
+    with pytest.raises(DataError, match="uses categories"):
+        load_estimator(skops.io.dumps(boosted))
+
+
 def npy(shape, dtype, body=b""):
     stream = io.BytesIO()
     npy_format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})

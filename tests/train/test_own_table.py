@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from mlcli.compare.receipt import comparability_report, facts_of
+from mlcli.compare.variants import check_same_data, measure
 from mlcli.config.schema import ExperimentConfig
+from mlcli.convert import ConvertRequest
+from mlcli.convert.conversion import convert
 from mlcli.data.load import load_dataset
 from mlcli.errors import DataError, UsageError
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
 from mlcli.runs.directory import RunDirectory
 from mlcli.train.checkpointing import parse_checkpoint_every
 from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, resume, train
-from tests.fixtures.tables import PENGUINS, pipeline_by_hand, rows_of_split
+from tests.fixtures.tables import PENGUINS, TABLES, pipeline_by_hand, rows_of_split
 
 SILENT = QuietProgress(show_notes=False)
 LOGISTIC = {"name": "logistic"}
@@ -49,36 +57,86 @@ def run(tmp_path_factory):
     return trained(plan_of(PENGUINS, model, "torch", training=training), tmp_path_factory.mktemp("runs") / "run")
 
 
-@pytest.mark.parametrize(
-    ("model", "by_hand"),
-    [
-        (LOGISTIC, ("linear_model", "LogisticRegression", {"max_iter": 1000, "tol": 1e-8})),
-        (
-            estimator("RandomForestClassifier", n_estimators=20),
-            ("ensemble", "RandomForestClassifier", {"n_estimators": 20, "random_state": 0}),
-        ),
-        (
-            estimator("HistGradientBoostingClassifier", max_iter=20),
-            ("ensemble", "HistGradientBoostingClassifier", {"max_iter": 20, "random_state": 0}),
-        ),
-    ],
-)
-def test_predictions_are_those_of_a_pipeline_by_hand(model, by_hand, tmp_path):
-    import importlib
-
-    module, name, parameters = by_hand
-    optimizer = {"name": "lbfgs", "max_iter": 1000, "tolerance": 1e-8} if model is LOGISTIC else None
-    plan = plan_of(PENGUINS, model, runtime={"precision": "float64"}, optimizer=optimizer)
+def test_predictions_are_those_of_a_pipeline_by_hand(tmp_path):
+    """Other models and tables are in test_by_hand.py, which does not store them."""
+    optimizer = {"name": "lbfgs", "max_iter": 1000, "tolerance": 1e-8}
+    plan = plan_of(PENGUINS, runtime={"precision": "float64"}, optimizer=optimizer)
     stored = trained(plan, tmp_path / "run").files.predictions()
     rows, transformer = pipeline_by_hand(PENGUINS, "species", ["island", "sex"])
     train_rows, test_rows = rows_of_split(PENGUINS, "species")
     y = pd.read_csv(PENGUINS)["species"].astype("category").cat.codes.to_numpy()
-    classifier = getattr(importlib.import_module(f"sklearn.{module}"), name)(**parameters)
+    classifier = LogisticRegression(max_iter=1000, tol=1e-8)
     classifier.fit(transformer.fit_transform(rows.iloc[train_rows]), y[train_rows])
     x = transformer.transform(rows.iloc[test_rows])
     np.testing.assert_array_equal(stored["y"], y[test_rows])
     np.testing.assert_array_equal(stored["labels"], classifier.predict(x))
     np.testing.assert_allclose(stored["probabilities"], classifier.predict_proba(x), atol=1e-5)
+
+
+BOOSTING = {"max_iter": 5, "min_samples_leaf": 2}
+
+
+@pytest.fixture(scope="module")
+def boosted(tmp_path_factory):
+    """Histogram gradient boosting with balanced classes on the mammals, which have many missing values."""
+    path = tmp_path_factory.mktemp("runs")
+    plan = plan_of(
+        TABLES / "msleep.csv",
+        estimator("HistGradientBoostingClassifier", **BOOSTING),
+        target="vore",
+        training={"class_weight": "balanced"},
+    )
+    return trained(plan, path / "run")
+
+
+def test_a_run_with_codes_is_stored_and_used_again(boosted, tmp_path):
+    assert boosted.config.dataset.encoding == boosted.preprocessing.encoding.form == "codes"
+    assert [name for name in boosted.preprocessing.feature_names if "=" in name or "missing" in name] == []
+    assert any("texts are numbers of their categories" in note for note in boosted.record.notes)
+    evaluation = evaluate(boosted, EvaluateRequest("", threads=1, n_misclassified=3)).evaluation
+    assert evaluation.reported == evaluation.metrics == boosted.record.metrics["test"]
+    stored = boosted.build_engine()._estimator
+    assert (stored.class_weight, stored.categorical_features[:3]) == ("balanced", [True, True, False])
+    output = tmp_path / "out.csv"
+    request = PredictRequest("", TABLES / "msleep.csv", output, threads=1)
+    prediction = predict(boosted, request, lambda *_: None)
+    assert prediction.n_samples == len(pd.read_csv(output)) == 76
+    _, test = rows_of_split(TABLES / "msleep.csv", "vore")
+    np.testing.assert_array_equal(pd.read_csv(output)["label"][test], boosted.files.predictions()["labels"])
+
+
+def test_boosting_takes_one_hot_features_where_that_is_chosen(boosted, tmp_path):
+    for number, (parameters, dataset) in enumerate(
+        [(BOOSTING, {"encoding": "one-hot"}), ({**BOOSTING, "categorical_features": None}, {})]
+    ):
+        plan = plan_of(
+            TABLES / "msleep.csv",
+            estimator("HistGradientBoostingClassifier", **parameters),
+            target="vore",
+            dataset=dataset,
+            training={"class_weight": "balanced"},
+        )
+        run = trained(plan, tmp_path / str(number))
+        assert run.preprocessing.encoding.form == "one-hot"
+        differences = run.files.predictions()["probabilities"] - boosted.files.predictions()["probabilities"]
+        assert np.abs(differences).max() > 0.01
+
+
+def test_codes_are_refused_for_models_that_do_not_take_them():
+    for model in (LOGISTIC, estimator("RandomForestClassifier")):
+        with pytest.raises(UsageError, match="encoding codes: only HistGradientBoostingClassifier takes"):
+            plan_of(PENGUINS, model, dataset={"encoding": "codes"})
+
+
+def test_trees_on_numbers_with_missing_values_are_exported(tmp_path):
+    table = tmp_path / "numbers.csv"
+    pd.read_csv(TABLES / "msleep.csv").drop(columns=["name", "genus", "order", "conservation"]).to_csv(
+        table, index=False
+    )
+    model = estimator("HistGradientBoostingClassifier", **BOOSTING)
+    run = trained(plan_of(table, model, target="vore"), tmp_path / "run")
+    conversion = convert(run, ConvertRequest("", "sklearn", tmp_path / "model.skops", threads=1))
+    assert (conversion.n_changed, conversion.largest_difference) == (0, 0.0)
 
 
 def test_the_run_holds_the_schema_of_its_table_and_the_digest_of_its_content(run):
@@ -121,6 +179,36 @@ def test_changed_data_is_reported_by_evaluate_and_a_moved_file_can_be_named(peng
     evaluation = evaluate(run, request).evaluation
     assert any(note.startswith("not the data of the run: moved has the fingerprint") for note in evaluation.notes)
     assert evaluation.reported is None
+    assert (evaluation.samples_title, evaluation.metrics.n_samples) == ("all samples", 394)
+    split = evaluate(run, replace(request, split="test")).evaluation
+    assert (split.samples_title, split.metrics.n_samples) == ("the test split", 79)
+
+
+def test_other_data_are_scored_whole_without_the_columns_that_decided_the_splits(penguins, tmp_path):
+    run = trained(plan_of(penguins, dataset={"group": "year"}), tmp_path / "run")
+    evaluation = evaluate(run, EvaluateRequest("", threads=1)).evaluation
+    assert evaluation.reported == run.record.metrics["test"]
+    assert evaluation.split == "test"
+    table = pd.read_csv(penguins, keep_default_na=False)
+    table.iloc[100:200].drop(columns="year").to_csv(tmp_path / "new.csv", index=False)
+    evaluation = evaluate(run, EvaluateRequest("", threads=1, data=tmp_path / "new.csv")).evaluation
+    assert (evaluation.split, evaluation.metrics.n_samples) == ("all", 100)
+    assert (
+        evaluation.confusion.sum(axis=1).tolist()
+        == table["species"].iloc[100:200].value_counts().reindex(run.preprocessing.class_names, fill_value=0).tolist()
+    )
+    with pytest.raises(DataError, match="missing columns: 'year'"):
+        evaluate(run, EvaluateRequest("", threads=1, data=tmp_path / "new.csv", split="test"))
+
+
+def test_runs_with_different_splits_are_not_compared(penguins, tmp_path):
+    whole = trained(plan_of(penguins), tmp_path / "whole")
+    grouped = trained(plan_of(penguins, dataset={"group": "year"}), tmp_path / "grouped")
+    assert whole.record.digests["config"] != grouped.record.digests["config"]
+    with pytest.raises(UsageError, match="different splits: whole has penguins"):
+        check_same_data([measure(run) for run in (whole, grouped)])
+    receipt = comparability_report([facts_of(run) for run in (whole, grouped)])
+    assert {"split", "split method"} <= {row.what for row in receipt.different}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +225,7 @@ def test_a_table_that_does_not_fit_the_run_is_not_scored(run, penguins, change, 
 
 
 def test_data_of_the_other_kind_is_refused(run, iris_run, penguins):
-    with pytest.raises(UsageError, match="dataset iris: the run was trained on a table"):
+    with pytest.raises(UsageError, match="dataset iris: the run was trained on data of its own"):
         evaluate(run, EvaluateRequest("", threads=1, dataset="iris"))
     with pytest.raises(UsageError, match="the run was trained on iris; use --dataset"):
         evaluate(iris_run, EvaluateRequest("", threads=1, data=penguins))
@@ -194,7 +282,7 @@ def test_training_starts_from_the_weights_of_a_run_with_the_same_features_only(r
         (("--data", "none.csv", "--target", "species"), 3, "none.csv: no such file"),
         (("--data", "penguins.csv", "--target", "body_mass_g"), 3, "the label is missing"),
         (("--data", "penguins.csv", "--target", "species", "--dataset", "iris"), 2, "both the name iris and a path"),
-        (("--target", "species"), 2, "--target: dataset: target, columns and missing are for tables of your own"),
+        (("--target", "species"), 2, "--target: dataset: target: only for data of your own"),
     ],
 )
 def test_a_refused_table_leaves_no_run(arguments, code, message, penguins, cli):

@@ -94,6 +94,21 @@ def checkpoint_signals():
         signal.signal(number, handler)
 
 
+def test_a_run_with_class_weights_resumes_bit_identical(tmp_path):
+    training = {"epochs": 3, "batch_size": 50, "class_weight": "balanced"}
+    plan = plan_for("torch", training=training)
+    observer = Observer()
+    uninterrupted = train(plan, RunPaths(tmp_path, tmp_path / "uninterrupted"), 1, observer, every=EVERY_EPOCH)
+    with pytest.raises(Stopped):
+        start(plan, tmp_path / "run", stop_at=2)
+    assert_same_run(resume_run(tmp_path / "run").directory, uninterrupted.directory)
+    (note,) = [note for note in observer.notes if "weighs classes" in note]
+    assert note in uninterrupted.record.notes
+    unweighted = start(plan_for("torch", training={**training, "class_weight": None}), tmp_path / "unweighted")
+    assert unweighted.record.digests["initial_weights"] == uninterrupted.record.digests["initial_weights"]
+    assert unweighted.record.digests["weights"] != uninterrupted.record.digests["weights"]
+
+
 def without_times(history):
     return [dataclasses.replace(record, seconds=0.0, samples_per_second=0.0) for record in history]
 

@@ -17,7 +17,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DivergedError, MlcliError, UsageError
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
-from mlcli.metrics.scores import score
+from mlcli.metrics.scores import full_score, largest_class
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
 from mlcli.train import checkpointing, epochs
@@ -108,7 +108,7 @@ def scored_on_train(result):
     """Score the stored weights of a run on its training split."""
     stored = open_run(RunDirectory(result.directory))
     samples = stored.load_dataset().train
-    return score(stored.build_engine().predict(samples.x), samples.y)
+    return full_score(stored.build_engine().predict(samples.x), samples.y, largest_class(samples.y))
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras"])

@@ -67,7 +67,7 @@ class AccuracyDifference:
             return bool((1 - margin) ** self.n_samples <= ALPHA)
         return -margin <= self.low and self.high <= margin
 
-    def seeds_needed(self, margin: float, confidence: float) -> int | None:
+    def runs_needed(self, margin: float, confidence: float) -> int | None:
         """Return how many seeds would show a difference, or a tie within the margin, if the variances stayed the same.
 
         margin: a fraction, within which the 95 % interval of a tie lies. confidence: that of the interval which must
@@ -91,7 +91,7 @@ class AccuracyDifference:
     def detectable(self, confidence: float) -> float | None:
         """Return the smallest true difference, a fraction, that would have been found with 80 % probability.
 
-        confidence: see seeds_needed. None with fewer than three seeds.
+        confidence: see runs_needed. None with fewer than three seeds.
         """
         if self.n_seeds < MIN_FOR_INTERVAL:
             return None
@@ -99,7 +99,7 @@ class AccuracyDifference:
         seeds, samples = self._parts(self.n_seeds)
         of_seeds = detectable_distance([seeds], alpha) ** 2
         of_floor = detectable_distance([ErrorPart(1 / self.n_samples, math.inf)], alpha) ** 2
-        return max(detectable_distance([seeds, samples], alpha), _score_end(0.0, of_seeds, of_floor))
+        return max(detectable_distance([seeds, samples], alpha), score_end(0.0, of_seeds, of_floor))
 
     def _parts(self, n_seeds: int) -> tuple[ErrorPart, ErrorPart]:
         return _parts(self.seed_variance, self.sample_variance, n_seeds, self.n_differing)
@@ -137,12 +137,12 @@ def _interval(mean: float, parts: tuple[ErrorPart, ErrorPart], n_samples: int) -
     def end(mean: float) -> float:
         """Return the upper end of the interval of a mean."""
         plain = mean + width
-        return plain if plain < 0 else min(max(plain, _score_end(mean, of_seeds, of_floor)), 1.0)
+        return plain if plain < 0 else min(max(plain, score_end(mean, of_seeds, of_floor)), 1.0)
 
     return -end(-mean), end(mean)
 
 
-def _score_end(mean: float, constant: float, slope: float) -> float:
+def score_end(mean: float, constant: float, slope: float) -> float:
     """Return the larger root d of (d - mean)**2 = constant + slope * d * (1 - d); the mean if there is none.
 
     With constant 0 and slope z**2 / n, it is the upper end of Wilson's score interval.

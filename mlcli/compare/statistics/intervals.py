@@ -25,16 +25,19 @@ class MeanInterval:
     n_runs: int
 
 
-def mean_interval(values: Sequence[float], highest: float = math.inf) -> MeanInterval:
+def mean_interval(
+    values: Sequence[float], highest: float = math.inf, variance_factor: float | None = None
+) -> MeanInterval:
     """Return the mean of one or more values with Student's 95 % confidence interval (Biometrika 6, 1908).
 
-    The values are from 0 to `highest`; the part of the interval outside this range is cut off.
+    The values are from 0 to `highest`; the part of the interval outside this range is cut off. variance_factor: the
+    variance of the mean in units of that of the values; None: 1 / n, that of independent values.
     """
     n = len(values)
     mean = fmean(values)
     if n < MIN_FOR_INTERVAL:
         return MeanInterval(mean, None, None, n)
-    half_width = critical_t(n - 1) * math.sqrt(variance(values) / n)
+    half_width = critical_t(n - 1) * math.sqrt(variance(values) * (variance_factor or 1 / n))
     return MeanInterval(mean, max(mean - half_width, 0.0), min(mean + half_width, highest), n)
 
 

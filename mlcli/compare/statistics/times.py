@@ -38,10 +38,10 @@ class TimeRatio:
             return False
         return 1 / (1 + margin) <= self.low and self.high <= 1 + margin
 
-    def seeds_needed(self, margin: float, confidence: float) -> int | None:
+    def runs_needed(self, margin: float, confidence: float) -> int | None:
         """Return how many seeds would show a difference, or a tie within the margin, if the deviation stayed the same.
 
-        margin: 0.05 counts ratios between 1/1.05 and 1.05 as equal. confidence: see AccuracyDifference.seeds_needed.
+        margin: 0.05 counts ratios between 1/1.05 and 1.05 as equal. confidence: see AccuracyDifference.runs_needed.
         None if 10,000 seeds would not suffice, and with one seed.
         """
         if self.n_rounds < 2 or self.log_deviation == 0:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlcli.compare.statistics import ACCURACY_MARGIN, ALPHA, TIME_MARGIN
 from mlcli.compare.statistics.accuracy import AccuracyDifference
+from mlcli.compare.statistics.folds import FoldsDifference
 from mlcli.compare.statistics.times import TimeRatio
 
 Word = Literal["higher", "lower", "tie", "inconclusive"]
@@ -26,10 +27,10 @@ class Verdict:
     """The conclusion about a difference.
 
     corrected_p: the p value, corrected for the number of pairs; None if nothing was tested.
-    n_needed: for "inconclusive", the estimated number of seeds for a conclusion; None if no number of them
-    would suffice, or if there is only one.
-    detectable_difference: the smallest true difference in accuracy, a fraction, that the seeds at hand would have shown
-    with 80 % probability; None for times and with fewer than three seeds.
+    n_needed: for "inconclusive", the estimated number of runs of each variant for a conclusion; None if no number of
+    them would suffice, or if there is only one.
+    detectable_difference: the smallest true difference in accuracy, a fraction, that the runs at hand would have shown
+    with 80 % probability; None for times and with fewer than three runs.
     """
 
     word: Word
@@ -38,7 +39,7 @@ class Verdict:
     detectable_difference: float | None = None
 
 
-def accuracy_verdicts(differences: Sequence[AccuracyDifference]) -> list[Verdict]:
+def accuracy_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
     verdicts = _verdicts(differences, no_effect=0.0, margin=ACCURACY_MARGIN)
     confidence = 1 - ALPHA / max(1, len(differences))
@@ -53,7 +54,9 @@ def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
     return _verdicts(ratios, no_effect=1.0, margin=TIME_MARGIN)
 
 
-def _verdicts(effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: float, margin: float) -> list[Verdict]:
+def _verdicts(
+    effects: Sequence[AccuracyDifference | FoldsDifference | TimeRatio], *, no_effect: float, margin: float
+) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(effects))
     corrected_p = iter(holm([effect.p_value for effect in effects if effect.p_value is not None]))
     verdicts = []
@@ -64,7 +67,7 @@ def _verdicts(effects: Sequence[AccuracyDifference | TimeRatio], *, no_effect: f
         elif effect.is_within(margin):
             verdicts.append(Verdict("tie", p))
         else:
-            verdicts.append(Verdict("inconclusive", p, effect.seeds_needed(margin, confidence)))
+            verdicts.append(Verdict("inconclusive", p, effect.runs_needed(margin, confidence)))
     return verdicts
 
 

@@ -52,8 +52,10 @@ class SklearnFormat(ModelFormat):
 
 
 def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:
-    samples = f'x.reshape(len(x), -1).astype("{precision}")'
-    matrix = scaling_code(samples, scaling, f'np.array({{}}, dtype="{precision}")')
+    dtype = "float64" if scaling.is_per_feature else precision  # as engines scale: a tree decides by the last digit
+    samples = f'x.reshape(len(x), -1).astype("{dtype}")'
+    matrix = scaling_code(samples, scaling, f'np.array({{}}, dtype="{dtype}")')
+    matrix = matrix if dtype == precision else f'({matrix}).astype("{precision}")'
     imports = "import numpy as np\nimport skops.io" if "np." in matrix else "import skops.io"
     methods = {"logits": "decision_function", "probabilities": "predict_proba"}
     scores = f"scores = model.{methods[kind]}(matrix)\n" if kind in methods else ""

@@ -6,7 +6,8 @@ any other is categorical. A column in which at least half of the training values
 
 The features are those of scikit-learn's SimpleImputer(strategy="median", add_indicator=True) and
 OneHotEncoder(min_frequency=MIN_CATEGORY_ROWS, max_categories=MAX_CATEGORIES, handle_unknown="infrequent_if_exist"). A
-missing date is the median date, with an indicator too.
+missing date is the median date, with an indicator too. In the form "codes", missing values stay missing, and texts are
+the numbers of OrdinalEncoder with the same limits.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, is_date
 from mlcli.errors import DataError
-from mlcli.records import ColumnKind, DateOrder, TableColumn, TableEncoding
+from mlcli.records import ColumnKind, DateOrder, EncodingForm, TableColumn, TableEncoding
 from mlcli.text import escaped, listed
 
 if TYPE_CHECKING:
@@ -68,13 +69,17 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
 
 
 def fit_encoding(
-    training: pd.DataFrame, kinds: Mapping[str, ColumnKind], target: str, missing: Sequence[str]
+    training: pd.DataFrame,
+    kinds: Mapping[str, ColumnKind],
+    target: str,
+    missing: Sequence[str],
+    form: EncodingForm = "one-hot",
 ) -> TableEncoding:
     """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
 
     DataError for values that are not of the kind of their column, and for too many features.
     """
-    columns = tuple(_fit_column(training[name], kind) for name, kind in kinds.items())
+    columns = tuple(_fit_column(training[name], kind, form) for name, kind in kinds.items())
     n_features = sum(len(column.features) for column in columns)
     if n_features > MAX_FEATURES:
         widest = max(columns, key=lambda column: len(column.features))
@@ -85,8 +90,11 @@ def fit_encoding(
     return TableEncoding(target, tuple(missing), columns)
 
 
-def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
+def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> TableColumn:
     name = str(values.name)
+    if kind == "categorical" and form == "codes":
+        categories, has_other = _categories(values.dropna())
+        return TableColumn(name, kind, categories=categories, has_other=has_other, is_coded=True)
     if kind == "categorical":
         categories, has_other = _categories(values)
         return TableColumn(name, kind, categories=categories, has_other=has_other)
@@ -94,9 +102,11 @@ def _fit_column(values: pd.Series, kind: ColumnKind) -> TableColumn:
     numbers = column_numbers(values, column)
     is_missing = np.isnan(numbers)
     present = numbers[~is_missing]
+    column = replace(column, has_time=kind == "date" and bool((present % DAY_SECONDS).any()))
+    if form == "codes":
+        return column
     fill = float(np.median(present)) if len(present) else 0.0
-    has_time = kind == "date" and bool((present % DAY_SECONDS).any())
-    return replace(column, fill=fill, has_indicator=bool(is_missing.any()), has_time=has_time)
+    return replace(column, fill=fill, has_indicator=bool(is_missing.any()))
 
 
 def _date_order(values: pd.Series) -> DateOrder:
@@ -139,13 +149,13 @@ def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | 
     """Return the features of each row, float64 (n, features).
 
     unseen: receives, by column, the number of values that are none of its categories; without a feature for all others,
-    their features are all zero. DataError for a value that is not of the kind of its column.
+    their features are all zero, and a code is missing. DataError for a value that is not of the kind of its column.
     """
     blocks = []
     for column in encoding.columns:
         values = table[column.name]
         if column.kind == "categorical":
-            block, n_unseen = _one_hot(values, column)
+            block, n_unseen = _coded(values, column) if column.is_coded else _one_hot(values, column)
             if unseen is not None and n_unseen:
                 unseen[column.name] += n_unseen
         else:
@@ -159,20 +169,35 @@ def _filled(numbers: NDArray[np.float64], column: TableColumn) -> NDArray[np.flo
     filled = np.where(is_missing, column.fill or 0.0, numbers)
     if column.kind == "date":
         filled = date_parts(filled, has_time=column.has_time)
-    return np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
+    block = np.column_stack([filled, is_missing] if column.has_indicator else [filled]).astype(np.float64)
+    if column.fill is None:
+        block[is_missing] = np.nan
+    return block
 
 
 def _one_hot(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
     """Return the features, and the number of values that are none of the categories."""
-    codes, found = values.factorize(use_na_sentinel=True)
-    positions = {text: position for position, text in enumerate(column.categories)}
-    otherwise = len(column.categories)
-    by_code = [positions.get(text_of(value), otherwise) for value in [*found, None]]  # -1 is a missing value
-    chosen = np.array(by_code)[codes]
+    chosen, otherwise = _positions(values, column), len(column.categories)
     block = np.zeros((len(values), otherwise + 1))
     block[np.arange(len(values)), chosen] = 1.0
     n_unseen = int((chosen == otherwise).sum())
     return (block if column.has_other else block[:, :otherwise]), n_unseen
+
+
+def _coded(values: pd.Series, column: TableColumn) -> tuple[NDArray[np.float64], int]:
+    """Return the only feature, and the number of present values that are none of the categories."""
+    chosen, is_missing = _positions(values, column), values.isna().to_numpy()
+    is_unseen = (chosen == len(column.categories)) & ~is_missing
+    has_no_code = is_missing if column.has_other else is_missing | is_unseen
+    return np.where(has_no_code, np.nan, chosen).reshape(-1, 1), int(is_unseen.sum())
+
+
+def _positions(values: pd.Series, column: TableColumn) -> NDArray[np.int64]:
+    """Return the position of each value among the categories, and behind the last for one that is none of them."""
+    codes, found = values.factorize(use_na_sentinel=True)
+    positions = {text: position for position, text in enumerate(column.categories)}
+    by_code = [positions.get(text_of(value), len(positions)) for value in [*found, None]]  # -1 is a missing value
+    return np.take(np.array(by_code, dtype=np.int64), codes)
 
 
 def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64]:

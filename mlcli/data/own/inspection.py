@@ -1,10 +1,11 @@
-"""What is in a person's own table, and what looks wrong: the work of `mlcli data inspect` and `mlcli data init`.
+"""What is in a person's own data, and what looks wrong: the work of `mlcli data inspect` and `mlcli data init`.
 
 Everything is judged by the training rows, except for rows that occur on both sides of the split.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +17,14 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
+from mlcli.data.own import holds_arrays
+from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
+from mlcli.data.own.arrays import read_own_arrays
 from mlcli.data.own.encoding import column_numbers, text_of
 from mlcli.data.own.table import OwnTable, read_own_table
+from mlcli.errors import UsageError
+from mlcli.records import Dataset
+from mlcli.registry import TABLE_SUFFIXES
 from mlcli.rendering import OutputFormat, print_json
 from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
@@ -45,36 +52,44 @@ class InspectedColumn:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was understood of a table; its fields are the keys of the JSON document."""
+    """What was understood of data; its fields are the keys of the JSON document."""
 
     path: str
-    target: str
+    target: str | None  # None for arrays
     n_rows: int
     n_train_rows: int
     n_features: int
-    class_counts: dict[str, int]  # rows in the whole table
+    class_counts: dict[str, int]  # rows in all
     largest_class_accuracy: float  # of always predicting the largest class, on the training rows
-    columns: tuple[InspectedColumn, ...]
+    columns: tuple[InspectedColumn, ...]  # none for images, and for arrays with very many features
     findings: tuple[str, ...]  # what looks wrong, each with what to do
+    arrays: tuple[InspectedArray, ...] = ()  # none for tables
 
 
-def inspect(path: Path, target: str, output_format: str) -> None:
-    """Print how a table is understood and what looks wrong; raises what reading it for a training raises."""
+def inspect(path: Path, target: str | None, output_format: str) -> None:
+    """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(DatasetConfig(path=str(path), target=target)), output)
+    print_inspection(inspected(_config(path, target)), output)
 
 
-def init(path: Path, target: str) -> str:
-    """Return a configuration for a table as YAML, with the kind of every column and what it holds."""
-    inspection = inspected(DatasetConfig(path=str(path), target=target))
+def _config(path: Path, target: str | None) -> DatasetConfig:
+    if target is None and path.name.lower().endswith(TABLE_SUFFIXES):
+        raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
+    return DatasetConfig(path=str(path), target=target)
+
+
+def init(path: Path, target: str | None) -> str:
+    """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
+    inspection = inspected(_config(path, target))
     lines = [
-        f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features} features",
+        f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
         "dataset:",
         f"  {setting_yaml('path', str(path))}  # relative to this file",
-        f"  {setting_yaml('target', inspection.target)}",
-        "  columns:",
+        *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
     ]
-    for column in inspection.columns:
+    if inspection.target is not None:
+        lines += [f"  {setting_yaml('target', inspection.target)}", "  columns:"]
+    for column in inspection.columns if inspection.target is not None else ():
         kind = "ignore" if column.kind == "ignored" else column.kind
         missing = f", {column.n_missing:,} missing" if column.n_missing else ""
         lines.append(
@@ -85,7 +100,9 @@ def init(path: Path, target: str) -> str:
 
 
 def inspected(config: DatasetConfig) -> Inspection:
-    """Return the inspection of the table of a configuration."""
+    """Return the inspection of the data of a configuration."""
+    if holds_arrays(config):
+        return _inspected_arrays(config)
     table = read_own_table(config)
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
@@ -100,7 +117,29 @@ def inspected(config: DatasetConfig) -> Inspection:
         class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
         largest_class_accuracy=guess,
         columns=columns,
-        findings=tuple(_findings(table, columns, y, guess)),
+        findings=tuple(_findings(table, columns, guess)),
+    )
+
+
+def _inspected_arrays(config: DatasetConfig) -> Inspection:
+    own = read_own_arrays(config)
+    table, y = as_table(own), own.dataset.train.y
+    info, columns = own.dataset.info, tuple(_column(table, name, y) for name in table.kinds)
+    parts = {id(part): part for part in (own.dataset.train, own.dataset.validation, own.dataset.test) if part}
+    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in parts.values())
+    guess = float(np.bincount(y).max() / len(y))
+    findings = [*_column_findings(table, columns, guess, "remove it from x"), *_class_findings(own.dataset, guess)]
+    return Inspection(
+        path=escaped(str(config.path)),
+        target=None,
+        n_rows=info.n_train + info.n_validation + info.n_test,
+        n_train_rows=len(y),
+        n_features=math.prod(info.input_shape),
+        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        largest_class_accuracy=guess,
+        columns=columns,
+        findings=(*findings, *array_findings(own)),
+        arrays=inspected_arrays(own),
     )
 
 
@@ -161,21 +200,26 @@ def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
     return n_correct / len(y)
 
 
-def _findings(table: OwnTable, columns: Sequence[InspectedColumn], y: NDArray[np.int64], guess: float) -> list[str]:
+def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float) -> list[str]:
+    of_columns = _column_findings(table, columns, guess, "set it to ignore")
+    return [*of_columns, *_class_findings(table.dataset, guess), *_repeated(table)]
+
+
+def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, remedy: str) -> list[str]:
     findings = [f"column {name!r} is ignored: it {reason}" for name, reason in table.ignored.items()]
     for column in columns:
         if column.kind == "ignored":
             continue
         if column.n_distinct <= 1 and column.n_missing == 0:
-            findings.append(f"column {column.name!r} is constant: it tells nothing; set it to ignore")
+            findings.append(f"column {column.name!r} is constant: it tells nothing; {remedy}")
         elif _looks_like_id(table.training[column.name], column):
-            findings.append(f"column {column.name!r} looks like an id: whole numbers, all different; set it to ignore")
+            findings.append(f"column {column.name!r} looks like an id: whole numbers, all different; {remedy}")
         if column.accuracy_alone is not None and 1 - column.accuracy_alone <= (1 - _EXPLAINED) * (1 - guess):
             findings.append(
                 f"column {column.name!r} alone predicts the target with accuracy {column.accuracy_alone:.4f}: check "
-                "that it is known before the target is, else set it to ignore"
+                f"that it is known before the target is, else {remedy}"
             )
-    return [*findings, *_class_findings(table, y, guess), *_repeated(table)]
+    return findings
 
 
 def _looks_like_id(values: pd.Series[Any], column: InspectedColumn) -> bool:
@@ -185,8 +229,8 @@ def _looks_like_id(values: pd.Series[Any], column: InspectedColumn) -> bool:
     return bool((numbers % 1 == 0).all())
 
 
-def _class_findings(table: OwnTable, y: NDArray[np.int64], guess: float) -> list[str]:
-    names, counts = table.dataset.info.class_names, np.bincount(y, minlength=table.dataset.info.n_classes)
+def _class_findings(dataset: Dataset, guess: float) -> list[str]:
+    names, counts = dataset.info.class_names, np.bincount(dataset.train.y, minlength=dataset.info.n_classes)
     rare = [f"{name!r} ({n})" for name, n in zip(names, counts.tolist(), strict=True) if n < _RARE_CLASS]
     findings = []
     if rare:
@@ -217,21 +261,26 @@ def _repeated(table: OwnTable) -> list[str]:
 
 
 def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:
-    """Print an inspection to stdout. CSV has one row per column."""
+    """Print an inspection to stdout. CSV has one row per column; for images one per array."""
     rows = [asdict(column) for column in inspection.columns]
-    title = f"{inspection.path}, target {inspection.target}"
+    title = inspection.path if inspection.target is None else f"{inspection.path}, target {inspection.target}"
+    arrays = [{**asdict(array), "shape": str(array.shape)} for array in inspection.arrays]
     match output_format:
         case OutputFormat.JSON:
             print_json({"schema_version": _SCHEMA_VERSION} | asdict(inspection))
         case OutputFormat.CSV:
-            print_csv(rows)
+            print_csv(rows or arrays)
         case OutputFormat.MARKDOWN:
             fields = [field for section in _sections(inspection) for field in section]
             print_markdown([{title: label, "": value} for label, value in fields])
-            print_markdown(rows)
+            for listed_rows in filter(None, (arrays, rows)):
+                print_markdown(listed_rows)
         case OutputFormat.TABLE:
             print_fields(title, _sections(inspection))
-            print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
+            if arrays:
+                print_table("Arrays", arrays)
+            if rows:
+                print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
 
 
 def _sections(inspection: Inspection) -> list[Fields]:

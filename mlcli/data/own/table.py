@@ -7,7 +7,7 @@ first. The labels are compared as text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of
+from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of, unseen_notes
+from mlcli.data.own.files import OTHER_FILES, joined_digest
+from mlcli.data.own.labels import Labels, known_labels, new_labels
+from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.table_file import TableFile
-from mlcli.data.preprocessing import preprocess
+from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import SplitSource, plan_splits
+from mlcli.data.splits import plan_splits, unsplit
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -29,20 +32,17 @@ from mlcli.text import escaped, listed
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_CLASSES = 1000
 _N_SHOWN = 6
 _MAX_NAME_BYTES, _MAX_NAME_MARKS = 2**19, 10_000  # in all names of features; see mlcli/untrusted.py
 _MAX_NOTE = 900  # characters; the record of a run has a limit
 _TEXT_KINDS = ("categorical", "date")
 _CHOSEN = "is set to be ignored"
+_SPLITTING = "decides the splits; dataset.columns can make it a feature"
+_CODES = (
+    "texts are numbers of their categories, and missing values stay missing, because the estimator takes both; "
+    "dataset.encoding one-hot changes that"
+)
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
-
-
-@dataclass(frozen=True)
-class _Labels:
-    y: NDArray[np.int64]
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def table_dataset(config: DatasetConfig) -> Dataset:
@@ -71,7 +71,7 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
     with located(file):
         names = _checked_columns(file, config)
         table = _read_whole(file, names)
-        labels = _labels(table[config.target])
+        labels = new_labels(*_labels(table[config.target]), has_test_file=config.test_path is not None)
         info = DatasetInfo(
             name=config.label,
             kind="table",
@@ -82,27 +82,32 @@ def read_own_table(config: DatasetConfig) -> OwnTable:
             n_test=0,
             title=f"{file.location}, target {config.target}",
         )
-        training = table.iloc[plan_splits(config, info, SplitSource(labels.y)).train.indices]
+        source = replace(split_source(table, labels.y, config), n_test=int(config.test_path is not None))
+        training = table.iloc[plan_splits(config, info, source).train.indices]
         kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing)
-        dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file.digest())
-        _check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *labels.notes)
+        encoding = fit_encoding(training, kinds, config.target or "", config.missing, config.encoding or "one-hot")
+    dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file)
+    with located(file):
+        check_storable(dataset)
+    notes = (*_column_notes(kinds, ignored), *([_CODES] if config.encoding == "codes" else []), *labels.notes)
     dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
     return OwnTable(table, training, kinds, ignored, dataset)
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
-    DataError for a file without the columns of the run, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
+    of its classes.
     """
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
     with located(file):
-        table = _read_whole(file, present_columns(file, encoding, encoding.target))
-        labels = _labels(table[encoding.target], preprocessing.class_names)
+        present = file.column_names() if trained_on else ()
+        splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
+        table = _read_whole(file, present_columns(file, encoding, encoding.target, *splitting))
+        labels = known_labels(*_labels(table[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
             kind="table",
@@ -114,7 +119,7 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset
             title=file.location,
             encoding=encoding,
         )
-        return _encoded(table, labels, info, config, file.digest())
+    return _encoded(table, labels, info, config, file, trained_on)
 
 
 def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
@@ -138,11 +143,12 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
     path = Path(config.path or "")
     if encoding is not None:
-        return encoded_file(path, encoding)
-    as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
-    file = TableFile(path, config.missing, (config.target or "", *as_text))
-    file.check()
-    return file
+        file = encoded_file(path, encoding)
+    else:
+        as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
+        file = TableFile(path, config.missing, (config.target or "", *as_text))
+        file.check()
+    return replace(file, texts=(*file.texts, *read_as_text(config)))
 
 
 @contextmanager
@@ -159,7 +165,8 @@ def located(file: TableFile) -> Iterator[None]:
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
     """Return the names of all columns; UsageError for a target, or a key of `columns`, that is none of them."""
     names = file.column_names()
-    for key, wanted in [("target", config.target), *(("columns", name) for name in config.columns)]:
+    in_columns = [("columns", name) for name in config.columns]
+    for key, wanted in [("target", config.target), *config.split_columns.items(), *in_columns]:
         if wanted not in names:
             guess = nearest_match(wanted or "", names)
             hint = f" (did you mean {guess!r}?)" if guess else ""
@@ -169,6 +176,7 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
             )
     if config.target in config.columns:
         raise UsageError(f"dataset.columns: {config.target!r} is the target; its labels are always text")
+    check_roles(config)
     return names
 
 
@@ -182,11 +190,8 @@ def _read_whole(file: TableFile, names: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) -> _Labels:
-    """Return the class of each row; class_names: those that exist, None: found in the values, sorted.
-
-    DataError for a missing label, and for classes that cannot be learned.
-    """
+def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the different labels as texts, and the position of the label of each row; DataError for a missing one."""
     codes, found = values.factorize()
     is_missing = codes == -1
     if is_missing.any():
@@ -194,62 +199,16 @@ def _labels(values: pd.Series[Any], class_names: Sequence[str] | None = None) ->
             f"row {int(is_missing.argmax()) + 1:,} (from 1): the label is missing, as in {int(is_missing.sum()):,} of "
             f"{len(values):,} rows\nremove these rows, or change dataset.missing if the text is a label"
         )
-    texts = [text_of(value) or "" for value in found]
-    counts: Counter[str] = Counter()
-    for text, n_rows in zip(texts, np.bincount(codes).tolist(), strict=True):
-        counts[text] += n_rows
-    if class_names is None:
-        names = _sorted(counts)
-        _check_classes(counts, names)
-    else:
-        names = list(class_names)
-        unknown = [repr(text) for text in counts if text not in names]
-        if unknown:
-            raise DataError(f"labels that are no classes of the run: {listed(unknown, _N_SHOWN)}")
-    positions = {name: position for position, name in enumerate(names)}
-    y = np.array([positions[text] for text in texts], dtype=np.int64)[codes]
-    return _Labels(y, tuple(names), tuple(_similar_labels(names)) if class_names is None else ())
-
-
-def _sorted(texts: Iterable[str]) -> list[str]:
-    """Return labels by their numbers if all are numbers, else in the order of their characters."""
-    try:
-        return sorted(texts, key=lambda text: (float(text), text))
-    except ValueError:
-        return sorted(texts)
-
-
-def _check_classes(counts: Counter[str], names: Sequence[str]) -> None:
-    if len(names) == 1:
-        raise DataError(f"the target has one class, {names[0]!r}; a classifier needs two or more")
-    if len(names) > MAX_CLASSES:
-        raise DataError(
-            f"the target has {len(names):,} different values, and at most {MAX_CLASSES:,} classes are supported; "
-            "a number to predict is regression, which mlcli does not do"
-        )
-    rare = [repr(name) for name in names if counts[name] == 1]
-    if rare:
-        raise DataError(
-            f"classes with one row, which cannot be in both training and test data: {listed(rare, _N_SHOWN)}\n"
-            "remove these rows, or join them with another class"
-        )
-
-
-def _similar_labels(names: Sequence[str]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(" ".join(name.casefold().split()), []).append(repr(name))
-    similar = [" and ".join(group) for group in groups.values() if len(group) > 1]
-    text = f"labels that differ only in case or blanks are different classes: {listed(similar, _N_SHOWN)}"
-    return [text] if similar else []
+    return codes, [text_of(value) or "" for value in found]
 
 
 def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
+    splitting = set(config.split_columns.values())
     for name in training.columns.drop(str(config.target)):
-        found = config.columns.get(name) or column_kind(training[name])
+        found = config.columns.get(name) or (_SPLITTING if name in splitting else column_kind(training[name]))
         if found in get_args(ColumnKind):
             kinds[name] = cast("ColumnKind", found)
         else:
@@ -271,14 +230,58 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(table: pd.DataFrame, labels: _Labels, info: DatasetInfo, config: DatasetConfig, digest: str) -> Dataset:
+def _encoded(
+    table: pd.DataFrame,
+    labels: Labels,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    file: TableFile,
+    trained_on: str | None = None,
+) -> Dataset:
+    """Return the dataset of the training file and, if they are given, of the files for test and validation."""
     assert info.encoding is not None
-    x, names = encode(table, info.encoding), info.encoding.feature_names
+    with located(file):
+        x, names = encode(table, info.encoding), info.encoding.feature_names
     info = replace(info, input_shape=(x.shape[1],), feature_names=names)
-    return preprocess(SourceData(Split(x, labels.y), None, digest), info, config)
+    others = {key: _other_file(Path(path), file, info) for key in OTHER_FILES if (path := getattr(config, key))}
+    digest = joined_digest(file.digest(), {key: other.digest for key, other in others.items()})
+    test, validation = (others[key].samples if key in others else None for key in OTHER_FILES)
+    info = replace(info, n_test=len(test or ()), n_validation=len(validation or ()))
+    data = SourceData(Split(x, labels.y), test, digest, validation)
+    if is_scored_whole(data, trained_on):
+        plan = unsplit(len(x))
+    else:
+        source = replace(split_source(table, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
+        plan = plan_splits(config, info, source)
+    dataset = preprocess(data, info, config, plan)
+    notes = [note for other in others.values() for note in other.notes]
+    return replace(dataset, notes=(*dataset.notes, *notes))
 
 
-def _check_storable(dataset: Dataset) -> None:
+@dataclass(frozen=True)
+class _OtherFile:
+    samples: Split
+    digest: str
+    notes: list[str]
+
+
+def _other_file(path: Path, training: TableFile, info: DatasetInfo) -> _OtherFile:
+    """Return the rows of a file for test or validation, with the encoding and the classes of the training rows."""
+    encoding = info.encoding
+    assert encoding is not None
+    file = encoded_file(path, encoding)
+    unseen: Counter[str] = Counter()
+    with located(file):
+        rows = _read_whole(file, present_columns(file, encoding, encoding.target))
+        labels = known_labels(*_labels(rows[encoding.target]), info.class_names, "training data")
+        samples = Split(encode(rows, encoding, unseen), labels.y)
+    unused = [repr(name) for name in file.column_names() if name not in training.column_names()]
+    notes = [f"columns that the training file lacks are ignored: {listed(unused, _N_SHOWN)}"] if unused else []
+    notes = [f"{file.location}: {note}" for note in (*notes, *unseen_notes(unseen))]
+    return _OtherFile(samples, file.digest(), [escaped(note, _MAX_NOTE) for note in notes])
+
+
+def check_storable(dataset: Dataset) -> None:
     """DataError for an encoding that could not be read back from a run.
 
     Its texts are longer than a file of its kind may hold, or the values of a column differ by less than engines, which
@@ -287,7 +290,8 @@ def _check_storable(dataset: Dataset) -> None:
     texts = "".join(dataset.info.feature_names)
     if len(texts.encode()) > _MAX_NAME_BYTES or sum(map(texts.count, ",[{")) > _MAX_NAME_MARKS:
         raise DataError("the names of its columns and categories are too long; ignore columns with dataset.columns")
-    scale = dataset.scaling.scale
-    if isinstance(scale, np.ndarray) and (np.abs(scale) < _SMALLEST_DEVIATION).any():
-        name = dataset.info.feature_names[int(np.abs(scale).argmin())]
-        raise DataError(f"column {name!r}: its values differ by less than {_SMALLEST_DEVIATION:g}; use another unit")
+    scales = np.abs(np.atleast_1d(1.0 if dataset.scaling.scale is None else dataset.scaling.scale))
+    if (scales < _SMALLEST_DEVIATION).any():
+        names = dataset.info.feature_names
+        name = f"column {names[int(scales.argmin())]!r}: its" if names else "its"
+        raise DataError(f"{name} values differ by less than {_SMALLEST_DEVIATION:g}; use another unit")

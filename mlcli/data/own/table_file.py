@@ -21,8 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlcli.data.own.files import location_of
 from mlcli.errors import DataError, MlcliError, UsageError
-from mlcli.registry import alternatives
+from mlcli.registry import TABLE_SUFFIXES, alternatives
 from mlcli.text import escaped, first_line, is_number
 from mlcli.untrusted import MAX_TABLE_BYTES, open_regular
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = ",;\t|"
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
-SUFFIXES = (*DELIMITED_SUFFIXES, ".parquet")
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
 _MAX_NAME = 100  # characters of the name of a column
@@ -52,8 +51,7 @@ class TableFile:
     @property
     def location(self) -> str:
         """The path as messages show it: relative to the working directory if it is below that."""
-        path, folder = os.path.abspath(self.path), os.path.join(os.getcwd(), "")
-        return escaped(path.removeprefix(folder))
+        return location_of(self.path)
 
     @property
     def is_parquet(self) -> bool:
@@ -61,8 +59,8 @@ class TableFile:
 
     def check(self) -> None:
         """UsageError for a kind of file that cannot be read, or that needs a missing package."""
-        if not self.path.name.lower().endswith(SUFFIXES):
-            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(SUFFIXES)}")
+        if not self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError(f"{self.location}: cannot read this kind of file; use {alternatives(TABLE_SUFFIXES)}")
         if self.is_parquet and find_spec("pyarrow") is None:
             raise UsageError(
                 f"{self.location}: .parquet needs pyarrow, which is not installed\npip install 'mlcli[parquet]'"

@@ -58,6 +58,7 @@ class KerasEngine(TensorEngine):
             self._weights = canonical_tensors(self._network, self._model)
             self._slots = self._optimizer.slots()
         self._model.in_bf16 = self._in_bf16
+        self._model.class_weights = self._class_weights
         if initial_weights is None:
             initial_weights = seeded_weights(self._network, spec.runtime.seed)
         self.load_weights(initial_weights)

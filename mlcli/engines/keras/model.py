@@ -67,6 +67,7 @@ class NetworkModel(keras.Sequential):
     which averages in float32.
     """
 
+    class_weights: Tensor | None = None  # (classes,)
     in_bf16 = False  # matrix products and convolutions in bfloat16; weights and outputs keep their dtype
 
     def __init__(self, network: Network, precision: str, generators: Iterator[torch.Generator]) -> None:
@@ -92,7 +93,10 @@ class NetworkModel(keras.Sequential):
 
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = data
-        loss = self.loss.call(y, self(x, training=True)).mean()
+        losses = self.loss.call(y, self(x, training=True))
+        if self.class_weights is not None:  # as `fit(class_weight=...)` of Keras, which multiplies the losses as well
+            losses = losses * self.class_weights[y]
+        loss = losses.mean()
         self.optimizer.apply(torch.autograd.grad(loss, self.parameters_in_order))
         return {}
 

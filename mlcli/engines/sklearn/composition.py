@@ -114,6 +114,14 @@ def estimator_issues(model: EstimatorModel) -> list[tuple[KeyPath, str, bool]]:
     return composition.issues
 
 
+def takes_categories(estimator: Any) -> bool:
+    """Return whether a classifier takes codes of categories, with a mask, and missing values as they are.
+
+    That is so for histogram gradient boosting, unless the configuration sets its categorical_features.
+    """
+    return bool(estimator.get_params(deep=False).get("categorical_features") == "from_dtype")
+
+
 @dataclass
 class _Composition:
     """The estimators of one description, built from the inside out; issues are collected."""

@@ -31,6 +31,7 @@ class LogisticEngine(SklearnEngine):
         self.device = device
         self._network = spec.network
         self._optimizer = spec.optimizer
+        self._class_weights = spec.class_weights and dict(enumerate(spec.class_weights))
         self._model: LogisticRegression | None = None
         self._weight_name, self._bias_name = spec.network.parameter_shapes()
         self._starts_at_zero = True
@@ -55,6 +56,7 @@ class LogisticEngine(SklearnEngine):
             max_iter=self._optimizer.max_iter,
             tol=self._optimizer.tolerance,
             warm_start=not self._starts_at_zero,
+            class_weight=self._class_weights,
         )
         if not self._starts_at_zero:
             start = self._fitted()

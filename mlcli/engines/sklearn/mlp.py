@@ -53,6 +53,22 @@ class _RecordingMlp(MLPClassifier):
         return activations
 
 
+class _WeightedMlp(_RecordingMlp):
+    """A `_RecordingMlp` that weighs the loss of each sample by its class.
+
+    scikit-learn divides the gradient of a batch by the sum of its weights, and here it is divided by the number of its
+    samples, as in the other engines.
+    """
+
+    class_weights: NDArray[np.floating]  # (classes,)
+
+    def _backprop(self, X: Any, y: Any, sample_weight: Any, *arrays: Any) -> Any:
+        return super()._backprop(X, y, y @ self.class_weights, *arrays)  # y: one-hot, (batch, classes)
+
+    def _compute_loss_grad(self, layer: int, sw_sum: Any, activations: Any, *arrays: Any) -> None:
+        super()._compute_loss_grad(layer, len(activations[0]), activations, *arrays)
+
+
 # In both optimizers, learning_rates is an iterator over those of the next steps; state_arrays names attributes that are
 # lists of arrays; state_values maps the names of values in a checkpoint to attributes.
 
@@ -118,14 +134,17 @@ class MlpEngine(SklearnEngine):
         self._network = spec.network
         self._batch_size = spec.batch_size
         self._activation = model.activation
-        self._model = self._new_model(model)
+        self._model = self._new_model(model, spec.class_weights)
         self._model.weight_decay = optimizer.weight_decay or 0.0
         self._optimizer = self._new_optimizer(optimizer)
         if initial_weights is not None:
             self.load_weights(initial_weights)
 
-    def _new_model(self, config: MlpModel) -> _RecordingMlp:
-        model = _RecordingMlp(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
+    def _new_model(self, config: MlpModel, class_weights: tuple[float, ...] | None) -> _RecordingMlp:
+        model_class = _RecordingMlp if class_weights is None else _WeightedMlp
+        model = model_class(config.hidden, activation=_ACTIVATIONS[config.activation], shuffle=False, solver="sgd")
+        if isinstance(model, _WeightedMlp):
+            model.class_weights = np.array(class_weights, dtype=self.precision)
         n_features = int(np.prod(self._network.input_shape))
         classes = np.arange(self._network.n_classes)
         model.start_recording()

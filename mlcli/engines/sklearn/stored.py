@@ -138,7 +138,7 @@ def check_structure(estimator: Any) -> None:
                     raise _tree_error("has other features than its forest")
         for predictor in _parts(getattr(part, "_predictors", ())):
             if hasattr(predictor, "nodes"):
-                _check_boosting_tree(predictor, n_features)
+                _check_boosting_tree(predictor, n_features, getattr(part, "_bin_mapper", None))
 
 
 def _parts(whole: Any) -> Iterator[Any]:
@@ -169,8 +169,8 @@ def _check_tree(tree: Any, n_features: Any) -> None:
         raise _tree_error("has other features than its estimator")
 
 
-def _check_boosting_tree(predictor: Any, n_features: Any) -> None:
-    """Check a tree of histogram gradient boosting."""
+def _check_boosting_tree(predictor: Any, n_features: Any, bin_mapper: Any) -> None:
+    """Check a tree of histogram gradient boosting; bin_mapper: what knows the categories of each feature."""
     nodes, bitsets = predictor.nodes, predictor.raw_left_cat_bitsets
     is_split = nodes["is_leaf"] == 0
     _check_nodes(nodes, is_split, ("left", "right"), "feature_idx", n_features)
@@ -178,6 +178,10 @@ def _check_boosting_tree(predictor: Any, n_features: Any) -> None:
     has_shape = bitsets.ndim == 2 and bitsets.shape[1] == _N_BITSET_WORDS
     if not has_shape or (nodes["bitset_idx"][is_categorical] >= len(bitsets)).any():
         raise _tree_error("uses categories that it does not have")
+    has_categories = np.asarray(getattr(bin_mapper, "is_categorical_", ()), dtype=bool)
+    of_nodes = nodes["feature_idx"][is_categorical]
+    if len(of_nodes) and (has_categories.shape != (n_features,) or not has_categories[of_nodes].all()):
+        raise _tree_error("uses categories of a feature that has none")
 
 
 def _check_nodes(

@@ -82,6 +82,9 @@ class TensorEngine(Engine):
         self._in_bf16 = spec.runtime.matmul_precision == "bf16"
         self.product_dtype = torch.bfloat16 if self._in_bf16 else self._dtype  # of matrix products
         self._is_scaled_on_host = spec.scaling.is_per_feature  # tables, in float64, which some devices lack
+        self._class_weights: Tensor | None = None
+        if spec.class_weights is not None:
+            self._class_weights = torch.tensor(spec.class_weights, dtype=self._dtype, device=self.torch_device)
         self._shift, self._scale = map(self._constant, (spec.scaling.shift, spec.scaling.scale))
 
     def _constant(self, value: Any) -> Tensor | float | None:

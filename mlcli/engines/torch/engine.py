@@ -68,12 +68,21 @@ class TorchEngine(TensorEngine):
         logits_out.copy_(logits.detach())
 
     def _objective(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return what a step minimises: the mean cross-entropy, of clipped probabilities if the model has a softmax."""
+        """Return what a step minimises: the mean cross-entropy, of clipped probabilities if the model has a softmax.
+
+        With class weights, the losses are weighted before the mean over the samples.
+        """
+        weights = self._class_weights
         if not self._network.ends_in_softmax:
-            return functional.cross_entropy(logits, y)
+            if weights is None:
+                return functional.cross_entropy(logits, y)
+            return functional.cross_entropy(logits, y, weights, reduction="sum") / len(y)
         outputs = self._head(logits)
         probabilities = outputs / outputs.sum(dim=1, keepdim=True)
-        return functional.nll_loss(probabilities.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log(), y)
+        logarithms = probabilities.clamp(_PROBABILITY_FLOOR, 1 - _PROBABILITY_FLOOR).log()
+        if weights is None:
+            return functional.nll_loss(logarithms, y)
+        return functional.nll_loss(logarithms, y, weights, reduction="sum") / len(y)
 
     def logits(self, x: Tensor) -> Tensor:
         self._model.eval()

@@ -87,7 +87,7 @@ def test_equal_variants_differ_in_at_most_five_per_cent_of_comparisons_whatever_
 
 
 def _is_false_difference(rng, n_variants, n_rounds, disturbance):
-    cells = [SimpleNamespace(seed=seed) for seed in range(n_rounds) for _ in range(n_variants)]
+    cells = [SimpleNamespace(draw=seed) for seed in range(n_rounds) for _ in range(n_variants)]
     deviation, disturb = DISTURBANCES[disturbance]
     position = np.arange(len(cells))
     seconds = np.empty(len(cells))

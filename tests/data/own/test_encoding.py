@@ -10,7 +10,7 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own import own_dataset
 from mlcli.data.own.encoding import column_kind, encode, fit_encoding
 from mlcli.errors import DataError
-from tests.fixtures.tables import pipeline_by_hand, rows_of_split
+from tests.fixtures.tables import codes_by_hand, pipeline_by_hand, rows_of_split
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,54 @@ def test_features_are_those_of_scikit_learn(table, target, texts, request):
     for name, features in expected.items():
         found = (getattr(dataset, name).x - dataset.scaling.shift) / dataset.scaling.scale
         np.testing.assert_allclose(found, features, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "texts"),
+    [("penguins", "species", ["island", "sex"]), ("mixed_table", "label", ["city", "colour"])],
+)
+def test_codes_are_those_of_scikit_learn_and_missing_values_stay_missing(table, target, texts, request):
+    path = request.getfixturevalue(table)
+    dataset = own_dataset(DatasetConfig(path=str(path), target=target, encoding="codes"))
+    rows, _ = pipeline_by_hand(path, target, texts)
+    train, test = rows_of_split(path, target)
+    by_hand = codes_by_hand(rows, texts)
+    codes = by_hand.fit_transform(rows.iloc[train])
+    np.testing.assert_array_equal(dataset.train.x, codes.astype(float))
+    np.testing.assert_array_equal(dataset.test.x, by_hand.transform(rows.iloc[test]).astype(float))
+    assert dataset.info.feature_names == tuple(rows.columns)
+    assert dataset.info.encoding.form == "codes"
+    assert np.isnan(dataset.train.x).any(axis=0).sum() >= 5
+    is_number = [name not in texts for name in rows]
+    scaled = (codes.astype(float) - dataset.scaling.shift) / dataset.scaling.scale
+    np.testing.assert_allclose(np.nanmean(scaled[:, is_number], axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.nanstd(scaled[:, is_number], axis=0), 1, atol=1e-12)
+    np.testing.assert_array_equal(scaled[:, ~np.array(is_number)], codes[:, ~np.array(is_number)].astype(float))
+
+
+@pytest.mark.parametrize(
+    ("values", "codes", "n_unseen"),
+    [
+        (["a"] * 5 + ["b"] * 5, [0, 1, np.nan, np.nan], 1),
+        (["a"] * 5 + ["b"] * 5 + ["rare"], [0, 1, 2, np.nan], 1),
+        (["a"] * 5 + ["b"] * 5 + [None], [0, 1, np.nan, np.nan], 1),
+    ],
+)
+def test_an_unseen_category_is_missing_or_has_the_code_of_the_rare_ones(values, codes, n_unseen):
+    encoding = fit_encoding(pd.DataFrame({"c": values}), {"c": "categorical"}, "t", [""], "codes")
+    unseen = Counter()
+    found = encode(pd.DataFrame({"c": ["a", "b", "new", None]}), encoding, unseen)
+    np.testing.assert_array_equal(found.ravel(), codes)
+    assert unseen == {"c": n_unseen}
+
+
+def test_missing_dates_stay_missing_with_codes():
+    days = pd.DataFrame({"day": ["2024-01-31", None, "2024-02-01"]})
+    encoding = fit_encoding(days, {"day": "date"}, "t", [""], "codes")
+    x = encode(days, encoding)
+    assert encoding.form == "codes"
+    assert np.isnan(x[1]).all()
+    np.testing.assert_array_equal(x[[0, 2], :3], [[2024, 1, 31], [2024, 2, 1]])
 
 
 def test_rare_categories_and_those_beyond_the_limit_share_a_feature(mixed_table):

@@ -47,9 +47,8 @@ def test_classes_are_sorted_by_number_or_as_text_and_kept_apart_by_case_and_blan
 def test_notes_say_how_each_column_is_understood(path):
     rows = [f"u{number},{row},2024-01-{number % 28 + 1:02}" for number, row in enumerate(ROWS)]
     assert dataset_of(path, ["id,n,t,c,day", *rows]).notes == (
-        "columns by kind, which dataset.columns changes: numeric: n; categorical: c",
-        "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text, 'day' holds dates, which "
-        "are not supported",
+        "columns by kind, which dataset.columns changes: numeric: n; date: day; categorical: c",
+        "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text",
     )
 
 
@@ -118,3 +117,72 @@ def test_categories_whose_texts_are_too_long_to_be_stored_are_refused(path):
     rows = [",".join([*[f'"{"," * 90}{number % 80}"'] * 3, "ab"[number % 2]]) for number in range(800)]
     with pytest.raises(DataError, match="t.csv: the names of its columns and categories are too long; ignore columns"):
         dataset_of(path, ["c,d,e,t", *rows])
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Return the dataset of three files: a training file of 30 rows, and one each for test and validation."""
+
+    others = ["t,c,n", *(f"{row[-3]},{row[-1]},{row.partition(',')[0]}" for row in ROWS[30:36])]
+
+    def dataset(test=others, **settings):
+        contents = {"train": ["n,t,c", *ROWS[:30]], "test": test, "validation": ["n,t,c", *ROWS[36:]]}
+        for name, lines in contents.items():
+            (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        paths = {f"{name}_path": str(tmp_path / f"{name}.csv") for name in ("test", "validation")}
+        return own_dataset(DatasetConfig(path=str(tmp_path / "train.csv"), target="t", **paths, **settings))
+
+    return dataset
+
+
+def test_a_file_for_each_part_is_that_split_with_columns_by_name_and_the_preparation_of_the_training_file(parts):
+    dataset = parts()
+    assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [30, 4, 6]
+    assert (dataset.info.n_train, dataset.info.n_validation, dataset.info.n_test) == (30, 4, 6)
+    assert dataset.train.x[:, 0].tolist() == list(range(30))
+    assert dataset.test.x[:, 0].tolist() == list(range(30, 36))
+    assert dataset.validation.x[:, 0].tolist() == list(range(36, 40))
+    assert dataset.test.y.tolist() == [0, 1] * 3
+    assert dataset.scaling.shift[0] == np.mean(range(30))
+    assert dataset.notes[-1].startswith("columns by kind")
+
+
+def test_each_file_counts_in_the_fingerprint(parts, tmp_path):
+    first = parts().fingerprint
+    assert parts(test=("n,t,c", *ROWS[30:35])).fingerprint != first
+    alone = own_dataset(DatasetConfig(path=str(tmp_path / "train.csv"), target="t"))
+    assert alone.fingerprint not in (first, parts().fingerprint)
+    assert parts().fingerprint == first
+
+
+def test_columns_and_categories_that_only_the_test_file_has_are_noted(parts):
+    notes = parts(test=("id,n,c,t", *[f"{n},{n},z,{'ab'[n % 2]}" for n in range(6)])).notes
+    assert [note.partition("test.csv: ")[2] for note in notes[:2]] == [
+        "columns that the training file lacks are ignored: 'id'",
+        "values that are none of the categories of the training rows: c (6)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (("n,t", "1,a", "2,b"), "test.csv: missing columns: 'c'"),
+        (("n,c", "1,x", "2,y"), "test.csv: missing columns: 't'"),
+        (("n,t,c", "1,a,x", "2,z,y"), "test.csv: labels that are no classes of the training data: 'z'"),
+        (("n,t,c", "1,a,x", "2,,y"), "test.csv: row 2 .*: the label is missing"),
+        (("n,t,c", "one,a,x", "2,b,y"), "test.csv: row 1 .*, column 'n': 'one', expected a number"),
+        (("n,t,c",), "test.csv: no rows below the header"),
+    ],
+)
+def test_a_test_file_that_does_not_fit_is_refused_by_its_name(test, message, parts):
+    with pytest.raises(DataError, match=message) as caught:
+        parts(test=test)
+    assert "train.csv" not in str(caught.value)
+
+
+def test_a_class_with_one_row_can_be_learned_if_the_test_rows_have_a_file(path, tmp_path):
+    rare = ["n,t,c", *ROWS, "9,z,x"]
+    with pytest.raises(DataError, match="classes with one row"):
+        dataset_of(path, rare)
+    (tmp_path / "test.csv").write_text("\n".join(["n,t,c", *ROWS]))
+    assert dataset_of(path, rare, test_path=str(tmp_path / "test.csv")).info.class_names == ("a", "b", "z")

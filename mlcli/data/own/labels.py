@@ -1,0 +1,84 @@
+"""From the labels of a person's own data to classes: labels are texts, and each different text is a class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcli.errors import DataError
+from mlcli.text import listed
+
+MAX_CLASSES = 1000
+_N_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class of each sample. y: int64 (n,), positions in class_names."""
+
+    y: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def new_labels(codes: NDArray[np.int64], texts: Sequence[str], *, has_test_file: bool) -> Labels:
+    """Return the classes of training data. codes: int64 (n,), the position in `texts` of each label.
+
+    Classes are sorted by their numbers if all are numbers, else as text. A class with one sample is possible only if
+    the test samples are in a file of their own. DataError for classes that cannot be learned.
+    """
+    counts = Counter[str]()
+    for text, n_samples in zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True):
+        counts[text] += n_samples
+    names = _sorted(counts)
+    _check_classes(counts, names, least=1 if has_test_file else 2)
+    return Labels(_positions(codes, texts, names), tuple(names), tuple(_similar_labels(names)))
+
+
+def known_labels(codes: NDArray[np.int64], texts: Sequence[str], class_names: tuple[str, ...], owner: str) -> Labels:
+    """Return labels as existing classes; DataError for labels that are none of them. owner: whose classes they are."""
+    unknown = [repr(text) for text in dict.fromkeys(texts) if text not in class_names]
+    if unknown:
+        raise DataError(f"labels that are no classes of the {owner}: {listed(unknown, _N_SHOWN)}")
+    return Labels(_positions(codes, texts, class_names), class_names)
+
+
+def _positions(codes: NDArray[np.int64], texts: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
+    positions = {name: position for position, name in enumerate(names)}
+    return np.array([positions[text] for text in texts], dtype=np.int64)[codes]
+
+
+def _sorted(texts: Iterable[str]) -> list[str]:
+    try:
+        return sorted(texts, key=lambda text: (float(text), text))
+    except ValueError:
+        return sorted(texts)
+
+
+def _check_classes(counts: Counter[str], names: Sequence[str], least: int) -> None:
+    if len(names) == 1:
+        raise DataError(f"the target has one class, {names[0]!r}; a classifier needs two or more")
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            f"the target has {len(names):,} different values, and at most {MAX_CLASSES:,} classes are supported; "
+            "a number to predict is regression, which mlcli does not do"
+        )
+    rare = [repr(name) for name in names if counts[name] < least]
+    if rare:
+        raise DataError(
+            f"classes with one row, which cannot be in both training and test data: {listed(rare, _N_SHOWN)}\n"
+            "remove these rows, or join them with another class"
+        )
+
+
+def _similar_labels(names: Sequence[str]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.casefold().split()), []).append(repr(name))
+    similar = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    text = f"labels that differ only in case or blanks are different classes: {listed(similar, _N_SHOWN)}"
+    return [text] if similar else []
