@@ -50,7 +50,7 @@ def plan_matrix(request: CompareRequest, runs_directory: Path) -> list[Cell]:
 
     runs_directory: where a run under `init_from` is looked for.
     """
-    variants = [_planned(config, runs_directory) for config in _configurations(request)]
+    variants = [_planned(config, runs_directory, request.data_dir) for config in _configurations(request)]
     if all(variant.refusal for variant in variants):
         raise UsageError(variants[0].refusal or "")
     if len({config_digest(without_draw(variant.config)) for variant in variants}) < len(variants):
@@ -127,10 +127,10 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return key.strip(), values
 
 
-def _planned(config: ExperimentConfig, runs_directory: Path) -> Cell:
+def _planned(config: ExperimentConfig, runs_directory: Path, data_dir: Path | None) -> Cell:
     """Return the cell of this configuration, without label and digest."""
     try:
-        plan = make_plan(config)
+        plan = make_plan(config, data_dir)
         return Cell("", pinned(plan, read_source(plan, runs_directory)).config)
     except ConfigError:
         raise

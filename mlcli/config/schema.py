@@ -262,6 +262,11 @@ class RuntimeConfig(Section):
     threads: ThreadCount | None = Field(None, description="CPU threads of every library; null: all available cores")
     precision: Literal["float32", "float64"] = Field("float32", description="of weights, data and gradients")
     deterministic: bool = Field(False, description="use deterministic algorithms on GPUs; slower")
+    samples: Literal["auto", "memory", "mapped"] = Field(
+        "auto",
+        description="mapped: read batches from the file of prepared data; memory: keep all samples; auto: mapped if "
+        "they would take more than half of the free memory",
+    )
 
 
 class ExperimentConfig(Section):

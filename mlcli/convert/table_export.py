@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from mlcli.convert import preparation
 from mlcli.convert.formats import ScoreKind, TrainedModel, Usage
 from mlcli.data.own.encoding import encode
-from mlcli.data.own.table import encoded_file, located, present_columns
+from mlcli.data.own.table import encoded_file, present_columns
+from mlcli.data.own.table_file import located
 from mlcli.errors import MlcliError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from platformdirs import user_cache_path
 from mlcli.errors import DataError, UsageError
 
 _CHOOSE = "choose a folder with --data-dir or MLCLI_DATA_DIR"
+_LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 _YES = ("1", "true", "yes", "on")
 _NO = ("", "0", "false", "no", "off")
 
@@ -101,6 +102,32 @@ def make_folder(folder: Path) -> None:
     if not existing.stat().st_mode & 0o222:
         raise PermissionError(errno.EACCES, "read-only folder", str(existing))
     folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def locked(path: Path, work: str, log: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock, which the system releases if this process dies; work: what another process that holds it does.
+
+    DataError if it cannot be locked, or not within three hours.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log(f"waiting for another process that is {work}")
+            lock.acquire(timeout=_LOCK_SECONDS)
+    except (OSError, NotImplementedError) as error:  # Timeout is an OSError
+        raise DataError(
+            f"{lock.lock_file} cannot be locked: {error}\n"
+            "end the process that holds it, or choose another folder with --data-dir"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

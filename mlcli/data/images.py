@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlcli.data.directory import prepared_roots, staging_folder, writable_prepared_root
+from mlcli.data.directory import locked, prepared_roots, staging_folder, writable_prepared_root
 from mlcli.data.prepared import ARRAY_NAMES, MANIFEST, PreparedError, is_complete, open_prepared, write_prepared
 from mlcli.data.source import (
     FetchReport,
@@ -28,8 +28,6 @@ from mlcli.data.source import (
 )
 from mlcli.errors import DataError, UsageError
 from mlcli.records import DatasetInfo
-
-_LOCK_SECONDS = 3 * 3600.0  # longer than the slowest accepted download
 
 
 @dataclass(frozen=True)
@@ -116,25 +114,9 @@ class ImageSource:
 
         The system releases the lock of a process that dies.
         """
-        from filelock import FileLock, Timeout
-
         root = writable_prepared_root(data_dir)
-        lock = FileLock(root / f".{self.info.name}.lock")
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                log(f"waiting for another process that is fetching {self.info.name}")
-                lock.acquire(timeout=_LOCK_SECONDS)
-        except (OSError, NotImplementedError) as error:  # Timeout is an OSError
-            raise DataError(
-                f"{lock.lock_file} cannot be locked: {error}\n"
-                "end the process that holds it, or choose another folder with --data-dir"
-            ) from error
-        try:
+        with locked(root / f".{self.info.name}.lock", f"fetching {self.info.name}", log):
             yield root
-        finally:
-            lock.release()
 
     def _complete_raw(self, data_dir: Path, mirrors: Sequence[Mirror], offline: bool, log: Log) -> int:
         """Fetch the raw files that are missing or altered; return their number."""

@@ -24,7 +24,7 @@ def load_dataset(
     if config.path is not None:
         from mlcli.data.own import own_dataset
 
-        return own_dataset(config)
+        return own_dataset(config, data_dir, log)
     from mlcli.data.preprocessing import preprocess
 
     row = dataset_row(config.label)
@@ -32,9 +32,11 @@ def load_dataset(
     return preprocess(data, row.info, config)
 
 
-def dataset_info(config: DatasetConfig) -> DatasetInfo:
+def dataset_info(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> DatasetInfo:
     """Return the description of a dataset: from the registry, or of a person's own from its file, which is read."""
-    return dataset_row(config.label).info if config.path is None else load_dataset(config).info
+    if config.path is None:
+        return dataset_row(config.label).info
+    return load_dataset(config, data_dir=data_dir, log=log).info
 
 
 def preprocessing_of(dataset: Dataset) -> Preprocessing:
@@ -48,4 +50,5 @@ def preprocessing_of(dataset: Dataset) -> Preprocessing:
         value_range=None if info.maximum is None else (0.0, info.maximum),
         scaling=dataset.scaling,
         encoding=info.encoding,
+        decoding=info.decoding,
     )

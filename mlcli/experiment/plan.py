@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlcli import __version__
 from mlcli.config.dataset import DatasetConfig
@@ -11,6 +12,7 @@ from mlcli.config.dump import config_digest
 from mlcli.config.layers import KeyPath
 from mlcli.config.schema import EstimatorModel, ExperimentConfig, ModelConfig
 from mlcli.data.load import dataset_info, load_dataset
+from mlcli.data.source import Log
 from mlcli.engines.contract import EngineRuntime, EngineSpec
 from mlcli.engines.registry import check_supported
 from mlcli.errors import UsageError
@@ -34,24 +36,24 @@ class Plan:
     has_default_epochs: bool  # whether the configuration leaves their number to the default
 
 
-def make_plan(config: ExperimentConfig) -> Plan:
+def make_plan(config: ExperimentConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Plan:
     """Check that the parts of an experiment fit together and fill in every default.
 
-    Reads no data, except for a table of one's own, of which nothing is known otherwise; imports no framework, except
-    for `estimator` models, whose names only scikit-learn knows. UsageError, listing what is possible, for parts that
-    do not fit; DataError for a table that cannot be used.
+    Reads no data, except for a table of one's own, of which nothing is known otherwise (data_dir, log: as for
+    `load_dataset`); imports no framework, except for `estimator` models, whose names scikit-learn knows. UsageError,
+    listing what is possible, for parts that do not fit; DataError for a table that cannot be used.
     """
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)
     is_iterative = trains_iteratively(backend, config.model.name)
     takes_categories = isinstance(config.model, EstimatorModel) and _checked_estimator(config, config.model)
     config = config.model_copy(update={"dataset": _with_encoding(config.dataset, takes_categories=takes_categories)})
-    info = dataset_info(config.dataset)
+    info = dataset_info(config.dataset, data_dir, log)
     _check_training(config, backend, has_validation=config.dataset.validation is not None or info.n_validation > 0)
     network = network_of(config.model, info.input_shape, info.n_classes)
     n_samples = n_train_samples(config.dataset, info)
     if config.dataset.path is not None:  # its splits depend on its content
-        n_samples = len(load_dataset(config.dataset).train)
+        n_samples = len(load_dataset(config.dataset, data_dir=data_dir).train)
     completed = with_defaults(config, backend, n_samples, is_iterative=is_iterative)
     return Plan(completed, backend, info, network, is_iterative, n_samples, is_iterative and not config.training.epochs)
 
@@ -164,5 +166,6 @@ def build_spec(
             precision=config.runtime.precision,
             seed=config.seed,
             deterministic=config.runtime.deterministic,
+            samples=config.runtime.samples,
         ),
     )

@@ -112,7 +112,7 @@ class StoredRun:
         if self.config.dataset.path is not None:
             if name is not None:
                 raise UsageError(f"dataset {name}: the run was trained on data of its own; name a file with --data")
-            return self._load_own(data, is_split=is_split)
+            return self._load_own(data, data_directory, is_split=is_split)
         if data is not None:
             raise UsageError(f"--data {data}: the run was trained on {self.record.dataset}; use --dataset")
         name = name or self.config.dataset.label
@@ -122,14 +122,15 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
-    def _load_own(self, path: Path | None, *, is_split: bool) -> Dataset:
+    def _load_own(self, path: Path | None, data_directory: Path | None, *, is_split: bool) -> Dataset:
         from mlcli.data.own import stored_dataset
 
         changes: dict[str, object] = {"scaling": "none"}
         if path is not None:
             changes["test_path" if self.config.dataset.test_path else "path"] = str(path)
         config = self.config.dataset.model_copy(update=changes)
-        dataset = stored_dataset(config, self.preprocessing, None if is_split else self.record.digests["dataset"])
+        trained_on = None if is_split else self.record.digests["dataset"]
+        dataset = stored_dataset(config, self.preprocessing, trained_on, data_directory)
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 

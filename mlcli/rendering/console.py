@@ -43,6 +43,12 @@ def message_console() -> Console:
     return _console(sys.stderr, _LoggedConsole)
 
 
+def progress_log(*, quiet: bool) -> Callable[[str], None]:
+    """Return a function that prints lines of progress to stderr, or nothing if quiet."""
+    console = message_console()
+    return (lambda line: None) if quiet else lambda line: console.print(f"[dim]{escape(line)}[/dim]")
+
+
 class _LoggedConsole(Console):
     """A console that adds to the log file what it prints, without the frames of progress bars."""
 

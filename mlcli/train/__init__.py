@@ -52,7 +52,7 @@ def run(request: TrainRequest) -> None:
     Raises the errors of errors.py, ThresholdError for a score below its threshold, and Interrupted.
     """
     from mlcli.experiment.plan import make_plan
-    from mlcli.rendering.console import checked_format
+    from mlcli.rendering.console import checked_format, progress_log
     from mlcli.runs.report import print_run
     from mlcli.train.checkpointing import parse_checkpoint_every
     from mlcli.train.resume import open_resumable
@@ -69,7 +69,7 @@ def run(request: TrainRequest) -> None:
     else:
         config, threads = _configuration(request), None
     n_threads = configure_threads(config.runtime.threads, threads)
-    plan = make_plan(config)
+    plan = make_plan(config, request.data_dir, progress_log(quiet=request.quiet))
     if request.print_config or request.dry_run or request.summary:
         _show(request, plan, runs_directory, n_threads)
         return

@@ -28,6 +28,8 @@ from mlcli.text import escaped, listed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlcli.data.own.column_store import ColumnStore
+
 MIN_CATEGORY_ROWS = 5  # a value in fewer training rows is rare
 MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
@@ -69,7 +71,7 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
 
 
 def fit_encoding(
-    training: pd.DataFrame,
+    training: pd.DataFrame | ColumnStore,
     kinds: Mapping[str, ColumnKind],
     target: str,
     missing: Sequence[str],

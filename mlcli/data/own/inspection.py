@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
-from mlcli.data.own import holds_arrays
-from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
+from mlcli.config.layers import FILES
+from mlcli.data.own import holds_arrays, holds_images
+from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays, repeated_samples
 from mlcli.data.own.arrays import read_own_arrays
 from mlcli.data.own.encoding import column_numbers, text_of
+from mlcli.data.own.image_dataset import read_own_images
+from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.errors import UsageError
 from mlcli.records import Dataset
@@ -64,28 +68,43 @@ class Inspection:
     columns: tuple[InspectedColumn, ...]  # none for images, and for arrays with very many features
     findings: tuple[str, ...]  # what looks wrong, each with what to do
     arrays: tuple[InspectedArray, ...] = ()  # none for tables
+    images: tuple[InspectedImages, ...] = ()  # by part, for a folder of images
+    image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
-def inspect(path: Path, target: str | None, output_format: str) -> None:
+@dataclass(frozen=True)
+class InspectRequest:
+    """The files of one's own data. target: the column of a table with the labels; None for arrays."""
+
+    path: Path
+    target: str | None = None
+    test_path: str | None = None
+    validation_path: str | None = None
+
+    def config(self) -> DatasetConfig:
+        """Return the section `dataset` for these files; UsageError for a table without a target."""
+        if self.target is None and self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
+        given = {key: str(value) for key, value in vars(self).items() if value is not None}
+        return DatasetConfig.model_validate(given)
+
+
+def inspect(request: InspectRequest, output_format: str) -> None:
     """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(_config(path, target)), output)
+    print_inspection(inspected(request.config()), output)
 
 
-def _config(path: Path, target: str | None) -> DatasetConfig:
-    if target is None and path.name.lower().endswith(TABLE_SUFFIXES):
-        raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-    return DatasetConfig(path=str(path), target=target)
-
-
-def init(path: Path, target: str | None) -> str:
+def init(request: InspectRequest) -> str:
     """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
-    inspection = inspected(_config(path, target))
+    config = request.config()
+    inspection = inspected(config)
     lines = [
         f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
         "dataset:",
-        f"  {setting_yaml('path', str(path))}  # relative to this file",
+        *(f"  {setting_yaml(key, path)}  # relative to this file" for key in FILES if (path := getattr(config, key))),
         *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
+        *_image_settings(inspection),
     ]
     if inspection.target is not None:
         lines += [f"  {setting_yaml('target', inspection.target)}", "  columns:"]
@@ -96,37 +115,52 @@ def init(path: Path, target: str | None) -> str:
             f"    {setting_yaml(column.name, kind)}  # {column.n_distinct:,} distinct{missing}: {column.values}"
         )
     lines += [f"# {finding}" for finding in inspection.findings]
-    return "\n".join([*lines, "model: logistic", ""])
+    return "\n".join([*lines, f"model: {'cnn' if inspection.images else 'logistic'}", ""])
+
+
+def _image_settings(inspection: Inspection) -> list[str]:
+    if inspection.image_shape is None:
+        return []
+    channels, height, width = inspection.image_shape
+    lines = [f"  image_size: {height}x{width}  # found: {inspection.images[0].sizes}"]
+    lines += [f"  channels: {channels}  # found: {inspection.images[0].modes}"]
+    damage = sum(part.n_damaged for part in inspection.images)
+    return [*lines, *([f"  on_bad: skip  # {damage:,} damaged images"] if damage else [])]
 
 
 def inspected(config: DatasetConfig) -> Inspection:
     """Return the inspection of the data of a configuration."""
     if holds_arrays(config):
         return _inspected_arrays(config)
-    table = read_own_table(config)
+    if holds_images(config):
+        return _inspected_images(config)
+    table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
-    counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
     guess = float(np.bincount(y).max() / len(y))
     return Inspection(
         path=escaped(str(config.path)),
         target=str(config.target),
-        n_rows=len(table.rows),
+        n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(table.training),
         n_features=info.input_shape[0],
-        class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
+        class_counts=_class_counts(table.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=tuple(_findings(table, columns, guess)),
     )
 
 
+def _class_counts(dataset: Dataset) -> dict[str, int]:
+    """Return the samples of each class in all splits."""
+    y = np.concatenate([part.y for part in (dataset.train, dataset.validation, dataset.test) if part is not None])
+    return dict(zip(dataset.info.class_names, np.bincount(y, minlength=dataset.info.n_classes).tolist(), strict=True))
+
+
 def _inspected_arrays(config: DatasetConfig) -> Inspection:
     own = read_own_arrays(config)
     table, y = as_table(own), own.dataset.train.y
     info, columns = own.dataset.info, tuple(_column(table, name, y) for name in table.kinds)
-    parts = {id(part): part for part in (own.dataset.train, own.dataset.validation, own.dataset.test) if part}
-    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in parts.values())
     guess = float(np.bincount(y).max() / len(y))
     findings = [*_column_findings(table, columns, guess, "remove it from x"), *_class_findings(own.dataset, guess)]
     return Inspection(
@@ -135,11 +169,31 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(y),
         n_features=math.prod(info.input_shape),
-        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        class_counts=_class_counts(own.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=(*findings, *array_findings(own)),
         arrays=inspected_arrays(own),
+    )
+
+
+def _inspected_images(config: DatasetConfig) -> Inspection:
+    own = read_own_images(config.model_copy(update={"on_bad": "skip"}))
+    info, y = own.dataset.info, own.dataset.train.y
+    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in own.samples.values())
+    guess = float(np.bincount(y).max() / len(y))
+    return Inspection(
+        path=escaped(str(config.path)),
+        target=None,
+        n_rows=sum(map(len, own.samples.values())),
+        n_train_rows=len(y),
+        n_features=math.prod(info.input_shape),
+        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        largest_class_accuracy=guess,
+        columns=(),
+        findings=(*image_findings(own), *_class_findings(own.dataset, guess)),
+        images=inspected_images(own),
+        image_shape=info.input_shape,
     )
 
 
@@ -202,7 +256,8 @@ def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
 
 def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float) -> list[str]:
     of_columns = _column_findings(table, columns, guess, "set it to ignore")
-    return [*of_columns, *_class_findings(table.dataset, guess), *_repeated(table)]
+    repeated = repeated_samples(table.dataset) if table.dataset.info.n_test else _repeated(table)
+    return [*of_columns, *_class_findings(table.dataset, guess), *repeated]
 
 
 def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, remedy: str) -> list[str]:
@@ -248,10 +303,10 @@ def _class_findings(dataset: Dataset, guess: float) -> list[str]:
 
 def _repeated(table: OwnTable) -> list[str]:
     """Return a finding if rows of the test split occur in the training split too."""
-    used = table.rows[list(table.kinds)]
-    is_training = used.index.isin(table.training.index)
-    keys = pd.util.hash_pandas_object(used, index=False)
-    n_repeated = int(keys[~is_training].isin(keys[is_training]).sum())
+    used = list(table.kinds)
+    keys = np.concatenate([pd.util.hash_pandas_object(block, index=False) for block in table.rows.blocks(used)])
+    is_training = np.isin(table.rows.index, table.training.index)
+    n_repeated = int(np.isin(keys[~is_training], keys[is_training]).sum())
     if not n_repeated:
         return []
     return [
@@ -261,24 +316,27 @@ def _repeated(table: OwnTable) -> list[str]:
 
 
 def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:
-    """Print an inspection to stdout. CSV has one row per column; for images one per array."""
+    """Print an inspection to stdout. CSV has one row per column; for images one per array or part."""
     rows = [asdict(column) for column in inspection.columns]
     title = inspection.path if inspection.target is None else f"{inspection.path}, target {inspection.target}"
+    images = [asdict(part) for part in inspection.images]
     arrays = [{**asdict(array), "shape": str(array.shape)} for array in inspection.arrays]
     match output_format:
         case OutputFormat.JSON:
             print_json({"schema_version": _SCHEMA_VERSION} | asdict(inspection))
         case OutputFormat.CSV:
-            print_csv(rows or arrays)
+            print_csv(rows or arrays or images)
         case OutputFormat.MARKDOWN:
             fields = [field for section in _sections(inspection) for field in section]
             print_markdown([{title: label, "": value} for label, value in fields])
-            for listed_rows in filter(None, (arrays, rows)):
+            for listed_rows in filter(None, (arrays, images, rows)):
                 print_markdown(listed_rows)
         case OutputFormat.TABLE:
             print_fields(title, _sections(inspection))
             if arrays:
                 print_table("Arrays", arrays)
+            if images:
+                print_table("Images", images)
             if rows:
                 print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
 
