@@ -90,6 +90,16 @@ class TableEncoding:
 
 
 @dataclass(frozen=True)
+class ImageDecoding:
+    """How image files become pixels, see mlcli/data/own/image_file.py; the shape of a sample says to which size."""
+
+    resize: Literal["bilinear"] = "bilinear"  # of the whole image, without cropping
+    orientation: Literal["exif"] = "exif"
+    alpha: Literal["ignored"] = "ignored"
+    depth: Literal["8 bits"] = "8 bits"
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """The description of a dataset: of a known one without reading it, of a person's own from its file."""
 
@@ -103,6 +113,7 @@ class DatasetInfo:
     title: str
     n_validation: int = 0  # 0 if the source has no validation set
     encoding: TableEncoding | None = None  # of a person's own table
+    decoding: ImageDecoding | None = None  # of a person's own folder of images
     maximum: float | None = None  # the largest value a feature can take, if that is known beforehand
 
     @property
@@ -151,6 +162,7 @@ class Preprocessing:
     value_range: tuple[float, float] | None  # of raw values, if bounds are known beforehand (bytes: 0 and 255)
     scaling: Scaling
     encoding: TableEncoding | None = None  # of a person's own table; samples are its features
+    decoding: ImageDecoding | None = None  # of a person's own folder of images
 
 
 @dataclass(frozen=True)

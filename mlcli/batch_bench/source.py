@@ -89,7 +89,7 @@ def _plans_of_config(request: BatchBenchRequest, backends: Sequence[str]) -> dic
     flags = _flags(request) | ({"runtime.precision": "float32"} if request.precision else {})
     load = functools.partial(load_experiment, path, settings=request.settings)
     names = backends or [load(flags=flags).backend or DEFAULT_BACKEND]
-    return {name: make_plan(load(flags=flags | {"backend": name})) for name in names}
+    return {name: make_plan(load(flags=flags | {"backend": name}), request.data_dir) for name in names}
 
 
 def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[str]) -> tuple[dict[str, Plan], Path]:
@@ -105,7 +105,8 @@ def _plans_of_run(request: BatchBenchRequest, source: str, backends: Sequence[st
     changes = {key: value for key, value in changes.items() if value is not None}
     config = stored.config.model_copy(update={"runtime": stored.config.runtime.model_copy(update=changes)})
     names = backends or [stored.record.backend]
-    return {name: make_plan(config.model_copy(update={"backend": name})) for name in names}, stored.path
+    plans = {name: make_plan(config.model_copy(update={"backend": name}), request.data_dir) for name in names}
+    return plans, stored.path
 
 
 def _flags(request: BatchBenchRequest) -> dict[str, object]:

@@ -19,6 +19,9 @@ convert = command(
     The file needs no mlcli; the Python code that loads it is printed. That code is first run on the test split. The
     file is written only if its scores agree with those of the run within the tolerance; otherwise the exit code is 1.
 
+    The model of a table of your own comes with its preparation: a script and a JSON file of the same name, or for ONNX
+    within the model.
+
     Examples:
       mlcli convert last --to keras --output digits.keras
       mlcli convert last --to onnx --output digits.onnx --force

@@ -69,8 +69,8 @@ _FILE = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of .npy or "
-        "IDX files.",
+        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
+        ".npy or IDX files.",
         show_default=False,
     ),
 ]
@@ -82,11 +82,12 @@ def inspect(path: _FILE, target: _TARGET = None, output_format: Format = "table"
     """Show how data of your own are understood, column by column, and what looks wrong in them.
 
     Columns are judged by the rows of the training split: ids, constant columns and columns that alone predict the
-    target; also rare classes, imbalance, and test rows that are equal to training rows.
+    target; also rare classes, imbalance, test rows that are equal to training rows, and damaged images.
 
     Examples:
       mlcli data inspect penguins.csv --target species
       mlcli data inspect arrays.npz
+      mlcli data inspect photos/
     """
     from mlcli.data.own import inspection
 

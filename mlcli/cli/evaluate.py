@@ -23,7 +23,15 @@ evaluate = command(
     run,
     EvaluateRequest,
     run=options.RunArgument,
-    split=Annotated[str, experiment("--split", help=f"Split to score: {alternatives(SPLITS)}.", names=SPLITS)],
+    split=Annotated[
+        str | None,
+        experiment(
+            "--split",
+            help=f"Split to score: {alternatives(SPLITS)}. Default: test, and all rows of a table that is not the one "
+            "of the run.",
+            names=SPLITS,
+        ),
+    ],
     backend=options.OtherBackend,
     dataset=Annotated[
         str | None,
@@ -38,8 +46,8 @@ evaluate = command(
         Path | None,
         experiment(
             "--data",
-            help="Another file like that of the run, split as the run did it; for a run with a test file, another one "
-            "of these. Default: the files of the run.",
+            help="Another file like that of the run; for a run with a test file, another one of these. Default: the "
+            "files of the run.",
             metavar="FILE",
         ),
     ],

@@ -21,6 +21,7 @@ predict = command(
 
     Examples:
       mlcli predict last --input samples.npy --output labels.csv
+      mlcli predict last --input people.csv --output labels.csv --keep id
       mlcli predict last --input images/ --output labels.parquet --force
     """,
     run,

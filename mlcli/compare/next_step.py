@@ -43,8 +43,8 @@ def next_step(comparison: Comparison, request: CompareRequest) -> str | None:
     missing = {name: number for name, number in missing.items() if 0 < number <= MOST_RUNS_SHOWN}
     if not missing:
         return None
-    in_repeat = max(n_runs // (request.repeats or 1), 1) if request.folds else 1  # runs of a variant
-    n_more = math.ceil(max(missing.values()) / in_repeat) * in_repeat
+    unit = _runs_of_repeat(request)
+    n_more = math.ceil(max(missing.values()) / unit) * unit
     means = [comparison.means[variant.label]["total_seconds"] for variant in comparison.ran]
     seconds = n_more * sum(mean.mean + comparison.cost.starting_seconds_per_run for mean in means if mean)
     runs = f"{n_more * len(means):,} more runs, about {timedelta(seconds=round(seconds / request.jobs))}"
@@ -59,13 +59,22 @@ def _command(request: CompareRequest, n_runs: int, n_more: int) -> str:
             values = value if isinstance(value, list | tuple) else [value]
             words += [word for one in values for word in (flag, str(one))]
     words += ["--gpus"] if request.gpus else []
+    return shlex.join([*words, *_more_runs(request, n_runs, n_more)])
+
+
+def _runs_of_repeat(request: CompareRequest) -> int:
+    """Return how many runs of a variant a repeat of all folds has; 1 without folds."""
+    return request.folds * int(request.seeds or 1) if request.folds else 1
+
+
+def _more_runs(request: CompareRequest, n_runs: int, n_more: int) -> list[str]:
+    """Return the options for more runs of each variant: n_more in addition to n_runs."""
+    seeds = request.seeds or ""
     if request.folds:
-        n_repeats = request.repeats or 1
-        words += ["--seeds", request.seeds] if request.seeds else []
-        words += ["--folds", str(request.folds)]
-        return shlex.join([*words, "--repeats", str(n_repeats + n_more * n_repeats // n_runs)])
-    texts = (request.seeds or "").split(",")
-    given = [int(text) for text in texts] if len(texts) > 1 else []
-    more = range(max(given, default=0) + 1, max(given, default=0) + 1 + n_more)
-    seeds = [*given, *more] if given else [n_runs + n_more]
-    return shlex.join([*words, "--seeds", ",".join(map(str, seeds))])
+        n_repeats = (request.repeats or 1) + n_more // _runs_of_repeat(request)
+        folds = ["--folds", str(request.folds), "--repeats", str(n_repeats)]
+        return (["--seeds", seeds] if seeds else []) + folds
+    if "," not in seeds:
+        return ["--seeds", str(n_runs + n_more)]
+    last = max(int(text) for text in seeds.split(","))
+    return ["--seeds", ",".join([seeds, *map(str, range(last + 1, last + 1 + n_more))])]

@@ -5,8 +5,7 @@ The code that will be printed is run on the converted file, and its scores are c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,19 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.convert import ConvertRequest
-from mlcli.convert.formats import FORMATS, ScoreKind, TrainedModel, Usage, format_info, load_format
+from mlcli.convert.formats import FORMATS, ModelFormat, ScoreKind, TrainedModel, format_info, load_format
+from mlcli.convert.table_export import (
+    SCRIPT_SUFFIXES,
+    ColumnsExport,
+    ConvertedModel,
+    ScriptExport,
+    TableExport,
+    check_rows,
+)
 from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, refuse_existing, write_whole
 from mlcli.metrics.scores import accuracy
-from mlcli.records import Scores, TableColumn
+from mlcli.records import Scaling, Scores
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
-from mlcli.text import is_utf8, listed
+from mlcli.text import is_utf8
 
 _BATCH_SIZE = 1024
-_N_COLUMNS_SHOWN = 6  # in a message
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Conversion:
     reported_accuracy: float | None  # of the run; None if it was scored on other data
     usage: str  # Python code that loads the file and scores samples
     notes: tuple[str, ...]
+    other_files: tuple[str, ...] = ()  # next to `output`: the script and the preparation of a table of one's own
 
     @property
     def is_within(self) -> bool:
@@ -68,23 +75,22 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     """
     _check(run, request)
     dataset = run.load_dataset(data_directory=request.data_dir, offline=request.offline)
-    expected = run.build_engine(device="cpu", threads=request.threads).predict(dataset.test.x, batch_size=_BATCH_SIZE)
+    engine = run.build_engine(device="cpu", threads=request.threads)
+    expected = engine.predict(dataset.test.x, batch_size=_BATCH_SIZE)
     target = load_format(request.target)
-    if run.network is None:
-        model = _convert_estimator(run, expected)
-    else:
-        trained = TrainedModel(run.network, run.weights(), run.preprocessing.scaling, run.config.runtime.precision)
-        model = _ConvertedModel(target.content(trained), partial(target.usage, trained))
-    usage = model.usage(request.output)
+    model = _converted(run, target, expected)
+    usage = model.usage(repr(str(request.output)))
     with target.on_cpu():
-        labels, scores = _predictions(model, request.output.name, dataset.test.x)
+        labels, scores = _predictions(model, request.output.name, _samples(run, dataset.test.x))
+    table = _table_export(run, target, model, request.output)
+    exported = table.model if table else model
     expected_scores = expected.logits if usage.kind == "logits" else expected.probabilities
     conversion = Conversion(
         run_id=run.record.run_id,
         backend=run.record.backend,
         target=request.target,
         output=str(request.output),
-        n_bytes=len(model.content),
+        n_bytes=len(exported.content),
         dataset=dataset.info.name,
         n_samples=len(dataset.test),
         compared=usage.kind,
@@ -93,14 +99,52 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         n_changed=int((labels != expected.labels).sum()),
         accuracy=accuracy(labels, dataset.test.y),
         reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
-        usage=f"{usage.load}{_samples_comment(run)}{usage.score}",
+        usage=table.usage if table else f"{usage.load}{_samples_comment(run)}{usage.score}",
         notes=(*dataset.notes, *_precision_notes(run, request.target)),
+        other_files=tuple(str(request.output.with_suffix(suffix)) for suffix in (table.files if table else ())),
     )
     if conversion.is_within:
+        if table is not None:
+            with target.on_cpu(), TemporaryDirectory(prefix="mlcli-") as directory:
+                predict = table.written(Path(directory, request.output.name))
+                check_rows(run, predict, partial(engine.predict, batch_size=_BATCH_SIZE), request.tolerance)
         with disk_errors(request.output):
             request.output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(request.output, model.content)
+        for suffix, content in (table.files if table else {}).items():
+            write_whole(request.output.with_suffix(suffix), content)
+        write_whole(request.output, exported.content)
     return conversion
+
+
+def _converted(run: StoredRun, target: ModelFormat, expected: Scores) -> ConvertedModel:
+    """Return the model for raw samples; for the scaled features of a table of one's own, whose export scales them."""
+    if run.network is None:
+        return _convert_estimator(run, expected)
+    trained = TrainedModel(run.network, run.weights(), _scaling(run), run.config.runtime.precision)
+    return ConvertedModel(target.content(trained), partial(target.usage, trained), trained)
+
+
+def _scaling(run: StoredRun) -> Scaling:
+    return Scaling("none") if run.preprocessing.encoding else run.preprocessing.scaling
+
+
+def _samples(run: StoredRun, x: NDArray[Any]) -> NDArray[Any]:
+    """Return samples as the converted model takes them."""
+    if run.preprocessing.encoding is None:
+        return x
+    shift, scale = run.preprocessing.scaling.shift, run.preprocessing.scaling.scale
+    x = x if shift is None else x - shift
+    return x if scale is None else x / scale
+
+
+def _table_export(run: StoredRun, target: ModelFormat, model: ConvertedModel, output: Path) -> TableExport | None:
+    """Return the export of the model of a table of one's own; None for other data."""
+    if run.preprocessing.encoding is None:
+        return None
+    if model.trained is None or not target.takes_columns:
+        return ScriptExport.of(run, model, output)
+    trained = replace(model.trained, table=run.preprocessing)
+    return ColumnsExport.of(run, ConvertedModel(target.content(trained), partial(target.usage, trained)), output)
 
 
 def check_tolerance(conversion: Conversion) -> None:
@@ -119,16 +163,10 @@ def check_tolerance(conversion: Conversion) -> None:
 def _check(run: StoredRun, request: ConvertRequest) -> None:
     """Raise UsageError for what is known to be impossible, before anything heavy is loaded."""
     info = format_info(request.target)
-    prepared = [column.name for column in _prepared_columns(run)]
-    if prepared:
-        raise UsageError(
-            f"run {run.record.run_id}: an exported model takes numbers, and columns of its table are texts or "
-            f"booleans, or have missing values: {listed(prepared, _N_COLUMNS_SHOWN)}\n"
-            "use mlcli predict, or train on a table whose columns are numbers without missing values"
-        )
     if request.output.suffix != info.suffix:
         raise UsageError(f"--output {request.output}: {info.title} needs the suffix {info.suffix}")
-    refuse_existing(request.output, force=request.force)
+    for suffix in (info.suffix, *(SCRIPT_SUFFIXES if run.preprocessing.encoding else ())):
+        refuse_existing(request.output.with_suffix(suffix), force=request.force)
     if not is_utf8(str(request.output)):
         raise UsageError(f"--output {request.output}: the name is not UTF-8, so that some libraries could not open it")
     if run.network is None:
@@ -139,21 +177,7 @@ def _check(run: StoredRun, request: ConvertRequest) -> None:
         raise UsageError(f"--to {request.target}: {reason}")
 
 
-def _prepared_columns(run: StoredRun) -> list[TableColumn]:
-    """Return the columns of a table of one's own that need more than scaling."""
-    columns = run.preprocessing.encoding.columns if run.preprocessing.encoding else ()
-    return [column for column in columns if column.kind != "numeric" or column.has_indicator]
-
-
-@dataclass(frozen=True)
-class _ConvertedModel:
-    """The content of the file, and the code for it at a given path."""
-
-    content: bytes
-    usage: Callable[[Path], Usage]
-
-
-def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
+def _convert_estimator(run: StoredRun, expected: Scores) -> ConvertedModel:
     """Return the estimator file of the run, after checking that it has no types that mlcli does not trust."""
     from skops.io import get_untrusted_types
 
@@ -163,12 +187,12 @@ def _convert_estimator(run: StoredRun, expected: Scores) -> _ConvertedModel:
     n_classes = len(load_estimator(data).classes_)
     has_probabilities = expected.probabilities is not None and n_classes == expected.probabilities.shape[1]
     trusted = get_untrusted_types(data=data)
-    usage = partial(load_format("sklearn").estimator_usage, run.preprocessing.scaling, run.config.runtime.precision)
-    return _ConvertedModel(data, partial(usage, trusted=trusted, has_probabilities=has_probabilities))
+    usage = partial(load_format("sklearn").estimator_usage, _scaling(run), run.config.runtime.precision)
+    return ConvertedModel(data, partial(usage, trusted=trusted, has_probabilities=has_probabilities))
 
 
 def _predictions(
-    model: _ConvertedModel, name: str, x: NDArray[Any]
+    model: ConvertedModel, name: str, x: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
     """Write the file to a temporary directory, and return the labels and scores that the code for it computes.
 
@@ -178,7 +202,7 @@ def _predictions(
         path = Path(directory, name)
         with disk_errors(path, len(model.content)):
             path.write_bytes(model.content)
-        usage = model.usage(path)
+        usage = model.usage(repr(str(path)))
         names: dict[str, Any] = {}
         exec(usage.load, names)
         scores, labels = [], []
@@ -224,7 +248,7 @@ def print_conversion(conversion: Conversion, output_format: str) -> None:
     """Print a conversion to stdout; a table is followed by the Python code, ready to be copied."""
     document = asdict(conversion) | {"is_within": conversion.is_within}
     title = f"{conversion.run_id} as {FORMATS[conversion.target].title}"
-    row = {key: value for key, value in document.items() if key not in ("usage", "notes")}
+    row = {key: value for key, value in document.items() if key not in ("usage", "notes", "other_files")}
     document = {"schema_version": _SCHEMA_VERSION, **document}
     print_summary(title, _fields(conversion), row, document, output_format)
     if output_format == OutputFormat.MARKDOWN:
@@ -244,7 +268,7 @@ def _fields(conversion: Conversion) -> list[Fields]:
     accuracies = [("accuracy", f"{conversion.accuracy:.6g}")]
     if conversion.reported_accuracy is not None:
         accuracies.append(("accuracy of the run", f"{conversion.reported_accuracy:.6g}"))
-    written = f"{conversion.output} ({conversion.n_bytes:,} bytes)"
+    written = ", ".join([f"{conversion.output} ({conversion.n_bytes:,} bytes)", *conversion.other_files])
     if not conversion.is_within:
         written = "nothing, because the tolerance is exceeded"
     return [compared, accuracies, [("written", written)]]

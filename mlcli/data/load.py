@@ -50,4 +50,5 @@ def preprocessing_of(dataset: Dataset) -> Preprocessing:
         value_range=None if info.maximum is None else (0.0, info.maximum),
         scaling=dataset.scaling,
         encoding=info.encoding,
+        decoding=info.decoding,
     )

@@ -40,6 +40,14 @@ def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig, plan:
     )
 
 
+def is_scored_whole(data: SourceData, trained_on: str | None) -> bool:
+    """Return whether data are scored whole: they have no test set, and other content than a run was trained on.
+
+    trained_on: the digest of that content; None for data that are split in any case.
+    """
+    return trained_on not in (None, data.fingerprint) and data.test is None
+
+
 def split_source(data: SourceData) -> SplitSource:
     """Return what the splits of a source are made of."""
     return SplitSource(data.train.y, len(data.test or ()), len(data.validation or ()))

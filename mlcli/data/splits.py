@@ -104,6 +104,12 @@ def plan_splits(config: DatasetConfig, info: DatasetInfo, source: SplitSource) -
     return SplitPlan(train_part, validation, test, tuple(notes))
 
 
+def unsplit(n_samples: int) -> SplitPlan:
+    """Return the plan in which all samples are the training split and the test split, for data to be scored whole."""
+    whole = Part("train", np.arange(n_samples, dtype=np.int64))
+    return SplitPlan(whole, None, whole, ())
+
+
 def _test_part(config: DatasetConfig, source: SplitSource) -> tuple[Indices, Part | None, list[str]]:
     """Return the positions left for training, the test split (None: same as the training split), and the notes."""
     n_test = source.n_test
@@ -244,7 +250,9 @@ def _class_notes(info: DatasetInfo, y: Labels, train: Part, test: Part) -> list[
         return notes
     of_test = np.bincount(y[test.indices], minlength=info.n_classes)
     if not of_test.all():
-        notes.append(f"the {len(test.indices)} test samples contain no {_absent(info, of_test)}, so it is not scored")
+        notes.append(
+            f"the {len(test.indices)} test samples contain none of {_absent(info, of_test)}, so scores omit it"
+        )
     proportions = np.array([of_train / of_train.sum(), of_test / of_test.sum()])
     label = int(np.abs(proportions[0] - proportions[1]).argmax())
     in_train, in_test = proportions[:, label].tolist()

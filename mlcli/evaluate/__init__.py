@@ -1,4 +1,4 @@
-"""Score a stored run on one split: metrics, scores per class, confusion matrix, mistakes and plots."""
+"""Score a stored run: metrics, scores per class, confusion matrix, mistakes and plots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EvaluateRequest:
 
     run: str  # a directory, a run id, a unique prefix of one, or "last"
     runs_dir: Path = DEFAULT_RUNS_DIR
-    split: str = "test"
+    split: str | None = None  # None: test, and all of a table that is not the one of the run
     backend: str | None = None
     dataset: str | None = None  # must have samples of the same shape
     data: Path | None = None  # a file like that of the run, for a run on data of its own; None: the file of the run
@@ -53,7 +53,7 @@ def run(request: EvaluateRequest) -> None:
 
     output_format = checked_format(request.output_format)
     thresholds = parse_thresholds(request.fail_under, request.fail_above, names_of(others=MACRO_SCORES))
-    if request.split not in SPLITS:
+    if request.split is not None and request.split not in SPLITS:
         raise UsageError(f"--split: {unknown_name('split', request.split, SPLITS)}")
     if request.output is not None:
         check_output(request.output, force=request.force)

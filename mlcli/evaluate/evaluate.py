@@ -24,6 +24,7 @@ from mlcli.rendering.score_files import Column, class_columns, score_file
 from mlcli.timing import timed_calls
 
 EVALUATION_SCHEMA_VERSION = 1
+WHOLE = "all"  # the split of data that are not those of the run
 N_WARM_CALLS = 5
 _LOSS_ROUNDING = 1e-3  # relative; another engine or device changes the loss by less
 _MAX_SECONDS = 5.0  # no further warm call starts after this time
@@ -58,7 +59,7 @@ class Evaluation:
     backend: str  # the engine that scored
     trained_on: str  # the engine that trained
     dataset: str
-    split: str
+    split: str  # one of the run, or WHOLE
     metrics: Metrics
     reported: Metrics | None  # as reported by the run for the same split of the same data; None if not reported
     classes: tuple[ClassScores, ...]
@@ -71,6 +72,11 @@ class Evaluation:
     device: str
     threads: int
     notes: Sequence[str]
+
+    @property
+    def samples_title(self) -> str:
+        """Which samples were scored, e.g. "the test split"."""
+        return "all samples" if self.split == WHOLE else f"the {self.split} split"
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -107,27 +113,33 @@ def evaluate(
     """
     on_stage(f"loading {request.data or request.dataset or run.record.dataset}")
     dataset = run.load_dataset(
-        request.dataset, data=request.data, data_directory=request.data_dir, offline=request.offline
+        request.dataset,
+        data=request.data,
+        is_split=request.split is not None,
+        data_directory=request.data_dir,
+        offline=request.offline,
     )
-    samples = _samples(dataset, request.split)
+    is_whole = request.split is None and dataset.test is dataset.train and not run.has_content_of(dataset)
+    split = request.split or (WHOLE if is_whole else "test")
+    samples = _samples(dataset, split)
     backend = request.backend or run.record.backend
     with translated_memory_errors(batch_advice(request.batch_size)):
         on_stage(f"importing {backend_info(backend).title} and building {run.record.model}")
         engine = run.build_engine(request.backend, device=request.device, threads=request.threads)
-        on_stage(f"scoring the {request.split} split")
+        on_stage("scoring all samples" if split == WHOLE else f"scoring the {split} split")
         predict = partial(engine.predict, samples.x, batch_size=request.batch_size)
         scores, seconds = timed_calls(predict, n_calls=1 + N_WARM_CALLS, max_seconds=_MAX_SECONDS)
     metrics = full_score(scores, samples.y, largest_class(dataset.train.y))
     matrix = confusion_matrix(scores.labels, samples.y, len(run.preprocessing.class_names))
     classes = class_scores(matrix, run.preprocessing.class_names, probability_scores(scores, samples.y))
-    is_reported = request.split == "test" and run.is_trained_on(dataset)
+    is_reported = split == "test" and run.is_trained_on(dataset)
     reported = run.record.metrics.get("test") if is_reported else None
     evaluation = Evaluation(
         run_id=run.record.run_id,
         backend=backend,
         trained_on=run.record.backend,
         dataset=dataset.info.name,
-        split=request.split,
+        split=split,
         metrics=metrics,
         reported=reported,
         classes=classes,
@@ -147,7 +159,7 @@ def evaluate(
 
 
 def _samples(dataset: Dataset, split: str) -> Split:
-    samples = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}[split]
+    samples = {"train": dataset.train, "validation": dataset.validation}.get(split, dataset.test)
     if samples is None:
         raise UsageError("--split validation: the run has no validation split (dataset.validation is null)")
     return samples

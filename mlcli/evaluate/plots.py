@@ -55,7 +55,8 @@ def _subject(result: EvaluationResult) -> str:
 def _set_title(figure: Figure, result: EvaluationResult, text: str) -> None:
     evaluation = result.evaluation
     scored_by = "" if evaluation.backend == evaluation.trained_on else f", scored by {evaluation.backend}"
-    set_title(figure, f"{text}: {_subject(result)}", f"{evaluation.split} split{scored_by}", evaluation.run_id)
+    samples = evaluation.samples_title.removeprefix("the ")
+    set_title(figure, f"{text}: {_subject(result)}", f"{samples}{scored_by}", evaluation.run_id)
 
 
 def draw_mistakes(result: EvaluationResult, n: int) -> Figure:

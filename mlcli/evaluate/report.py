@@ -73,7 +73,7 @@ def _print_markdown(evaluation: Evaluation) -> None:
 
 def _title(evaluation: Evaluation) -> str:
     trained = "" if evaluation.backend == evaluation.trained_on else f", trained with {evaluation.trained_on}"
-    return f"Evaluation on the {evaluation.split} split of {evaluation.dataset} with {evaluation.backend}{trained}"
+    return f"Evaluation on {evaluation.samples_title} of {evaluation.dataset} with {evaluation.backend}{trained}"
 
 
 def _sections(evaluation: Evaluation) -> list[Fields]:

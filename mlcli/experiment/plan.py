@@ -39,9 +39,9 @@ class Plan:
 def make_plan(config: ExperimentConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Plan:
     """Check that the parts of an experiment fit together and fill in every default.
 
-    Reads no data, except for a table of one's own, of which nothing is known otherwise; imports no framework, except
-    for `estimator` models, whose names only scikit-learn knows. UsageError, listing what is possible, for parts that
-    do not fit; DataError for a table that cannot be used.
+    Reads no data, except for a table of one's own, of which nothing is known otherwise (data_dir, log: as for
+    `load_dataset`); imports no framework, except for `estimator` models, whose names scikit-learn knows. UsageError,
+    listing what is possible, for parts that do not fit; DataError for a table that cannot be used.
     """
     backend = config.backend or DEFAULT_BACKEND
     check_supported(backend, config.model, config.optimizer)

@@ -98,20 +98,21 @@ class StoredRun:
         name: str | None = None,
         *,
         data: Path | None = None,
+        is_split: bool = True,
         data_directory: Path | None = None,
         offline: bool = False,
     ) -> Dataset:
         """Return the dataset of the run, or another one of the same shape, split and scaled as the run did it.
 
         data: a file like the one that the run was trained on, or if that had a test file, another one of these; it is
-        prepared as the run did it. The notes of the dataset report content or a split that differs from what the run
-        was trained on. UsageError for a dataset of another shape, DataError for a run whose preprocessing does not fit
-        its dataset.
+        prepared as the run did it. is_split: whether a file with other content is split too; if not, its test split is
+        all of it. The notes of the dataset report content or a split that differs from what the run was trained on.
+        UsageError for a dataset of another shape, DataError for a run whose preprocessing does not fit its dataset.
         """
         if self.config.dataset.path is not None:
             if name is not None:
                 raise UsageError(f"dataset {name}: the run was trained on data of its own; name a file with --data")
-            return self._load_own(data, data_directory)
+            return self._load_own(data, data_directory, is_split=is_split)
         if data is not None:
             raise UsageError(f"--data {data}: the run was trained on {self.record.dataset}; use --dataset")
         name = name or self.config.dataset.label
@@ -121,16 +122,21 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
-    def _load_own(self, path: Path | None, data_directory: Path | None) -> Dataset:
+    def _load_own(self, path: Path | None, data_directory: Path | None, *, is_split: bool) -> Dataset:
         from mlcli.data.own import stored_dataset
 
         changes: dict[str, object] = {"scaling": "none"}
         if path is not None:
             changes["test_path" if self.config.dataset.test_path else "path"] = str(path)
         config = self.config.dataset.model_copy(update=changes)
-        dataset = stored_dataset(config, self.preprocessing, data_directory)
+        trained_on = None if is_split else self.record.digests["dataset"]
+        dataset = stored_dataset(config, self.preprocessing, trained_on, data_directory)
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
+
+    def has_content_of(self, dataset: Dataset) -> bool:
+        """Return whether the content is that of the run, however it is split."""
+        return dataset.fingerprint == self.record.digests["dataset"]
 
     def is_trained_on(self, dataset: Dataset) -> bool:
         """Return whether content and split are those of the run."""
@@ -154,7 +160,7 @@ class StoredRun:
 
     def _differences(self, dataset: Dataset) -> list[str]:
         record, digests = self.record, self.record.digests
-        if dataset.fingerprint != digests["dataset"]:
+        if not self.has_content_of(dataset):
             return [
                 f"not the data of the run: {dataset.info.name} has the fingerprint {dataset.fingerprint[:12]}, and the "
                 f"run was trained on {record.dataset} {digests['dataset'][:12]}"

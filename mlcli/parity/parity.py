@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -96,7 +97,7 @@ def check_parity(
     if request.n_steps < 1:
         raise UsageError(f"--steps {request.n_steps}: must be at least 1")
     reasons: dict[str, str] = {}
-    plans = _comparable_plans(experiments, reasons)
+    plans = _comparable_plans(experiments, request.data_dir, reasons)
     steps: dict[_Pair, list[ParityStep]] = {pair: [] for pair in combinations(experiments, 2)}
     explanation = None
     if len(plans) > 1:
@@ -110,7 +111,7 @@ def check_parity(
             steps[pair].append(step)
         if request.explain and engines:
             weights = next(iter(engines.values())).weights()
-            explanation = explain(_plans_with_weights(experiments), dataset, weights, threads)
+            explanation = explain(_plans_with_weights(experiments, request.data_dir), dataset, weights, threads)
     pairs = tuple(
         ParityPair(pair, request.tolerance, tuple(taken), None if taken else _reason(pair, reasons))
         for pair, taken in steps.items()
@@ -153,7 +154,7 @@ def _reason_noted(backend: str, reasons: dict[str, str]) -> Iterator[None]:
 
 
 def _comparable_plans(
-    experiments: Mapping[str, ExperimentConfig | ConfigError], reasons: dict[str, str]
+    experiments: Mapping[str, ExperimentConfig | ConfigError], data_dir: Path | None, reasons: dict[str, str]
 ) -> dict[str, Plan]:
     """Return, by engine, plans with the same steps as the first possible plan."""
     plans: dict[str, Plan] = {}
@@ -161,7 +162,7 @@ def _comparable_plans(
         with _reason_noted(backend, reasons):
             if isinstance(experiment, ConfigError):
                 raise experiment
-            plan = make_plan(_controlled(experiment))
+            plan = make_plan(_controlled(experiment), data_dir)
             if not plan.is_iterative:
                 title, model = backend_info(backend).title, plan.config.model.name
                 raise UsageError(f"{title} trains {model} with a single fit, which has no steps to compare")
@@ -171,14 +172,16 @@ def _comparable_plans(
     return plans
 
 
-def _plans_with_weights(experiments: Mapping[str, ExperimentConfig | ConfigError]) -> dict[str, Plan]:
+def _plans_with_weights(
+    experiments: Mapping[str, ExperimentConfig | ConfigError], data_dir: Path | None
+) -> dict[str, Plan]:
     """Return, by engine, plans of one network; engines that train it by a single fit are among them."""
     plans: dict[str, Plan] = {}
     for backend, experiment in experiments.items():
         if isinstance(experiment, ConfigError):
             continue
         with suppress(UsageError):
-            plan = make_plan(_controlled(experiment))
+            plan = make_plan(_controlled(experiment), data_dir)
             if plan.network and all(plan.network == other.network for other in plans.values()):
                 plans[backend] = plan
     return plans

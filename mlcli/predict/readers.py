@@ -1,11 +1,10 @@
-"""Samples from a file of any supported kind, or from a folder of images, which are converted to grey levels."""
+"""Samples from a file of any supported kind, or from a folder of images."""
 
 from __future__ import annotations
 
 import math
 import os
 import stat
-import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.own.image_file import IMAGE_SUFFIXES, BadImageError, DecodedImage
 from mlcli.errors import DataError, UsageError
 from mlcli.predict.encoded_tables import open_encoded_table
 from mlcli.predict.kept_columns import with_kept_columns
@@ -25,11 +25,6 @@ from mlcli.registry import alternatives
 from mlcli.text import escaped, listed
 from mlcli.untrusted import COMPRESSIONS, ArrayHeader, read_array_header
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-# The formats of these suffixes. Pillow goes by the content, and would pass some other formats to external programs.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-# Modes that convert to 8-bit grey levels without losing the scale; "I;16" and "F" would be clipped at 255.
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _WHITE = 255.0  # the largest grey level of an image file
 
 
@@ -89,7 +84,9 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
 
     Grey levels are scaled from 0 to 255 to the value range of the run.
     """
-    if expected.kind != "image" or expected.input_shape[0] != 1:
+    if expected.kind == "image" and expected.input_shape[0] not in (1, 3):
+        raise DataError(f"{path}: the run expects {expected.input_shape[0]} channels, which image files do not have")
+    if expected.kind != "image":
         columns = ", ".join(expected.feature_names)
         raise DataError(f"{path}: the run expects tables ({columns}), not images; use a .csv file")
     with reading(str(path), "a readable folder"):
@@ -107,7 +104,7 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
     def read(n_rows: int) -> Iterator[SampleBatch]:
         for start in range(0, len(images), n_rows):
             paths = images[start : start + n_rows]
-            x: NDArray[Any] = np.stack([_grey_levels(path, expected) for path in paths])
+            x: NDArray[Any] = np.stack([_pixels(path, expected) for path in paths])
             if white != _WHITE:
                 x = x.astype(np.float32) * np.float32(white / _WHITE)
             yield SampleBatch(x, tuple(escaped(path.name) for path in paths))
@@ -115,21 +112,27 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
     return SampleSource(str(path), expected, read, len(images), tuple(notes))
 
 
-def _grey_levels(path: Path, expected: Preprocessing) -> NDArray[np.uint8]:
-    """Return the pixels, uint8 (height, width). The size is checked before anything is decoded."""
-    from PIL import Image
+def _pixels(path: Path, expected: Preprocessing) -> NDArray[np.uint8]:
+    """Return the pixels of an image, uint8 (channels, height, width), decoded as the images that a run was trained on.
 
-    _, height, width = expected.input_shape
+    Unless these were resized, the size must be right, which is checked before anything is decoded.
+    """
+    channels, height, width = expected.input_shape
     location = escaped(str(path))
-    with reading(location, "a readable image"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on damaged metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.size != (width, height):
-                raise DataError(f"{location}: {image.width}x{image.height} pixels, expected {width}x{height}")
-            if image.mode not in _MODES:
-                raise DataError(f"{location}: pixels of mode {image.mode}, expected 8-bit grey levels or colours")
-            return np.asarray(image.convert("L"))
+    try:
+        if expected.decoding is None:
+            _check_image(location, DecodedImage(path, header_only=True), (height, width))
+        return DecodedImage(path).pixels(channels, (height, width))
+    except BadImageError as error:
+        raise DataError(f"{location}: not a readable image: {error}") from error
+
+
+def _check_image(location: str, image: DecodedImage, size: tuple[int, int]) -> None:
+    """DataError for an image of another size than (height, width), or with pixels of 16 bits."""
+    if image.size != size:
+        raise DataError(f"{location}: {image.size[1]}x{image.size[0]} pixels, expected {size[1]}x{size[0]}")
+    if image.is_deep:
+        raise DataError(f"{location}: pixels of mode {image.mode}, expected 8-bit grey levels or colours")
 
 
 _MAX_FORTRAN_BYTES = 256 * 2**20  # of an array in an archive, which is read whole

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlcli.config.messages import key_path
 from mlcli.config.values import MOST_EPOCHS, MOST_THREADS
-from mlcli.records import DatasetKind, EpochRecord, Preprocessing, RunRecord, Scaling, TableEncoding
+from mlcli.records import DatasetKind, EpochRecord, ImageDecoding, Preprocessing, RunRecord, Scaling, TableEncoding
 from mlcli.registry import METRICS, alternatives
 from mlcli.untrusted import malformed_as_value_error, sized_array_header
 
@@ -128,7 +128,9 @@ def _check_range(name: str, value: float | None, least: float, most: float = mat
 
 
 _PREPROCESSING_VERSION = 1
-_TABLE_VERSION = 3  # of a run on a person's own table: the same, with `encoding`; version 2 had no dates
+# Of a run on a person's own table or folder of images: the same, with `encoding` or `decoding`; 2 had no dates.
+_OWN_VERSION = 3
+_OWN_PARTS = ("encoding", "decoding")
 _N_AXES = {"image": 3, "table": 1}
 _MAX_VALUES = 2**31  # in a sample
 _MAX_SECONDS_OF_DATE = 3e11  # from 1970; years have four digits
@@ -151,16 +153,17 @@ class _StoredPreprocessing:
     value_range: tuple[float, float] | None
     scaling: _StoredScaling
     encoding: TableEncoding | None = None
+    decoding: ImageDecoding | None = None
 
 
 def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
     """Return plain values for JSON. Python writes a float64 with as many digits as it takes to read it back."""
     import numpy as np
 
-    version = _TABLE_VERSION if preprocessing.encoding else _PREPROCESSING_VERSION
-    document = {"schema_version": version} | asdict(preprocessing)
-    if preprocessing.encoding is None:
-        del document["encoding"]
+    parts = [key for key in _OWN_PARTS if getattr(preprocessing, key) is not None]
+    document = {"schema_version": _OWN_VERSION if parts else _PREPROCESSING_VERSION} | asdict(preprocessing)
+    for key in set(_OWN_PARTS).difference(parts):
+        del document[key]
     scaling = document["scaling"].items()
     document["scaling"] = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in scaling}
     return document
@@ -168,7 +171,8 @@ def preprocessing_document(preprocessing: Preprocessing) -> dict[str, Any]:
 
 def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
     """Return the preprocessing in a document whose parts fit together."""
-    versions = range(2, _TABLE_VERSION + 1) if document.get("encoding") is not None else (_PREPROCESSING_VERSION,)
+    is_own = any(document.get(key) is not None for key in _OWN_PARTS)
+    versions = range(2, _OWN_VERSION + 1) if is_own else (_PREPROCESSING_VERSION,)
     if document.get("schema_version") not in versions:
         raise ValueError(
             f"schema_version {document.get('schema_version')}, expected {alternatives(map(str, versions))}"
@@ -178,6 +182,8 @@ def preprocessing_from(document: dict[str, Any]) -> Preprocessing:
     _check_names("class_names", found.class_names)
     _check_names("feature_names", found.feature_names)
     _check_encoding(found)
+    if found.decoding is not None and (found.kind != "image" or found.input_shape[0] not in (1, 3)):
+        raise ValueError("decoding: image files become samples with 1 or 3 channels")
     _check_scaling(found, "shift", 0.0)
     _check_scaling(found, "scale", 1 / _MAX_SCALING)
     return Preprocessing(**vars(found) | {"scaling": _scaling(found.scaling)})

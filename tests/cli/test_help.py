@@ -25,6 +25,7 @@ _OTHERS = {
     "runs list": ("--backend", "--dataset", "--name", "--limit"),
     "evaluate": ("--batch-size",),
     "predict": ("--batch-size",),
+    "batch-bench": ("--repeats",),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from mlcli.compare.receipt import comparability_report, report_by_variant
 from mlcli.config.dataset import DatasetConfig
 from mlcli.errors import UsageError
-from mlcli.records import Scaling
+from mlcli.records import Scaling, TableColumn, TableEncoding
 
 
 def different(*runs):
@@ -102,6 +102,17 @@ def test_scalings_are_compared_as_they_were_fitted(facts):
     standard = Scaling("standard", np.array(4.9), 6.0)
     other = replace(run, preprocessing=replace(run.preprocessing, scaling=standard))
     assert different(run, other) == {"scaling": ("unit", "standard")}
+
+
+def test_encodings_of_tables_are_compared(facts):
+    def run(*columns):
+        return replace(facts(), preprocessing=replace(facts().preprocessing, encoding=TableEncoding("t", (), columns)))
+
+    filled, missing = TableColumn("n", "numeric", fill=0.0), TableColumn("n", "numeric")
+    coded = TableColumn("c", "categorical", categories=("a",), is_coded=True)
+    assert different(run(filled), run(missing)) == {"encoding": ("one-hot", "codes")}
+    assert different(run(missing), run(coded)) == {}
+    assert different(facts(), run(filled)) == {"encoding": (None, "one-hot")}
 
 
 def test_a_single_fit_has_no_batches_and_no_epochs(facts):

@@ -45,11 +45,12 @@ def test_a_name_replaces_a_table_and_a_table_replaces_a_name(load):
             "dataset: {name: iris, target: t}",
             "1:10: dataset: target: only for data of your own: add their path, not iris",
         ),
+        ("dataset: {path: t.npz, encoding: codes}", "1:10: dataset: encoding is for tables, and the path is that of"),
         ("dataset: {path: '', target: t}", "1:17: dataset.path: must be the path of a file, got ''"),
         ("dataset: {path: 't\\e.csv', target: t}", None),
         (
             "dataset: {path: t.csv, target: t, columns: {a: text}}",
-            "1:48: dataset.columns.a: must be one of numeric, boolean, categorical, ignore, got 'text'",
+            "1:48: dataset.columns.a: must be one of numeric, boolean, date, categorical, ignore, got 'text'",
         ),
         ("dataset: {name: iris, on_bad: skip}", "1:10: dataset: on_bad: only for data of your own"),
         (

@@ -34,6 +34,7 @@ COMMANDS = [
     ),
     ("compare", "RUNS/" + IRIS, "RUNS/" + FOREST),
     ("compare", "--backend", "sklearn,keras", "--set", "model=cnn", "--dry-run"),
+    ("compare", "--backend", "sklearn,torch", "--folds", "3", "--repeats", "2", "--dry-run"),
     ("evaluate", DIGITS, "--misclassified", "2", "--runs-dir", "RUNS"),
     ("evaluate", FOREST, "--split", "train", "--runs-dir", "RUNS"),
     ("evaluate", IRIS, "--misclassified", "2", "--runs-dir", "RUNS"),

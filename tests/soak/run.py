@@ -40,14 +40,19 @@ def _fuzzing(target: str) -> Callable[[Effort], Outcome]:
     return lambda effort: fuzz(target, max(1, effort.fuzz_seconds // len(TARGETS)), effort.keep)
 
 
+def _simulations(file: str) -> Callable[[Effort], Outcome]:
+    return lambda effort: run_tests(file, MLCLI_SOAK_REPEATS=str(effort.n_simulations))
+
+
 # Maps the name of a job to its function. A new job is a row here.
 JOBS: dict[str, Callable[[Effort], Outcome]] = {
     **{f"fuzz-{target}": _fuzzing(target) for target in TARGETS},
     "starts": lambda effort: start_together(effort.n_starts),
     "kills": lambda effort: run_tests("tests/robustness/test_kills.py", MLCLI_SOAK_KILLS=str(effort.n_kills)),
-    "error-rates": lambda effort: run_tests(
-        "tests/compare/statistics/test_error_rates.py", MLCLI_SOAK_REPEATS=str(effort.n_simulations)
-    ),
+    **{
+        name: _simulations(f"tests/compare/statistics/test_{name.replace('-', '_')}.py")
+        for name in ("error-rates", "fold-error-rates")
+    },
 }
 
 

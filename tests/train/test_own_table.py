@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from mlcli.compare.receipt import comparability_report, facts_of
+from mlcli.compare.variants import check_same_data, measure
 from mlcli.config.schema import ExperimentConfig
 from mlcli.convert import ConvertRequest
 from mlcli.convert.conversion import convert
@@ -176,6 +179,36 @@ def test_changed_data_is_reported_by_evaluate_and_a_moved_file_can_be_named(peng
     evaluation = evaluate(run, request).evaluation
     assert any(note.startswith("not the data of the run: moved has the fingerprint") for note in evaluation.notes)
     assert evaluation.reported is None
+    assert (evaluation.samples_title, evaluation.metrics.n_samples) == ("all samples", 394)
+    split = evaluate(run, replace(request, split="test")).evaluation
+    assert (split.samples_title, split.metrics.n_samples) == ("the test split", 79)
+
+
+def test_other_data_are_scored_whole_without_the_columns_that_decided_the_splits(penguins, tmp_path):
+    run = trained(plan_of(penguins, dataset={"group": "year"}), tmp_path / "run")
+    evaluation = evaluate(run, EvaluateRequest("", threads=1)).evaluation
+    assert evaluation.reported == run.record.metrics["test"]
+    assert evaluation.split == "test"
+    table = pd.read_csv(penguins, keep_default_na=False)
+    table.iloc[100:200].drop(columns="year").to_csv(tmp_path / "new.csv", index=False)
+    evaluation = evaluate(run, EvaluateRequest("", threads=1, data=tmp_path / "new.csv")).evaluation
+    assert (evaluation.split, evaluation.metrics.n_samples) == ("all", 100)
+    assert (
+        evaluation.confusion.sum(axis=1).tolist()
+        == table["species"].iloc[100:200].value_counts().reindex(run.preprocessing.class_names, fill_value=0).tolist()
+    )
+    with pytest.raises(DataError, match="missing columns: 'year'"):
+        evaluate(run, EvaluateRequest("", threads=1, data=tmp_path / "new.csv", split="test"))
+
+
+def test_runs_with_different_splits_are_not_compared(penguins, tmp_path):
+    whole = trained(plan_of(penguins), tmp_path / "whole")
+    grouped = trained(plan_of(penguins, dataset={"group": "year"}), tmp_path / "grouped")
+    assert whole.record.digests["config"] != grouped.record.digests["config"]
+    with pytest.raises(UsageError, match="different splits: whole has penguins"):
+        check_same_data([measure(run) for run in (whole, grouped)])
+    receipt = comparability_report([facts_of(run) for run in (whole, grouped)])
+    assert {"split", "split method"} <= {row.what for row in receipt.different}
 
 
 @pytest.mark.parametrize(
@@ -241,22 +274,6 @@ def test_training_starts_from_the_weights_of_a_run_with_the_same_features_only(r
         trained(plan_of(penguins, backend="torch", **settings), tmp_path / "other")
 
 
-def test_a_model_of_texts_and_missing_values_is_not_exported(run, tmp_path):
-    request = ConvertRequest("", "torch", tmp_path / "model.safetensors", threads=1)
-    with pytest.raises(UsageError, match="have missing values: island, bill_length_mm, .*\nuse mlcli predict"):
-        convert(run, request)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
-    table = pd.read_csv(penguins).dropna()
-    table[["species", "bill_length_mm", "body_mass_g", "year"]].to_csv(penguins, index=False)
-    run = trained(plan_of(penguins), tmp_path / "run")
-    conversion = convert(run, ConvertRequest("", "sklearn", tmp_path / "model.skops", threads=1))
-    assert conversion.n_changed == 0
-    assert "(n, 3): bill_length_mm, body_mass_g, year" in conversion.usage
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -265,7 +282,7 @@ def test_a_model_of_numbers_alone_is_exported(penguins, tmp_path):
         (("--data", "none.csv", "--target", "species"), 3, "none.csv: no such file"),
         (("--data", "penguins.csv", "--target", "body_mass_g"), 3, "the label is missing"),
         (("--data", "penguins.csv", "--target", "species", "--dataset", "iris"), 2, "both the name iris and a path"),
-        (("--target", "species"), 2, "--target: dataset: target, columns and missing are for tables of your own"),
+        (("--target", "species"), 2, "--target: dataset: target: only for data of your own"),
     ],
 )
 def test_a_refused_table_leaves_no_run(arguments, code, message, penguins, cli):

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from mlcli.errors import UsageError, unknown_name
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlcli.models.layers import Network
-    from mlcli.records import Scaling
+    from mlcli.records import Preprocessing, Scaling
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class TrainedModel:
     weights: Mapping[str, NDArray[np.floating]]
     scaling: Scaling
     precision: Literal["float32", "float64"]
+    table: Preprocessing | None = None  # of a table of one's own, for a format that takes its columns
 
 
 ScoreKind = Literal["logits", "probabilities", "labels"]
@@ -73,7 +73,8 @@ class Usage:
 
     It is printed for the user, and run to verify the file. The code in `score` reads raw samples from `x`, a numpy
     array (n, *input_shape), and assigns `labels` (n,), the predicted classes, and `scores` (n, classes), unless kind
-    is labels.
+    is labels. For a model that takes the columns of a table, it reads `table`, a pandas.DataFrame, in place of `x`, and
+    assigns `labels` as texts.
     """
 
     load: str
@@ -82,7 +83,12 @@ class Usage:
 
 
 class ModelFormat(ABC):
-    """What a format has to define."""
+    """What a format has to define.
+
+    takes_columns: whether its models can take the columns of a table as they are, with their preparation.
+    """
+
+    takes_columns = False
 
     def unsupported_reason(self, network: Network) -> str | None:
         """Return why a network cannot be written, or which package is missing; None if it can be written.
@@ -96,11 +102,11 @@ class ModelFormat(ABC):
         """Return the content of the file for a supported model."""
 
     @abstractmethod
-    def usage(self, model: TrainedModel, path: Path) -> Usage:
-        """Return the code for the file at `path`."""
+    def usage(self, model: TrainedModel, path: str) -> Usage:
+        """Return the code for a file. path: Python code for its path."""
 
     def estimator_usage(
-        self, scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
+        self, scaling: Scaling, precision: str, path: str, *, trusted: Sequence[str], has_probabilities: bool
     ) -> Usage:
         """Return the code for a fitted estimator in skops form; UsageError for a format of networks.
 

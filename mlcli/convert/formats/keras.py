@@ -38,8 +38,8 @@ class KerasFormat(ModelFormat):
                 sequential.save(path)
             return path.read_bytes()
 
-    def usage(self, model: TrainedModel, path: Path) -> Usage:
-        load = f"import keras\n\nmodel = keras.saving.load_model({str(path)!r})\n"
+    def usage(self, model: TrainedModel, path: str) -> Usage:
+        load = f"import keras\n\nmodel = keras.saving.load_model({path})\n"
         score = "scores = model.predict(x, batch_size=1024, verbose=0)\nlabels = scores.argmax(axis=1)\n"
         return Usage(load, score, "probabilities" if model.network.ends_in_softmax else "logits")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,23 @@ from numpy.typing import NDArray
 
 from mlcli import __version__
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage
+from mlcli.convert.formats.onnx_columns import add_features, column_inputs, columns_usage, named_class
+from mlcli.convert.formats.onnx_nodes import Nodes
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Network, Softmax
 
 # Versions that every runtime since 2022 supports (onnx 1.12, ONNX Runtime 1.12).
 _OPSET = 17
-_IR_VERSION = 8
+_ML_OPSET, _IR_VERSION = 3, 8
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
 class OnnxFormat(ModelFormat):
-    """Writes an .onnx file, in float32 also for a model in float64."""
+    """Writes an .onnx file, in float32 also for a model in float64.
+
+    A model of a table of one's own has an input for each column, and the outputs class_name and probabilities.
+    """
+
+    takes_columns = True
 
     def unsupported_reason(self, network: Network) -> str | None:
         missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
@@ -32,7 +38,7 @@ class OnnxFormat(ModelFormat):
 
         document = onnx.helper.make_model(
             _Graph(model).finished(),
-            opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+            opset_imports=[onnx.helper.make_opsetid(*opset) for opset in (("", _OPSET), ("ai.onnx.ml", _ML_OPSET))],
             ir_version=_IR_VERSION,
             producer_name="mlcli",
             producer_version=__version__,
@@ -40,8 +46,10 @@ class OnnxFormat(ModelFormat):
         onnx.checker.check_model(document, full_check=True)
         return document.SerializeToString()
 
-    def usage(self, model: TrainedModel, path: Path) -> Usage:
-        load = f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({str(path)!r})\n"
+    def usage(self, model: TrainedModel, path: str) -> Usage:
+        if model.table is not None:
+            return columns_usage(model.table, path)
+        load = f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({path})\n"
         score = 'scores = session.run(["logits"], {"x": x.astype("float32")})[0]\nlabels = scores.argmax(axis=1)\n'
         return Usage(load, score, "logits")
 
@@ -50,33 +58,37 @@ class _Graph:
     """A sequence of nodes, each of which takes the output of the previous one."""
 
     def __init__(self, model: TrainedModel) -> None:
-        from onnx import TensorProto, helper, numpy_helper
-
-        self._helper, self._numpy_helper, self._float = helper, numpy_helper, TensorProto.FLOAT
         self._model = model
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
+        self._all = Nodes()
         self._last = "x"
-        if model.scaling.shift is not None:
-            self._add("Sub", self._constant("shift", model.scaling.shift))
-        if model.scaling.scale is not None:
-            self._add("Div", self._constant("scale", np.asarray(model.scaling.scale)))
+        if model.table is not None:
+            self._last = add_features(self._all, model.table)
+        else:
+            if model.scaling.shift is not None:
+                self._add("Sub", self._constant("shift", model.scaling.shift))
+            if model.scaling.scale is not None:
+                self._add("Div", self._constant("scale", np.asarray(model.scaling.scale)))
         for index, layer in enumerate(model.network.layers):
             self._add_layer(index, layer)
 
     def finished(self) -> Any:
-        """Return the graph with the outputs logits and probabilities, the softmax of the logits."""
+        """Return the graph with the outputs logits and probabilities, the softmax of the logits.
+
+        Of a table of one's own, it has the name of the predicted class too.
+        """
+        from onnx import TensorProto, helper
+
         self._add("Identity", output="logits")
         self._add("Softmax", output="probabilities", axis=1)
-        network = self._model.network
-        scores: list[str | int | None] = ["n", network.n_classes]
-        return self._helper.make_graph(
-            self._nodes,
-            network.kind,
-            [self._helper.make_tensor_value_info("x", self._float, ["n", *network.input_shape])],
-            [self._helper.make_tensor_value_info(name, self._float, scores) for name in ("logits", "probabilities")],
-            self._constants,
-        )
+        network, table = self._model.network, self._model.table
+        value = helper.make_tensor_value_info
+        outputs = [value(name, TensorProto.FLOAT, ["n", network.n_classes]) for name in ("logits", "probabilities")]
+        if table is None:
+            inputs = [value("x", TensorProto.FLOAT, ["n", *network.input_shape])]
+        else:
+            outputs.insert(0, value(named_class(self._all, table, "logits"), TensorProto.STRING, ["n"]))
+            inputs = column_inputs(self._all, table)
+        return helper.make_graph(self._all.nodes, network.kind, inputs, outputs, self._all.constants)
 
     def _add_layer(self, index: int, layer: Layer) -> None:
         match layer:
@@ -108,11 +120,7 @@ class _Graph:
         return [self._constant(name, self._model.weights[name]) for name in (f"{index}.weight", f"{index}.bias")]
 
     def _constant(self, name: str, array: NDArray[np.floating]) -> str:
-        contiguous = np.array(array, dtype=np.float32, order="C")  # keeps 0-d arrays 0-d
-        self._constants.append(self._numpy_helper.from_array(contiguous, name))
-        return name
+        return self._all.constant(np.asarray(array, dtype=np.float32), name)
 
     def _add(self, operator: str, *others: str, output: str | None = None, **attributes: Any) -> None:
-        output = output or f"{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(self._helper.make_node(operator, [self._last, *others], [output], **attributes))
-        self._last = output
+        self._last = self._all.add(operator, self._last, *others, output=output, **attributes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,15 +40,15 @@ class SklearnFormat(ModelFormat):
         classifier = _logistic_regression(*layers[0]) if is_logistic else _mlp_classifier(model.network, layers)
         return skops.io.dumps(classifier)
 
-    def usage(self, model: TrainedModel, path: Path) -> Usage:
+    def usage(self, model: TrainedModel, path: str) -> Usage:
         has_logits = model.network.kind == "logistic" and model.network.n_classes > 2
-        return _usage(model.scaling, model.precision, repr(str(path)), "logits" if has_logits else "probabilities")
+        return _usage(model.scaling, model.precision, path, "logits" if has_logits else "probabilities")
 
     def estimator_usage(
-        self, scaling: Scaling, precision: str, path: Path, *, trusted: Sequence[str], has_probabilities: bool
+        self, scaling: Scaling, precision: str, path: str, *, trusted: Sequence[str], has_probabilities: bool
     ) -> Usage:
         trust = f", trusted={list(trusted)!r}" if trusted else ""
-        return _usage(scaling, precision, f"{str(path)!r}{trust}", "probabilities" if has_probabilities else "labels")
+        return _usage(scaling, precision, f"{path}{trust}", "probabilities" if has_probabilities else "labels")
 
 
 def _usage(scaling: Scaling, precision: str, arguments: str, kind: ScoreKind) -> Usage:

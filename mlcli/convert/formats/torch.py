@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mlcli.convert.formats import ModelFormat, TrainedModel, Usage, scaling_code
 from mlcli.models.layers import Activation, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Softmax
 from mlcli.models.weights import weights_bytes
@@ -17,7 +15,7 @@ class TorchFormat(ModelFormat):
     def content(self, model: TrainedModel) -> bytes:
         return weights_bytes(model.weights)
 
-    def usage(self, model: TrainedModel, path: Path) -> Usage:
+    def usage(self, model: TrainedModel, path: str) -> Usage:
         is_double = model.precision == "float64"
         samples = "torch.tensor(x).double()" if is_double else "torch.tensor(x).float()"
         array = "torch.tensor({}, dtype=torch.float64)" if is_double else "torch.tensor({})"
@@ -30,7 +28,7 @@ from torch import nn
 model = nn.Sequential(
 {layers},
 ){".double()" if is_double else ""}
-model.load_state_dict(load_file({str(path)!r}))
+model.load_state_dict(load_file({path}))
 model.eval()
 """
         score = f"""\

@@ -19,52 +19,67 @@ _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what
 
 
 def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> Dataset:
-    """Return the dataset of the file under `path`; what is fitted is fitted on its training samples.
+    """Return the dataset of the file or folder under `path`; what is fitted is fitted on its training samples.
 
     The files are read once in a process, unless one changes. data_dir: where prepared data is kept, None for the
     default one; log: receives lines of progress. UsageError for settings that do not fit the files, DataError for a
     file that is missing or cannot be used.
     """
     paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
-    key = (config.model_copy(update=paths), tuple(map(version_of, paths.values())))
+    config = config.model_copy(update=paths)
+    key = (config, tuple(map(version_of, paths.values())))
     if key not in _known:
-        dataset = _own_dataset(key[0], data_dir, log)
+        start = time.perf_counter()
+        dataset = _read(config, data_dir, log)
         while len(_known) >= _MOST_KNOWN:
             del _known[next(iter(_known))]
-        _known[key] = dataset
+        _known[key] = replace(dataset, planning_seconds=time.perf_counter() - start)
     return _known[key]
 
 
-def _own_dataset(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
-    start = time.perf_counter()
+def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
     if holds_arrays(config):
         from mlcli.data.own.arrays import array_dataset
 
-        dataset = array_dataset(config)
-    else:
-        from mlcli.data.own.preparation import Preparation
-        from mlcli.data.own.table import table_dataset
+        return array_dataset(config)
+    if holds_images(config):
+        from mlcli.data.own.image_dataset import image_dataset
 
-        dataset = table_dataset(config, Preparation(data_dir, log))
-    return replace(dataset, planning_seconds=time.perf_counter() - start)
+        return image_dataset(config, data_dir, log)
+    from mlcli.data.own.preparation import Preparation
+    from mlcli.data.own.table import table_dataset
+
+    return table_dataset(config, Preparation(data_dir, log))
 
 
-def stored_dataset(config: DatasetConfig, preprocessing: Preprocessing, data_dir: Path | None = None) -> Dataset:
-    """Return the dataset of the file under `path`, prepared and scaled as a run did it.
+def stored_dataset(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None = None, data_dir: Path | None = None
+) -> Dataset:
+    """Return the dataset of the file or folder under `path`, prepared, scaled and split as a run did it.
 
-    DataError for a file that does not fit the run.
+    trained_on: the digest of the content that the run was trained on; other content without a test part is not split,
+    its test split is all of it. UsageError for another kind of data, DataError for a file that does not fit the run.
     """
+    if preprocessing.decoding is not None:
+        from mlcli.data.own.image_dataset import stored_images
+
+        return stored_images(config, preprocessing, trained_on, data_dir)
     if holds_arrays(config) and preprocessing.encoding is None:
         from mlcli.data.own.arrays import stored_arrays
 
-        return stored_arrays(config, preprocessing)
+        return stored_arrays(config, preprocessing, trained_on)
     if preprocessing.encoding is None:
         raise UsageError(f"{location_of(Path(config.path or ''))}: the run was trained on arrays; name arrays")
     from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import stored_table
 
     paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
-    return stored_table(config.model_copy(update=paths), preprocessing, Preparation(data_dir))
+    return stored_table(config.model_copy(update=paths), preprocessing, trained_on, Preparation(data_dir))
+
+
+def holds_images(config: DatasetConfig) -> bool:
+    """Return whether the path of a configuration is a folder, of images if it holds no arrays."""
+    return os.path.isdir(config.path or "")
 
 
 def holds_arrays(config: DatasetConfig) -> bool:

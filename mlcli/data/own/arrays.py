@@ -20,8 +20,9 @@ from mlcli.data.own.array_file import ArrayFile, ArrayPair, Part, StoredArray, o
 from mlcli.data.own.encoding import MAX_VALUE, text_of
 from mlcli.data.own.labels import Labels, known_labels, new_labels
 from mlcli.data.own.table import check_storable
-from mlcli.data.preprocessing import as_native, preprocess
+from mlcli.data.preprocessing import as_native, is_scored_whole, preprocess
 from mlcli.data.source import SourceData, fingerprint
+from mlcli.data.splits import unsplit
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, DatasetInfo, DatasetKind, Preprocessing, Split
 from mlcli.text import escaped
@@ -72,10 +73,11 @@ def read_own_arrays(config: DatasetConfig) -> OwnArrays:
     return OwnArrays(parts, _dataset(config, info, parts, labels, "training data"))
 
 
-def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing) -> Dataset:
+def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
     """Return the dataset of the arrays of a configuration, with the classes of a run.
 
-    DataError for samples of another shape or type, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for samples of another shape or type, and for labels that are none of
+    its classes.
     """
     parts, _ = _read_parts(config)
     train = parts["train"]
@@ -87,11 +89,16 @@ def stored_arrays(config: DatasetConfig, preprocessing: Preprocessing) -> Datase
         feature_names=preprocessing.feature_names,
         maximum=preprocessing.value_range and preprocessing.value_range[1],
     )
-    return _dataset(config, info, parts, labels, "run")
+    return _dataset(config, info, parts, labels, "run", trained_on)
 
 
 def _dataset(
-    config: DatasetConfig, info: DatasetInfo, parts: Mapping[Part, ArraySamples], labels: Labels, owner: str
+    config: DatasetConfig,
+    info: DatasetInfo,
+    parts: Mapping[Part, ArraySamples],
+    labels: Labels,
+    owner: str,
+    trained_on: str | None = None,
 ) -> Dataset:
     splits: dict[str, Split] = {"train": Split(parts["train"].x, labels.y)}
     for part, samples in parts.items():
@@ -101,7 +108,7 @@ def _dataset(
             splits[part] = Split(samples.x, found.y)
     raw = {f"{part}_{role}": array for part, samples in parts.items() for role, array in samples.raw.items()}
     data = SourceData(splits["train"], splits.get("test"), fingerprint(raw), splits.get("validation"))
-    dataset = preprocess(data, info, config)
+    dataset = preprocess(data, info, config, unsplit(len(data.train)) if is_scored_whole(data, trained_on) else None)
     with _located(parts["train"].pair.x):
         check_storable(dataset)
     notes = [f"{samples.pair.x.location}: {_description(samples)}" for samples in parts.values()]
@@ -136,6 +143,7 @@ def _info(config: DatasetConfig, parts: Mapping[Part, ArraySamples], class_names
 def _read_parts(config: DatasetConfig) -> tuple[dict[Part, ArraySamples], StoredArray | None]:
     """Return the arrays by part, the training part first, and the names of features if the training file has them."""
     given = {"target": config.target, "columns": config.columns, "missing": config.missing != DEFAULT_MISSING}
+    given |= config.split_columns
     for key in filter(given.get, given):
         raise UsageError(f"dataset.{key}: {config.path} holds arrays with their labels; remove it, it is for tables")
     file = open_arrays(Path(config.path or ""))

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
-from mlcli.data.own import holds_arrays
+from mlcli.data.own import holds_arrays, holds_images
 from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
 from mlcli.data.own.arrays import read_own_arrays
 from mlcli.data.own.encoding import column_numbers, text_of
+from mlcli.data.own.image_dataset import read_own_images
+from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
 from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.errors import UsageError
@@ -65,6 +67,8 @@ class Inspection:
     columns: tuple[InspectedColumn, ...]  # none for images, and for arrays with very many features
     findings: tuple[str, ...]  # what looks wrong, each with what to do
     arrays: tuple[InspectedArray, ...] = ()  # none for tables
+    images: tuple[InspectedImages, ...] = ()  # by part, for a folder of images
+    image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
 def inspect(path: Path, target: str | None, output_format: str) -> None:
@@ -87,6 +91,7 @@ def init(path: Path, target: str | None) -> str:
         "dataset:",
         f"  {setting_yaml('path', str(path))}  # relative to this file",
         *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
+        *_image_settings(inspection),
     ]
     if inspection.target is not None:
         lines += [f"  {setting_yaml('target', inspection.target)}", "  columns:"]
@@ -97,13 +102,25 @@ def init(path: Path, target: str | None) -> str:
             f"    {setting_yaml(column.name, kind)}  # {column.n_distinct:,} distinct{missing}: {column.values}"
         )
     lines += [f"# {finding}" for finding in inspection.findings]
-    return "\n".join([*lines, "model: logistic", ""])
+    return "\n".join([*lines, f"model: {'cnn' if inspection.images else 'logistic'}", ""])
+
+
+def _image_settings(inspection: Inspection) -> list[str]:
+    if inspection.image_shape is None:
+        return []
+    channels, height, width = inspection.image_shape
+    lines = [f"  image_size: {height}x{width}  # found: {inspection.images[0].sizes}"]
+    lines += [f"  channels: {channels}  # found: {inspection.images[0].modes}"]
+    damage = sum(part.n_damaged for part in inspection.images)
+    return [*lines, *([f"  on_bad: skip  # {damage:,} damaged images"] if damage else [])]
 
 
 def inspected(config: DatasetConfig) -> Inspection:
     """Return the inspection of the data of a configuration."""
     if holds_arrays(config):
         return _inspected_arrays(config)
+    if holds_images(config):
+        return _inspected_images(config)
     table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
@@ -141,6 +158,26 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         columns=columns,
         findings=(*findings, *array_findings(own)),
         arrays=inspected_arrays(own),
+    )
+
+
+def _inspected_images(config: DatasetConfig) -> Inspection:
+    own = read_own_images(config.model_copy(update={"on_bad": "skip"}))
+    info, y = own.dataset.info, own.dataset.train.y
+    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in own.samples.values())
+    guess = float(np.bincount(y).max() / len(y))
+    return Inspection(
+        path=escaped(str(config.path)),
+        target=None,
+        n_rows=sum(map(len, own.samples.values())),
+        n_train_rows=len(y),
+        n_features=math.prod(info.input_shape),
+        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        largest_class_accuracy=guess,
+        columns=(),
+        findings=(*image_findings(own), *_class_findings(own.dataset, guess)),
+        images=inspected_images(own),
+        image_shape=info.input_shape,
     )
 
 
@@ -262,24 +299,27 @@ def _repeated(table: OwnTable) -> list[str]:
 
 
 def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:
-    """Print an inspection to stdout. CSV has one row per column; for images one per array."""
+    """Print an inspection to stdout. CSV has one row per column; for images one per array or part."""
     rows = [asdict(column) for column in inspection.columns]
     title = inspection.path if inspection.target is None else f"{inspection.path}, target {inspection.target}"
+    images = [asdict(part) for part in inspection.images]
     arrays = [{**asdict(array), "shape": str(array.shape)} for array in inspection.arrays]
     match output_format:
         case OutputFormat.JSON:
             print_json({"schema_version": _SCHEMA_VERSION} | asdict(inspection))
         case OutputFormat.CSV:
-            print_csv(rows or arrays)
+            print_csv(rows or arrays or images)
         case OutputFormat.MARKDOWN:
             fields = [field for section in _sections(inspection) for field in section]
             print_markdown([{title: label, "": value} for label, value in fields])
-            for listed_rows in filter(None, (arrays, rows)):
+            for listed_rows in filter(None, (arrays, images, rows)):
                 print_markdown(listed_rows)
         case OutputFormat.TABLE:
             print_fields(title, _sections(inspection))
             if arrays:
                 print_table("Arrays", arrays)
+            if images:
+                print_table("Images", images)
             if rows:
                 print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
 

@@ -34,9 +34,9 @@ def new_labels(codes: NDArray[np.int64], texts: Sequence[str], *, has_test_file:
     counts = Counter[str]()
     for text, n_samples in zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True):
         counts[text] += n_samples
-    names = _sorted(counts)
+    names = sorted_labels(counts)
     _check_classes(counts, names, least=1 if has_test_file else 2)
-    return Labels(_positions(codes, texts, names), tuple(names), tuple(_similar_labels(names)))
+    return Labels(_positions(codes, texts, names), tuple(names), tuple(similar_labels(names)))
 
 
 def known_labels(codes: NDArray[np.int64], texts: Sequence[str], class_names: tuple[str, ...], owner: str) -> Labels:
@@ -52,7 +52,8 @@ def _positions(codes: NDArray[np.int64], texts: Sequence[str], names: Sequence[s
     return np.array([positions[text] for text in texts], dtype=np.int64)[codes]
 
 
-def _sorted(texts: Iterable[str]) -> list[str]:
+def sorted_labels(texts: Iterable[str]) -> list[str]:
+    """Return labels by their numbers if all are numbers, else in the order of their characters."""
     try:
         return sorted(texts, key=lambda text: (float(text), text))
     except ValueError:
@@ -75,7 +76,8 @@ def _check_classes(counts: Counter[str], names: Sequence[str], least: int) -> No
         )
 
 
-def _similar_labels(names: Sequence[str]) -> list[str]:
+def similar_labels(names: Sequence[str]) -> list[str]:
+    """Return a note if labels differ only in case or blanks."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(" ".join(name.casefold().split()), []).append(repr(name))

@@ -23,9 +23,9 @@ from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.stored_arrays import EncodedRows
 from mlcli.data.own.table_file import TableFile, located
-from mlcli.data.preprocessing import preprocess
+from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
-from mlcli.data.splits import plan_splits
+from mlcli.data.splits import plan_splits, unsplit
 from mlcli.errors import DataError, UsageError, nearest_match
 from mlcli.records import ColumnKind, Dataset, DatasetInfo, Preprocessing, Split, TableEncoding
 from mlcli.text import escaped, listed
@@ -143,10 +143,13 @@ def _prepared(
     return replace(dataset, info=replace(dataset.info, name=config.label, title=title))
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing, preparation: Preparation) -> Dataset:
+def stored_table(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None, preparation: Preparation
+) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
-    DataError for a file without the columns of the run, and for labels that are none of its classes.
+    trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
+    of its classes.
     """
     encoding = preprocessing.encoding
     assert encoding is not None
@@ -154,8 +157,9 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing, preparatio
 
     def make(folder: Path | None) -> Dataset:
         with located(file):
-            names = present_columns(file, encoding, encoding.target, *config.split_columns.values())
-            rows = preparation.columns(file, names)
+            present = file.column_names() if trained_on else ()
+            splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
+            rows = preparation.columns(file, present_columns(file, encoding, encoding.target, *splitting))
             labels = known_labels(*_labels(rows[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
@@ -168,9 +172,10 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing, preparatio
             title="",
             encoding=encoding,
         )
-        return _encoded(_Source(config, file, preparation, rows, labels), info, folder)
+        return _encoded(_Source(config, file, preparation, rows, labels), info, folder, trained_on)
 
-    return _prepared(config, preparation, make, encoded_as=asdict(encoding), class_names=preprocessing.class_names)
+    run = {"encoded_as": asdict(encoding), "class_names": preprocessing.class_names, "trained_on": trained_on}
+    return _prepared(config, preparation, make, **run)
 
 
 def encoded_file(path: Path, encoding: TableEncoding, *, is_trusted: bool = False) -> TableFile:
@@ -262,7 +267,7 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(source: _Source, info: DatasetInfo, folder: Path | None) -> Dataset:
+def _encoded(source: _Source, info: DatasetInfo, folder: Path | None, trained_on: str | None = None) -> Dataset:
     """Return the dataset of the training file and, if they are given, of the files for test and validation."""
     config, labels, encoding = source.config, source.labels, info.encoding
     assert encoding is not None
@@ -275,10 +280,14 @@ def _encoded(source: _Source, info: DatasetInfo, folder: Path | None) -> Dataset
     digest = joined_digest(source.preparation.digest(source.file), digests)
     test, validation = (others[key].samples if key in others else None for key in OTHER_FILES)
     info = replace(info, n_test=len(test or ()), n_validation=len(validation or ()))
-    splits = replace(split_source(source.rows, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
-    plan = plan_splits(config, info, splits)
     x = EncodedRows(source.file, source.rows, encoding, folder)
-    dataset = preprocess(SourceData(x.split(labels.y), test, digest, validation), info, config, plan)
+    data = SourceData(x.split(labels.y), test, digest, validation)
+    if is_scored_whole(data, trained_on):
+        plan = unsplit(len(x))
+    else:
+        by_columns = split_source(source.rows, labels.y, config)
+        plan = plan_splits(config, info, replace(by_columns, n_test=info.n_test, n_validation=info.n_validation))
+    dataset = preprocess(data, info, config, plan)
     notes = [note for other in others.values() for note in other.notes()]
     return replace(dataset, notes=(*dataset.notes, *notes))
 

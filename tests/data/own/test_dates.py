@@ -89,7 +89,7 @@ def test_how_dates_are_written_is_decided_by_stated_rules(texts, order):
     ("text", "order", "expected"),
     [
         ("2024-02-29", "ymd", "2024-02-29"),
-        ("2024-02-29 24:00", "ymd", None),
+        ("2024-02-29 25:00", "ymd", None),
         ("2023-02-29", "ymd", None),
         ("9999-12-31", "ymd", "9999-12-31"),
         ("2024-01-31T23:00-02:30", "ymd", "2024-02-01 01:30"),

@@ -102,7 +102,7 @@ def test_a_column_says_the_split_of_each_row(table, tmp_path):
 
 def test_a_column_that_decides_the_splits_is_a_feature_only_if_columns_says_so(table, tmp_path):
     dataset, _ = split_rows(table, tmp_path, group="patient")
-    assert [column.name for column in dataset.info.encoding.columns] == ["x", "day", "part"]
+    assert [column.name for column in dataset.info.encoding.columns] == ["x", "day", "date", "part"]
     dataset, _ = split_rows(table, tmp_path, time="day")
     assert "day" not in dataset.info.feature_names
     dataset, _ = split_rows(table, tmp_path, time="day", columns={"day": "numeric", "part": "ignore"})

@@ -47,9 +47,8 @@ def test_classes_are_sorted_by_number_or_as_text_and_kept_apart_by_case_and_blan
 def test_notes_say_how_each_column_is_understood(path):
     rows = [f"u{number},{row},2024-01-{number % 28 + 1:02}" for number, row in enumerate(ROWS)]
     assert dataset_of(path, ["id,n,t,c,day", *rows]).notes == (
-        "columns by kind, which dataset.columns changes: numeric: n; categorical: c",
-        "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text, 'day' holds dates, which "
-        "are not supported",
+        "columns by kind, which dataset.columns changes: numeric: n; date: day; categorical: c",
+        "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text",
     )
 
 

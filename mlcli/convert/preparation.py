@@ -1,0 +1,136 @@
+"""The rows of a table as the samples of a model, with pandas and numpy alone.
+
+An exported model of a table comes with a script that begins with this code, so it imports nothing of mlcli.
+`preparation` is the content of the .json file next to the script; it was fitted on the training rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def read_table(path: str, preparation: dict[str, Any], n_rows: int | None = None) -> pd.DataFrame:
+    """Return the rows, or the first n_rows, of a Parquet file, or of UTF-8 text with a header, plain or gzipped."""
+    encoding = preparation["encoding"]
+    if path.lower().endswith(".parquet"):
+        table = pd.read_parquet(path)
+        table.columns = _names(table.columns)
+        for name in table.select_dtypes(include=["object", "string", "category"]):
+            texts = table[name].astype(object).map(str, na_action="ignore")
+            table[name] = texts.mask(texts.isin(encoding["missing"]))
+        return table.iloc[:n_rows]
+    names, delimiter = header_of(path)
+    exact: Any = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+    rows: pd.DataFrame = pd.read_csv(
+        path,
+        sep=delimiter,
+        header=0,
+        names=names,
+        index_col=False,
+        dtype={column["name"]: str for column in encoding["columns"] if column["kind"] in ("categorical", "date")},
+        na_values=encoding["missing"],
+        keep_default_na=False,
+        encoding="utf-8-sig",
+        low_memory=False,
+        nrows=n_rows,
+        **exact,
+    )
+    return rows
+
+
+def header_of(path: str) -> tuple[list[str], str]:
+    """Return the names of the columns of a text file, and the delimiter: the one that splits its header most."""
+    with gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb") as file:
+        header = next(line for line in file if line.strip(b"\xef\xbb\xbf \r\n")).decode("utf-8-sig")
+    cells = {mark: next(csv.reader([header], delimiter=mark)) for mark in ",;\t|"}
+    delimiter = max(cells, key=lambda mark: len(cells[mark]))
+    return _names(cells[delimiter]), delimiter
+
+
+def _names(names: Any) -> list[str]:
+    return [_text(str(name).strip()) or f"column {number}" for number, name in enumerate(names, start=1)]
+
+
+def _text(value: Any) -> str:
+    """Return a text as names and categories are stored: shortened, without control characters."""
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    text = text if len(text) <= 100 else text[:97] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def features(table: pd.DataFrame, preparation: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the scaled features of each row, float64 (n, features). ValueError or KeyError for a wrong value."""
+    blocks = []
+    for column in preparation["encoding"]["columns"]:
+        values = table[column["name"]]
+        block = _one_hot(values, column) if column["kind"] == "categorical" else _numbers(values, column)
+        blocks.append(block.astype(np.float64))
+    x = np.concatenate(blocks, axis=1)
+    scaling = preparation["scaling"]
+    if scaling["shift"] is not None:
+        x = x - np.array(scaling["shift"])
+    return x if scaling["scale"] is None else x / np.array(scaling["scale"])
+
+
+def _one_hot(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+    positions = {text: position for position, text in enumerate(column["categories"])}
+    other = len(positions)
+    texts = [None if missing else _text(value) for value, missing in zip(values, values.isna(), strict=True)]
+    chosen = np.array([positions.get(text, other) for text in texts], dtype=np.int64)
+    return np.equal(chosen[:, None], np.arange(other + column["has_other"]))
+
+
+def _numbers(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+    if column["kind"] == "boolean":
+        numbers = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+        values = values.astype(object).map(lambda value: numbers[str(value).lower()], na_action="ignore")
+    seconds_or_numbers = _seconds(values, column) if column["kind"] == "date" else pd.to_numeric(values)
+    present = np.asarray(seconds_or_numbers, dtype=np.float64)
+    is_missing = np.isnan(present)
+    filled = np.where(is_missing, column["fill"], present)
+    block = _date_parts(filled, column) if column["kind"] == "date" else filled[:, None]
+    return np.column_stack([block, is_missing]) if column["has_indicator"] else block
+
+
+def _seconds(dates: Any, column: dict[str, Any]) -> Any:
+    """Return dates as seconds since 1970-01-01."""
+    iso = r"\3-\1-\2" if column["date_order"] == "mdy" else r"\3-\2-\1"
+    texts = dates.astype(str).where(dates.notna(), "NaT").str.replace(r"^(\d+)[./](\d+)[./](\d+)", iso, regex=True)
+    moments = pd.to_datetime(texts, format="ISO8601", utc=True).dt.as_unit("us")
+    return (moments - pd.Timestamp(0, tz="UTC").as_unit("us")).dt.total_seconds()
+
+
+def _date_parts(seconds: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Return year, month, day, weekday, days since 1970-01-01 and, if it matters, hour."""
+    whole_days = np.floor(seconds / 86_400)
+    days = whole_days.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    parts = [
+        months.astype("datetime64[Y]").astype(np.int64) + 1970,
+        months.astype(np.int64) % 12 + 1,
+        (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
+        (whole_days + 3) % 7,
+        seconds / 86_400,
+        (seconds - whole_days * 86_400) / 3600,
+    ]
+    return np.column_stack(parts if column["has_time"] else parts[:-1])
+
+
+def predictions(labels: Any, probabilities: Any, preparation: dict[str, Any]) -> pd.DataFrame:
+    """Return the name of the predicted class of each row, and the probability of each class if the model has them."""
+    names = preparation["class_names"]
+    columns: dict[str, Any] = {"class_name": [names[int(label)] for label in labels]}
+    if probabilities is not None:
+        columns |= {f"probability_{name}": probabilities[:, position] for position, name in enumerate(names)}
+    return pd.DataFrame(columns)
+
+
+def softmax(logits: Any) -> Any:
+    """Return the probabilities of logits (n, classes)."""
+    exponentials = np.exp(np.asarray(logits) - np.max(np.asarray(logits), axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -1,0 +1,187 @@
+"""Models of a person's own table are exported with their preparation, and predict without mlcli as with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcli.config.schema import ExperimentConfig
+from mlcli.convert import ConvertRequest, preparation
+from mlcli.convert.conversion import convert
+from mlcli.convert.formats import FORMATS
+from mlcli.errors import MlcliError, UsageError
+from mlcli.experiment.plan import make_plan
+from mlcli.experiment.stored_run import open_run
+from mlcli.predict import PredictRequest
+from mlcli.predict.predict import predict
+from mlcli.runs.directory import RunDirectory
+from mlcli.train.report import QuietProgress
+from mlcli.train.trainer import RunPaths, train
+
+N_ROWS = 300
+
+
+def visits(seed):
+    """Return rows with numbers, booleans, dates of two forms and texts, some rare, all with missing values."""
+    generator = np.random.default_rng(seed)
+    when = pd.Timestamp("1968-02-20") + pd.to_timedelta(generator.integers(0, 9 * 10**8, N_ROWS), unit="s")
+    table = pd.DataFrame(
+        {
+            "height (cm)": generator.normal(size=N_ROWS),
+            "id": 10**9 + generator.integers(0, 1000, N_ROWS),
+            "smoker": generator.choice(["yes", "No"], N_ROWS),
+            "zip": generator.choice(["01234", "00501", "99999"], N_ROWS),
+            "city": [f"city {number}, ä" for number in generator.geometric(0.3, N_ROWS)],
+            "when": when.strftime("%Y-%m-%d %H:%M:%S"),
+            "day": when.strftime("%d.%m.%Y"),
+        }
+    )
+    table = table.astype(object).mask(generator.random(table.shape) < 0.1)
+    labels = np.where(generator.random(N_ROWS) < 0.5, "no way", "of course")
+    return table.assign(label=np.where(table["zip"] == "99999", "a, b", labels))
+
+
+def trained(directory, model, backend, table, **dataset):
+    path = directory / "visits.csv"
+    table.to_csv(path, index=False, sep=";", na_rep="NA")
+    settings = {
+        "backend": backend,
+        "dataset": {"path": str(path), "target": "label", "columns": {"zip": "categorical"}, **dataset},
+        "model": model,
+        "training": {"epochs": 3} if backend == "torch" else {},
+    }
+    paths = RunPaths(directory, directory / "run")
+    train(make_plan(ExperimentConfig.model_validate(settings)), paths, 1, QuietProgress(show_notes=False))
+    return open_run(RunDirectory(directory / "run"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small network by PyTorch."""
+    return trained(tmp_path_factory.mktemp("runs"), {"name": "mlp", "hidden": (8,)}, "torch", visits(0))
+
+
+def converted(run, target, folder):
+    suffix = FORMATS[target].suffix
+    return convert(run, ConvertRequest("", target, folder / target / f"m{suffix}", threads=1))
+
+
+def predicted(run, path, output):
+    predict(run, PredictRequest("", path, output, force=True, threads=1), lambda *_: None)
+    found = pd.read_csv(output)
+    return found["class_name"].tolist(), found.filter(like="probability_").to_numpy()
+
+
+ALONE = """
+import json, sys
+sys.modules["mlcli"] = None  # so that importing it fails
+found = {}
+for target, lines in json.load(sys.stdin).items():
+    names = {}
+    exec(lines, names)
+    if "labels" in names:
+        found[target] = [names["labels"].tolist(), names["scores"].tolist()]
+    else:
+        table = names["predictions"]
+        found[target] = [table["class_name"].tolist(), table.filter(like="probability_").values.tolist()]
+print(json.dumps(found))
+"""
+
+
+def test_the_printed_lines_predict_other_rows_without_mlcli_as_predict_does(run, tmp_path):
+    path, before = Path(run.config.dataset.path), Path(run.config.dataset.path).read_bytes()
+    usages = {target: converted(run, target, tmp_path).usage for target in FORMATS}
+    table = visits(1).drop(columns="label")
+    table.loc[:9, ["zip", "city"]] = ["12345", "Atlantis"]  # unseen
+    table.loc[:3, ["when", "day"]] = [
+        ["2000-02-29", "1.3.1900"],
+        ["1969-12-31T23:59:59.5Z", None],
+        [None, "29.2.2096"],
+        ["2024-1-5 7:30 +02:00", "2024-01-05"],
+    ]
+    table[[*reversed(table.columns)]].assign(extra="x").to_csv(path, index=False, sep=";", na_rep="NA")
+    process = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE],
+        input=json.dumps(usages),
+        env=os.environ | {"KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    labels, probabilities = predicted(run, path, tmp_path / "out.csv")
+    path.write_bytes(before)
+    assert process.returncode == 0, process.stderr
+    for target, (found_labels, found_probabilities) in json.loads(process.stdout).items():
+        np.testing.assert_allclose(found_probabilities, probabilities, rtol=0, atol=1e-6, err_msg=target)
+        assert found_labels == labels
+    assert set(labels) == {"a, b", "no way", "of course"}
+
+
+def test_a_script_and_the_preparation_are_written_next_to_the_model(run, tmp_path):
+    conversion = converted(run, "sklearn", tmp_path)
+    folder = tmp_path / "sklearn"
+    assert sorted(path.name for path in folder.iterdir()) == ["m.json", "m.py", "m.skops"]
+    assert conversion.other_files == (str(folder / "m.py"), str(folder / "m.json"))
+    assert conversion.accuracy == conversion.reported_accuracy
+    document = json.loads((folder / "m.json").read_text())
+    assert document == json.loads((run.path / "preprocessing.json").read_text())
+    (folder / "m.skops").unlink()
+    with pytest.raises(UsageError, match=r"m\.py: exists already"):
+        converted(run, "sklearn", tmp_path)
+
+
+def test_features_of_a_script_are_those_of_the_run(run):
+    dataset = run.load_dataset()
+    table = preparation.read_table(run.config.dataset.path, json.loads((run.path / "preprocessing.json").read_text()))
+    found = preparation.features(table, json.loads((run.path / "preprocessing.json").read_text()))
+    known = {tuple(row) for row in found.round(9)}
+    expected = (dataset.test.x - dataset.scaling.shift) / dataset.scaling.scale
+    assert all(tuple(row) in known for row in expected.round(9))
+
+
+@pytest.mark.parametrize("estimator", ["DecisionTreeClassifier", "LinearSVC"])
+def test_estimators_are_exported_with_their_preparation(estimator, tmp_path):
+    run = trained(tmp_path, {"name": "estimator", "estimator": estimator}, "sklearn", visits(0))
+    conversion = converted(run, "sklearn", tmp_path)
+    names = {}
+    exec(conversion.usage, names)
+    labels, probabilities = predicted(run, Path(run.config.dataset.path), tmp_path / "out.csv")
+    assert names["predictions"]["class_name"].tolist() == labels
+    np.testing.assert_allclose(names["predictions"].iloc[:, 1:], probabilities, rtol=0, atol=1e-9)
+
+
+def test_a_table_of_parquet_is_exported_too(run, tmp_path):
+    table = visits(0)
+    table["height (cm)"] = table["height (cm)"].astype(float)
+    table["id"] = table["id"].astype(float)
+    table["when"] = pd.to_datetime(table["when"])
+    table.to_parquet(tmp_path / "t.parquet", index=False)
+    parquet = trained(tmp_path, {"name": "logistic"}, "sklearn", table, path=str(tmp_path / "t.parquet"))
+    for target in ("sklearn", "onnx"):
+        names = {}
+        exec(converted(parquet, target, tmp_path).usage, names)
+        found = names["labels"] if "labels" in names else names["predictions"]["class_name"]
+        assert found.tolist() == predicted(parquet, tmp_path / "t.parquet", tmp_path / "out.csv")[0]
+
+
+def test_an_export_that_predicts_otherwise_is_not_written(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_text", str.upper)
+    with pytest.raises(MlcliError, match="nothing was written: the export "):
+        converted(run, "onnx", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_column_named_like_a_part_of_an_onnx_model_is_refused(tmp_path):
+    table = visits(0)[["height (cm)", "label"]].rename(columns={"height (cm)": "logits"})
+    run = trained(tmp_path, {"name": "logistic"}, "sklearn", table, columns={})
+    with pytest.raises(UsageError, match="--to onnx: 'logits' is the name of a part of the model too"):
+        converted(run, "onnx", tmp_path)
