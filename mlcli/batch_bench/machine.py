@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlcli.experiment.environment import process_status_bytes
+from mlcli.memory import container_bytes_left, process_status_bytes
 
 
 def start_memory_watch() -> bool:
@@ -36,19 +36,9 @@ def limit_to_available_memory() -> None:
     if in_use is None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = in_use + min(psutil.virtual_memory().available, _container_memory_left())
+    limit = in_use + min(psutil.virtual_memory().available, container_bytes_left())
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def _container_memory_left(group: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the bytes that the limit of a container leaves; a huge number without a limit."""
-    try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return sys.maxsize
-    return sys.maxsize if limit == "max" else max(0, int(limit) - used)
 
 
 class BackgroundLoad:

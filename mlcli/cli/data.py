@@ -21,7 +21,9 @@ from mlcli.cli.options import (
     SavePlots,
     Settings,
     SplitColumn,
+    TestFile,
     Time,
+    ValidationFile,
     experiment,
     source,
 )
@@ -88,6 +90,8 @@ def inspect(
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
+    test_data: TestFile = None,
+    validation_data: ValidationFile = None,
     settings: Settings = None,
     output_format: Format = "table",
 ) -> None:
@@ -105,8 +109,10 @@ def inspect(
     """
     from mlcli.data.own import inspection
 
-    columns = {"group": group, "time": time, "split_column": split_column}
-    inspection.inspect(path, target, output_format, columns, settings or ())
+    request = inspection.InspectRequest(
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+    )
+    inspection.inspect(request, output_format)
 
 
 @app.command()
@@ -116,6 +122,8 @@ def init(
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
+    test_data: TestFile = None,
+    validation_data: ValidationFile = None,
     settings: Settings = None,
 ) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
@@ -123,10 +131,12 @@ def init(
     Examples:
       mlcli data init penguins.csv --target species > penguins.yaml
     """
-    from mlcli.data.own.initial_config import init as initial_config
+    from mlcli.data.own import initial_config, inspection
 
-    columns = {"group": group, "time": time, "split_column": split_column}
-    sys.stdout.write(initial_config(path, target, columns, settings or ()))
+    request = inspection.InspectRequest(
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+    )
+    sys.stdout.write(initial_config.init(request))
 
 
 @app.command()

@@ -50,6 +50,7 @@ _SHOWN_IF_SET = (
     "dataset.test_path",
     "dataset.validation_path",
     "training.class_weight",
+    "runtime.samples",
 )
 
 

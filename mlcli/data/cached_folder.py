@@ -1,7 +1,7 @@
 """Folders of data derived from a person's own files: made once, verified, made again if damaged, limited in number.
 
     <data directory>/prepared/own/<digest of the key>/   the files of the entry
-                                                         manifest.json   key, sizes, sha256
+                                                         manifest.json   key, sizes, checksums
 
 An entry is written to a staging folder and renamed. Its modification time is that of its last use; the entries that
 were not used for the longest time are removed when all of them together exceed `MAX_CACHE_BYTES`.
@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlcli.data.directory import locked, prepared_roots, staging_folder, writable_prepared_root, writing
 from mlcli.data.source import Log
 from mlcli.errors import DataError, MlcliError
@@ -31,6 +33,7 @@ MANIFEST = "manifest.json"
 _FOLDER = "own"
 _SETTLED_NS = 2 * 10**9
 _SCHEMA_VERSION = 1
+_CHECKED_BYTES = 2**20
 
 
 def cached_folder(data_dir: Path, key: Mapping[str, Any], build: Callable[[Path], object], log: Log) -> Path:
@@ -52,7 +55,7 @@ def cached_folder(data_dir: Path, key: Mapping[str, Any], build: Callable[[Path]
         return _temporary(build)
     folder = root / name
     with locked(root / f".{name}.lock", "preparing the same data", log):
-        if not _is_intact(folder, text, log):
+        if not _is_intact(folder, text, _silent):  # another process may have made it meanwhile
             _write(folder, text, build)
     remove_oldest(root, MAX_CACHE_BYTES, keep=folder)
     return folder
@@ -80,6 +83,10 @@ def known_digest(data_dir: Path, path: Path, compute: Callable[[], str]) -> str:
     return digest
 
 
+def _silent(line: str) -> None:
+    """Receive a line of progress that was shown before."""
+
+
 def _temporary(build: Callable[[Path], object]) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="mlcli-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -93,7 +100,9 @@ def _write(folder: Path, key: str, build: Callable[[Path], object]) -> None:
         new = staging / "new"
         new.mkdir()
         build(new)
-        files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(new.iterdir())}
+        files = {
+            path.name: {"bytes": path.stat().st_size, "checksum": checksum(path)} for path in sorted(new.iterdir())
+        }
         (new / MANIFEST).write_text(json.dumps({"key": key, "files": files}), encoding="utf-8")
         if os.path.lexists(folder):
             os.replace(folder, staging / "old")
@@ -108,7 +117,7 @@ def _is_intact(folder: Path, key: str, log: Log) -> bool:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = manifest["files"] if manifest["key"] == key else {}
         is_intact = bool(files) and all(
-            (folder / name).stat().st_size == file["bytes"] and _sha256(folder / name) == file["sha256"]
+            (folder / name).stat().st_size == file["bytes"] and checksum(folder / name) == file["checksum"]
             for name, file in files.items()
         )
     except (OSError, ValueError, LookupError, TypeError):
@@ -121,9 +130,19 @@ def _is_intact(folder: Path, key: str, log: Log) -> bool:
     return is_intact
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """Return a checksum (hex) of a file, which shows damage: the sha256 of the sums of its words of 64 bits by MiB.
+
+    It takes a tenth of the time of the sha256 of the content, which is what a start spends on large arrays.
+    """
+    digest, buffer = hashlib.sha256(), bytearray(_CHECKED_BYTES)
+    words = np.frombuffer(buffer, dtype=np.uint64)
     with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while n_bytes := file.readinto(buffer):
+            n_words = -(-n_bytes // 8)
+            buffer[n_bytes : 8 * n_words] = bytes(8 * n_words - n_bytes)
+            digest.update(np.add.reduce(words[:n_words]).tobytes())
+    return digest.hexdigest()
 
 
 def entries(root: Path) -> Iterator[tuple[Path, int]]:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.source import SourceData
 from mlcli.data.splits import Indices, Part, SplitPlan, SplitSource, plan_splits
+from mlcli.memory import MappedPages
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split, TableEncoding
 
 _CHUNK = 1024  # images converted to float64 at a time
+_BLOCK_VALUES = 2**16  # of rows of a table: they stay in the cache of the processor
 
 
 def preprocess(data: SourceData, info: DatasetInfo, config: DatasetConfig, plan: SplitPlan | None = None) -> Dataset:
@@ -60,6 +62,8 @@ def _samples(data: SourceData, part: Part) -> Split:
 def take(source: Split, indices: Indices) -> Split:
     """Return the samples at `indices`; a view if these are the first n in order, so that no mapped file is copied."""
     n_samples = len(indices)
+    if not isinstance(source.x, np.ndarray):  # samples that are computed when they are taken
+        return Split(source.x.take(indices), np.take(source.y, indices))
     if not np.array_equal(indices, np.arange(n_samples)):
         # np.take is many times faster here than indexing a four-dimensional array.
         return Split(np.take(source.x, indices, axis=0), np.take(source.y, indices))
@@ -98,15 +102,42 @@ def fit_scaling(kind: Literal["auto", "none", "unit", "standard"], info: Dataset
         return _standard_pixels(x) if kind == "standard" else _unit_pixels(x)
     if info.encoding is not None and info.encoding.form == "codes":
         return _scaling_of_present(kind, info.encoding, x)
-    values = x.astype(np.float64)
     if kind == "unit":
-        shift, scale = values.min(axis=0), np.ptp(values, axis=0)
+        shift = x.min(axis=0).astype(np.float64)
+        scale = x.max(axis=0) - shift
     else:
-        shift, scale = values.mean(axis=0), values.std(axis=0)
+        shift, scale = _mean_and_deviation(x)
     if info.encoding is not None:
         is_category = np.array(info.encoding.is_category)
         shift, scale = np.where(is_category, 0.0, shift), np.where(is_category, 1.0, scale)
     return Scaling(kind, shift, np.where(scale == 0, 1.0, scale))
+
+
+def _mean_and_deviation(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return `x.mean(axis=0)` and `x.std(axis=0)`, bit-identical to numpy's, with the memory of a block of rows."""
+    if x.shape[1] == 1:  # numpy adds a single column in another order
+        values = x.astype(np.float64)
+        return values.mean(axis=0), values.std(axis=0)
+    mean = _sum(block for block in _blocks(x)) / len(x)
+    return mean, np.sqrt(_sum(np.square(block - mean) for block in _blocks(x)) / len(x))
+
+
+def _blocks(x: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    n_rows = max(1, _BLOCK_VALUES // x.shape[1])
+    pages = MappedPages()
+    for start in range(0, len(x), n_rows):
+        block = x[start : start + n_rows]
+        yield block.astype(np.float64)
+        pages.was_read(block)
+
+
+def _sum(blocks: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the sum of all rows, added one after the other, as numpy adds the rows of a matrix."""
+    total: NDArray[np.float64] = next(blocks).sum(axis=0)
+    for block in blocks:
+        block[0] += total
+        total = block.sum(axis=0)
+    return total
 
 
 def _scaling_of_present(kind: Literal["unit", "standard"], encoding: TableEncoding, x: NDArray[Any]) -> Scaling:

@@ -34,6 +34,9 @@ class EngineRuntime:
     seed: int = 0  # for everything random inside the engine, such as dropout
     deterministic: bool = False  # use only algorithms that repeat exactly on a GPU
     matmul_precision: Literal["tf32", "bf16"] | None = None  # reduced precision of matrix products and convolutions
+    samples: Literal["auto", "memory", "mapped"] = (
+        "auto"  # mapped: read batches from the file; auto: if memory is short
+    )
     compiled: bool = False  # compile the forward and backward pass with torch.compile
 
 
@@ -48,10 +51,8 @@ class EngineSpec:
     batch_size: int | None  # None for single fits
     scaling: Scaling  # applied by the engine to all samples that it receives
     runtime: EngineRuntime
-    category_mask: tuple[bool, ...] | None = (
-        None  # the features that are codes of categories; for estimators that take them
-    )
     class_weights: tuple[float, ...] | None = None  # by class; see `mlcli.models.class_weights`
+    category_mask: tuple[bool, ...] | None = None  # which features are codes; for estimators that take categories
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,12 @@ class Engine(Protocol):
     device: str  # the device in use: cpu, cuda:0, mps
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        """Store the training split on the device, images in their storage dtype. Called once, before training."""
+        """Store the training split on the device, images in their storage dtype. Called once, before training.
+
+        An engine that trains iteratively may leave samples in a mapped file where they are (see `EngineRuntime`), and
+        gather each batch from there; the result is bit-identical. MemoryError for one that needs all samples at once,
+        if they do not fit.
+        """
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         """Train on exactly these samples in this order: an epoch, or some consecutive steps of one.

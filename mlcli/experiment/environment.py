@@ -12,6 +12,7 @@ from typing import Any
 from mlcli import __version__
 from mlcli.experiment.session import current_session
 from mlcli.experiment.threads import core_limits, machine_load
+from mlcli.memory import process_status_bytes
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "keras", "pandas", "safetensors", "skops")
 
@@ -54,15 +55,6 @@ def peak_memory_bytes() -> int | None:
     except ImportError:  # Windows
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def process_status_bytes(name: str) -> int | None:
-    """Return a memory size of this process by its name in /proc/self/status (Linux); None where there is none."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(f"{name}:")), None)
-    except OSError:
-        return None
 
 
 def _version(package: str) -> str | None:

@@ -166,5 +166,6 @@ def build_spec(
             precision=config.runtime.precision,
             seed=config.seed,
             deterministic=config.runtime.deterministic,
+            samples=config.runtime.samples,
         ),
     )

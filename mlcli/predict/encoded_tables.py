@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from mlcli.data.own.encoding import encode, unseen_notes
-from mlcli.data.own.table import encoded_file, located, present_columns
-from mlcli.data.own.table_file import TableFile
+from mlcli.data.own.table import encoded_file, present_columns
+from mlcli.data.own.table_file import TableFile, located
 from mlcli.predict.samples import SampleBatch, SampleSource
 from mlcli.records import Preprocessing, TableEncoding
 from mlcli.text import listed

@@ -116,7 +116,10 @@ def digits():
     return x.astype(np.uint8).reshape(-1, 1, 8, 8), y.astype(np.int64)
 
 
-def make(case, device="cpu", **runtime):
+BYTES = Scaling("unit", None, 16.0)
+
+
+def make(case, device="cpu", scaling=BYTES, **runtime):
     network = None if isinstance(case.model, EstimatorModel) else build_network(case.model, (1, 8, 8), 10)
     spec = EngineSpec(
         model=case.model,
@@ -124,7 +127,7 @@ def make(case, device="cpu", **runtime):
         n_classes=10,
         optimizer=case.optimizer,
         batch_size=case.batch_size,
-        scaling=Scaling("unit", None, 16.0),
+        scaling=scaling,
         runtime=EngineRuntime(device=device, threads=1, seed=SEED, **runtime),
     )
     weights = None if network is None else as_precision(initial_weights(network, SEED), spec.runtime.precision)
@@ -284,6 +287,26 @@ def test_an_epoch_in_several_calls_is_bit_identical_to_one_in_a_single_call(case
     parted_weights = parted.weights()
     for name, array in whole.weights().items():
         np.testing.assert_array_equal(parted_weights[name], array)
+
+
+@pytest.mark.parametrize("name", ["torch-mlp-dropout", "torch-cnn", "keras-logistic", "sklearn-mlp"])
+@pytest.mark.parametrize("is_table", [False, True])
+def test_training_from_a_mapped_file_is_bit_identical_to_training_from_memory(name, is_table, digits, tmp_path):
+    case, (x, y) = ITERATIVE[name], digits
+    if is_table and name == "torch-cnn":
+        case = ITERATIVE["torch-logistic"]
+    scaling = BYTES
+    if is_table:
+        x = x.reshape(len(x), 1, 8, 8) * 1.1
+        scaling = Scaling("standard", x.mean(axis=0), x.std(axis=0) + 0.1)
+    np.save(tmp_path / "x.npy", x)
+    results = []
+    for samples in ("memory", "mapped"):
+        engine, _ = make(case, scaling=scaling, samples=samples)
+        engine.place(np.load(tmp_path / "x.npy", mmap_mode="r"), y)
+        losses = [epoch(engine, case, number, len(x)).batch_losses for number in range(2)]
+        results.append((engine.weights(), losses, engine.predict(x[:100]).logits))
+    np.testing.assert_equal(results[0], results[1])
 
 
 @parametrize({name: case for name, case in ITERATIVE.items() if "dropout" not in name})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import table_dataset
 from mlcli.errors import MlcliError
 from tests.soak.table_seeds import SETTINGS, SUFFIXES, damaged, seeds
@@ -20,7 +21,7 @@ def outcome(path, content, settings):
     """Return whether a table was read; any error that is not one of mlcli is raised."""
     path.write_bytes(content)
     try:
-        dataset = table_dataset(DatasetConfig(path=str(path), target="t", **settings))
+        dataset = table_dataset(DatasetConfig(path=str(path), target="t", **settings), Preparation())
     except MlcliError:
         return False
     assert dataset.info.n_classes > 1

@@ -11,6 +11,7 @@ from table_seeds import FRAGMENTS, SETTINGS, SUFFIXES, seeds
 from watched import read_or_refused
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import table_dataset
 
 _ZIPPED = len(SUFFIXES)  # a text that is zipped before it is read, so that the damage is in the table
@@ -40,7 +41,7 @@ class TablesTarget:
         file = self._folder / f"table{'.csv.gz' if kind == _ZIPPED else SUFFIXES[kind]}"
         file.write_bytes(content)
         with read_or_refused():
-            dataset = table_dataset(DatasetConfig(path=str(file), target="t", **SETTINGS[settings]))
+            dataset = table_dataset(DatasetConfig(path=str(file), target="t", **SETTINGS[settings]), Preparation())
             assert dataset.info.n_classes > 1, "a table with one class was accepted"
             for split in filter(None, (dataset.train, dataset.validation, dataset.test)):
                 assert len(split) > 0, "an empty split"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.column_store import ColumnStore
 from mlcli.data.own.encoding import column_numbers
 from mlcli.records import ColumnKind, Dataset, TableEncoding
 
@@ -24,7 +25,7 @@ _EXPLAINED = 0.95  # of the errors of always guessing the largest class: a colum
 _ALIKE = 0.999  # absolute correlation
 _MAX_CORRELATED_ROWS = 2000
 _MAX_CELLS = 500_000  # looked at when a training starts
-_MAX_COMPARED_ROWS = 100_000  # of each split
+_MAX_COMPARED_ROWS, _MAX_COMPARED_CELLS = 100_000, 10_000_000  # of each split
 _THINGS = "id|uuid|patient|subject|person|user|customer|client|household|session|speaker|author|device|group"
 _GROUP_NAME = re.compile(rf"(?i:(^|[\W_])({_THINGS})s?([\W_]|$))|[a-z]I[dD]$")
 _MIN_GROUPS, _MIN_GROUP_FRACTION, _MAX_GROUP_FRACTION = 20, 0.05, 0.5  # of the training rows: different texts
@@ -32,7 +33,7 @@ _SHARED = 0.5  # of the other rows: those whose group is in the training split t
 _MIN_TIMES = 10
 
 
-def training_notes(rows: pd.DataFrame, training: pd.DataFrame, dataset: Dataset, config: DatasetConfig) -> list[str]:
+def training_notes(rows: ColumnStore, training: ColumnStore, dataset: Dataset, config: DatasetConfig) -> list[str]:
     """Return notes on the leaks that can be seen in little time: of many columns or rows, only some rows are looked at.
 
     rows: all rows of the table; training: those of the training split, as in `dataset`.
@@ -98,7 +99,8 @@ def repeated_rows(dataset: Dataset) -> list[str]:
     """Return a finding if samples of the test split are also in the training split."""
     if dataset.test is dataset.train:
         return []
-    train, test = (np.ascontiguousarray(part.x[:_MAX_COMPARED_ROWS]) for part in (dataset.train, dataset.test))
+    n_rows = min(_MAX_COMPARED_ROWS, max(1, _MAX_COMPARED_CELLS // dataset.train.x.shape[1]))
+    train, test = (np.ascontiguousarray(part.x[:n_rows]) for part in (dataset.train, dataset.test))
     known = {row.tobytes() for row in train}
     n_repeated = sum(row.tobytes() in known for row in test)
     if not n_repeated:
@@ -110,7 +112,7 @@ def repeated_rows(dataset: Dataset) -> list[str]:
 
 
 def group_findings(
-    rows: pd.DataFrame, training: pd.DataFrame, kinds: Mapping[str, ColumnKind], config: DatasetConfig
+    rows: ColumnStore, training: ColumnStore, kinds: Mapping[str, ColumnKind], config: DatasetConfig
 ) -> list[str]:
     """Return a finding for each column that looks like groups of rows, if the split does not respect them.
 
@@ -119,9 +121,9 @@ def group_findings(
     """
     if config.split_columns or config.test_path is not None or config.test == "train":
         return []
-    others = rows.index.difference(training.index)
+    is_other = ~np.isin(rows.index, training.index)
     findings = []
-    for name in map(str, rows.columns.drop(str(config.target))):
+    for name in (name for name in rows.columns if name != config.target):
         is_named = _GROUP_NAME.search(name) is not None
         is_text = kinds.get(name, "categorical") == "categorical" and training[name].dtype.kind not in "biufM"
         n_least = 2 if is_named else max(_MIN_GROUPS, _MIN_GROUP_FRACTION * len(training))
@@ -129,7 +131,7 @@ def group_findings(
             continue
         if not n_least <= training[name].nunique() <= _MAX_GROUP_FRACTION * len(training):
             continue
-        shared = float(rows[name].loc[others].isin(training[name].dropna()).mean())
+        shared = float(rows[name][is_other].isin(training[name].dropna()).mean())
         if shared > _SHARED:
             findings.append(
                 f"{shared:.0%} of the rows outside the training split have a value of column {name!r} that is also in "
@@ -138,7 +140,7 @@ def group_findings(
     return findings
 
 
-def order_findings(rows: pd.DataFrame, encoding: TableEncoding, config: DatasetConfig) -> list[str]:
+def order_findings(rows: ColumnStore, encoding: TableEncoding, config: DatasetConfig) -> list[str]:
     """Return a finding for each column in whose order the rows of the file are, as in measurements over time."""
     import pandas as pd
 
@@ -157,7 +159,7 @@ def order_findings(rows: pd.DataFrame, encoding: TableEncoding, config: DatasetC
     return findings
 
 
-def alike_columns(training: pd.DataFrame, encoding: TableEncoding) -> list[str]:
+def alike_columns(training: ColumnStore, encoding: TableEncoding) -> list[str]:
     """Return a finding for each column that says the same as an earlier one.
 
     Numbers do if their correlation is above 0.999 or below -0.999, over at most 2,000 rows and with the mean where one
@@ -178,7 +180,7 @@ def alike_columns(training: pd.DataFrame, encoding: TableEncoding) -> list[str]:
     ]
 
 
-def _correlated(training: pd.DataFrame, names: list[str], encoding: TableEncoding) -> dict[str, tuple[str, str]]:
+def _correlated(training: ColumnStore, names: list[str], encoding: TableEncoding) -> dict[str, tuple[str, str]]:
     import pandas as pd
 
     n_rows = min(len(training), _MAX_CORRELATED_ROWS)

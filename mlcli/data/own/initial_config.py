@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
+from mlcli.config.layers import FILES
 from mlcli.config.values import thawed
-from mlcli.data.own.inspection import Columns, Inspection, data_config, inspected
+from mlcli.data.own.inspection import Inspection, InspectRequest, inspected
 
 
-def init(path: Path, target: str | None, columns: Columns | None = None, settings: Sequence[str] = ()) -> str:
+def init(request: InspectRequest) -> str:
     """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
-    config = data_config(path, target, columns, settings)
+    config = request.config()
     inspection = inspected(config)
     lines = [
         f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
         "dataset:",
-        f"  {setting_yaml('path', str(config.path))}  # relative to this file",
+        *(f"  {setting_yaml(key, path)}  # relative to this file" for key in FILES if (path := getattr(config, key))),
         *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
         *_image_settings(inspection),
     ]
@@ -37,7 +36,7 @@ def init(path: Path, target: str | None, columns: Columns | None = None, setting
 
 def _other_settings(config: DatasetConfig) -> list[str]:
     """Return a line for everything that is set besides the file, the target and the columns."""
-    values = thawed(config.model_dump(exclude={"name", "path", "target", "columns"}))
+    values = thawed(config.model_dump(exclude={"name", "target", "columns", *FILES}))
     defaults = DatasetConfig(path="t", target="t").model_dump()
     return [f"  {key}: {json.dumps(value)}" for key, value in values.items() if value != thawed(defaults[key])]
 

@@ -6,7 +6,7 @@ Everything is judged by the training rows, except for rows that occur on both si
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from mlcli.data.own.audit import (
 from mlcli.data.own.encoding import text_of
 from mlcli.data.own.image_dataset import read_own_images
 from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
+from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
 from mlcli.errors import UsageError
 from mlcli.records import Dataset
@@ -42,7 +43,6 @@ from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
 from mlcli.text import escaped, listed
 
-Columns = Mapping[str, str | None]
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 _SCHEMA_VERSION = 1
 _IMBALANCE = 0.8
@@ -80,30 +80,39 @@ class Inspection:
     image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
-def inspect(
-    path: Path, target: str | None, output_format: str, columns: Columns | None = None, settings: Sequence[str] = ()
-) -> None:
-    """Print how data are understood and what looks wrong; raises what reading them for a training raises.
+@dataclass(frozen=True)
+class InspectRequest:
+    """One's own data: their files, or a configuration, and what is set over it.
 
-    path: of the data, or of a configuration. columns: those that decide the splits, by key of `dataset`, or None.
+    target: the column of a table with the labels; None for arrays. settings: each `key.path=value`.
     """
+
+    path: Path
+    target: str | None = None
+    test_path: str | None = None
+    validation_path: str | None = None
+    group: str | None = None
+    time: str | None = None
+    split_column: str | None = None
+    settings: tuple[str, ...] = ()
+
+    def config(self) -> DatasetConfig:
+        """Return the section `dataset`; UsageError for a table without a target, and for known data."""
+        is_config = self.path.suffix.lower() in _CONFIG_SUFFIXES
+        if self.target is None and not self.settings and self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
+        keys = {name: str(value) for name, value in vars(self).items() if value is not None and name != "settings"}
+        flags = {f"dataset.{key}": value for key, value in keys.items() if not (is_config and key == "path")}
+        config = load_experiment(self.path if is_config else None, flags=flags, settings=self.settings).dataset
+        if config.path is None:
+            raise UsageError(f"{escaped(str(self.path))}: not your own data; use mlcli data show {config.name}")
+        return config
+
+
+def inspect(request: InspectRequest, output_format: str) -> None:
+    """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(data_config(path, target, columns, settings)), output)
-
-
-def data_config(path: Path, target: str | None, columns: Columns | None, settings: Sequence[str]) -> DatasetConfig:
-    """Return the section `dataset` of a configuration and what was set over it, or of a file of data."""
-    is_config = path.suffix.lower() in _CONFIG_SUFFIXES
-    if target is None and not settings and path.name.lower().endswith(TABLE_SUFFIXES):
-        raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-    chosen = {"path": None if is_config else str(path), "target": target, **(columns or {})}
-    flags = {f"dataset.{key}": value for key, value in chosen.items() if value is not None}
-    config = load_experiment(path if is_config else None, flags=flags, settings=settings).dataset
-    if config.path is None:
-        raise UsageError(
-            f"{escaped(str(path))}: dataset {config.name} is not your own; use mlcli data show {config.name}"
-        )
-    return config
+    print_inspection(inspected(request.config()), output)
 
 
 def inspected(config: DatasetConfig) -> Inspection:
@@ -112,22 +121,28 @@ def inspected(config: DatasetConfig) -> Inspection:
         return _inspected_arrays(config)
     if holds_images(config):
         return _inspected_images(config)
-    table = read_own_table(config)
+    table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
-    counts = _class_counts(table.dataset)
     guess = float(np.bincount(y).max() / len(y))
     return Inspection(
         path=escaped(str(config.path)),
         target=str(config.target),
-        n_rows=len(table.rows),
+        n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(table.training),
         n_features=info.input_shape[0],
-        class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
+        class_counts=_class_counts(table.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=tuple(_findings(table, columns, guess, config)),
     )
+
+
+def _class_counts(dataset: Dataset) -> dict[str, int]:
+    """Return the samples of each class in all splits, each sample once."""
+    parts = {id(part): part for part in (dataset.train, dataset.validation, dataset.test) if part is not None}
+    y = np.concatenate([part.y for part in parts.values()])
+    return dict(zip(dataset.info.class_names, np.bincount(y, minlength=dataset.info.n_classes).tolist(), strict=True))
 
 
 def _inspected_arrays(config: DatasetConfig) -> Inspection:
@@ -142,7 +157,7 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(y),
         n_features=math.prod(info.input_shape),
-        class_counts=dict(zip(info.class_names, _class_counts(own.dataset).tolist(), strict=True)),
+        class_counts=_class_counts(own.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=(*findings, *array_findings(own)),
@@ -168,13 +183,6 @@ def _inspected_images(config: DatasetConfig) -> Inspection:
         images=inspected_images(own),
         image_shape=info.input_shape,
     )
-
-
-def _class_counts(dataset: Dataset) -> NDArray[np.int64]:
-    """Return the number of samples of each class in all splits, each sample once."""
-    parts = {id(part): part for part in (dataset.train, dataset.validation, dataset.test) if part}
-    labels = np.concatenate([part.y for part in parts.values()])
-    return np.bincount(labels, minlength=dataset.info.n_classes)
 
 
 def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.column_store import ColumnStore
 from mlcli.data.own.encoding import numbers_of, text_of
 from mlcli.data.splits import TEST, TRAIN, VALIDATION, SplitSource
 from mlcli.errors import DataError, UsageError
@@ -21,7 +22,7 @@ _PART_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "val
 _PART_NAMES |= {"test": TEST, "testing": TEST}
 
 
-def split_source(table: pd.DataFrame, y: NDArray[np.int64], config: DatasetConfig) -> SplitSource:
+def split_source(table: ColumnStore, y: NDArray[np.int64], config: DatasetConfig) -> SplitSource:
     """Return what the splits of a table are made of; y: int64 (n,), the class of each row.
 
     DataError, with the row, for a value that is missing or cannot be understood.

@@ -6,10 +6,8 @@ first. The labels are compared as text.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -18,11 +16,16 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.audit import training_notes
-from mlcli.data.own.encoding import column_kind, encode, fit_encoding, text_of, unseen_notes
+from mlcli.data.own.column_store import ColumnStore
+from mlcli.data.own.damaged_rows import N_LISTED
+from mlcli.data.own.encoding import column_kind, fit_encoding, text_of, unseen_notes
 from mlcli.data.own.files import OTHER_FILES, joined_digest
 from mlcli.data.own.labels import Labels, known_labels, new_labels
+from mlcli.data.own.preparation import Preparation
+from mlcli.data.own.skipped_rows import without_damaged
 from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
-from mlcli.data.own.table_file import TableFile
+from mlcli.data.own.stored_arrays import EncodedRows
+from mlcli.data.own.table_file import TableFile, located
 from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
 from mlcli.data.splits import plan_splits, unsplit
@@ -46,58 +49,116 @@ _CODES = (
 _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
-def table_dataset(config: DatasetConfig) -> Dataset:
+def table_dataset(config: DatasetConfig, preparation: Preparation) -> Dataset:
     """Return the dataset of a table, with an encoding fitted on the training rows, and with notes on possible leaks.
 
     UsageError for a target or column that the file lacks, DataError for a file that is missing or is not a table to
     learn classes from.
     """
-    own = read_own_table(config)
-    leaks = training_notes(own.rows, own.training, own.dataset, config)
-    return replace(own.dataset, notes=(*own.dataset.notes, *(escaped(note, _MAX_NOTE) for note in leaks)))
+    return _prepared(config, preparation, lambda folder: _fitted(_understood(config, preparation), folder))
 
 
 @dataclass(frozen=True, eq=False)
 class OwnTable:
     """A table as it was read, how it was understood, and the dataset that it became."""
 
-    rows: pd.DataFrame
-    training: pd.DataFrame  # the rows of the training split
+    rows: ColumnStore
+    training: ColumnStore  # the rows of the training split
     kinds: dict[str, ColumnKind]  # of the columns that are used
     ignored: dict[str, str]  # why each of the others is not used
     dataset: Dataset
 
 
-def read_own_table(config: DatasetConfig) -> OwnTable:
+def read_own_table(config: DatasetConfig, preparation: Preparation) -> OwnTable:
     """Return the table under `path`; raises what `table_dataset` raises."""
+    table = _understood(config, preparation)
+    dataset = _prepared(config, preparation, lambda folder: _fitted(table, folder))
+    return OwnTable(table.source.rows, table.training, table.kinds, table.ignored, dataset)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What the rows of a table are encoded from."""
+
+    config: DatasetConfig
+    file: TableFile
+    preparation: Preparation
+    rows: ColumnStore
+    labels: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class _Understood:
+    """A table with everything that is decided before its rows are encoded."""
+
+    source: _Source
+    training: ColumnStore
+    kinds: dict[str, ColumnKind]
+    ignored: dict[str, str]
+    info: DatasetInfo
+    skipped: list[str]  # a note on damaged rows
+
+
+def _understood(config: DatasetConfig, preparation: Preparation) -> _Understood:
     file = _file_of(config)
     with located(file):
-        names = _checked_columns(file, config)
-        table = _read_whole(file, names)
-        labels = new_labels(*_labels(table[config.target]), has_test_file=config.test_path is not None)
+        rows = preparation.columns(file, _checked_columns(file, config))
+        skipped: list[str] = []
+        if config.on_bad == "skip":
+            others = (config.target, *config.split_columns.values())
+            rows, skipped = without_damaged(
+                rows,
+                config.target or "",
+                {name: config.columns.get(name) for name in rows.columns if name not in others},
+            )
+        labels = new_labels(*_labels(rows[config.target or ""]), has_test_file=config.test_path is not None)
         info = DatasetInfo(
             name=config.label,
             kind="table",
             input_shape=(1,),  # until the encoding is known
             class_names=labels.class_names,
             feature_names=(),
-            n_train=len(table),
+            n_train=len(rows),
             n_test=0,
-            title=f"{file.location}, target {config.target}",
+            title="",  # depends on the working directory
         )
-        source = replace(split_source(table, labels.y, config), n_test=int(config.test_path is not None))
-        training = table.iloc[plan_splits(config, info, source).train.indices]
-        kinds, ignored = _kinds(training, config)
-        encoding = fit_encoding(training, kinds, config.target or "", config.missing, config.encoding or "one-hot")
-    dataset = _encoded(table, labels, replace(info, encoding=encoding), config, file)
-    with located(file):
+        source = replace(split_source(rows, labels.y, config), n_test=int(config.test_path is not None))
+        training = rows.take(plan_splits(config, info, source).train.indices)
+        used, ignored = _kinds(training, config)
+    return _Understood(_Source(config, file, preparation, rows, labels), training, used, ignored, info, skipped)
+
+
+def _fitted(table: _Understood, folder: Path | None) -> Dataset:
+    """Return the dataset; folder: where its arrays are written, None: in memory."""
+    config, labels = table.source.config, table.source.labels
+    with located(table.source.file):
+        encoding = fit_encoding(
+            table.training, table.kinds, config.target or "", config.missing, config.encoding or "one-hot"
+        )
+    dataset = _encoded(table.source, replace(table.info, encoding=encoding), folder)
+    with located(table.source.file):
         check_storable(dataset)
-    notes = (*_column_notes(kinds, ignored), *([_CODES] if config.encoding == "codes" else []), *labels.notes)
-    dataset = replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
-    return OwnTable(table, training, kinds, ignored, dataset)
+    codes = [_CODES] if config.encoding == "codes" else []
+    leaks = training_notes(table.source.rows, table.training, dataset, config)
+    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes, *table.skipped, *leaks)
+    return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
-def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None) -> Dataset:
+def _prepared(
+    config: DatasetConfig, preparation: Preparation, make: Callable[[Path | None], Dataset], **more: Any
+) -> Dataset:
+    """Return the dataset that was made of the same content with the same settings, or make it."""
+    file = _file_of(config)
+    others = {key: TableFile(Path(path), ()) for key in OTHER_FILES if (path := getattr(config, key))}
+    settings = config.model_dump(mode="json", exclude={"path", *OTHER_FILES}) | more
+    dataset = preparation.dataset({"path": file, **others}, settings, make)
+    title = file.location if more else f"{file.location}, target {config.target}"
+    return replace(dataset, info=replace(dataset.info, name=config.label, title=title))
+
+
+def stored_table(
+    config: DatasetConfig, preprocessing: Preprocessing, trained_on: str | None, preparation: Preparation
+) -> Dataset:
     """Return the dataset of the file under `path`, with the encoding, the classes and the scaling of a run.
 
     trained_on: see `stored_dataset`. DataError for a file without the columns of the run, and for labels that are none
@@ -106,29 +167,36 @@ def stored_table(config: DatasetConfig, preprocessing: Preprocessing, trained_on
     encoding = preprocessing.encoding
     assert encoding is not None
     file = _file_of(config.model_copy(update={"missing": encoding.missing}), encoding)
-    with located(file):
-        present = file.column_names() if trained_on else ()
-        splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
-        table = _read_whole(file, present_columns(file, encoding, encoding.target, *splitting))
-        labels = known_labels(*_labels(table[encoding.target]), preprocessing.class_names, "run")
+
+    def make(folder: Path | None) -> Dataset:
+        with located(file):
+            present = file.column_names() if trained_on else ()
+            splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
+            rows = preparation.columns(file, present_columns(file, encoding, encoding.target, *splitting))
+            rows, skipped = _usable(rows, encoding, config)
+            labels = known_labels(*_labels(rows[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
             kind="table",
             input_shape=preprocessing.input_shape,
             class_names=preprocessing.class_names,
             feature_names=preprocessing.feature_names,
-            n_train=len(table),
+            n_train=len(rows),
             n_test=0,
-            title=file.location,
+            title="",
             encoding=encoding,
         )
-    return _encoded(table, labels, info, config, file, trained_on)
+        dataset = _encoded(_Source(config, file, preparation, rows, labels), info, folder, trained_on)
+        return replace(dataset, notes=(*dataset.notes, *skipped))
+
+    run = {"encoded_as": asdict(encoding), "class_names": preprocessing.class_names, "trained_on": trained_on}
+    return _prepared(config, preparation, make, **run)
 
 
-def encoded_file(path: Path, encoding: TableEncoding) -> TableFile:
+def encoded_file(path: Path, encoding: TableEncoding, *, is_trusted: bool = False) -> TableFile:
     """Return a file whose columns are read as an encoding needs them; UsageError for a kind of file without columns."""
     texts = [column.name for column in encoding.columns if column.kind in _TEXT_KINDS]
-    file = TableFile(path, encoding.missing, (encoding.target, *texts))
+    file = TableFile(path, encoding.missing, (encoding.target, *texts), is_trusted=is_trusted)
     file.check()
     return file
 
@@ -146,23 +214,12 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
     path = Path(config.path or "")
     if encoding is not None:
-        file = encoded_file(path, encoding)
+        file = encoded_file(path, encoding, is_trusted=True)
     else:
         as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
-        file = TableFile(path, config.missing, (config.target or "", *as_text))
+        file = TableFile(path, config.missing, (config.target or "", *as_text), is_trusted=True)
         file.check()
-    return replace(file, texts=(*file.texts, *read_as_text(config)))
-
-
-@contextmanager
-def located(file: TableFile) -> Iterator[None]:
-    """Begin the message of a DataError with the location of a file, if it does not name it already."""
-    try:
-        yield
-    except DataError as error:
-        if file.location in str(error):
-            raise
-        raise DataError(f"{file.location}: {error}") from error
+    return replace(file, texts=(*file.texts, *read_as_text(config)), skips_bad=config.on_bad == "skip")
 
 
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
@@ -183,16 +240,6 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
     return names
 
 
-def _read_whole(file: TableFile, names: Iterable[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    frames = list(file.read(set(names)))
-    table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0] if frames else pd.DataFrame()
-    if table.empty:
-        raise DataError(f"{file.location}: no rows below the header")
-    return table
-
-
 def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the different labels as texts, and the position of the label of each row; DataError for a missing one."""
     codes, found = values.factorize()
@@ -200,17 +247,24 @@ def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     if is_missing.any():
         raise DataError(
             f"row {int(is_missing.argmax()) + 1:,} (from 1): the label is missing, as in {int(is_missing.sum()):,} of "
-            f"{len(values):,} rows\nremove these rows, or change dataset.missing if the text is a label"
+            f"{len(values):,} rows\nremove these rows ({_listed_rows(is_missing)}) or leave them out with --on-bad "
+            "skip, or change dataset.missing if the text is a label"
         )
     return codes, [text_of(value) or "" for value in found]
 
 
-def _kinds(training: pd.DataFrame, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
+def _listed_rows(is_bad: NDArray[np.bool_]) -> str:
+    return listed([f"{row + 1:,}" for row in np.flatnonzero(is_bad).tolist()], N_LISTED)
+
+
+def _kinds(training: ColumnStore, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
     """Return the kind of each column that is used, and why each of the others is ignored."""
     kinds: dict[str, ColumnKind] = {}
     ignored: dict[str, str] = {}
     splitting = set(config.split_columns.values())
-    for name in training.columns.drop(str(config.target)):
+    for name in training.columns:
+        if name == config.target:
+            continue
         found = config.columns.get(name) or (_SPLITTING if name in splitting else column_kind(training[name]))
         if found in get_args(ColumnKind):
             kinds[name] = cast("ColumnKind", found)
@@ -233,55 +287,64 @@ def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 
 
-def _encoded(
-    table: pd.DataFrame,
-    labels: Labels,
-    info: DatasetInfo,
-    config: DatasetConfig,
-    file: TableFile,
-    trained_on: str | None = None,
-) -> Dataset:
+def _encoded(source: _Source, info: DatasetInfo, folder: Path | None, trained_on: str | None = None) -> Dataset:
     """Return the dataset of the training file and, if they are given, of the files for test and validation."""
-    assert info.encoding is not None
-    with located(file):
-        x, names = encode(table, info.encoding), info.encoding.feature_names
-    info = replace(info, input_shape=(x.shape[1],), feature_names=names)
-    others = {key: _other_file(Path(path), file, info) for key in OTHER_FILES if (path := getattr(config, key))}
-    digest = joined_digest(file.digest(), {key: other.digest for key, other in others.items()})
+    config, labels, encoding = source.config, source.labels, info.encoding
+    assert encoding is not None
+    names = encoding.feature_names
+    info = replace(info, input_shape=(len(names),), feature_names=names)
+    others = {
+        key: _other_file(Path(path), source, info, folder) for key in OTHER_FILES if (path := getattr(config, key))
+    }
+    digests = {key: other.digest for key, other in others.items()}
+    digest = joined_digest(source.preparation.digest(source.file), digests)
     test, validation = (others[key].samples if key in others else None for key in OTHER_FILES)
     info = replace(info, n_test=len(test or ()), n_validation=len(validation or ()))
-    data = SourceData(Split(x, labels.y), test, digest, validation)
+    x = EncodedRows(source.file, source.rows, encoding, folder)
+    data = SourceData(x.split(labels.y), test, digest, validation)
     if is_scored_whole(data, trained_on):
-        plan = unsplit(len(x))
+        plan = unsplit(len(labels.y))
     else:
-        source = replace(split_source(table, labels.y, config), n_test=info.n_test, n_validation=info.n_validation)
-        plan = plan_splits(config, info, source)
+        by_columns = split_source(source.rows, labels.y, config)
+        plan = plan_splits(config, info, replace(by_columns, n_test=info.n_test, n_validation=info.n_validation))
     dataset = preprocess(data, info, config, plan)
-    notes = [note for other in others.values() for note in other.notes]
+    notes = [note for other in others.values() for note in other.notes()]
     return replace(dataset, notes=(*dataset.notes, *notes))
+
+
+def _usable(rows: ColumnStore, encoding: TableEncoding, config: DatasetConfig) -> tuple[ColumnStore, list[str]]:
+    """Return the rows that an encoding can encode, and a note on the others if they are to be skipped."""
+    if config.on_bad == "stop":
+        return rows, []
+    return without_damaged(rows, encoding.target, {column.name: column.kind for column in encoding.columns})
 
 
 @dataclass(frozen=True)
 class _OtherFile:
     samples: Split
     digest: str
-    notes: list[str]
+    notes: Callable[[], list[str]]  # when the samples were encoded
 
 
-def _other_file(path: Path, training: TableFile, info: DatasetInfo) -> _OtherFile:
+def _other_file(path: Path, training: _Source, info: DatasetInfo, folder: Path | None) -> _OtherFile:
     """Return the rows of a file for test or validation, with the encoding and the classes of the training rows."""
     encoding = info.encoding
     assert encoding is not None
-    file = encoded_file(path, encoding)
-    unseen: Counter[str] = Counter()
+    file = replace(encoded_file(path, encoding, is_trusted=True), skips_bad=training.config.on_bad == "skip")
     with located(file):
-        rows = _read_whole(file, present_columns(file, encoding, encoding.target))
+        rows = training.preparation.columns(file, present_columns(file, encoding, encoding.target))
+        rows, skipped = _usable(rows, encoding, training.config)
         labels = known_labels(*_labels(rows[encoding.target]), info.class_names, "training data")
-        samples = Split(encode(rows, encoding, unseen), labels.y)
-    unused = [repr(name) for name in file.column_names() if name not in training.column_names()]
-    notes = [f"columns that the training file lacks are ignored: {listed(unused, _N_SHOWN)}"] if unused else []
-    notes = [f"{file.location}: {note}" for note in (*notes, *unseen_notes(unseen))]
-    return _OtherFile(samples, file.digest(), [escaped(note, _MAX_NOTE) for note in notes])
+    x = EncodedRows(file, rows, encoding, folder)
+    unused = [repr(name) for name in file.column_names() if name not in training.file.column_names()]
+    ignored = [f"columns that the training file lacks are ignored: {listed(unused, _N_SHOWN)}"] if unused else []
+
+    def notes() -> list[str]:
+        return [
+            escaped(f"{file.location}: {note}", _MAX_NOTE) for note in (*ignored, *unseen_notes(x.unseen), *skipped)
+        ]
+
+    return _OtherFile(x.split(labels.y), training.preparation.digest(file), notes)
 
 
 def check_storable(dataset: Dataset) -> None:

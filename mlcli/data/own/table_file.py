@@ -15,17 +15,21 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mlcli.data.own.damaged_rows import N_LISTED, GoodRows, bad_rows, described, written_rows
 from mlcli.data.own.files import location_of
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.registry import TABLE_SUFFIXES, alternatives
 from mlcli.text import escaped, first_line, is_number
-from mlcli.untrusted import MAX_TABLE_BYTES, open_regular
+from mlcli.untrusted import MAX_EXPANSION, MAX_TABLE_BYTES, open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +37,49 @@ if TYPE_CHECKING:
 DELIMITERS = ",;\t|"
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
+_ROWS_AT_ONCE = 2**14
 _MAX_NAME = 100  # characters of the name of a column
+
+
+@contextmanager
+def located(file: TableFile) -> Iterator[None]:
+    """Begin the message of a DataError with the location of a file, if it does not name it already."""
+    try:
+        yield
+    except DataError as error:
+        if file.location in str(error):
+            raise
+        raise DataError(f"{file.location}: {error}") from error
+
+
+class _Expanded(io.RawIOBase):
+    """The content of a gzipped file, of which ValueError is raised for damage and beyond a limit of bytes."""
+
+    def __init__(self, file: io.BufferedReader, limit: int | None) -> None:
+        self._file, self._limit = file, limit
+        self._expanded = gzip.GzipFile(fileobj=file)
+        self._n_read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._expanded.read(len(buffer))
+        except (EOFError, zlib.error) as error:
+            raise ValueError(f"cannot be decompressed: {first_line(error)}") from error
+        buffer[: len(content)] = content
+        self._n_read += len(content)
+        if self._limit is not None and self._n_read > self._limit:
+            raise ValueError(f"expands to more than {self._limit:,} bytes")
+        return len(content)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 @dataclass(frozen=True)
@@ -41,12 +87,22 @@ class TableFile:
     """A file with a table.
 
     missing: texts that stand for a missing value. texts: names of the columns whose cells are kept as text, even if
-    all of them are numbers.
+    all of them are numbers. skips_bad: leave out rows with more or fewer cells than the header. is_trusted: whether a
+    gzipped file may expand to any size.
     """
 
     path: Path
     missing: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    skips_bad: bool = False
+    is_trusted: bool = False
+    bad_lines: list[int] = field(default_factory=list, compare=False)  # those left out by the last reading
+    _read: list[float] = field(default_factory=lambda: [0.0], compare=False)
+
+    @property
+    def fraction_read(self) -> float:
+        """How much of the file was read so far, 0 to 1."""
+        return self._read[0]
 
     @property
     def location(self) -> str:
@@ -109,19 +165,13 @@ class TableFile:
         except Exception as error:  # malformed content makes these libraries raise errors of a dozen types
             raise DataError(f"{self.location}: not a readable table: {first_line(error)}") from error
 
-    def _stream(self) -> io.BufferedReader | io.BytesIO:
-        """Return the content, expanded in memory if it is gzipped; ValueError if that is too large."""
-        file = open_regular(self.path, MAX_TABLE_BYTES)
+    def _stream(self) -> io.BufferedReader:
+        """Return the content, expanded if it is gzipped; ValueError, also later, if that is too large."""
+        file = open_regular(self.path)
         if self.path.suffix.lower() != ".gz":
             return file
-        try:
-            with file, gzip.open(file) as expanded:
-                content = expanded.read(MAX_TABLE_BYTES + 1)
-        except (EOFError, zlib.error) as error:
-            raise ValueError(f"cannot be decompressed: {first_line(error)}") from error
-        if len(content) > MAX_TABLE_BYTES:
-            raise ValueError(f"expands to more than {MAX_TABLE_BYTES:,} bytes")
-        return io.BytesIO(content)
+        limit = None if self.is_trusted else max(MAX_TABLE_BYTES, MAX_EXPANSION * os.fstat(file.fileno()).st_size)
+        return io.BufferedReader(_Expanded(file, limit))
 
     def _header(self) -> tuple[list[str], str]:
         """Return the cells of the first line that is not empty, and the delimiter."""
@@ -140,11 +190,33 @@ class TableFile:
             raise DataError(f"{self.location}: the first line holds only numbers, and it must name the columns")
         return cells, delimiter
 
-    def _delimited_rows(self, names: Sequence[str], wanted: list[int], n_rows: int | None) -> Iterator[pd.DataFrame]:
+    def read_whole(self, columns: Sequence[str]) -> Iterator[pd.Series[Any]]:
+        """Yield some columns, each with the types that pandas gives it if it reads all rows at once."""
+        import pandas as pd
+
+        if not columns:
+            return
+        if self.is_parquet:
+            whole = pd.concat(self.read(columns))
+            yield from (whole[name] for name in columns)
+            return
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(TemporaryFile("w+", newline="", encoding="utf-8")) for name in columns}
+            writers = {name: csv.writer(file, quoting=csv.QUOTE_ALL) for name, file in files.items()}
+            as_they_are = {"dtype": str, "na_filter": False}
+            for frame in self._delimited_rows(self.column_names(), None, _ROWS_AT_ONCE, **as_they_are):
+                for name, writer in writers.items():
+                    writer.writerows([text] for text in frame[name])
+            for name, file in files.items():
+                file.seek(0)
+                options = self._options([name], ",") | {"header": None, "encoding": "utf-8"}
+                yield pd.read_csv(file, **options)[name]
+
+    def _options(self, names: Sequence[str], delimiter: str) -> dict[str, Any]:
         import pandas as pd
 
         options: dict[str, Any] = {
-            "sep": self._header()[1],
+            "sep": delimiter,
             "header": 0,
             "names": list(names),
             "index_col": False,
@@ -156,23 +228,45 @@ class TableFile:
         }
         if int(pd.__version__.partition(".")[0]) < 3:
             options["float_precision"] = "round_trip"  # the default of later versions
+        return options
+
+    def _delimited_rows(
+        self, names: Sequence[str], wanted: list[int] | None, n_rows: int | None, **changes: Any
+    ) -> Iterator[pd.DataFrame]:
+        import pandas as pd
+
+        delimiter = self._header()[1]
+        are_checked = self.skips_bad
+        self.bad_lines.clear()
         with self._reading(), self._stream() as stream, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            chunks = pd.read_csv(stream, chunksize=n_rows, **options)
-            for frame in [chunks] if isinstance(chunks, pd.DataFrame) else chunks:
-                if frame.iloc[:, -1].isna().any():  # as pandas fills rows that are too short
-                    self._check_lengths(len(names), options["sep"])
-                yield frame.iloc[:, wanted]
+            n_bytes = max(1, os.fstat(stream.fileno()).st_size)
+            content: Any = stream
+            if self.skips_bad:
+                text = io.TextIOWrapper(stream, _ENCODING, newline="")
+                content = GoodRows(written_rows(text, delimiter), len(names), self.bad_lines)
+            try:
+                chunks = pd.read_csv(content, chunksize=n_rows, **self._options(names, delimiter) | changes)
+                for frame in [chunks] if isinstance(chunks, pd.DataFrame) else chunks:
+                    if not are_checked and frame.iloc[:, -1].isna().any():  # as pandas fills rows that are too short
+                        self._check_lengths(len(names), delimiter)
+                        are_checked = True
+                    self._read[0] = os.lseek(stream.fileno(), 0, os.SEEK_CUR) / n_bytes
+                    yield frame if wanted is None else frame.iloc[:, wanted]
+            except (pd.errors.ParserError, pd.errors.ParserWarning):
+                self._check_lengths(len(names), delimiter)
+                raise
 
     def _check_lengths(self, n_cells: int, delimiter: str) -> None:
-        """DataError for a row that is shorter than the header."""
+        """DataError for rows that are shorter or longer than the header."""
         with self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
-            reader = csv.reader(text, delimiter=delimiter)
-            for row in reader:
-                if row and len(row) < n_cells:
-                    raise DataError(
-                        f"{self.location}:{reader.line_num}: {len(row)} cells, and the header has {n_cells} columns"
-                    )
+            bad = list(bad_rows(written_rows(text, delimiter), n_cells))
+        if bad:
+            found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
+            raise DataError(
+                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the header has {n_cells} columns\n"
+                f"{found}\ncorrect them, or leave them out with --on-bad skip"
+            )
 
     def _parquet_names(self) -> list[str]:
         import pyarrow as pa
@@ -193,7 +287,21 @@ class TableFile:
                 frame.columns = list(names)
                 frame = frame.iloc[:, wanted].set_index(pd.RangeIndex(n_read, n_read + len(frame)))
                 n_read += len(frame)
-                for name in frame.select_dtypes(include=["object", "string", "category"]).columns:
-                    texts = frame[name].astype(object).map(str, na_action="ignore")
-                    frame[name] = texts.mask(texts.isin(self.missing))
+                for name in frame.columns:
+                    frame[name] = self._plain(frame[name])
+                self._read[0] = n_read / max(1, file.metadata.num_rows)
                 yield frame
+
+    def _plain(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return values of a Parquet file as those of a text file: numbers, booleans or texts."""
+        dtype: Any = values.dtype
+        if isinstance(dtype, np.dtype) and dtype.kind != "O":
+            return values
+        kind = getattr(dtype, "kind", "O")
+        if kind in "iuf":  # numbers that can be missing
+            has_missing = bool(values.isna().any())
+            return values.astype(np.float64 if has_missing else dtype.numpy_dtype)
+        if kind == "b":
+            return values.astype(object).where(values.notna(), None)
+        texts = values.astype(object).map(str, na_action="ignore")
+        return texts.mask(texts.isin(self.missing))

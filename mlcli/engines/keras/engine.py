@@ -79,7 +79,7 @@ class KerasEngine(TensorEngine):
         return self.step_results(torch.cat(self._model.log.logits), self._y.index_select(0, positions))
 
     def _gathered(self, positions: Tensor) -> Batch:
-        return self.scaled(self._x.index_select(0, positions)), self._y.index_select(0, positions)
+        return self.gathered(positions), self._y.index_select(0, positions)
 
     def _fit(self, batches: Batches, learning_rates: Sequence[float]) -> None:
         self._optimizer.clock.start_fit(learning_rates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from mlcli.engines.contract import Engine, EngineSpec
 from mlcli.errors import UsageError
+from mlcli.memory import MappedPages, available_bytes, mapping_of
+
+_BLOCK_ROWS = 2**10  # scaled at a time: they stay in the cache of the processor
 
 
 class SklearnEngine(Engine):
@@ -27,19 +31,39 @@ class SklearnEngine(Engine):
         self._n_classes = spec.n_classes
         self._scaling = spec.scaling
         self.precision = spec.runtime.precision
+        self._pages = MappedPages()
 
     def matrix(self, x: NDArray[Any]) -> NDArray[np.floating]:
         """Return `(x - shift) / scale` as a new C-ordered matrix (n, features) in the precision of the run."""
+        if len(x) <= _BLOCK_ROWS:
+            return self._scaled(x)
+        matrix = np.empty((len(x), x[0].size), dtype=self.precision)
+        for start in range(0, len(x), _BLOCK_ROWS):  # tables take float64 to scale
+            matrix[start : start + _BLOCK_ROWS] = self._scaled(x[start : start + _BLOCK_ROWS])
+        return matrix
+
+    def _scaled(self, x: NDArray[Any]) -> NDArray[np.floating]:
         dtype = np.float64 if self._scaling.is_per_feature else self.precision
         matrix: NDArray[np.floating] = np.array(x, dtype=dtype, order="C")
         if self._scaling.shift is not None:
             matrix -= self._scaling.shift.astype(dtype)
         if self._scaling.scale is not None:
             matrix /= np.asarray(self._scaling.scale, dtype=dtype)
-        return matrix.astype(self.precision, copy=False).reshape(len(matrix), -1)
+        self._pages.was_read(x)
+        return matrix.astype(self.precision, copy=False).reshape(len(matrix), math.prod(x.shape[1:]))
 
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x, self._y = self.matrix(x), np.asarray(y)
+        self._x, self._y = self.whole_matrix(x), np.asarray(y)
+
+    def whole_matrix(self, x: NDArray[Any]) -> NDArray[np.floating]:
+        """Return the matrix of all training samples; MemoryError if it does not fit into the free memory."""
+        n_bytes = x.size * np.dtype(self.precision).itemsize
+        if mapping_of(x) is not None and n_bytes > (n_free := available_bytes()):
+            raise MemoryError(
+                f"this model is fitted to all samples at once, which take {n_bytes:,} bytes, and {n_free:,} are free; "
+                "a network, or logistic regression by torch or keras, reads them batch by batch"
+            )
+        return self.matrix(x)
 
     def bench(self, x: NDArray[Any], y: NDArray[np.int64], *, include_transfer: bool = False) -> ArrayBench:
         return ArrayBench(self, x, y, include_transfer=include_transfer)

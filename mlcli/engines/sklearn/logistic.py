@@ -45,7 +45,7 @@ class LogisticEngine(SklearnEngine):
                 f"the training split has no sample of class {', '.join(map(str, sorted(absent)))}, but scikit-learn's "
                 "logistic regression needs samples of every class; use more samples (dataset.limit)"
             )
-        self._x = self._to_device(self.matrix(x))
+        self._x = self._to_device(self.whole_matrix(x))
         self._y = self._to_device(y)
 
     def fit(self) -> FitResult:

@@ -24,8 +24,10 @@ from mlcli.config.schema import Adam, MlpModel, Sgd
 from mlcli.engines.contract import EngineSpec, Weights
 from mlcli.engines.sklearn.base import SklearnEngine
 from mlcli.errors import UsageError
+from mlcli.memory import BYTES_PER_ROW, available_bytes, mapping_of
 from mlcli.records import EngineState, Scores, StepResults
 
+_GATHERED_ROWS = 2**13  # of a mapped file at a time
 _ATTRIBUTES = ("coefs_", "intercepts_")  # of an MLPClassifier, by layer
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 _FORWARD: dict[str, Callable[[Any], Any]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": expit}
@@ -133,6 +135,7 @@ class MlpEngine(SklearnEngine):
             )
         self._network = spec.network
         self._batch_size = spec.batch_size
+        self._samples = spec.runtime.samples
         self._activation = model.activation
         self._model = self._new_model(model, spec.class_weights)
         self._model.weight_decay = optimizer.weight_decay or 0.0
@@ -160,22 +163,43 @@ class MlpEngine(SklearnEngine):
         adam.paper_epsilon = config.epsilon
         return adam
 
+    def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
+        n_bytes = 2 * x.size * np.dtype(self.precision).itemsize  # with a copy in the order of an epoch
+        is_large = mapping_of(x) is not None and 2 * n_bytes > available_bytes()
+        self._mapped = x if self._samples == "mapped" or (self._samples == "auto" and is_large) else None
+        if self._mapped is None:
+            super().place(x, y)
+        self._y = np.asarray(y)
+
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         y = self._y[order]
         self._model.start_recording()
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss shows when a run diverges
-                self._take_steps(self._x[order], y, learning_rates, self._batch_size)
-        except ValueError as error:
-            # Raised after the last step; non-finite losses and weights are noticed by the caller.
-            if "non-finite parameter weights" not in str(error):
-                raise
+        if self._mapped is None:
+            self._take_finite_steps(self._x[order], y, learning_rates)
+        else:
+            n_steps = max(1, _GATHERED_ROWS // self._batch_size)
+            for first in range(0, len(learning_rates), n_steps):
+                rows = slice(first * self._batch_size, (first + n_steps) * self._batch_size)
+                x = self.matrix(np.take(self._mapped, order[rows], axis=0))
+                self._pages.was_read(self._mapped, len(x) * BYTES_PER_ROW)
+                self._take_finite_steps(x, y[rows], learning_rates[first : first + n_steps])
         logits = np.concatenate(self._model.batch_logits, dtype=np.float64)
         self._model.start_recording()
         with np.errstate(invalid="ignore"):  # the loss of infinite logits is NaN
             losses = -log_softmax(logits, axis=1)[np.arange(len(y)), y]
         n_correct = int((logits.argmax(axis=1) == y).sum())
         return StepResults.from_samples(losses, self._batch_size, n_correct)
+
+    def _take_finite_steps(
+        self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rates: NDArray[np.float64]
+    ) -> None:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss shows when a run diverges
+                self._take_steps(x, y, learning_rates, self._batch_size)
+        except ValueError as error:
+            # Raised after the last step; non-finite losses and weights are noticed by the caller.
+            if "non-finite parameter weights" not in str(error):
+                raise
 
     def _take_steps(
         self, x: NDArray[np.floating], y: NDArray[np.int64], learning_rates: Iterable[float], batch_size: int

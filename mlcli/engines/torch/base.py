@@ -19,10 +19,13 @@ from mlcli.config.schema import Lbfgs
 from mlcli.engines.contract import Engine, EngineSpec
 from mlcli.engines.torch.device import apply_runtime
 from mlcli.errors import UsageError
+from mlcli.memory import BYTES_PER_ROW, MappedPages, available_bytes, mapping_of
 from mlcli.records import Scores, StepResults
 from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
 
 Batch = tuple[Tensor, Tensor]  # samples and their classes
+_COPIES = 2  # of the training split: placed, and in the order of an epoch
+_BLOCK_VALUES = 2**16  # scaled at a time: they stay in the cache of the processor
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class TensorEngine(Engine):
         self._dtype: torch.dtype = getattr(torch, spec.runtime.precision)
         self._in_bf16 = spec.runtime.matmul_precision == "bf16"
         self.product_dtype = torch.bfloat16 if self._in_bf16 else self._dtype  # of matrix products
+        self._samples = spec.runtime.samples
+        self._pages = MappedPages()
         self._is_scaled_on_host = spec.scaling.is_per_feature  # tables, in float64, which some devices lack
         self._class_weights: Tensor | None = None
         if spec.class_weights is not None:
@@ -118,14 +123,50 @@ class TensorEngine(Engine):
         x, y = batch
         return self.scaled(self.on_device(x)), y.to(self.torch_device)
 
+    def _logits_of(self, x: NDArray[Any]) -> Tensor:
+        logits = self.logits(self.scaled(self.on_device(as_tensor(x))))
+        self._pages.was_read(x)
+        return logits
+
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        self._x = self.on_device(as_tensor(x))
         self._y = as_tensor(y).to(self.torch_device)
+        self._mapped = x if self._stays_mapped(x) else None
+        self._x = self._placed(x) if self._mapped is None else None
+
+    def _stays_mapped(self, x: NDArray[Any]) -> bool:
+        """Return whether batches are gathered from a mapped file, instead of samples that are kept on the device."""
+        if self._samples != "auto" or mapping_of(x) is None:
+            return self._samples == "mapped"
+        n_bytes = x.size * self._dtype.itemsize if self._is_scaled_on_host else x.nbytes
+        is_cuda = self.torch_device.type == "cuda"
+        n_free = torch.cuda.mem_get_info(self.torch_device)[0] if is_cuda else available_bytes()
+        return 2 * _COPIES * n_bytes > n_free
+
+    def _placed(self, x: NDArray[Any]) -> Tensor:
+        """Return all samples on the device. Tables are scaled block by block, because that takes float64."""
+        if not self._is_scaled_on_host or not len(x):
+            return self.on_device(as_tensor(x))
+        placed = torch.empty(x.shape, dtype=self._dtype, device=self.torch_device)
+        n_rows = max(1, _BLOCK_VALUES // max(1, x[0].size))
+        for start in range(0, len(x), n_rows):
+            block = x[start : start + n_rows]
+            placed[start : start + n_rows] = self.on_device(as_tensor(block))
+            self._pages.was_read(block)
+        return placed
+
+    def gathered(self, positions: Tensor) -> Tensor:
+        """Return the scaled samples at some positions of the placed split."""
+        if self._mapped is None:
+            assert self._x is not None
+            return self.scaled(self._x.index_select(0, positions))
+        rows = np.take(self._mapped, positions.cpu().numpy(), axis=0)
+        self._pages.was_read(self._mapped, len(rows) * max(BYTES_PER_ROW, rows[:1].nbytes))
+        return self.scaled(self.on_device(as_tensor(rows)))
 
     def predict(self, x: NDArray[Any], batch_size: int = 1024) -> Scores:
         with torch.inference_mode():
-            batches = torch.split(as_tensor(x), batch_size)
-            logits = torch.cat([self.logits(self.scaled(self.on_device(batch))) for batch in batches])
+            starts = range(0, max(1, len(x)), batch_size)
+            logits = torch.cat([self._logits_of(x[start : start + batch_size]) for start in starts])
             return Scores(
                 labels=logits.argmax(dim=1).cpu().numpy(),
                 logits=logits.cpu().numpy(),

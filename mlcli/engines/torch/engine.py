@@ -47,19 +47,25 @@ class TorchEngine(TensorEngine):
     def place(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         super().place(x, y)
         # The samples of an epoch in training order. One buffer for all epochs saves the page faults of new memory.
-        self._x_epoch = torch.empty_like(self._x)
+        self._x_epoch = None if self._x is None else torch.empty_like(self._x)
 
     def train_steps(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> StepResults:
         index = torch.from_numpy(order).to(self.torch_device)
-        x_epoch = self._x_epoch[: len(order)]
-        torch.index_select(self._x, 0, index, out=x_epoch)
+        x_epoch = self._in_order(index)
         y_epoch = self._y.index_select(0, index)
         logits = torch.empty(len(order), self._network.n_classes, device=self.torch_device, dtype=self._dtype)
         self._model.train()
         for step, start in enumerate(range(0, len(order), self._batch_size)):
             batch = slice(start, start + self._batch_size)
-            self._train_step(self.scaled(x_epoch[batch]), y_epoch[batch], learning_rates[step], logits[batch])
+            x = self.gathered(index[batch]) if x_epoch is None else self.scaled(x_epoch[batch])
+            self._train_step(x, y_epoch[batch], learning_rates[step], logits[batch])
         return self.step_results(logits, y_epoch)
+
+    def _in_order(self, index: Tensor) -> Tensor | None:
+        """Return the samples at these positions, not scaled; None if each batch is gathered from a mapped file."""
+        if self._x is None or self._x_epoch is None:
+            return None
+        return torch.index_select(self._x, 0, index, out=self._x_epoch[: len(index)])
 
     def _train_step(self, x: Tensor, y: Tensor, lr: float, logits_out: Tensor) -> None:
         logits = self._logits(x)
