@@ -105,6 +105,17 @@ def test_a_class_with_few_test_samples_is_not_judged_by_metrics_that_weigh_class
     assert unjudged_reason("loss", rare) is None
 
 
+def test_over_folds_only_accuracy_is_judged(runs):
+    (variant, _) = compared(runs, "roc_auc").variants
+    of_folds = []
+    for fold, run in enumerate(variant.runs):
+        dataset = run.facts.config.dataset.model_copy(update={"folds": 3, "fold": fold})
+        config = run.facts.config.model_copy(update={"dataset": dataset})
+        of_folds.append(replace(run, facts=replace(run.facts, config=config)))
+    assert unjudged_reason("roc_auc", of_folds) == "over folds, variants are judged by accuracy alone"
+    assert unjudged_reason("accuracy", of_folds) is None
+
+
 def test_what_always_predicting_the_largest_class_scores_is_noted(runs):
     comparison = compared(runs, "accuracy")
     assert "always predicting the largest class has a test accuracy of 0.6316" in comparison.notes
