@@ -171,6 +171,19 @@ FAMILIES = (
         ),
         repeats=5,
     ),
+    Family(
+        "images",
+        (
+            Row(
+                "image-folder",
+                "20,000 JPEG images of 64x64 in folders, prepared once: torchvision's ImageFolder and a DataLoader",
+                "image_folders:preparation",
+                ("image_folders:image_folder_loader",),
+                1.11,
+            ),
+        ),
+        repeats=5,
+    ),
 )
 
 _HEAVY = ("torch", "keras", "sklearn", "torchvision", "pandas", "matplotlib", "scipy", "numpy")

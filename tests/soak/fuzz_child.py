@@ -23,6 +23,7 @@ import mlcli
 TARGETS = {
     "config": "fuzz_config:ConfigTarget",
     "samples": "fuzz_samples:SamplesTarget",
+    "images": "fuzz_images:ImagesTarget",
     "runs": "fuzz_runs:RunsTarget",
 }
 _PACKAGE_FOLDER = Path(mlcli.__file__).parent
