@@ -11,8 +11,9 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.config.layers import FILES
 from mlcli.data.own.files import OTHER_FILES, Version, location_of, version_of
 from mlcli.data.source import Log
-from mlcli.errors import UsageError
+from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, Preprocessing
+from mlcli.registry import TABLE_SUFFIXES
 
 _MOST_KNOWN = 2
 _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
@@ -46,6 +47,9 @@ def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
         from mlcli.data.own.image_dataset import image_dataset
 
         return image_dataset(config, data_dir, log)
+    path = Path(config.path or "")
+    if not path.name.lower().endswith(TABLE_SUFFIXES) and not os.path.lexists(path):
+        raise DataError(f"{location_of(path)}: no such file or folder")
     from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
