@@ -18,6 +18,8 @@ from mlcli.cli.options import (
     PlotFormatName,
     Quiet,
     SavePlots,
+    TestFile,
+    ValidationFile,
     experiment,
     source,
 )
@@ -78,7 +80,13 @@ _TARGET = Annotated[str | None, experiment("--target", help="The column of a tab
 
 
 @app.command()
-def inspect(path: _FILE, target: _TARGET = None, output_format: Format = "table") -> None:
+def inspect(
+    path: _FILE,
+    target: _TARGET = None,
+    test_data: TestFile = None,
+    validation_data: ValidationFile = None,
+    output_format: Format = "table",
+) -> None:
     """Show how data of your own are understood, column by column, and what looks wrong in them.
 
     Columns are judged by the rows of the training split: ids, constant columns and columns that alone predict the
@@ -91,11 +99,13 @@ def inspect(path: _FILE, target: _TARGET = None, output_format: Format = "table"
     """
     from mlcli.data.own import inspection
 
-    inspection.inspect(path, target, output_format)
+    inspection.inspect(inspection.InspectRequest(path, target, test_data, validation_data), output_format)
 
 
 @app.command()
-def init(path: _FILE, target: _TARGET = None) -> None:
+def init(
+    path: _FILE, target: _TARGET = None, test_data: TestFile = None, validation_data: ValidationFile = None
+) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
     Examples:
@@ -103,7 +113,7 @@ def init(path: _FILE, target: _TARGET = None) -> None:
     """
     from mlcli.data.own import inspection
 
-    sys.stdout.write(inspection.init(path, target))
+    sys.stdout.write(inspection.init(inspection.InspectRequest(path, target, test_data, validation_data)))
 
 
 @app.command()

@@ -106,8 +106,8 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     if conversion.is_within:
         if table is not None:
             with target.on_cpu(), TemporaryDirectory(prefix="mlcli-") as directory:
-                predict = table.written(Path(directory, request.output.name))
-                check_rows(run, predict, partial(engine.predict, batch_size=_BATCH_SIZE), request.tolerance)
+                path, predicted = Path(directory, request.output.name), partial(engine.predict, batch_size=_BATCH_SIZE)
+                check_rows(run, table, path, predicted, request.tolerance)
         with disk_errors(request.output):
             request.output.parent.mkdir(parents=True, exist_ok=True)
         for suffix, content in (table.files if table else {}).items():

@@ -6,14 +6,15 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.layers import FILES
-from mlcli.data.own.files import OTHER_FILES, Version, location_of, version_of
+from mlcli.data.own.files import Version, location_of, version_of
 from mlcli.data.source import Log
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, Preprocessing
-from mlcli.registry import TABLE_SUFFIXES
+from mlcli.registry import ARRAY_SUFFIXES, TABLE_SUFFIXES, alternatives
 
 _MOST_KNOWN = 2
 _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
@@ -47,9 +48,6 @@ def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
         from mlcli.data.own.image_dataset import image_dataset
 
         return image_dataset(config, data_dir, log)
-    path = Path(config.path or "")
-    if not path.name.lower().endswith(TABLE_SUFFIXES) and not os.path.lexists(path):
-        raise DataError(f"{location_of(path)}: no such file or folder")
     from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
@@ -93,13 +91,28 @@ def _image_version(config: DatasetConfig) -> tuple[Version, ...]:
 
 
 def holds_arrays(config: DatasetConfig) -> bool:
-    """Return whether the files of a configuration hold arrays; UsageError for a mixture of arrays and tables."""
+    """Return whether the files of a configuration hold arrays, and not tables or images.
+
+    UsageError for a mixture of kinds and for other kinds of files, DataError for a path without a file.
+    """
+    kinds = {key: _kind(Path(path)) for key in FILES if (path := getattr(config, key))}
+    for key, kind in kinds.items():
+        if kind != kinds["path"]:
+            location = location_of(Path(getattr(config, key)))
+            raise UsageError(f"dataset.{key}: {location} is {kind}, and the training file is {kinds['path']}")
+    return kinds["path"] == "an array file"
+
+
+def _kind(path: Path) -> Literal["a table", "an array file", "a folder of images"]:
     from mlcli.data.own.array_file import is_array_path
 
-    expected = is_array_path(Path(config.path or ""))
-    for key in OTHER_FILES:
-        path = getattr(config, key)
-        if path is not None and is_array_path(Path(path)) != expected:
-            kinds = ("arrays", "a table") if expected else ("a table", "arrays")
-            raise UsageError(f"dataset.{key}: the training file holds {kinds[0]}, and {path} is {kinds[1]}")
-    return expected
+    if is_array_path(path):
+        return "an array file"
+    if path.name.lower().endswith(TABLE_SUFFIXES):
+        return "a table"
+    if os.path.isdir(path):
+        return "a folder of images"
+    if not os.path.lexists(path):
+        raise DataError(f"{location_of(path)}: no such file or folder")
+    known = f"{alternatives((*TABLE_SUFFIXES, *ARRAY_SUFFIXES))}, or a folder of arrays or images"
+    raise UsageError(f"{location_of(path)}: cannot read this kind of file; use {known}")

@@ -61,6 +61,7 @@ class ColumnStore:
 
     stored: dict[str, StoredColumn]
     rows: NDArray[np.int64] | None = None
+    bad_lines: tuple[int, ...] = ()  # the lines of damaged rows of the file, which are left out
 
     @property
     def columns(self) -> list[str]:
@@ -84,7 +85,7 @@ class ColumnStore:
 
     def take(self, positions: NDArray[np.int64]) -> ColumnStore:
         """Return the rows at some positions, in that order; nothing is copied."""
-        return ColumnStore(self.stored, positions if self.rows is None else self.rows[positions])
+        return ColumnStore(self.stored, positions if self.rows is None else self.rows[positions], self.bad_lines)
 
     def blocks(self, names: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield some columns of all rows, in order, as frames of at most `rows_per_block` rows."""
@@ -133,8 +134,8 @@ def read_columns(
         raise DataError(f"{file.location}: no rows below the header")
     columns = {name: spool.finish(name) for name, spool in spools.items()}
     if folder is not None:
-        _write_index(folder, columns)
-    return ColumnStore(columns)
+        _write_index(folder, columns, file.bad_lines)
+    return ColumnStore(columns, bad_lines=tuple(file.bad_lines))
 
 
 @dataclass(eq=False)
@@ -240,7 +241,7 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
-def _write_index(folder: Path, columns: dict[str, StoredColumn]) -> None:
+def _write_index(folder: Path, columns: dict[str, StoredColumn], bad_lines: list[int]) -> None:
     content = [
         {
             "name": name,
@@ -249,14 +250,15 @@ def _write_index(folder: Path, columns: dict[str, StoredColumn]) -> None:
         }
         for name, column in columns.items()
     ]
-    (folder / _INDEX).write_text(json.dumps(content), encoding="utf-8")
+    (folder / _INDEX).write_text(json.dumps({"bad_lines": bad_lines, "columns": content}), encoding="utf-8")
 
 
 def open_columns(folder: Path) -> ColumnStore:
     """Return the columns that `read_columns` wrote into a folder."""
     columns = {}
-    for index, entry in enumerate(json.loads((folder / _INDEX).read_text(encoding="utf-8"))):
+    document = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    for index, entry in enumerate(document["columns"]):
         values = _mapped(folder / f"{index}.bin", np.dtype(entry["dtype"]))
         distinct = None if entry["distinct"] is None else _series_of(entry["distinct"])
         columns[entry["name"]] = StoredColumn(entry["name"], values, distinct)
-    return ColumnStore(columns)
+    return ColumnStore(columns, bad_lines=tuple(document["bad_lines"]))

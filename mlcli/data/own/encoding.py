@@ -59,7 +59,8 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         raise DataError(
             f"column {values.name!r}: {n_numbers:,} of {len(present):,} training values are numbers, and others are "
             f"not, e.g. {escaped(odd, _MAX_TEXT)!r}\nadd that text to dataset.missing if it stands for a missing "
-            "value, or set dataset.columns, e.g. {" + f"{values.name}: categorical" + "}"
+            "value, set dataset.columns, e.g. {" + f"{values.name}: categorical" + "}, or leave these rows out with "
+            "--on-bad skip"
         )
     if set(texts.str.lower().unique()) <= set(_BOOLEANS):
         return "boolean"
@@ -229,6 +230,22 @@ def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64
             f"{expected}\ncorrect it, or add the text to dataset.missing if it stands for a missing value"
         )
     return numbers
+
+
+def cannot_be(values: pd.Series, kind: str | None) -> NDArray[np.bool_]:
+    """Return which present values are not of the kind of their column, bool (n,); none for texts and dates.
+
+    kind: None if it is not known; a column in which at least half of the values are numbers is numeric then.
+    """
+    present = values.notna().to_numpy()
+    if kind == "boolean":
+        return present & ~values.astype(str).str.lower().isin(_BOOLEANS).to_numpy()
+    if kind not in ("numeric", None):
+        return np.zeros(len(values), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        is_wrong: NDArray[np.bool_] = present & ~(np.abs(_numbers(values)) <= MAX_VALUE)
+    is_text = kind is None and 2 * is_wrong.sum() > present.sum()
+    return np.zeros(len(values), dtype=bool) if is_text else is_wrong
 
 
 def _numbers(values: pd.Series) -> NDArray[np.float64]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.dump import setting_yaml
+from mlcli.config.layers import FILES
 from mlcli.data.own import holds_arrays, holds_images
-from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
+from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays, repeated_samples
 from mlcli.data.own.arrays import read_own_arrays
 from mlcli.data.own.encoding import column_numbers, text_of
 from mlcli.data.own.image_dataset import read_own_images
@@ -71,25 +72,37 @@ class Inspection:
     image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
-def inspect(path: Path, target: str | None, output_format: str) -> None:
+@dataclass(frozen=True)
+class InspectRequest:
+    """The files of one's own data. target: the column of a table with the labels; None for arrays."""
+
+    path: Path
+    target: str | None = None
+    test_path: str | None = None
+    validation_path: str | None = None
+
+    def config(self) -> DatasetConfig:
+        """Return the section `dataset` for these files; UsageError for a table without a target."""
+        if self.target is None and self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
+        given = {key: str(value) for key, value in vars(self).items() if value is not None}
+        return DatasetConfig.model_validate(given)
+
+
+def inspect(request: InspectRequest, output_format: str) -> None:
     """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(_config(path, target)), output)
+    print_inspection(inspected(request.config()), output)
 
 
-def _config(path: Path, target: str | None) -> DatasetConfig:
-    if target is None and path.name.lower().endswith(TABLE_SUFFIXES):
-        raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-    return DatasetConfig(path=str(path), target=target)
-
-
-def init(path: Path, target: str | None) -> str:
+def init(request: InspectRequest) -> str:
     """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
-    inspection = inspected(_config(path, target))
+    config = request.config()
+    inspection = inspected(config)
     lines = [
         f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
         "dataset:",
-        f"  {setting_yaml('path', str(path))}  # relative to this file",
+        *(f"  {setting_yaml(key, path)}  # relative to this file" for key in FILES if (path := getattr(config, key))),
         *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
         *_image_settings(inspection),
     ]
@@ -124,27 +137,30 @@ def inspected(config: DatasetConfig) -> Inspection:
     table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
-    counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
     guess = float(np.bincount(y).max() / len(y))
     return Inspection(
         path=escaped(str(config.path)),
         target=str(config.target),
-        n_rows=len(table.rows),
+        n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(table.training),
         n_features=info.input_shape[0],
-        class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
+        class_counts=_class_counts(table.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=tuple(_findings(table, columns, guess)),
     )
 
 
+def _class_counts(dataset: Dataset) -> dict[str, int]:
+    """Return the samples of each class in all splits."""
+    y = np.concatenate([part.y for part in (dataset.train, dataset.validation, dataset.test) if part is not None])
+    return dict(zip(dataset.info.class_names, np.bincount(y, minlength=dataset.info.n_classes).tolist(), strict=True))
+
+
 def _inspected_arrays(config: DatasetConfig) -> Inspection:
     own = read_own_arrays(config)
     table, y = as_table(own), own.dataset.train.y
     info, columns = own.dataset.info, tuple(_column(table, name, y) for name in table.kinds)
-    parts = {id(part): part for part in (own.dataset.train, own.dataset.validation, own.dataset.test) if part}
-    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in parts.values())
     guess = float(np.bincount(y).max() / len(y))
     findings = [*_column_findings(table, columns, guess, "remove it from x"), *_class_findings(own.dataset, guess)]
     return Inspection(
@@ -153,7 +169,7 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(y),
         n_features=math.prod(info.input_shape),
-        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        class_counts=_class_counts(own.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=(*findings, *array_findings(own)),
@@ -240,7 +256,8 @@ def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
 
 def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float) -> list[str]:
     of_columns = _column_findings(table, columns, guess, "set it to ignore")
-    return [*of_columns, *_class_findings(table.dataset, guess), *_repeated(table)]
+    repeated = repeated_samples(table.dataset) if table.dataset.info.n_test else _repeated(table)
+    return [*of_columns, *_class_findings(table.dataset, guess), *repeated]
 
 
 def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, remedy: str) -> list[str]:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.column_store import ColumnStore
+from mlcli.data.own.damaged_rows import N_LISTED
 from mlcli.data.own.encoding import column_kind, fit_encoding, text_of, unseen_notes
 from mlcli.data.own.files import OTHER_FILES, joined_digest
 from mlcli.data.own.labels import Labels, known_labels, new_labels
 from mlcli.data.own.preparation import Preparation
+from mlcli.data.own.skipped_rows import without_damaged
 from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.stored_arrays import EncodedRows
 from mlcli.data.own.table_file import TableFile, located
@@ -93,12 +95,21 @@ class _Understood:
     kinds: dict[str, ColumnKind]
     ignored: dict[str, str]
     info: DatasetInfo
+    skipped: list[str]  # a note on damaged rows
 
 
 def _understood(config: DatasetConfig, preparation: Preparation) -> _Understood:
     file = _file_of(config)
     with located(file):
         rows = preparation.columns(file, _checked_columns(file, config))
+        skipped: list[str] = []
+        if config.on_bad == "skip":
+            others = (config.target, *config.split_columns.values())
+            rows, skipped = without_damaged(
+                rows,
+                config.target or "",
+                {name: config.columns.get(name) for name in rows.columns if name not in others},
+            )
         labels = new_labels(*_labels(rows[config.target or ""]), has_test_file=config.test_path is not None)
         info = DatasetInfo(
             name=config.label,
@@ -112,8 +123,8 @@ def _understood(config: DatasetConfig, preparation: Preparation) -> _Understood:
         )
         source = replace(split_source(rows, labels.y, config), n_test=int(config.test_path is not None))
         training = rows.take(plan_splits(config, info, source).train.indices)
-        kinds, ignored = _kinds(training, config)
-    return _Understood(_Source(config, file, preparation, rows, labels), training, kinds, ignored, info)
+        used, ignored = _kinds(training, config)
+    return _Understood(_Source(config, file, preparation, rows, labels), training, used, ignored, info, skipped)
 
 
 def _fitted(table: _Understood, folder: Path | None) -> Dataset:
@@ -127,7 +138,7 @@ def _fitted(table: _Understood, folder: Path | None) -> Dataset:
     with located(table.source.file):
         check_storable(dataset)
     codes = [_CODES] if config.encoding == "codes" else []
-    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes)
+    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes, *table.skipped)
     return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
@@ -159,8 +170,8 @@ def stored_table(
         with located(file):
             present = file.column_names() if trained_on else ()
             splitting = [name for name in config.split_columns.values() if not trained_on or name in present]
-            names = present_columns(file, encoding, encoding.target, *splitting)
-            rows = preparation.columns(file, names)
+            rows = preparation.columns(file, present_columns(file, encoding, encoding.target, *splitting))
+            rows, skipped = _usable(rows, encoding, config)
             labels = known_labels(*_labels(rows[encoding.target]), preprocessing.class_names, "run")
         info = DatasetInfo(
             name=config.label,
@@ -173,10 +184,11 @@ def stored_table(
             title="",
             encoding=encoding,
         )
-        return _encoded(_Source(config, file, preparation, rows, labels), info, folder, trained_on)
+        dataset = _encoded(_Source(config, file, preparation, rows, labels), info, folder, trained_on)
+        return replace(dataset, notes=(*dataset.notes, *skipped))
 
-    stored = {"encoded_as": asdict(encoding), "class_names": preprocessing.class_names, "trained_on": trained_on}
-    return _prepared(config, preparation, make, **stored)
+    run = {"encoded_as": asdict(encoding), "class_names": preprocessing.class_names, "trained_on": trained_on}
+    return _prepared(config, preparation, make, **run)
 
 
 def encoded_file(path: Path, encoding: TableEncoding, *, is_trusted: bool = False) -> TableFile:
@@ -205,7 +217,7 @@ def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> Ta
         as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
         file = TableFile(path, config.missing, (config.target or "", *as_text), is_trusted=True)
         file.check()
-    return replace(file, texts=(*file.texts, *read_as_text(config)))
+    return replace(file, texts=(*file.texts, *read_as_text(config)), skips_bad=config.on_bad == "skip")
 
 
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
@@ -233,9 +245,14 @@ def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     if is_missing.any():
         raise DataError(
             f"row {int(is_missing.argmax()) + 1:,} (from 1): the label is missing, as in {int(is_missing.sum()):,} of "
-            f"{len(values):,} rows\nremove these rows, or change dataset.missing if the text is a label"
+            f"{len(values):,} rows\nremove these rows ({_listed_rows(is_missing)}) or leave them out with --on-bad "
+            "skip, or change dataset.missing if the text is a label"
         )
     return codes, [text_of(value) or "" for value in found]
+
+
+def _listed_rows(is_bad: NDArray[np.bool_]) -> str:
+    return listed([f"{row + 1:,}" for row in np.flatnonzero(is_bad).tolist()], N_LISTED)
 
 
 def _kinds(training: ColumnStore, config: DatasetConfig) -> tuple[dict[str, ColumnKind], dict[str, str]]:
@@ -286,13 +303,18 @@ def _encoded(source: _Source, info: DatasetInfo, folder: Path | None, trained_on
     if is_scored_whole(data, trained_on):
         plan = unsplit(len(labels.y))
     else:
-        splits = replace(
-            split_source(source.rows, labels.y, config), n_test=info.n_test, n_validation=info.n_validation
-        )
-        plan = plan_splits(config, info, splits)
+        by_columns = split_source(source.rows, labels.y, config)
+        plan = plan_splits(config, info, replace(by_columns, n_test=info.n_test, n_validation=info.n_validation))
     dataset = preprocess(data, info, config, plan)
     notes = [note for other in others.values() for note in other.notes()]
     return replace(dataset, notes=(*dataset.notes, *notes))
+
+
+def _usable(rows: ColumnStore, encoding: TableEncoding, config: DatasetConfig) -> tuple[ColumnStore, list[str]]:
+    """Return the rows that an encoding can encode, and a note on the others if they are to be skipped."""
+    if config.on_bad == "stop":
+        return rows, []
+    return without_damaged(rows, encoding.target, {column.name: column.kind for column in encoding.columns})
 
 
 @dataclass(frozen=True)
@@ -306,16 +328,19 @@ def _other_file(path: Path, training: _Source, info: DatasetInfo, folder: Path |
     """Return the rows of a file for test or validation, with the encoding and the classes of the training rows."""
     encoding = info.encoding
     assert encoding is not None
-    file = encoded_file(path, encoding, is_trusted=True)
+    file = replace(encoded_file(path, encoding, is_trusted=True), skips_bad=training.config.on_bad == "skip")
     with located(file):
         rows = training.preparation.columns(file, present_columns(file, encoding, encoding.target))
+        rows, skipped = _usable(rows, encoding, training.config)
         labels = known_labels(*_labels(rows[encoding.target]), info.class_names, "training data")
     x = EncodedRows(file, rows, encoding, folder)
     unused = [repr(name) for name in file.column_names() if name not in training.file.column_names()]
     ignored = [f"columns that the training file lacks are ignored: {listed(unused, _N_SHOWN)}"] if unused else []
 
     def notes() -> list[str]:
-        return [escaped(f"{file.location}: {note}", _MAX_NOTE) for note in (*ignored, *unseen_notes(x.unseen))]
+        return [
+            escaped(f"{file.location}: {note}", _MAX_NOTE) for note in (*ignored, *unseen_notes(x.unseen), *skipped)
+        ]
 
     return _OtherFile(x.split(labels.y), training.preparation.digest(file), notes)
 

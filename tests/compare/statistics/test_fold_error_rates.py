@@ -54,7 +54,7 @@ FEW_CELLS = [
     (nearest_neighbour, 100, 5, 0.3, 5, 2),
     (nearest_neighbour, 100, 5, 0.3, 10, 1),
     (logistic, 100, 5, 0.3, 5, 1),
-    (logistic, 300, 20, 0.1, 10, 1),
+    (logistic, 300, 5, 0.3, 5, 1),
 ]
 WHOLE_GRID = list(
     product(

@@ -9,7 +9,7 @@ import pytest
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
-from mlcli.data.own.inspection import accuracy_alone, init, inspected
+from mlcli.data.own.inspection import InspectRequest, accuracy_alone, init, inspected
 
 N_ROWS = 400
 
@@ -90,7 +90,9 @@ def test_rare_classes_and_imbalance_are_found(clean, tmp_path):
 
 def test_the_configuration_for_a_table_gives_the_same_dataset(mixed_table, monkeypatch):
     monkeypatch.chdir(mixed_table.parent)
-    (mixed_table.parent / "own.yaml").write_text(init(mixed_table.relative_to(mixed_table.parent), "label"))
+    (mixed_table.parent / "own.yaml").write_text(
+        init(InspectRequest(mixed_table.relative_to(mixed_table.parent), "label"))
+    )
     config = load_experiment(mixed_table.parent / "own.yaml", environ={})
     assert config.dataset.columns == {
         "height": "numeric",
@@ -109,7 +111,7 @@ def test_names_that_yaml_reads_as_something_else_are_quoted(tmp_path):
         {name: np.random.default_rng(0).normal(size=40) for name in names} | {"label": ["a", "b"] * 20}
     )
     table.to_csv(tmp_path / "t.csv", index=False)
-    (tmp_path / "own.yaml").write_text(init(tmp_path / "t.csv", "label"))
+    (tmp_path / "own.yaml").write_text(init(InspectRequest(tmp_path / "t.csv", "label")))
     columns = load_experiment(tmp_path / "own.yaml", environ={}).dataset.columns
     assert list(columns) == ["yes", "1", "a: b", "#x", "null", "- y", "\\x1b[0m"]
 
@@ -127,3 +129,15 @@ def test_a_target_that_is_missing_is_refused_as_in_training(penguins, cli):
     done = cli("data", "init", penguins, "--target", "specis")
     assert done.returncode == 2
     assert "did you mean 'species'?" in done.stderr
+
+
+def test_rows_of_a_test_file_that_are_training_rows_are_counted(clean, tmp_path):
+    clean.to_csv(tmp_path / "t.csv", index=False)
+    clean[:50].to_csv(tmp_path / "test.csv", index=False)
+    request = InspectRequest(tmp_path / "t.csv", "label", str(tmp_path / "test.csv"))
+    inspection = inspected(request.config())
+    (found,) = inspection.findings
+    assert found.startswith("50 of 50 test samples are equal to a training sample")
+    assert (inspection.n_rows, inspection.n_train_rows, sum(inspection.class_counts.values())) == (450, 400, 450)
+    (tmp_path / "own.yaml").write_text(init(request))
+    assert load_experiment(tmp_path / "own.yaml", environ={}).dataset.test_path == request.test_path

@@ -132,8 +132,8 @@ def test_a_gzipped_table_of_ones_own_may_expand_to_any_size(penguins, prepared, 
 def test_a_table_encoded_as_a_run_did_it_is_prepared_once(penguins, prepared, tmp_path, monkeypatch):
     first = prepared(penguins)
     config = DatasetConfig(path=str(penguins), target="species", scaling="none")
-    expected = stored_table(config, preprocessing_of(first), Preparation(tmp_path / "data"))
+    expected = stored_table(config, preprocessing_of(first), None, Preparation(tmp_path / "data"))
     unread(monkeypatch)
-    again = stored_table(config, preprocessing_of(first), Preparation(tmp_path / "data"))
+    again = stored_table(config, preprocessing_of(first), None, Preparation(tmp_path / "data"))
     np.testing.assert_array_equal(again.test.x, first.test.x)
     np.testing.assert_array_equal(again.test.x, expected.test.x)
