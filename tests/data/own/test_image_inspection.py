@@ -45,7 +45,7 @@ def test_what_looks_wrong_is_said_with_what_to_do(photos):
 
 def test_the_printed_configuration_loads_and_means_what_was_found(photos, tmp_path):
     (photos / "train" / "dog" / "bad.png").write_text("")
-    (tmp_path / "photos.yaml").write_text(init(photos, None))
+    (tmp_path / "photos.yaml").write_text(init(DatasetConfig(path=str(photos))))
     config = load_experiment(tmp_path / "photos.yaml").dataset
     assert (config.image_size, config.channels, config.on_bad) == ((6, 8), 3, "skip")
     assert config.path == str(photos)
