@@ -7,7 +7,8 @@ import pytest
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
-from mlcli.data.own.inspection import init, inspected
+from mlcli.data.own.initial_config import init
+from mlcli.data.own.inspection import InspectRequest, inspected
 from tests.fixtures.photos import picture, save, write_photos
 
 
@@ -45,7 +46,7 @@ def test_what_looks_wrong_is_said_with_what_to_do(photos):
 
 def test_the_printed_configuration_loads_and_means_what_was_found(photos, tmp_path):
     (photos / "train" / "dog" / "bad.png").write_text("")
-    (tmp_path / "photos.yaml").write_text(init(DatasetConfig(path=str(photos))))
+    (tmp_path / "photos.yaml").write_text(init(InspectRequest(photos)))
     config = load_experiment(tmp_path / "photos.yaml").dataset
     assert (config.image_size, config.channels, config.on_bad) == ((6, 8), 3, "skip")
     assert config.path == str(photos)
