@@ -271,6 +271,7 @@ class EpochRecord:
     seconds: float  # of training, without validation
     samples_per_second: float | None  # None for a single fit, which uses each sample once per iteration
     is_best: bool  # whether the validation score is the best so far; false without validation
+    monitored: float | None = None  # the metric that early stopping monitors, if not validation loss or accuracy
 
 
 @dataclass(frozen=True)

@@ -197,19 +197,28 @@ class MetricInfo:
     is_lower_better: bool = False
     needs_probabilities: bool = False
     needs_two_classes: bool = False  # whether there must be samples of at least two classes
+    weighs_classes_equally: bool = False
     most: float = 1.0  # the largest possible value; the smallest is 0
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return -1 if self.is_lower_better else 1
 
 
 METRICS: dict[str, MetricInfo] = {
     "accuracy": MetricInfo("accuracy"),
     "loss": MetricInfo("loss", is_lower_better=True, needs_probabilities=True, most=math.inf),
-    "balanced_accuracy": MetricInfo("balanced accuracy"),
-    "macro_f1": MetricInfo("macro F1"),
-    "roc_auc": MetricInfo("ROC AUC", needs_probabilities=True, needs_two_classes=True),
-    "pr_auc": MetricInfo("PR AUC", needs_probabilities=True, needs_two_classes=True),
+    "balanced_accuracy": MetricInfo("balanced accuracy", weighs_classes_equally=True),
+    "macro_f1": MetricInfo("macro F1", weighs_classes_equally=True),
+    "roc_auc": MetricInfo("ROC AUC", needs_probabilities=True, needs_two_classes=True, weighs_classes_equally=True),
+    "pr_auc": MetricInfo("PR AUC", needs_probabilities=True, needs_two_classes=True, weighs_classes_equally=True),
     "brier_score": MetricInfo("Brier score", is_lower_better=True, needs_probabilities=True, most=2.0),
 }
 DEFAULT_METRIC = "accuracy"
+IMBALANCED = 0.6  # from this accuracy of always predicting the largest class on, reports state it
+# What early stopping can monitor: metrics of the validation split.
+MONITORS = {f"validation_{name}": name for name in sorted(METRICS, key=lambda name: name != "loss")}
 
 
 def backend_info(name: str) -> BackendInfo:

@@ -64,7 +64,7 @@ def leads_outside(path: Path, directory: Path) -> bool:
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
-def open_regular(path: Path, max_bytes: int | None = None) -> io.BufferedReader:
+def open_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> io.BufferedReader:
     """Open a regular file of at most `max_bytes` for reading.
 
     OSError if it cannot be opened, ValueError if it is a pipe, a device or a folder, or is too large.

@@ -11,7 +11,7 @@ from mlcli.cli import options
 from mlcli.cli.completion import completed_configs_and_runs, completed_runs, completed_settings
 from mlcli.cli.options import CONFIG_REFERENCE, command, execution, option, output
 from mlcli.compare import EXECUTORS, FORMATS, CompareRequest, ReceiptRequest, run, run_receipt
-from mlcli.registry import alternatives
+from mlcli.registry import METRICS, alternatives
 
 _matrix = functools.partial(option, panel="Matrix")
 
@@ -95,6 +95,15 @@ compare = command(
     runs_dir=options.RunsDir,
     data_dir=options.DataDir,
     offline=options.Offline,
+    metric=Annotated[
+        str,
+        output(
+            "--metric",
+            help=f"Metric by which variants are ranked and judged: {alternatives(METRICS)}.",
+            metavar="NAME",
+            names=METRICS,
+        ),
+    ],
     reference=Annotated[
         str | None, output("--reference", help="Baseline variant. Default: the first.", metavar="VARIANT")
     ],
@@ -115,8 +124,8 @@ compare = command(
         list[str] | None,
         output(
             "--fail-if-worse",
-            help="Exit with code 9 if a variant is significantly less accurate than this baseline run. Repeatable, for "
-            "runs of one configuration with other seeds: three or more are recommended.",
+            help="Exit with code 9 if a variant is significantly worse, by --metric, than this baseline run. "
+            "Repeatable, for runs of one configuration with other seeds: three or more are recommended.",
             metavar="RUN",
             complete=completed_runs,
         ),

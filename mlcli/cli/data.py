@@ -14,10 +14,16 @@ from mlcli.cli.options import (
     DataDir,
     Force,
     Format,
+    Group,
     Offline,
     PlotFormatName,
     Quiet,
     SavePlots,
+    Settings,
+    SplitColumn,
+    TestFile,
+    Time,
+    ValidationFile,
     experiment,
     source,
 )
@@ -70,7 +76,7 @@ _FILE = Annotated[
     typer.Argument(
         metavar="FILE",
         help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
-        ".npy or IDX files.",
+        ".npy or IDX files; or a configuration (.yaml) that names one.",
         show_default=False,
     ),
 ]
@@ -78,32 +84,59 @@ _TARGET = Annotated[str | None, experiment("--target", help="The column of a tab
 
 
 @app.command()
-def inspect(path: _FILE, target: _TARGET = None, output_format: Format = "table") -> None:
+def inspect(
+    path: _FILE,
+    target: _TARGET = None,
+    group: Group = None,
+    time: Time = None,
+    split_column: SplitColumn = None,
+    test_data: TestFile = None,
+    validation_data: ValidationFile = None,
+    settings: Settings = None,
+    output_format: Format = "table",
+) -> None:
     """Show how data of your own are understood, column by column, and what looks wrong in them.
 
     Columns are judged by the rows of the training split: ids, constant columns and columns that alone predict the
-    target; also rare classes, imbalance, test rows that are equal to training rows, and damaged images.
+    target; also columns that say the same, rare classes, imbalance, test rows that are equal to training rows, columns
+    that look like groups or times, and damaged images.
 
     Examples:
       mlcli data inspect penguins.csv --target species
       mlcli data inspect arrays.npz
+      mlcli data inspect penguins.yaml --set dataset.test=0.3
       mlcli data inspect photos/
     """
     from mlcli.data.own import inspection
 
-    inspection.inspect(path, target, output_format)
+    request = inspection.InspectRequest(
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+    )
+    inspection.inspect(request, output_format)
 
 
 @app.command()
-def init(path: _FILE, target: _TARGET = None) -> None:
+def init(
+    path: _FILE,
+    target: _TARGET = None,
+    group: Group = None,
+    time: Time = None,
+    split_column: SplitColumn = None,
+    test_data: TestFile = None,
+    validation_data: ValidationFile = None,
+    settings: Settings = None,
+) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
     Examples:
       mlcli data init penguins.csv --target species > penguins.yaml
     """
-    from mlcli.data.own import inspection
+    from mlcli.data.own import initial_config, inspection
 
-    sys.stdout.write(inspection.init(path, target))
+    request = inspection.InspectRequest(
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+    )
+    sys.stdout.write(initial_config.init(request))
 
 
 @app.command()

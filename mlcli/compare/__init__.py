@@ -11,6 +11,7 @@ from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
 from mlcli.experiment.thresholds import Threshold, names_of, parse_thresholds
 from mlcli.files import refuse_existing
+from mlcli.registry import DEFAULT_METRIC, METRICS
 from mlcli.rendering import OutputFormat, PlotFormat
 from mlcli.rendering.plots import check_plots, require_matplotlib
 from mlcli.runs import DEFAULT_RUNS_DIR
@@ -51,6 +52,7 @@ class CompareRequest:
     offline: bool = False
 
     # What is compared and reported.
+    metric: str = DEFAULT_METRIC  # by which variants are ranked and judged
     reference: str | None = None  # the start of the label of the baseline variant; None: the first variant
     allow_different_data: bool = False
     output_format: str = "table"
@@ -99,13 +101,13 @@ def run(request: CompareRequest) -> None:
 
     runs_directory = request.runs_dir
     cost = None
-    baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory)
+    baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory, request.metric)
     if request.inputs and request.config_path is None:
         given = {"--retime": request.retime, "--folds": request.folds}
         for option in (option for option, value in given.items() if value):
             raise UsageError(f"{option}: existing runs are compared as they are; name a configuration file instead")
         with similar_names(request.inputs):
-            results = variants.find_results(request.inputs, runs_directory)
+            results = variants.find_results(request.inputs, runs_directory, request.metric)
         if len(results) < 2 and not baseline_runs:
             raise UsageError(_NOTHING_TO_COMPARE)
     else:
@@ -117,7 +119,11 @@ def run(request: CompareRequest) -> None:
             return
         results, cost = execution.run_cells(cells, prepared, runs_directory)
     found = comparison.compare_results(
-        results, reference=request.reference, allow_different_data=request.allow_different_data, cost=cost
+        results,
+        reference=request.reference,
+        allow_different_data=request.allow_different_data,
+        cost=cost,
+        metric=request.metric,
     )
     found = replace(found, next_step=next_step.next_step(found, request))
     report.report_comparison(found, request)
@@ -133,7 +139,11 @@ def _check(request: CompareRequest) -> None:
         raise UsageError("--repeats needs the number of folds: add --folds, e.g. --folds 5; --seeds repeats one split")
     if not request.inputs and len(request.backend_names) < 2 and not request.vary:
         raise UsageError(_NOTHING_TO_COMPARE)
-    for kind, name, known in (("format", request.output_format, FORMATS), ("executor", request.executor, EXECUTORS)):
+    for kind, name, known in (
+        ("format", request.output_format, FORMATS),
+        ("executor", request.executor, EXECUTORS),
+        ("metric", request.metric, tuple(METRICS)),
+    ):
         if name not in known:
             raise UsageError(f"--{kind}: {unknown_name(kind, name, known)}")
     _ = request.thresholds

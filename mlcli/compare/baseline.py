@@ -1,4 +1,4 @@
-"""`--fail-if-worse`: whether variants are significantly less accurate than one or several baseline runs."""
+"""`--fail-if-worse`: whether variants are significantly worse than one or several baseline runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlcli.compare.draws import Draw, draw_of
 from mlcli.compare.folds import difference_over_folds, pairs_by_fold
+from mlcli.compare.judged_metric import unjudged_reason
 from mlcli.compare.records import MeasuredRun, Variant
 from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.baseline import worse_p
@@ -19,29 +20,34 @@ from mlcli.compare.statistics.verdicts import holm
 from mlcli.compare.variants import find_results, variants_of
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import UsageError
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 _OPTION = "--fail-if-worse"
 
 
 class Shortfall(NamedTuple):
-    """A variant that is significantly less accurate than the baseline. The accuracies are means over runs."""
+    """A variant that is significantly worse than the baseline. The scores are means over runs."""
 
     variant: str
-    accuracy: float
-    baseline_accuracy: float
+    score: float
+    baseline_score: float
     corrected_p: float
     text: str
 
 
-def open_baseline(references: Sequence[str], runs_directory: Path) -> tuple[MeasuredRun, ...]:
+def open_baseline(
+    references: Sequence[str], runs_directory: Path, metric: str = DEFAULT_METRIC
+) -> tuple[MeasuredRun, ...]:
     """Return the runs of --fail-if-worse, which differ in the seed alone; none without references.
+
+    metric: by which they are judged.
 
     UsageError for a run that does not exist or has not finished, and for runs of several configurations or with the
     same seed; DataError for one with altered files.
     """
     if not references:
         return ()
-    results = find_results(references, runs_directory)
+    results = find_results(references, runs_directory, metric)
     for reason in (result.reason for result in results if result.run is None):
         raise UsageError(f"{_OPTION}: a baseline run is {reason}")
     variants, notes = variants_of(results)
@@ -80,16 +86,21 @@ def _check_folds(baseline: Sequence[MeasuredRun], draws: Iterable[Draw]) -> None
         )
 
 
-def shortfalls(ran: Sequence[Variant], baseline: Sequence[MeasuredRun]) -> list[Shortfall]:
-    """Return the variants that are significantly less accurate than the baseline, corrected for their number.
+def shortfalls(
+    ran: Sequence[Variant], baseline: Sequence[MeasuredRun], metric: str = DEFAULT_METRIC
+) -> list[Shortfall]:
+    """Return the variants that are significantly worse than the baseline in a metric, corrected for their number.
 
-    UsageError if one was scored on other samples.
+    UsageError if one was scored on other samples, or if the metric cannot be judged.
     """
-    corrected = holm([_worse_p(variant, baseline) for variant in ran])
-    return [_shortfall(variant, baseline, p) for variant, p in zip(ran, corrected, strict=True) if p < ALPHA]
+    runs = [run for variant in ran for run in variant.runs]
+    if reason := unjudged_reason(metric, [*baseline, *runs]):
+        raise UsageError(f"{_OPTION}: {METRICS[metric].title} is not judged: {reason}")
+    corrected = holm([_worse_p(variant, baseline, metric) for variant in ran])
+    return [_shortfall(variant, baseline, p, metric) for variant, p in zip(ran, corrected, strict=True) if p < ALPHA]
 
 
-def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun]) -> float:
+def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun], metric: str) -> float:
     """Return the one-sided p value of a variant; with folds, of the folds that both have, whatever their seeds are."""
     if variant.n_splits > 1 or len({run.draw[:2] for run in baseline}) > 1:
         _check_folds(baseline, variant.draws)
@@ -98,29 +109,34 @@ def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun]) -> float:
         return one_sided if found.mean < 0 else 1 - one_sided
     if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
         raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
-    return worse_p(_correct(variant.runs), _correct(baseline))
+    return worse_p(_values(variant.runs, metric), _values(baseline, metric))
 
 
-def _correct(runs: Sequence[MeasuredRun]) -> NDArray[np.bool_]:
-    return np.stack([run.correct for run in runs])
+def _values(runs: Sequence[MeasuredRun], metric: str) -> NDArray[np.bool_] | NDArray[np.float64]:
+    """Return whether runs were right on each sample, or pseudo-values of which higher ones are better."""
+    if metric == DEFAULT_METRIC:
+        return np.stack([run.correct for run in runs])
+    return np.stack([run.samples.values for run in runs if run.samples]) * METRICS[metric].sign
 
 
-def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float) -> Shortfall:
-    accuracy, other = (fmean(float(run.correct.mean()) for run in runs) for runs in (variant.runs, baseline))
+def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float, metric: str) -> Shortfall:
+    score, other = (fmean(run.measurements[metric] or 0.0 for run in runs) for runs in (variant.runs, baseline))
     n_new, n_old = len(variant.runs), len(baseline)
     if variant.n_splits > 1:
         about = f"about the two configurations, over {variant.n_splits} test parts"
     elif n_new == n_old == 1:
-        about = "McNemar's test of these two trained models; runs with other seeds may differ"
+        test = "McNemar's test of" if metric == DEFAULT_METRIC else "about"
+        about = f"{test} these two trained models; runs with other seeds may differ"
     else:
         about = "about the two configurations, over seeds and test samples"
         about += "; assumes that both vary equally between seeds" if min(n_new, n_old) < MIN_FOR_INTERVAL else ""
     of_baseline = baseline[0].run_id if n_old == 1 else f"{n_old} baseline runs"
+    worse = "is less accurate" if metric == DEFAULT_METRIC else f"has a worse {METRICS[metric].title}"
     text = (
-        f"{variant.label} is less accurate than {of_baseline}: {accuracy:.4f} ({_n_runs(n_new)}) against "
+        f"{variant.label} {worse} than {of_baseline}: {score:.4f} ({_n_runs(n_new)}) against "
         f"{other:.4f} ({_n_runs(n_old)}), p = {p:.2g} ({about})"
     )
-    return Shortfall(variant.label, accuracy, other, p, text)
+    return Shortfall(variant.label, score, other, p, text)
 
 
 def _n_runs(n: int) -> str:

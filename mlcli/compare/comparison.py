@@ -13,17 +13,18 @@ import numpy as np
 from mlcli.compare import CompareRequest
 from mlcli.compare.baseline import shortfalls
 from mlcli.compare.folds import RunPair, difference_over_folds, fold_scores
+from mlcli.compare.judged_metric import metric_difference, metric_notes
 from mlcli.compare.receipt import report_by_variant
 from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
 from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.folds import FoldsDifference, variance_factor
 from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
-from mlcli.compare.statistics.verdicts import accuracy_verdicts, time_verdicts
+from mlcli.compare.statistics.verdicts import accuracy_verdicts, score_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
 from mlcli.errors import PartialFailureError, ThresholdError, UsageError, WorseError, unknown_name
 from mlcli.experiment.thresholds import missed_thresholds
-from mlcli.registry import METRICS
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 
 def compare_results(
@@ -32,10 +33,12 @@ def compare_results(
     reference: str | None = None,
     allow_different_data: bool = False,
     cost: MatrixCost | None = None,
+    metric: str = DEFAULT_METRIC,
 ) -> Comparison:
     """Compare every two variants that have finished runs; the others keep the reasons of their failures and come last.
 
     reference: the label, or the start of one, of the variant that the others are compared with; None: the first.
+    metric: by which variants are judged, and for which the runs were measured.
     UsageError if data or splits differ, unless that is allowed.
     """
     if not allow_different_data:
@@ -51,10 +54,11 @@ def compare_results(
         variants=tuple(variants),
         means={variant.label: mean_measurements(variant) for variant in variants},
         reference=ran[0].label if ran else None,
-        pairs=compare_pairs(ran),
-        notes=tuple(notes + _notes(ran)),
+        pairs=compare_pairs(ran, metric),
+        notes=tuple(notes + _notes(ran) + metric_notes(ran, metric)),
         receipt=_receipt(ran) if len(ran) > 1 else None,
         cost=cost,
+        metric=metric,
     )
 
 
@@ -102,25 +106,27 @@ def mean_measurements(variant: Variant) -> dict[str, MeanInterval | None]:
     return means
 
 
-def compare_pairs(variants: Sequence[Variant]) -> tuple[Pair, ...]:
+def compare_pairs(variants: Sequence[Variant], metric: str = DEFAULT_METRIC) -> tuple[Pair, ...]:
     """Compare every two variants, which have runs; the earlier one is the reference.
 
     The verdicts are corrected for the number of pairs.
     """
-    pairs = [_pair(later, earlier) for earlier, later in combinations(variants, 2)]
+    pairs = [_pair(later, earlier, metric) for earlier, later in combinations(variants, 2)]
     of_accuracy = iter(accuracy_verdicts([pair.accuracy for pair in pairs if pair.accuracy]))
+    of_score = iter(score_verdicts([pair.score for pair in pairs if pair.score]))
     of_time = iter(time_verdicts([pair.time for pair in pairs if pair.time]))
     return tuple(
         replace(
             pair,
             accuracy_verdict=next(of_accuracy) if pair.accuracy else None,
             time_verdict=next(of_time) if pair.time else None,
+            score_verdict=next(of_score) if pair.score else None,
         )
         for pair in pairs
     )
 
 
-def _pair(variant: Variant, reference: Variant) -> Pair:
+def _pair(variant: Variant, reference: Variant, metric: str) -> Pair:
     """Return the measured differences of two variants, without verdicts."""
     others = {run.draw: run for run in reference.runs}
     runs = [(run, others[run.draw]) for run in variant.runs if run.draw in others]
@@ -141,6 +147,7 @@ def _pair(variant: Variant, reference: Variant) -> Pair:
         n_runs=len(runs),
         n_folds=runs[0][0].n_folds if has_folds else None,
         n_repeats=len({draw.split_seed for draw in draws}) if has_folds else None,
+        score=accuracy if metric == DEFAULT_METRIC or accuracy is None else metric_difference(metric, runs),
     )
 
 
@@ -186,7 +193,7 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     for variant in comparison.ran:
         means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
         missed += missed_thresholds(request.thresholds, means, variant.label)
-    found = shortfalls(comparison.ran, baseline) if baseline else []
+    found = shortfalls(comparison.ran, baseline, comparison.metric) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:
         raise ThresholdError("\n".join(missed + worse))

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlcli.compare.judged_metric import unjudged_reason
 from mlcli.compare.records import Comparison, Pair
-from mlcli.compare.statistics import ALPHA
+from mlcli.compare.statistics import ACCURACY_MARGIN, ALPHA, RELATIVE_MARGIN
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
@@ -22,6 +24,11 @@ _SEEDS_METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
     "2007), with the interval of Banerjee (1960) and at least that of Wilson (1927)."
 )
+_METRIC_METHOD = (
+    "{title}: paired over seeds and test samples like accuracy, with the metric plus the influence of a sample on it "
+    "(infinitesimal jackknife: Efron 1982) in place of right or wrong; two crossed random factors (Dorfman, Berbaum "
+    "and Metz 1992; Hillis 2007), with the interval of Banerjee (1960)."
+)
 _FOLDS_METHOD = (
     "Accuracy: about models trained on other samples of this size from the same source, with other seeds; paired by "
     "fold, t test with the variance (1/K + 1/(K-1)) s^2 because training sets overlap (after Nadeau and Bengio 2003), "
@@ -31,20 +38,30 @@ _FOLDS_METHOD = (
 _METHOD = (
     "Fit time: paired by round of one session, t test on log ratios. ±: half of the 95 % confidence interval of a mean "
     "over {runs}. [ ]: 95 % confidence interval of a difference or ratio; from three {runs} on. Verdicts: corrected "
-    "for all pairs (Holm 1979). Tie: the interval lies within 1 percentage point, or the variants agree on 299 test "
-    "samples or more; of times, it lies within 5 %. Inconclusive: neither a difference nor a tie is established."
+    "for all pairs (Holm 1979). Tie: the interval lies within {margin}{agreement}; of times, it lies within 5 %. "
+    "Inconclusive: neither a difference nor a tie is established."
 )
 
 
 def method(comparison: Comparison) -> str:
     """Return how the verdicts were found, and with folds, what they are about."""
-    of_accuracy = _FOLDS_METHOD if comparison.has_folds else _SEEDS_METHOD
-    return f"{of_accuracy} {_METHOD.format(runs=comparison.repeated_over)}"
+    of_metric = _FOLDS_METHOD if comparison.has_folds else _SEEDS_METHOD
+    agreement = ", or the variants agree on 299 test samples or more"
+    if comparison.metric != DEFAULT_METRIC:
+        of_metric, agreement = _METRIC_METHOD.format(title=METRICS[comparison.metric].title), ""
+    rest = _METHOD.format(runs=comparison.repeated_over, margin=margin_text(comparison.metric), agreement=agreement)
+    return f"{of_metric} {rest}"
 
 
 def accuracy_verdict_text(pair: Pair | None) -> str | None:
     """Return better, worse, tie or inconclusive, with what more is needed; None if nothing was compared."""
     return _verdict_text(pair, pair.accuracy_verdict, "better", "worse", pair.n_runs) if pair else None
+
+
+def score_verdict_text(pair: Pair | None, metric: str) -> str | None:
+    """Return the verdict on the metric of a comparison, in the words of accuracy_verdict_text."""
+    words = ("worse", "better") if METRICS[metric].is_lower_better else ("better", "worse")
+    return _verdict_text(pair, pair.score_verdict, *words, pair.n_runs) if pair else None
 
 
 def time_verdict_text(pair: Pair | None) -> str | None:
@@ -83,9 +100,31 @@ def _repetitions(pair: Pair, n_runs: int) -> int:
     return math.ceil(n_runs * pair.n_repeats / pair.n_runs) if pair.n_repeats else n_runs
 
 
-def points(pair: Pair | None) -> str | None:
-    """Return the difference in accuracy in percentage points, e.g. `+0.85 [+0.31, +1.39]`."""
-    return _with_interval([100 * value for value in _values(pair.accuracy)], "+.2f") if pair and pair.accuracy else None
+@dataclass(frozen=True)
+class Unit:
+    """The unit in which differences in a metric are written."""
+
+    size: float
+    digits: int
+    name: str  # after a number, with a blank before it; empty for a plain number
+    short: str
+
+    def text(self, values: Sequence[float], sign: str = "+") -> str:
+        """Return a mean and the ends of its interval, if given, as text without the name of the unit."""
+        return _with_interval([value / self.size for value in values], f"{sign}.{self.digits}f")
+
+
+_POINTS, _PLAIN = Unit(0.01, 2, " percentage points", " (pp)"), Unit(1.0, 4, "", "")
+
+
+def unit_of(metric: str) -> Unit:
+    """Return percentage points for fractions of samples, and plain numbers for other metrics."""
+    return _POINTS if metric in ("accuracy", "balanced_accuracy") else _PLAIN
+
+
+def difference_text(pair: Pair | None, metric: str) -> str | None:
+    """Return the difference in a metric in its unit, e.g. `+0.85 [+0.31, +1.39]`; None if it is not judged."""
+    return unit_of(metric).text(_values(pair.score)) if pair and pair.score else None
 
 
 def ratio(pair: Pair | None) -> str | None:
@@ -108,8 +147,9 @@ def conclusions(comparison: Comparison) -> list[str]:
     """Return the closing sentences: the best variant in accuracy and in fit time, a tie, or what is inconclusive."""
     if len(comparison.ran) < 2:
         return ["only one variant: nothing to compare it with"] if comparison.ran else ["no run has finished"]
-    accuracy, time = (_sentence(comparison, topic) for topic in (_ACCURACY, _FIT_TIME))
-    sentences = [accuracy or "accuracy: no overall verdict; not all variants have the same test samples and seeds"]
+    topic = _metric_topic(comparison.metric)
+    score, time = (_sentence(comparison, topic) for topic in (topic, _FIT_TIME))
+    sentences = [score or f"{topic.name}: no overall verdict; {_no_verdict(comparison)}"]
     if any(pair.seeds and not pair.has_comparable_times for pair in comparison.pairs):
         # Without the cost of a matrix, existing runs are compared.
         advice = "--retime measures them again" if comparison.cost else "compare a configuration file to measure them"
@@ -131,14 +171,15 @@ def _reservations(comparison: Comparison) -> str:
 
 def _power(comparison: Comparison) -> list[str]:
     """Return the sentence on the smallest differences that the runs at hand would have found; none without any."""
-    verdicts = [pair.accuracy_verdict for pair in comparison.pairs]
-    found = [100 * v.detectable_difference for v in verdicts if v and v.detectable_difference is not None]
+    verdicts = [pair.score_verdict for pair in comparison.pairs]
+    found = [v.detectable_difference for v in verdicts if v and v.detectable_difference is not None]
     if not found:
         return []
-    low, high = f"{min(found):.2f}", f"{max(found):.2f}"
-    span = low if low == high else f"{low} to {high}"
-    sentence = f"these {comparison.repeated_over} find a true difference of {span} percentage points"
-    return [f"accuracy: {sentence} with 80 % probability"]
+    unit = unit_of(comparison.metric)
+    low, high = unit.text([min(found)], ""), unit.text([max(found)], "")
+    span = f"{low if low == high else f'{low} to {high}'}{unit.name}"
+    sentence = f"these {comparison.repeated_over} find a true difference of {span}"
+    return [f"{METRICS[comparison.metric].title}: {sentence} with 80 % probability"]
 
 
 @dataclass(frozen=True)
@@ -158,12 +199,19 @@ class _Topic:
     distance: Callable[[Pair, str], str]  # of a pair, one of which is the leader
     tied: Callable[[Comparison], str]  # all variants are a tie
     obstacle: str  # why no number of runs would suffice
+    metric: str | None = None  # None for times
 
 
-def _distance_in_points(pair: Pair, leader: str) -> str:
-    assert pair.accuracy is not None
-    factor = 100 if pair.variant == leader else -100
-    return f"{_with_interval([factor * value for value in _values(pair.accuracy)], '.2f')} percentage points above"
+def _distance_in(metric: str) -> Callable[[Pair, str], str]:
+    unit, info = unit_of(metric), METRICS[metric]
+
+    def distance(pair: Pair, leader: str) -> str:
+        assert pair.score is not None
+        factor = info.sign if pair.variant == leader else -info.sign
+        text = unit.text([factor * value for value in _values(pair.score)], "")
+        return f"{text}{unit.name} {'below' if info.is_lower_better else 'above'}"
+
+    return distance
 
 
 def _relative_speed(pair: Pair, leader: str) -> str:
@@ -172,32 +220,49 @@ def _relative_speed(pair: Pair, leader: str) -> str:
     return f"{_with_interval([value**exponent for value in _values(pair.time)], '.3g')} times as fast as"
 
 
-def _accuracy_advantage(pair: Pair) -> float:
-    return pair.accuracy.mean if pair.accuracy else 0.0
-
-
 def _speed_advantage(pair: Pair) -> float:
     return -math.log(pair.time.mean) if pair.time else 0.0
 
 
-def _tied_in_accuracy(comparison: Comparison) -> str:
-    if all(pair.accuracy and pair.accuracy.n_differing == 0 for pair in comparison.pairs):
-        return "right on the same test samples"
-    return "within 1 percentage point of the highest mean"
+def _tied(comparison: Comparison) -> str:
+    if all(pair.score and pair.score.n_differing == 0 for pair in comparison.pairs):
+        is_accuracy = comparison.metric == DEFAULT_METRIC
+        return "right on the same test samples" if is_accuracy else "equal with every seed, and so is every test sample"
+    side = "lowest" if METRICS[comparison.metric].is_lower_better else "highest"
+    return f"within {margin_text(comparison.metric)} of the {side} mean"
 
 
-_ACCURACY = _Topic(
-    name="accuracy",
-    mean="highest",
-    verdict=lambda pair: pair.accuracy_verdict,
-    advantage=_accuracy_advantage,
-    n_runs=lambda pair: pair.n_runs,
-    best="the most accurate",
-    behind="less accurate",
-    distance=_distance_in_points,
-    tied=_tied_in_accuracy,
-    obstacle="there are not enough test samples",
-)
+def margin_text(metric: str) -> str:
+    """Return within which difference two variants are a tie."""
+    if METRICS[metric].is_lower_better:
+        return f"{100 * RELATIVE_MARGIN:g} %"
+    return "1 percentage point" if unit_of(metric) is _POINTS else f"{ACCURACY_MARGIN:g}"
+
+
+def _metric_topic(metric: str) -> _Topic:
+    info = METRICS[metric]
+    is_accuracy = metric == DEFAULT_METRIC
+    return _Topic(
+        name=info.title,
+        mean="lowest" if info.is_lower_better else "highest",
+        verdict=lambda pair: pair.score_verdict,
+        advantage=lambda pair: info.sign * pair.score.mean if pair.score else 0.0,
+        n_runs=lambda pair: pair.n_runs,
+        best="the most accurate" if is_accuracy else "the best",
+        behind="less accurate" if is_accuracy else "worse",
+        distance=_distance_in(metric),
+        tied=_tied,
+        obstacle="there are not enough test samples",
+        metric=metric,
+    )
+
+
+def _no_verdict(comparison: Comparison) -> str:
+    runs = [run for variant in comparison.ran for run in variant.runs]
+    reason = unjudged_reason(comparison.metric, runs)
+    return reason or "not all variants have the same test samples and seeds"
+
+
 _FIT_TIME = _Topic(
     name="fit time",
     mean="lowest",
@@ -231,7 +296,7 @@ def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
         return None
     tied = [other.label for other in others if other.verdict.word == "tie"]
     unclear = [other for other in others if other.verdict.word == "inconclusive"]
-    if topic is _ACCURACY and all(other.pair.n_runs == 1 for other in others):
+    if topic.metric == DEFAULT_METRIC and all(other.pair.n_runs == 1 for other in others):
         text = _single_models(leader, others, len(comparison.pairs))
     elif unclear:
         text = f"{_not_different(leader, unclear, topic)}; {_missing(unclear, topic)}"
@@ -246,9 +311,7 @@ def _sentence(comparison: Comparison, topic: _Topic) -> str | None:
 
 def _not_different(leader: str, unclear: Sequence[_Other], topic: _Topic) -> str:
     """Return that variants are not significantly different from the leader; with equal accuracies, none leads."""
-    equal = [
-        other.label for other in unclear if topic is _ACCURACY and other.pair.accuracy and not other.pair.accuracy.mean
-    ]
+    equal = [other.label for other in unclear if topic.metric and other.pair.score and not other.pair.score.mean]
     others = [other.label for other in unclear if other.label not in equal]
     if not equal:
         return f"{leader} has the {topic.mean} mean, but is not significantly different from {_listed(others)}"

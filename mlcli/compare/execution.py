@@ -101,7 +101,7 @@ def run_cells(
     outcomes = [outcome or ran[index] for index, outcome in enumerate(known)]
     wall_seconds = time.perf_counter() - start
     results = [
-        RunResult(cell.config, _measured(outcome.run, is_reused=before is not None), outcome.reason)
+        RunResult(cell.config, _measured(outcome.run, request.metric, is_reused=before is not None), outcome.reason)
         for cell, outcome, before in zip(cells, outcomes, known, strict=True)
     ]
     return results, _cost(outcomes, wall_seconds, contended=executor.n_slots > 1)
@@ -112,8 +112,8 @@ def _store(request: CompareRequest, runs_directory: Path, session: str) -> CellS
     return CellStore(runs_directory, session, retime=request.retime, any_versions=request.executor == "ray")
 
 
-def _measured(run: FinishedRun | None, *, is_reused: bool) -> MeasuredRun | None:
-    return measure(open_run(run.directory, run.record), is_reused=is_reused) if run else None
+def _measured(run: FinishedRun | None, metric: str, *, is_reused: bool) -> MeasuredRun | None:
+    return measure(open_run(run.directory, run.record), metric, is_reused=is_reused) if run else None
 
 
 class _CellPool:

@@ -14,8 +14,9 @@ from mlcli import __version__
 from mlcli.compare.conclusions import conclusions, method
 from mlcli.compare.cost import cost_sentence
 from mlcli.compare.plots import Plot, comparison_plots
-from mlcli.compare.records import Comparison
+from mlcli.compare.records import Comparison, MeasuredRun
 from mlcli.compare.tables import Cells, TextTable, comparison_tables, controlled_table, differences_table, title_of
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --faint: #595959; --line: #ddd; --page: #fff }
@@ -118,6 +119,7 @@ def _runs_table(comparison: Comparison) -> TextTable:
             **({"fold": run.draw.split} if comparison.has_folds else {}),
             "run": run.run_id,
             "accuracy": f"{run.measurements['accuracy']:.4f}",
+            **_chosen_metric(comparison, run),
             "fit (s)": f"{run.measurements['fit_seconds'] or 0:.4g}",
             "reused": "yes" if run.is_reused else "",
         }
@@ -125,6 +127,13 @@ def _runs_table(comparison: Comparison) -> TextTable:
         for run in variant.runs
     ]
     return TextTable("runs", rows)
+
+
+def _chosen_metric(comparison: Comparison, run: MeasuredRun) -> Cells:
+    if comparison.metric == DEFAULT_METRIC:
+        return {}
+    value = run.measurements.get(comparison.metric)
+    return {METRICS[comparison.metric].title: "" if value is None else f"{value:.4f}"}
 
 
 def _figure(name: str, plot: Plot) -> str:

@@ -102,10 +102,16 @@ def _configurations(request: CompareRequest) -> list[ExperimentConfig]:
     settings = product(*[[f"{key}={value}" for value in values] for key, values in axes])
     folds = {} if request.folds is None else {"dataset.folds": request.folds, "dataset.fold": 0}
     flags = {"runtime.device": request.device, "runtime.threads": request.threads, **folds}
-    return [
+    configs = [
         resolved_experiment(layers, flags={**flags, "backend": backend}, settings=[*request.settings, *chosen])
         for backend, chosen in product(backends, settings)
     ]
+    if folds and any(config.dataset.time is not None for config in configs):
+        raise UsageError(
+            "--folds: dataset.time has windows that cannot be drawn anew, and verdicts over folds suppose that they "
+            "are\ncompare over --seeds on the latest rows, or remove dataset.time"
+        )
+    return configs
 
 
 def _axis(text: str) -> tuple[str, list[str]]:

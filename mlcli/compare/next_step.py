@@ -9,8 +9,9 @@ from datetime import timedelta
 from mlcli.compare import CompareRequest
 from mlcli.compare.conclusions import MOST_RUNS_SHOWN
 from mlcli.compare.records import Comparison
+from mlcli.registry import METRICS
 
-_MATRIX_OPTIONS = {"backends": "--backend", "vary": "--vary", "settings": "--set"}
+_MATRIX_OPTIONS = {"backends": "--backend", "vary": "--vary", "settings": "--set", "metric": "--metric"}
 _EXECUTION_OPTIONS = {
     "device": "--device",
     "threads": "--threads",
@@ -35,7 +36,7 @@ def next_step(comparison: Comparison, request: CompareRequest) -> str | None:
     for pair in comparison.pairs:
         n_rounds = pair.time.n_rounds if pair.time else 0
         for name, verdict, n in (
-            ("accuracy", pair.accuracy_verdict, pair.n_runs),
+            (METRICS[comparison.metric].title, pair.score_verdict, pair.n_runs),
             ("fit time", pair.time_verdict, n_rounds),
         ):
             if verdict and verdict.word == "inconclusive" and verdict.n_needed is not None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcli.compare.conclusions import accuracy_verdict_text, points, ratio, time_verdict_text
+from mlcli.compare.conclusions import difference_text, ratio, score_verdict_text, time_verdict_text, unit_of
 from mlcli.compare.records import Comparison, Variant
-from mlcli.compare.statistics import ACCURACY_MARGIN, TIME_MARGIN
+from mlcli.compare.statistics import TIME_MARGIN
+from mlcli.compare.statistics.verdicts import score_margin
+from mlcli.registry import METRICS
 from mlcli.rendering.plots import (
     GREY,
     SeriesStyle,
@@ -164,37 +166,41 @@ def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> P
     pairs = [pair for pair in comparison.pairs if pair.reference == comparison.reference]
     figure = new_figure(10, 2.2 + 0.45 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)
-    left.axvspan(-100 * ACCURACY_MARGIN, 100 * ACCURACY_MARGIN, color=GREY, alpha=0.15, linewidth=0)
+    metric, unit = comparison.metric, unit_of(comparison.metric)
+    margin = max((score_margin(pair.score) for pair in pairs if pair.score), default=0.0) / unit.size
+    left.axvspan(-margin, margin, color=GREY, alpha=0.15, linewidth=0)
     right.axvspan(1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN, color=GREY, alpha=0.15, linewidth=0)
     for axes, neutral in ((left, 0), (right, 1)):
         axes.axvline(neutral, color=GREY, linewidth=1)
     right.set_xscale("log")
     for row, pair in enumerate(reversed(pairs)):
         style = styles[pair.variant]
-        _draw_interval(left, row, pair.accuracy, accuracy_verdict_text(pair), style, unit=0.01)
+        _draw_interval(left, row, pair.score, score_verdict_text(pair, metric), style, unit=unit.size)
         _draw_interval(right, row, pair.time, time_verdict_text(pair), style)
     left.set_yticks(range(len(pairs)), [plot_text(pair.variant) for pair in reversed(pairs)])
     left.set_ylim(-0.6, len(pairs) - 0.3)
     reference = plot_text(comparison.reference or "")
-    left.set_xlabel(f"accuracy relative to {reference} (percentage points)")
+    title = METRICS[metric].title
+    left.set_xlabel(f"{title} relative to {reference}{f' ({unit.name.strip()})' if unit.name else ''}")
     right.set_xlabel(f"fit time relative to {reference} (ratio)")
     for axes in (left, right):
         axes.margins(x=0.1)
         plain_axes(axes)
-    has_intervals = any(pair.accuracy and pair.accuracy.low is not None for pair in pairs)
+    has_intervals = any(pair.score and pair.score.low is not None for pair in pairs)
     intervals = (
         "bars: 95 % confidence intervals"
         if has_intervals
         else f"fewer than three {comparison.repeated_over}: no intervals"
     )
-    title = f"Differences from {comparison.reference}, {comparison.title}"
-    set_title(figure, title, f"{intervals}; grey: the margin within which variants are a tie")
+    heading = f"Differences from {comparison.reference}, {comparison.title}"
+    set_title(figure, heading, f"{intervals}; grey: the margin within which variants are a tie")
     found = [
-        f"{pair.variant}: accuracy {points(pair) or 'not compared'} percentage points, {accuracy_verdict_text(pair)}; "
+        f"{pair.variant}: {title} {difference_text(pair, metric) or 'not compared'}{unit.name}, "
+        f"{score_verdict_text(pair, metric)}; "
         f"fit time {ratio(pair) or 'not compared'}, {time_verdict_text(pair)}."
         for pair in pairs
     ]
-    return Plot(figure, f"{title}. {' '.join(found)}")
+    return Plot(figure, f"{heading}. {' '.join(found)}")
 
 
 def _draw_interval(

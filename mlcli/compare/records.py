@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlcli.compare.draws import Draw, draw_of
 from mlcli.experiment.session import Session
 from mlcli.records import EpochRecord, Preprocessing, RunRecord
-from mlcli.registry import METRICS
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlcli.compare.statistics.accuracy import AccuracyDifference
     from mlcli.compare.statistics.folds import FoldsDifference
     from mlcli.compare.statistics.intervals import MeanInterval
+    from mlcli.compare.statistics.scores import ScoreDifference
     from mlcli.compare.statistics.times import TimeRatio
     from mlcli.compare.statistics.verdicts import Verdict
     from mlcli.config.schema import ExperimentConfig
@@ -56,6 +57,14 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
+class SampleValues:
+    """The pseudo-value of each test sample for a metric, whose mean is the metric (see statistics/scores.py)."""
+
+    values: NDArray[np.float64]  # (n_test,)
+    class_counts: NDArray[np.int64]  # samples of each class that has any
+
+
+@dataclass(frozen=True)
 class MeasuredRun:
     """A finished run with its measurements, and whether it was right on each test sample."""
 
@@ -66,6 +75,7 @@ class MeasuredRun:
     test_digest: str  # of the data and the test samples; runs with equal digests are paired sample by sample
     history: tuple[EpochRecord, ...] = ()
     is_reused: bool = False
+    samples: SampleValues | None = None  # of the metric by which the run is judged, if that is not accuracy
 
     @property
     def run_id(self) -> str:
@@ -143,6 +153,7 @@ class Pair:
     has_comparable_times: whether there are such runs.
     mcnemar_p: with one common run, the p value of McNemar's test of the two trained models.
     n_runs: of each of the two variants. n_folds and n_repeats: None if only the seeds of these runs differ.
+    score: variant minus reference in the metric of the comparison; None if that cannot be judged.
     """
 
     variant: str
@@ -157,6 +168,8 @@ class Pair:
     n_runs: int = 0
     n_folds: int | None = None
     n_repeats: int | None = None
+    score: AccuracyDifference | FoldsDifference | ScoreDifference | None = None
+    score_verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +250,7 @@ class Comparison:
     receipt: Receipt | None = None  # a column per variant; None with fewer than two variants
     cost: MatrixCost | None = None  # None for a comparison of existing runs
     next_step: str | None = None  # what would settle an inconclusive verdict
+    metric: str = DEFAULT_METRIC  # by which variants are judged
 
     @property
     def title(self) -> str:

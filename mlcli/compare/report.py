@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mlcli.compare import CompareRequest
-from mlcli.compare.conclusions import accuracy_verdict_text, conclusions, method, time_verdict_text
+from mlcli.compare.conclusions import accuracy_verdict_text, conclusions, method, score_verdict_text, time_verdict_text
 from mlcli.compare.cost import cost_sentence, planned_seconds, planned_sentence
 from mlcli.compare.html import comparison_html
 from mlcli.compare.plots import save_comparison_plots
@@ -110,10 +110,13 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "schema_version": COMPARISON_SCHEMA_VERSION,
         "name": comparison.name,
         "dataset": comparison.dataset,
+        "metric": comparison.metric,
         "reference": comparison.reference,
         "variants": [_variant_document(comparison, variant) for variant in comparison.variants],
         "pairs": [
-            asdict(pair) | {"accuracy_is": accuracy_verdict_text(pair), "time_is": time_verdict_text(pair)}
+            asdict(pair)
+            | {"accuracy_is": accuracy_verdict_text(pair), "time_is": time_verdict_text(pair)}
+            | {"score_is": score_verdict_text(pair, comparison.metric)}
             for pair in comparison.pairs
         ],
         "conclusions": conclusions(comparison),
@@ -158,6 +161,9 @@ def _csv_row(comparison: Comparison, variant: Variant) -> Row:
         **_interval_columns("time_ratio", pair.time if pair else None),
         "time_is": time_verdict_text(pair),
         "reason": variant.failures[0].reason if variant.failures else None,
+        "metric": comparison.metric,
+        **_interval_columns("score_difference", pair.score if pair else None),
+        "score_is": score_verdict_text(pair, comparison.metric),
     }
 
 

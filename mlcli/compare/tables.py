@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlcli.compare.conclusions import accuracy_verdict_text, points, ratio, time_verdict_text
+from mlcli.compare.conclusions import difference_text, ratio, score_verdict_text, time_verdict_text, unit_of
 from mlcli.compare.records import Comparison, Receipt, Variant
 from mlcli.compare.variants import short_key
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
 if TYPE_CHECKING:
     from mlcli.compare.statistics.intervals import MeanInterval
@@ -75,10 +76,25 @@ def _scores(comparison: Comparison, variant: Variant) -> Cells:
         **_n_runs(comparison, variant),
         _mean_header(comparison, "accuracy"): _with_interval(means["accuracy"]),
         _mean_header(comparison, "loss"): _with_interval(means["loss"]),
+        **_chosen_metric(comparison, variant),
         "parameters": _rounded(means["n_parameters"]),
-        f"difference vs\n{_reference(comparison)} (pp)": points(pair) or mark,
-        "verdict": accuracy_verdict_text(pair),
+        f"{_compared(comparison)} vs\n{_reference(comparison)}{unit_of(comparison.metric).short}": (
+            difference_text(pair, comparison.metric) or mark
+        ),
+        "verdict": score_verdict_text(pair, comparison.metric),
     }
+
+
+def _compared(comparison: Comparison) -> str:
+    return "difference" if comparison.metric == DEFAULT_METRIC else METRICS[comparison.metric].title
+
+
+def _chosen_metric(comparison: Comparison, variant: Variant) -> Cells:
+    """Return the mean of the metric by which variants are judged, if the table does not have it anyway."""
+    if (metric := comparison.metric) in ("accuracy", "loss"):
+        return {}
+    header = _mean_header(comparison, metric).replace(metric, METRICS[metric].title)
+    return {header: _with_interval(comparison.means[variant.label][metric])}
 
 
 def _n_runs(comparison: Comparison, variant: Variant) -> Cells:

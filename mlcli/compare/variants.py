@@ -9,25 +9,25 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlcli.compare.draws import Draw, draw_of, without_draw
 from mlcli.compare.receipt import facts_of
-from mlcli.compare.records import Failure, MeasuredRun, RunResult, Variant
+from mlcli.compare.records import Failure, MeasuredRun, RunResult, SampleValues, Variant
 from mlcli.config.dump import config_digest, settings_by_key
 from mlcli.config.schema import ExperimentConfig
 from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun, open_run
-from mlcli.records import RunRecord
-from mlcli.registry import METRICS
+from mlcli.metrics.influence import influences
+from mlcli.records import RunRecord, Scores
+from mlcli.registry import DEFAULT_METRIC, METRICS
 from mlcli.runs.directory import CONFIG, RunDirectory
 from mlcli.runs.find import find_run, find_runs
 from mlcli.runs.reader import read_config
 from mlcli.text import first_line
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # The settings that distinguish variants are looked for among these first, then among all others.
 _FIRST_KEYS = ("backend", "model.name", "model.estimator", "dataset.name", "optimizer.name", "optimizer.lr")
@@ -35,7 +35,7 @@ _LARGEST = 1e100  # a larger measurement, e.g. of a loss about to overflow, is d
 _CLOCK_TICK = 1e-9  # seconds; shorter times are below the resolution of any clock
 
 
-def find_results(references: Sequence[str], runs_directory: Path) -> list[RunResult]:
+def find_results(references: Sequence[str], runs_directory: Path, metric: str = DEFAULT_METRIC) -> list[RunResult]:
     """Return the runs with these references: directories, ids, unique prefixes, `last`, and globs over paths or ids.
 
     Each run once, in the order given. UsageError for a reference that matches nothing; DataError if a file of a
@@ -45,7 +45,7 @@ def find_results(references: Sequence[str], runs_directory: Path) -> list[RunRes
     for reference in references:
         for directory in _directories(reference, runs_directory):
             directories.setdefault(directory.path.resolve(), directory)
-    return [_result(directory) for directory in directories.values()]
+    return [_result(directory, metric) for directory in directories.values()]
 
 
 def _directories(reference: str, runs_directory: Path) -> list[RunDirectory]:
@@ -58,10 +58,10 @@ def _directories(reference: str, runs_directory: Path) -> list[RunDirectory]:
     return sorted(found, key=lambda run: run.run_id)
 
 
-def _result(directory: RunDirectory) -> RunResult:
+def _result(directory: RunDirectory, metric: str) -> RunResult:
     record = directory.read_record() if directory.has_record() else None
     if record is not None and record.status == "finished":
-        run = measure(open_run(directory, record))
+        run = measure(open_run(directory, record), metric)
         return RunResult(run.facts.config, run)
     reason = "unfinished: interrupted, or still running"
     if record is not None:
@@ -69,8 +69,11 @@ def _result(directory: RunDirectory) -> RunResult:
     return RunResult(read_config(directory.path), None, reason)
 
 
-def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
-    """Return the measurements of a finished run; DataError if its predictions are not those that were scored."""
+def measure(run: StoredRun, metric: str = DEFAULT_METRIC, *, is_reused: bool = False) -> MeasuredRun:
+    """Return the measurements of a finished run; DataError if its predictions are not those that were scored.
+
+    metric: by which the run is judged.
+    """
     record = run.files.scored_record()
     predictions = run.files.predictions()
     y = predictions["y"]
@@ -84,7 +87,18 @@ def measure(run: StoredRun, *, is_reused: bool = False) -> MeasuredRun:
         test_digest=_test_digest(run.config, record, y),
         history=tuple(run.files.history()),
         is_reused=is_reused,
+        samples=_sample_values(metric, predictions, record),
     )
+
+
+def _sample_values(metric: str, predictions: Mapping[str, NDArray[Any]], record: RunRecord) -> SampleValues | None:
+    """Return the pseudo-values of the test samples; None for accuracy, and for a metric that does not exist."""
+    value: float | None = getattr(record.metrics["test"], metric)
+    if metric == DEFAULT_METRIC or value is None:
+        return None
+    y = predictions["y"]
+    scores = Scores(predictions["labels"], predictions.get("logits"), predictions.get("probabilities"))
+    return SampleValues(value + influences(metric, scores, y), np.unique(y, return_counts=True)[1])
 
 
 def _test_digest(config: ExperimentConfig, record: RunRecord, y: NDArray[np.int64]) -> str:

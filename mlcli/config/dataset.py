@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -176,7 +177,10 @@ class DatasetConfig(Section):
         """The name of the data: as registered, or from the file, of letters, digits, dots, dashes and underscores."""
         if self.path is None:
             return self.name or ""
-        return (re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(self.path).name.partition(".")[0]).strip("_-") or "table")[:40]
+        return (
+            re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(os.path.abspath(self.path)).name.partition(".")[0]).strip("_-")
+            or "table"
+        )[:40]
 
 
 def _default(key: str) -> Any:

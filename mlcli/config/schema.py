@@ -43,14 +43,17 @@ from mlcli.registry import (
     LR,
     MIN_EPOCHS,
     MIN_STEPS,
+    MONITORS,
     SMALL_BATCH,
     alternatives,
 )
 
 if TYPE_CHECKING:
     BackendName = str
+    MonitorName = str
 else:
     BackendName = Literal[tuple(BACKENDS)]
+    MonitorName = Literal[tuple(MONITORS)]
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
@@ -226,9 +229,7 @@ ScheduleConfig = ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSche
 class EarlyStopping(Section):
     """Stop when the monitored metric has not improved for `patience` epochs. Needs validation data."""
 
-    monitor: Literal["validation_loss", "validation_accuracy"] = Field(
-        "validation_loss", description="metric that must improve"
-    )
+    monitor: MonitorName = Field("validation_loss", description=f"metric that must improve: {alternatives(MONITORS)}")
     patience: PositiveInt = Field(5, description="epochs without improvement after which training stops")
     min_delta: NonNegativeFloat = Field(0.0, description="only a larger change counts as an improvement")
     restore_best: bool = Field(True, description="keep the weights of the best epoch")

@@ -28,7 +28,7 @@ from mlcli.errors import MlcliError, UsageError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors, refuse_existing, write_whole
 from mlcli.metrics.scores import accuracy
-from mlcli.records import Scaling, Scores
+from mlcli.records import Preprocessing, Scaling, Scores
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.console import write_text
 from mlcli.rendering.tables import Fields, print_summary
@@ -106,8 +106,8 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
     if conversion.is_within:
         if table is not None:
             with target.on_cpu(), TemporaryDirectory(prefix="mlcli-") as directory:
-                predict = table.written(Path(directory, request.output.name))
-                check_rows(run, predict, partial(engine.predict, batch_size=_BATCH_SIZE), request.tolerance)
+                path, predicted = Path(directory, request.output.name), partial(engine.predict, batch_size=_BATCH_SIZE)
+                check_rows(run, table, path, predicted, request.tolerance)
         with disk_errors(request.output):
             request.output.parent.mkdir(parents=True, exist_ok=True)
         for suffix, content in (table.files if table else {}).items():
@@ -232,7 +232,23 @@ def _samples_comment(run: StoredRun) -> str:
         detail = "; {:g} to {:g}".format(*preprocessing.value_range)
     else:
         detail = f": {', '.join(preprocessing.feature_names)}" if preprocessing.feature_names else ""
-    return f"# x: raw samples, a numpy array (n, {shape}){detail}\n"
+    return f"# x: raw samples, a numpy array (n, {shape}){detail}\n{_decoding_comment(preprocessing)}"
+
+
+def _decoding_comment(preprocessing: Preprocessing) -> str:
+    """Return code, as a comment, that makes samples of image files as the run did it; empty for other runs."""
+    if preprocessing.decoding is None:
+        return ""
+    channels, height, width = preprocessing.input_shape
+    mode, order = ("L", "[None]") if channels == 1 else ("RGB", ".transpose(2, 0, 1)")
+    return f"""\
+# Of image files (those of 16 bits need to be scaled to 8 before):
+# import numpy as np
+# from PIL import Image, ImageOps
+# images = [ImageOps.exif_transpose(Image.open(path)).convert("{mode}") for path in paths]
+# images = [image.resize(({width}, {height}), Image.Resampling.BILINEAR) for image in images]
+# x = np.stack([np.asarray(image){order} for image in images])
+"""
 
 
 def _precision_notes(run: StoredRun, target: str) -> list[str]:

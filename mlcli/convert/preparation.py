@@ -68,7 +68,7 @@ def features(table: pd.DataFrame, preparation: dict[str, Any]) -> np.ndarray[Any
     blocks = []
     for column in preparation["encoding"]["columns"]:
         values = table[column["name"]]
-        block = _one_hot(values, column) if column["kind"] == "categorical" else _numbers(values, column)
+        block = _categories(values, column) if column["kind"] == "categorical" else _numbers(values, column)
         blocks.append(block.astype(np.float64))
     x = np.concatenate(blocks, axis=1)
     scaling = preparation["scaling"]
@@ -77,12 +77,16 @@ def features(table: pd.DataFrame, preparation: dict[str, Any]) -> np.ndarray[Any
     return x if scaling["scale"] is None else x / np.array(scaling["scale"])
 
 
-def _one_hot(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+def _categories(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Return zeros and ones, or the position of the category if the model takes that."""
     positions = {text: position for position, text in enumerate(column["categories"])}
     other = len(positions)
     texts = [None if missing else _text(value) for value, missing in zip(values, values.isna(), strict=True)]
-    chosen = np.array([positions.get(text, other) for text in texts], dtype=np.int64)
-    return np.equal(chosen[:, None], np.arange(other + column["has_other"]))
+    chosen = np.array([positions.get(text, other) for text in texts], dtype=np.int64)[:, None]
+    if not column["is_coded"]:
+        return np.equal(chosen, np.arange(other + column["has_other"]))
+    has_no_code = values.isna().to_numpy()[:, None] | ((chosen == other) & (not column["has_other"]))
+    return np.where(has_no_code, np.nan, chosen)
 
 
 def _numbers(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -92,8 +96,10 @@ def _numbers(values: Any, column: dict[str, Any]) -> np.ndarray[Any, Any]:
     seconds_or_numbers = _seconds(values, column) if column["kind"] == "date" else pd.to_numeric(values)
     present = np.asarray(seconds_or_numbers, dtype=np.float64)
     is_missing = np.isnan(present)
-    filled = np.where(is_missing, column["fill"], present)
+    filled = np.where(is_missing, column["fill"] or 0.0, present)
     block = _date_parts(filled, column) if column["kind"] == "date" else filled[:, None]
+    if column["fill"] is None:  # the model takes missing values as they are
+        block = np.where(is_missing[:, None], np.nan, block)
     return np.column_stack([block, is_missing]) if column["has_indicator"] else block
 
 

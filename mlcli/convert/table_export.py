@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ class TableExport(ABC):
     usage: str
     class_names: tuple[str, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    limits: ClassVar[str] = ""  # why predictions may differ from those of the run, and what to do
 
     def written(self, path: Path) -> Predict:
         """Write all files and return the function that predicts with them. All of its code comes from mlcli."""
@@ -128,6 +129,8 @@ if __name__ == "__main__":
 class ColumnsExport(TableExport):
     """A model that takes the columns of a table as they are."""
 
+    limits = "\nit cannot match texts over 100 characters or with control characters; use --to sklearn, torch or keras"
+
     @classmethod
     def of(cls, run: StoredRun, model: ConvertedModel, output: Path) -> Self:
         """Return the export of the model of a run; its code begins with the line that reads the table."""
@@ -154,12 +157,15 @@ class ColumnsExport(TableExport):
 
 def _reading_options(path: str, encoding: TableEncoding | None) -> dict[str, Any]:
     """Return what pandas.read_csv must be told to read a table as mlcli does."""
+    import pandas as pd
+
     columns = encoding.columns if encoding else ()
     texts = [column.name for column in columns if column.kind != "numeric"]
     names, delimiter = preparation.header_of(path)
+    has_names = pd.read_csv(path, sep=delimiter, nrows=0).columns.tolist() == names
     return {
         **({"sep": delimiter} if delimiter != "," else {}),
-        **({"names": names, "header": 0} if any(name.startswith("column ") for name in names) else {}),
+        **({} if has_names else {"names": names, "header": 0}),
         "dtype": dict.fromkeys(texts, "str"),
         "na_values": list(encoding.missing if encoding else ()),
         "keep_default_na": False,
@@ -167,22 +173,28 @@ def _reading_options(path: str, encoding: TableEncoding | None) -> dict[str, Any
 
 
 def check_rows(
-    run: StoredRun, predict: Predict, predicted: Callable[[NDArray[np.float64]], Scores], tolerance: float
+    run: StoredRun,
+    export: TableExport,
+    path: Path,
+    predicted: Callable[[NDArray[np.float64]], Scores],
+    tolerance: float,
 ) -> None:
-    """Compare the predictions of an export, from the first rows of the file as they are, with those of the run.
+    """Compare the predictions of an export, from the first rows of the table as they are, with those of the run.
 
-    predicted: the scores of the engine of the run for features that are not scaled. MlcliError for a probability that
-    differs by more than the tolerance, and for a class that differs if the model has no probabilities.
+    path: where the model is written for that. predicted: the scores of the engine of the run for features that are not
+    scaled. MlcliError for a probability that differs by more than the tolerance, and for a class that differs if the
+    model has no probabilities.
     """
     encoding = run.preprocessing.encoding
     assert encoding is not None
-    path = Path(run.config.dataset.path or "")
-    expected = predicted(_encoded_rows(path, encoding))
+    source = Path(run.config.dataset.path or "")
+    expected = predicted(_encoded_rows(source, encoding))
+    predict = export.written(path)
     try:
-        table = preparation.read_table(str(path), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
-        found = predict(table)
+        rows = preparation.read_table(str(source), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
+        found = predict(rows)
     except Exception as error:  # of any library, for values that it reads in another way
-        raise MlcliError(f"nothing was written: the export cannot predict {path}: {first_line(error)}") from error
+        raise MlcliError(f"nothing was written: the export cannot predict {source}: {first_line(error)}") from error
     names = run.preprocessing.class_names
     if expected.probabilities is not None and len(found.columns) > 1:
         difference = np.abs(found.iloc[:, 1:].to_numpy(dtype=np.float64) - expected.probabilities).max()
@@ -190,7 +202,9 @@ def check_rows(
     else:
         is_different = found["class_name"].tolist() != [names[label] for label in expected.labels.tolist()]
     if is_different:
-        raise MlcliError(f"nothing was written: the export predicts rows of {path} in another way than the run")
+        raise MlcliError(
+            f"nothing was written: the export predicts rows of {source} in another way than the run{export.limits}"
+        )
 
 
 def _encoded_rows(path: Path, encoding: TableEncoding) -> NDArray[np.float64]:

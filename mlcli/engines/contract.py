@@ -51,10 +51,8 @@ class EngineSpec:
     batch_size: int | None  # None for single fits
     scaling: Scaling  # applied by the engine to all samples that it receives
     runtime: EngineRuntime
-    category_mask: tuple[bool, ...] | None = (
-        None  # the features that are codes of categories; for estimators that take them
-    )
     class_weights: tuple[float, ...] | None = None  # by class; see `mlcli.models.class_weights`
+    category_mask: tuple[bool, ...] | None = None  # which features are codes; for estimators that take categories
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,13 @@ def accuracy(labels: NDArray[np.int64], y: NDArray[np.int64]) -> float:
 
 
 def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
-    """Return the mean of -log p(true class) in nats, computed in float64; None without probabilities.
+    """Return the mean of `sample_losses` in nats; None without probabilities."""
+    losses = sample_losses(scores, y)
+    return None if losses is None else float(losses.mean())
+
+
+def sample_losses(scores: Scores, y: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return -log p(true class) of each sample in nats, float64 (n,); None without probabilities.
 
     Exact from logits. Probabilities without logits, those of estimators, are clipped at the epsilon of their dtype,
     as in `sklearn.metrics.log_loss`: a wrong class with probability 1 in float64 costs 36 nats.
@@ -120,12 +126,13 @@ def log_loss(scores: Scores, y: NDArray[np.int64]) -> float | None:
     if scores.logits is not None:
         starts = range(0, len(y), _CHUNK)
         losses = [_cross_entropy(scores.logits[start : start + _CHUNK], y[start : start + _CHUNK]) for start in starts]
-        return float(np.concatenate(losses).mean())
+        return np.concatenate(losses)
     if scores.probabilities is None:
         return None
     epsilon = np.finfo(scores.probabilities.dtype).eps
     chosen = scores.probabilities[np.arange(len(y)), y].astype(np.float64)
-    return float(-np.log(chosen.clip(epsilon, 1 - epsilon)).mean())
+    found: NDArray[np.float64] = -np.log(chosen.clip(epsilon, 1 - epsilon))
+    return found
 
 
 def _cross_entropy(logits: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.data.own.image_file import IMAGE_SUFFIXES, BadImageError, DecodedImage
+from mlcli.data.own.image_file import IMAGE_SUFFIXES, BadImageError, DecodedImage, without_remarks
 from mlcli.errors import DataError, UsageError
 from mlcli.predict.encoded_tables import open_encoded_table
 from mlcli.predict.kept_columns import with_kept_columns
@@ -104,7 +104,8 @@ def _open_images(path: Path, expected: Preprocessing) -> SampleSource:
     def read(n_rows: int) -> Iterator[SampleBatch]:
         for start in range(0, len(images), n_rows):
             paths = images[start : start + n_rows]
-            x: NDArray[Any] = np.stack([_pixels(path, expected) for path in paths])
+            with without_remarks():
+                x: NDArray[Any] = np.stack([_pixels(path, expected) for path in paths])
             if white != _WHITE:
                 x = x.astype(np.float32) * np.float32(white / _WHITE)
             yield SampleBatch(x, tuple(escaped(path.name) for path in paths))

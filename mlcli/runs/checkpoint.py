@@ -34,7 +34,7 @@ _MAX_NAME_BYTES = 200
 _NAME = re.compile(r"(\d{8,})_([0-9a-f]{64})\.safetensors")
 _SCHEMA_VERSION = 1
 _DOCUMENT = "document"
-_MAX_VALUES = 20 * MOST_EPOCHS  # an epoch of the history has nine
+_MAX_VALUES = 20 * MOST_EPOCHS  # an epoch of the history has ten
 _LOSSES = "batch_losses"
 _GROUPS = ("weights", "best_weights", "engine")
 

@@ -66,6 +66,7 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
         **{name: float(row[name]) if row[name] else None for name in _OPTIONAL},
         seconds=float(row["seconds"]),
         is_best={"True": True, "False": False}[row["is_best"]],
+        monitored=float(row["monitored"]) if row.get("monitored") else None,
     )
 
 

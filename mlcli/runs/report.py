@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlcli.records import EpochRecord, Metrics, RunRecord, Timing, epoch_steps
-from mlcli.registry import METRICS
+from mlcli.registry import IMBALANCED, METRICS
 from mlcli.rendering import OutputFormat
 from mlcli.rendering.tables import Row, print_markdown, print_rows, print_summary, print_table
 from mlcli.runs.find import ListedRun
@@ -16,7 +16,6 @@ from mlcli.runs.find import ListedRun
 _Fields = list[tuple[str, str]]
 _SPLITS = ("test", "validation", "train")
 ALWAYS_LARGEST = "always the largest class"  # the row of the accuracy that a model must exceed to be of any use
-IMBALANCED = 0.6  # tables of runs and comparisons have that row from this accuracy on
 _N_NOTES = 20  # shown of a run
 _N_EPOCHS = 50  # shown at either end of a long history
 _MAX_REASON = 2000  # characters
@@ -213,6 +212,7 @@ _Column = tuple[str, str, str]
 _VALIDATION: tuple[_Column, ...] = (
     ("val. loss", "validation_loss", "{:.4f}"),
     ("val. acc.", "validation_accuracy", "{:.4f}"),
+    ("monitored", "monitored", "{:.4f}"),
     ("seconds", "seconds", "{:.3f}"),
 )
 _OF_EPOCHS: tuple[_Column, ...] = (

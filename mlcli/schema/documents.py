@@ -19,6 +19,7 @@ from mlcli.compare.records import MEASUREMENTS, Failure, MatrixCost, Pair, Plann
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.folds import FoldsDifference
 from mlcli.compare.statistics.intervals import MeanInterval
+from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio
 from mlcli.compare.statistics.verdicts import Verdict
 from mlcli.convert.conversion import Conversion
@@ -187,13 +188,14 @@ def _compare() -> dict[str, Fields]:
         "runs": _objects("MeasuredRun", measured | dict.fromkeys(MEASUREMENTS, float | None)),
         "failures": list[Failure],
     }
-    differences = {"AccuracyDifference": AccuracyDifference, "FoldsDifference": FoldsDifference}
-    types = {**differences, "TimeRatio": TimeRatio, "Verdict": Verdict}
-    pair = {**_fields(Pair, **types), "accuracy_is": str | None, "time_is": str | None}
+    records = (AccuracyDifference, FoldsDifference, ScoreDifference, TimeRatio, Verdict)
+    types = {record.__name__: record for record in records}
+    pair = {**_fields(Pair, **types), **dict.fromkeys(("accuracy_is", "time_is", "score_is"), str | None)}
     comparison = {
         "schema_version": int,
         "name": str,
         "dataset": str,
+        "metric": str,
         "reference": str | None,
         "variants": _objects("Variant", variant),
         "pairs": _objects("VariantPair", pair),

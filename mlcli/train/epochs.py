@@ -18,7 +18,7 @@ from mlcli.errors import DivergedError, UsageError
 from mlcli.experiment.epoch_schedule import epoch_order, learning_rates
 from mlcli.metrics.scores import full_score, largest_class, score
 from mlcli.records import Dataset, EpochProgress, EpochRecord, Metrics, StepResults
-from mlcli.registry import ITERATIVE_OPTIMIZERS, alternatives
+from mlcli.registry import ITERATIVE_OPTIMIZERS, METRICS, MONITORS, alternatives
 from mlcli.runs.checkpoint import Checkpoint, CheckpointFolder, Position
 from mlcli.timing import Stopwatch
 from mlcli.train.checkpointing import Checkpointer, CheckpointEvery, ChunkLength
@@ -82,8 +82,8 @@ class EpochChunks:
 class EpochLoop:
     """Trains a placed engine epoch by epoch; after `run` the engine holds the final weights.
 
-    The best epoch is the one with the lowest validation loss, or the highest validation accuracy, where early stopping
-    monitors that. Without validation there is none.
+    The best epoch is the one with the lowest validation loss, or the best value of the metric that early stopping
+    monitors. Without validation there is none.
     """
 
     def __init__(
@@ -191,12 +191,13 @@ class EpochLoop:
     def _end_epoch(self, epoch: EpochChunks) -> EpochRecord:
         result = epoch.result
         running = Metrics(result.accuracy, result.loss, len(self._dataset.train))
-        metrics = _validate(self._engine, self._dataset, self._progress.watch, with_all=False)
+        with_all = self._monitored_metric not in ("loss", "accuracy")
+        metrics = _validate(self._engine, self._dataset, self._progress.watch, with_all=with_all)
         last = self._progress.position
         position = replace(last, step=last.step + len(epoch.batch_losses), metrics=metrics)
-        is_best = False
+        is_best, monitored = False, None
         if metrics:
-            value = self._monitored(metrics["validation"])
+            monitored, value = self._monitored(metrics["validation"])
             min_delta = self._stopping.min_delta if self._stopping else 0
             is_best = last.best_value is None or value < last.best_value - min_delta
         if is_best:
@@ -209,15 +210,29 @@ class EpochLoop:
             learning_rate=float(epoch.learning_rates[-1]),
             samples_per_second=running.n_samples / epoch.seconds,
             is_best=is_best,
+            monitored=monitored if with_all else None,
         )
         self._epoch = None
         self._progress.position = replace(position, history=(*position.history, record))
         return record
 
-    def _monitored(self, validation: Metrics) -> float:
-        """Return the value that decides which epoch is best; lower is better."""
-        by_accuracy = self._stopping is not None and self._stopping.monitor == "validation_accuracy"
-        return -validation.accuracy if by_accuracy or validation.loss is None else validation.loss
+    @property
+    def _monitored_metric(self) -> str:
+        return MONITORS[self._stopping.monitor] if self._stopping else "loss"
+
+    def _monitored(self, validation: Metrics) -> tuple[float, float]:
+        """Return the metric that decides which epoch is best, and its value turned so that lower is better.
+
+        UsageError for a metric that does not exist for the validation split.
+        """
+        name = self._monitored_metric
+        value: float | None = getattr(validation, name)
+        if value is None:
+            raise UsageError(
+                f"training.early_stopping.monitor: validation_{name} does not exist, because "
+                f"{validation.undefined.get(name, 'the model gives no probabilities')}\nmonitor another metric"
+            )
+        return value, value if METRICS[name].is_lower_better else -value
 
     def _is_over(self) -> bool:
         position, stopping = self._progress.position, self._stopping

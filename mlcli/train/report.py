@@ -203,6 +203,7 @@ def _scores(record: EpochRecord) -> dict[str, str]:
         f"{kind} accuracy": record.train_accuracy,
         "validation loss": record.validation_loss,
         "validation accuracy": record.validation_accuracy,
+        "monitored": record.monitored,
     }
     return {name: f"{value:.4f}" for name, value in values.items() if value is not None}
 

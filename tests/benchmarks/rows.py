@@ -171,6 +171,19 @@ FAMILIES = (
         ),
         repeats=5,
     ),
+    Family(
+        "images",
+        (
+            Row(
+                "image-folder",
+                "20,000 JPEG images of 64x64 in folders, prepared once: torchvision's ImageFolder and a DataLoader",
+                "image_folders:preparation",
+                ("image_folders:image_folder_loader",),
+                1.11,
+            ),
+        ),
+        repeats=5,
+    ),
 )
 
 _TABLE = "a table of 200,000 x 50, numbers, texts and missing values"

@@ -158,7 +158,7 @@ def test_a_variant_that_is_worse_than_baseline_runs_is_found_and_an_equal_one_is
         )
         (found,) = shortfalls(comparison.ran, good)
         assert found.variant == "lr=0.0001"
-        assert found.accuracy < found.baseline_accuracy - 0.05
+        assert found.score < found.baseline_score - 0.05
         assert "about the two configurations" in found.text
         assert ("assumes that both vary equally" in found.text) == (n == 1)
         assert shortfalls(comparison.ran, bad) == []

@@ -11,6 +11,7 @@ from mlcli.compare import CompareRequest
 from mlcli.compare.matrix import plan_matrix, running_order
 from mlcli.config.experiment import read_layers
 from mlcli.errors import ConfigError, UsageError
+from tests.fixtures.tables import PENGUINS
 
 
 @pytest.fixture
@@ -137,3 +138,10 @@ def test_the_configuration_is_read_once(config, monkeypatch):
 
     monkeypatch.setattr("mlcli.compare.matrix.read_layers", read_and_remove)
     assert len(_cells(config, seeds="3", vary=["optimizer.lr=0.1,0.01"])) == 12
+
+
+def test_folds_in_time_are_refused(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"dataset: {{path: {PENGUINS}, target: species, time: year}}\nmodel: logistic\nbackend: sklearn\n")
+    with pytest.raises(UsageError, match="--folds: dataset.time has windows that cannot be drawn anew"):
+        _cells(path, folds=3)

@@ -79,6 +79,7 @@ def test_what_is_wrong_in_a_dataset_is_reported_with_its_location(issues, text, 
         ("a/b/t.csv", "t"),
         ("my data (1).csv.gz", "my_data_1"),
         ("..csv", "table"),
+        ("photos/", "photos"),
         ("é.csv", "table"),
         ("x" * 99, "x" * 40),
     ],
@@ -180,3 +181,9 @@ def test_an_issue_names_the_option_of_a_file(load, key):
     option = f"--{key}".replace("_path", "-data").replace("path", "data")
     with pytest.raises(ConfigError, match=f"^{option}: must be the path of a file"):
         load("seed: 0", flags={f"dataset.{key}": ""})
+
+
+def test_the_label_of_the_working_directory_is_its_name(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "photos")
+    assert DatasetConfig(path=".").label == "photos"

@@ -148,7 +148,7 @@ def test_features_of_a_script_are_those_of_the_run(run):
     assert all(tuple(row) in known for row in expected.round(9))
 
 
-@pytest.mark.parametrize("estimator", ["DecisionTreeClassifier", "LinearSVC"])
+@pytest.mark.parametrize("estimator", ["HistGradientBoostingClassifier", "LinearSVC"])
 def test_estimators_are_exported_with_their_preparation(estimator, tmp_path):
     run = trained(tmp_path, {"name": "estimator", "estimator": estimator}, "sklearn", visits(0))
     conversion = converted(run, "sklearn", tmp_path)
@@ -178,6 +178,46 @@ def test_an_export_that_predicts_otherwise_is_not_written(run, tmp_path, monkeyp
     with pytest.raises(MlcliError, match="nothing was written: the export "):
         converted(run, "onnx", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """Return a function that trains on a table with odd names, and texts of a column."""
+
+    def train_on(*texts):
+        table = pd.DataFrame(
+            {
+                "": range(N_ROWS),  # as pandas writes an index
+                " height ": visits(0)["height (cm)"],
+                "t\u00e9xt": np.resize(texts, N_ROWS),
+                "seen": pd.to_datetime(visits(0)["day"], format="%d.%m.%Y").dt.strftime("%m/%d/%Y"),
+                "flag": np.resize(["TRUE", "false", "NA"], N_ROWS),
+                "label": visits(0)["label"],
+            }
+        )
+        return trained(tmp_path, {"name": "logistic"}, "sklearn", table, columns={}, scaling="unit")
+
+    return train_on
+
+
+@pytest.mark.parametrize("target", ["onnx", "torch"])
+def test_odd_names_and_dates_with_the_month_first_are_exported(odd, target, tmp_path):
+    run = odd("x, y", "-", "'\"'")
+    names = {}
+    exec(converted(run, target, tmp_path).usage, names)
+    probabilities = names["scores"] if target == "onnx" else names["predictions"].iloc[:, 1:]
+    expected = predicted(run, Path(run.config.dataset.path), tmp_path / "out.csv")[1]
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
+
+
+def test_texts_that_onnx_cannot_match_are_refused_and_exported_otherwise(odd, tmp_path):
+    run = odd("x" * 150, "y" * 150, "bell\a")
+    with pytest.raises(MlcliError, match="in another way than the run\nit cannot match texts over 100 characters"):
+        converted(run, "onnx", tmp_path)
+    names = {}
+    exec(converted(run, "sklearn", tmp_path).usage, names)
+    labels, _ = predicted(run, Path(run.config.dataset.path), tmp_path / "out.csv")
+    assert names["predictions"]["class_name"].tolist() == labels
 
 
 def test_a_column_named_like_a_part_of_an_onnx_model_is_refused(tmp_path):

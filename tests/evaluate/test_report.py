@@ -61,3 +61,14 @@ def test_tables_fit_a_narrow_terminal(digits, capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     text = printed(capsys, digits.evaluation, "table")
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_all_metrics_are_shown_also_by_class(iris, capsys):
+    text = printed(capsys, iris.evaluation, "table")
+    for title in ("balanced accuracy", "macro F1", "ROC AUC", "PR AUC", "Brier score", "always the largest class"):
+        assert title in text
+    document = json.loads(printed(capsys, iris.evaluation, "json"))
+    assert document["metrics"]["roc_auc"] == document["macro"]["roc_auc"]
+    areas = [row["roc_auc"] for row in document["classes"]]
+    assert np.mean(areas) == pytest.approx(document["metrics"]["roc_auc"])
+    assert document["metrics"]["undefined"] == {}

@@ -110,6 +110,15 @@ def test_every_run_is_shown_with_its_history(mlcli, run):
     assert [epoch["train_loss"] for epoch in shown["history"]] == [float(loss) if loss else None for loss in losses]
 
 
+@pytest.mark.parametrize("run", [KERAS, FOREST])
+def test_the_metrics_that_an_old_run_did_not_compute_are_those_of_its_predictions(mlcli, run):
+    test = mlcli("runs", "show", RUNS / run)["metrics"]["test"]
+    predictions = VerifiedFiles(RUNS / run).predictions()
+    expected = sklearn.metrics.balanced_accuracy_score(predictions["y"], predictions["labels"])
+    assert test["balanced_accuracy"] == pytest.approx(expected)
+    assert (test["roc_auc"] > 0.8, test["largest_class_accuracy"], test["undefined"]) == (True, None, {})
+
+
 def table(capsys, run):
     app(["runs", "show", str(RUNS / run)], standalone_mode=False)
     return " ".join(capsys.readouterr().out.split())

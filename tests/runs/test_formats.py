@@ -174,6 +174,16 @@ def test_the_encoding_of_a_table_in_version_2_is_read():
     assert preprocessing_from(document).encoding == before
 
 
+def test_an_encoding_of_codes_is_read_back_exactly():
+    columns = (TableColumn("age", "numeric"), TableColumn("city", "categorical", categories=("Bern",), is_coded=True))
+    codes = replace(ENCODING, columns=columns)
+    scaling = Scaling("standard", shift=np.zeros(2), scale=np.ones(2))
+    table = replace(TABLE, input_shape=(2,), feature_names=("age", "city"), scaling=scaling, encoding=codes)
+    found = preprocessing_from(json.loads(to_json(preprocessing_document(table))))
+    assert found.encoding == codes
+    assert found.encoding.form == "codes"
+
+
 def test_without_a_table_the_document_is_that_of_earlier_versions():
     assert DOCUMENT["schema_version"] == 1
     assert "encoding" not in DOCUMENT
@@ -188,6 +198,8 @@ def test_without_a_table_the_document_is_that_of_earlier_versions():
         (0, {"kind": "date"}, "kind"),
         (0, {"has_indicator": False}, "other features than feature_names"),
         (0, {"categories": ["a"]}, "categories that are not distinct"),
+        (0, {"is_coded": True}, "categories that are not distinct"),
+        (1, {"is_coded": True}, "other features than feature_names"),
         (0, {"name": "city"}, "distinct names"),
         (0, {"name": "label"}, "distinct names"),
         (1, {"categories": ["Bern", "Bern"]}, "categories that are not distinct"),

@@ -1,7 +1,7 @@
 """Run one fuzz target in a separate process, which fuzzing.py starts.
 
-python tests/soak/fuzz_child.py config|samples|runs --reproduce FILE    run the target on a kept input
-python tests/soak/fuzz_child.py config|samples|runs --keep FOLDER [option of libFuzzer ...]
+python tests/soak/fuzz_child.py config|samples|runs|tables --reproduce FILE    run the target on a kept input
+python tests/soak/fuzz_child.py config|samples|runs|tables --keep FOLDER [option of libFuzzer ...]
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ import mlcli
 TARGETS = {
     "config": "fuzz_config:ConfigTarget",
     "samples": "fuzz_samples:SamplesTarget",
+    "images": "fuzz_images:ImagesTarget",
     "runs": "fuzz_runs:RunsTarget",
+    "tables": "fuzz_tables:TablesTarget",
 }
 _PACKAGE_FOLDER = Path(mlcli.__file__).parent
 # Packages that are instrumented to report their coverage: mlcli, and the Python parsers that it uses.

@@ -53,6 +53,7 @@ JOBS: dict[str, Callable[[Effort], Outcome]] = {
         name: _simulations(f"tests/compare/statistics/test_{name.replace('-', '_')}.py")
         for name in ("error-rates", "fold-error-rates")
     },
+    "metric-error-rates": _simulations("tests/compare/statistics/test_scores.py"),
 }
 
 

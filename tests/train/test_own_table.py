@@ -231,6 +231,43 @@ def test_data_of_the_other_kind_is_refused(run, iris_run, penguins):
         evaluate(iris_run, EvaluateRequest("", threads=1, data=penguins))
 
 
+@pytest.fixture
+def parts(penguins, tmp_path):
+    """The rows of the training and of the test split of the penguins as two files, as settings of a dataset."""
+    table = pd.read_csv(penguins, keep_default_na=False)
+    for name, rows in zip(("train", "test"), rows_of_split(penguins, "species"), strict=True):
+        table.iloc[rows].to_csv(tmp_path / f"{name}.csv", index=False)
+    return {"path": str(tmp_path / "train.csv"), "test_path": str(tmp_path / "test.csv")}
+
+
+def test_training_and_test_files_give_the_run_of_one_file_with_that_split(parts, penguins, tmp_path):
+    of_files = trained(plan_of("", dataset=parts), tmp_path / "files")
+    of_one = trained(plan_of(penguins), tmp_path / "one")
+    assert of_files.preprocessing.encoding == of_one.preprocessing.encoding
+    for name, array in of_one.weights().items():
+        np.testing.assert_array_equal(of_files.weights()[name], array)
+    assert of_files.record.metrics["test"] == of_one.record.metrics["test"]
+
+
+def test_evaluate_scores_the_test_file_or_another_one_whole(parts, penguins, tmp_path):
+    run = trained(plan_of("", dataset=parts), tmp_path / "run")
+    assert evaluate(run, EvaluateRequest("", threads=1)).evaluation.reported == run.record.metrics["test"]
+    other = evaluate(run, EvaluateRequest("", threads=1, data=penguins)).evaluation
+    assert (other.metrics.n_samples, other.reported) == (344, None)
+    test = tmp_path / "test.csv"
+    test.write_text("".join(test.read_text().splitlines(keepends=True)[:40]))
+    changed = evaluate(run, EvaluateRequest("", threads=1)).evaluation
+    assert changed.metrics.n_samples == 39
+    assert any(note.startswith("not the data of the run") for note in changed.notes)
+
+
+def test_early_stopping_is_possible_with_a_validation_file(parts):
+    settings = {"model": {"name": "mlp"}, "backend": "torch", "training": {"early_stopping": {}}}
+    with pytest.raises(UsageError, match="early_stopping needs validation data"):
+        plan_of("", dataset=parts, **settings)
+    assert plan_of("", dataset=parts | {"validation_path": parts["test_path"]}, **settings).info.n_validation == 69
+
+
 class _Stopping(QuietProgress):
     def on_epoch(self, record, n_epochs):
         if record.epoch == 2:

@@ -404,15 +404,15 @@ def test_a_value_that_is_not_finite_stops_the_run_before_it_is_stored(backend, t
 
 def test_a_run_interrupted_while_scoring_need_not_train_again(tmp_path, monkeypatch):
     uninterrupted = start(plan_for("torch"), tmp_path / "uninterrupted")
-    real_score = train_module.score
+    real_score = train_module.full_score
 
     def stop(*arguments):
         raise Stopped
 
-    monkeypatch.setattr(train_module, "score", stop)
+    monkeypatch.setattr(train_module, "full_score", stop)
     with pytest.raises(Stopped):
         start(plan_for("torch"), tmp_path / "run", every=CheckpointEvery("never"))
-    monkeypatch.setattr(train_module, "score", real_score)
+    monkeypatch.setattr(train_module, "full_score", real_score)
     observer = Observer()
     result = resume_run(tmp_path / "run", observer=observer)
     assert "resumed from the checkpoint at the end of training" in observer.notes

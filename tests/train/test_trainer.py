@@ -20,6 +20,7 @@ from mlcli.experiment.stored_run import open_run
 from mlcli.metrics.scores import full_score, largest_class
 from mlcli.runs.directory import RunDirectory
 from mlcli.runs.find import find_run
+from mlcli.runs.reader import VerifiedFiles
 from mlcli.train import checkpointing, epochs
 from mlcli.train.trainer import RunPaths, train
 
@@ -244,6 +245,25 @@ def test_early_stopping_stops_and_keeps_the_best_weights(tmp_path):
     # The running mean of the epoch is another number: the weights changed after each of its steps.
     assert result.record.metrics["train"].loss != pytest.approx(best.train_loss, rel=1e-3)
     assert any("stopped early" in note for note in result.record.notes)
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("validation_roc_auc", max), ("validation_brier_score", min)])
+def test_early_stopping_monitors_any_metric_in_its_direction(tmp_path, monitor, best):
+    observer, stopping = Recorder(), {"patience": 3, "monitor": monitor}
+    result = run(
+        tmp_path,
+        observer=observer,
+        dataset={"validation": "test", "name": "breast_cancer"},
+        optimizer={"name": "sgd", "lr": 3.0},
+        **small("torch") | {"training": {"epochs": 100, "batch_size": 64, "early_stopping": stopping}},
+    )
+    kept = best(observer.epochs, key=lambda record: record.monitored)
+    assert result.record.epochs == kept.epoch + 3 < 100
+    assert [record.epoch for record in observer.epochs if record.is_best][-1] == result.record.kept_epoch == kept.epoch
+    name = monitor.removeprefix("validation_")
+    assert getattr(result.record.metrics["test"], name) == kept.monitored
+    assert result.record.metrics["validation"] == result.record.metrics["test"]
+    assert VerifiedFiles(result.directory).history() == observer.epochs
 
 
 class DisturbedClock:

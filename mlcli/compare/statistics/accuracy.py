@@ -55,6 +55,11 @@ class AccuracyDifference:
     seed_variance: float
     sample_variance: float
 
+    @property
+    def n_bounding(self) -> float:
+        """The number of samples in the bounds of Wilson's interval."""
+        return self.n_samples
+
     def is_within(self, margin: float) -> bool:
         """Return whether the difference is shown to be smaller than the margin, a fraction: a tie.
 
@@ -64,7 +69,7 @@ class AccuracyDifference:
         if self.low is None or self.high is None:
             return False
         if self.mean == self.seed_variance == self.sample_variance == 0:
-            return bool((1 - margin) ** self.n_samples <= ALPHA)
+            return bool((1 - margin) ** self.n_bounding <= ALPHA)
         return -margin <= self.low and self.high <= margin
 
     def runs_needed(self, margin: float, confidence: float) -> int | None:
@@ -79,11 +84,11 @@ class AccuracyDifference:
 
         alpha, distance = 1 - confidence, abs(self.mean)
         # If few samples differ, their variance is underestimated; see the bound of Wilson's interval.
-        of_floor = half_width([ErrorPart(distance * (1 - distance) / self.n_samples, math.inf)], alpha)
+        of_floor = half_width([ErrorPart(max(distance * (1 - distance), 0.0) / self.n_bounding, math.inf)], alpha)
 
         def is_sufficient(n_seeds: int) -> bool:
             parts = self._parts(n_seeds)
-            low, high = _interval(self.mean, parts, self.n_samples)
+            low, high = interval(self.mean, parts, self.n_bounding)
             return distance > max(half_width(parts, alpha), of_floor) or -margin <= low <= high <= margin
 
         return smallest_sufficient(is_sufficient, self.n_seeds)
@@ -98,11 +103,11 @@ class AccuracyDifference:
         alpha = 1 - confidence
         seeds, samples = self._parts(self.n_seeds)
         of_seeds = detectable_distance([seeds], alpha) ** 2
-        of_floor = detectable_distance([ErrorPart(1 / self.n_samples, math.inf)], alpha) ** 2
+        of_floor = detectable_distance([ErrorPart(1 / self.n_bounding, math.inf)], alpha) ** 2
         return max(detectable_distance([seeds, samples], alpha), score_end(0.0, of_seeds, of_floor))
 
     def _parts(self, n_seeds: int) -> tuple[ErrorPart, ErrorPart]:
-        return _parts(self.seed_variance, self.sample_variance, n_seeds, self.n_differing)
+        return error_parts(self.seed_variance, self.sample_variance, n_seeds, self.n_differing)
 
 
 def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> AccuracyDifference:
@@ -117,19 +122,27 @@ def accuracy_difference(correct: NDArray[np.bool_], reference: NDArray[np.bool_]
     n_differing = int(np.count_nonzero(difference.sum(axis=0)))
     if n_seeds < 2:
         return AccuracyDifference(mean, None, None, None, 1, n_samples, n_differing, 0.0, 0.0)
-    variances = _components(difference)
-    parts = _parts(*variances, n_seeds, n_differing)
-    low, high = _interval(mean, parts, n_samples) if n_seeds >= MIN_FOR_INTERVAL else (None, None)
+    variances = variance_components(difference)
+    parts = error_parts(*variances, n_seeds, n_differing)
+    low, high = interval(mean, parts, n_samples) if n_seeds >= MIN_FOR_INTERVAL else (None, None)
     p_value = two_sided_p_value(mean, parts)
     return AccuracyDifference(mean, low, high, p_value, n_seeds, n_samples, n_differing, *variances)
 
 
-def _parts(seed_variance: float, sample_variance: float, n_seeds: int, n_differing: int) -> tuple[ErrorPart, ErrorPart]:
+def error_parts(
+    seed_variance: float, sample_variance: float, n_seeds: int, n_differing: int
+) -> tuple[ErrorPart, ErrorPart]:
+    """Return the two sources of error of the mean: seeds and samples."""
     return ErrorPart(seed_variance / n_seeds, n_seeds - 1), ErrorPart(sample_variance, max(n_differing - 1, 1))
 
 
-def _interval(mean: float, parts: tuple[ErrorPart, ErrorPart], n_samples: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval; it excludes 0 exactly if the p value is below 0.05."""
+def interval(
+    mean: float, parts: tuple[ErrorPart, ErrorPart], n_samples: float, limit: float = 1.0
+) -> tuple[float, float]:
+    """Return the 95 % confidence interval; it excludes 0 exactly if the p value is below 0.05.
+
+    n_samples: of the bounds of Wilson's interval; infinite: there are none. limit: the largest possible difference.
+    """
     width = half_width(parts, ALPHA)
     of_seeds = half_width(parts[:1], ALPHA) ** 2
     of_floor = float(ndtri(ALPHA / 2)) ** 2 / n_samples
@@ -137,7 +150,7 @@ def _interval(mean: float, parts: tuple[ErrorPart, ErrorPart], n_samples: int) -
     def end(mean: float) -> float:
         """Return the upper end of the interval of a mean."""
         plain = mean + width
-        return plain if plain < 0 else min(max(plain, score_end(mean, of_seeds, of_floor)), 1.0)
+        return plain if plain < 0 else min(max(plain, score_end(mean, of_seeds, of_floor)), limit)
 
     return -end(-mean), end(mean)
 
@@ -152,14 +165,16 @@ def score_end(mean: float, constant: float, slope: float) -> float:
     return (half + math.sqrt(discriminant)) / (1 + slope) if discriminant >= 0 else mean
 
 
-def _components(difference: NDArray[np.int8]) -> tuple[float, float]:
+def variance_components(difference: NDArray[np.int8] | NDArray[np.float64]) -> tuple[float, float]:
     """Return max(MS_seeds, MS_rest) / n_samples, and max(MS_samples - MS_rest, 0) / (n_seeds * n_samples)."""
     of_seeds, of_samples, rest = mean_squares(difference)
     return max(of_seeds, rest) / difference.shape[1], max(of_samples - rest, 0.0) / difference.size
 
 
-def mean_squares(table: NDArray[np.int8]) -> tuple[float, float, float]:
-    """Return the mean squares of rows, columns and rest of a table of -1, 0 and 1 with two or more rows and columns.
+def mean_squares(table: NDArray[np.int8] | NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean squares of rows, columns and rest of a table with two or more rows and columns.
+
+    A table of integers has only -1, 0 and 1.
 
     Analysis of variance of two crossed factors with one value per cell (Scheffé, The Analysis of Variance, 1959, 4.2).
     """
@@ -167,7 +182,8 @@ def mean_squares(table: NDArray[np.int8]) -> tuple[float, float, float]:
     mean = float(table.mean())
     rows = n_columns * float(np.square(table.mean(axis=1) - mean).sum())
     columns = n_rows * float(np.square(table.mean(axis=0) - mean).sum())
-    rest = max(float(np.count_nonzero(table)) - table.size * mean * mean - rows - columns, 0.0)
+    squares = float(np.count_nonzero(table) if table.dtype.kind == "i" else np.square(table).sum())
+    rest = max(squares - table.size * mean * mean - rows - columns, 0.0)
     return rows / (n_rows - 1), columns / (n_columns - 1), rest / ((n_rows - 1) * (n_columns - 1))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from mlcli.compare.statistics import ACCURACY_MARGIN, ALPHA, TIME_MARGIN
 from mlcli.compare.statistics.accuracy import AccuracyDifference
 from mlcli.compare.statistics.folds import FoldsDifference
+from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio
 
 Word = Literal["higher", "lower", "tie", "inconclusive"]
@@ -41,7 +42,17 @@ class Verdict:
 
 def accuracy_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
     """Return a verdict on each difference, corrected for their number."""
-    verdicts = _verdicts(differences, no_effect=0.0, margin=ACCURACY_MARGIN)
+    return score_verdicts(differences)
+
+
+def score_margin(difference: AccuracyDifference | FoldsDifference) -> float:
+    """Return the difference within which two variants are a tie."""
+    return difference.margin if isinstance(difference, ScoreDifference) else ACCURACY_MARGIN
+
+
+def _with_detectable(
+    verdicts: Sequence[Verdict], differences: Sequence[AccuracyDifference | FoldsDifference]
+) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(differences))
     return [
         replace(verdict, detectable_difference=difference.detectable(confidence))
@@ -49,18 +60,24 @@ def accuracy_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference
     ]
 
 
+def score_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
+    """Return a verdict on each difference in a metric, corrected for their number; "higher" may be better or worse."""
+    margins = [score_margin(difference) for difference in differences]
+    return _with_detectable(_verdicts(differences, no_effect=0.0, margins=margins), differences)
+
+
 def time_verdicts(ratios: Sequence[TimeRatio]) -> list[Verdict]:
     """Return a verdict on each ratio, corrected for their number; "higher" is slower."""
-    return _verdicts(ratios, no_effect=1.0, margin=TIME_MARGIN)
+    return _verdicts(ratios, no_effect=1.0, margins=[TIME_MARGIN] * len(ratios))
 
 
 def _verdicts(
-    effects: Sequence[AccuracyDifference | FoldsDifference | TimeRatio], *, no_effect: float, margin: float
+    effects: Sequence[AccuracyDifference | FoldsDifference | TimeRatio], *, no_effect: float, margins: Sequence[float]
 ) -> list[Verdict]:
     confidence = 1 - ALPHA / max(1, len(effects))
     corrected_p = iter(holm([effect.p_value for effect in effects if effect.p_value is not None]))
     verdicts = []
-    for effect in effects:
+    for effect, margin in zip(effects, margins, strict=True):
         p = None if effect.p_value is None else next(corrected_p)
         if p is not None and p < ALPHA:
             verdicts.append(Verdict("higher" if effect.mean > no_effect else "lower", p))

@@ -6,13 +6,15 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.layers import FILES
-from mlcli.data.own.files import OTHER_FILES, Version, location_of, version_of
+from mlcli.data.own.files import Version, location_of, version_of
 from mlcli.data.source import Log
-from mlcli.errors import UsageError
+from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, Preprocessing
+from mlcli.registry import ARRAY_SUFFIXES, TABLE_SUFFIXES, alternatives
 
 _MOST_KNOWN = 2
 _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
@@ -27,7 +29,7 @@ def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = 
     """
     paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
     config = config.model_copy(update=paths)
-    key = (config, tuple(map(version_of, paths.values())))
+    key = (config, _image_version(config) if holds_images(config) else tuple(map(version_of, paths.values())))
     if key not in _known:
         start = time.perf_counter()
         dataset = _read(config, data_dir, log)
@@ -78,18 +80,39 @@ def stored_dataset(
 
 
 def holds_images(config: DatasetConfig) -> bool:
-    """Return whether the path of a configuration is a folder, of images if it holds no arrays."""
-    return os.path.isdir(config.path or "")
+    """Return whether the path of a configuration is a folder, and holds no arrays: it is one of images then."""
+    return os.path.isdir(config.path or "") and not holds_arrays(config)
+
+
+def _image_version(config: DatasetConfig) -> tuple[Version, ...]:
+    from mlcli.data.own.image_folder import list_image_folder
+
+    return (((list_image_folder(Path(config.path or "")).digest, 0, 0),),)
 
 
 def holds_arrays(config: DatasetConfig) -> bool:
-    """Return whether the files of a configuration hold arrays; UsageError for a mixture of arrays and tables."""
+    """Return whether the files of a configuration hold arrays, and not tables or images.
+
+    UsageError for a mixture of kinds and for other kinds of files, DataError for a path without a file.
+    """
+    kinds = {key: _kind(Path(path)) for key in FILES if (path := getattr(config, key))}
+    for key, kind in kinds.items():
+        if kind != kinds["path"]:
+            location = location_of(Path(getattr(config, key)))
+            raise UsageError(f"dataset.{key}: {location} is {kind}, and the training file is {kinds['path']}")
+    return kinds["path"] == "an array file"
+
+
+def _kind(path: Path) -> Literal["a table", "an array file", "a folder of images"]:
     from mlcli.data.own.array_file import is_array_path
 
-    expected = is_array_path(Path(config.path or ""))
-    for key in OTHER_FILES:
-        path = getattr(config, key)
-        if path is not None and is_array_path(Path(path)) != expected:
-            kinds = ("arrays", "a table") if expected else ("a table", "arrays")
-            raise UsageError(f"dataset.{key}: the training file holds {kinds[0]}, and {path} is {kinds[1]}")
-    return expected
+    if is_array_path(path):
+        return "an array file"
+    if path.name.lower().endswith(TABLE_SUFFIXES):
+        return "a table"
+    if os.path.isdir(path):
+        return "a folder of images"
+    if not os.path.lexists(path):
+        raise DataError(f"{location_of(path)}: no such file or folder")
+    known = f"{alternatives((*TABLE_SUFFIXES, *ARRAY_SUFFIXES))}, or a folder of arrays or images"
+    raise UsageError(f"{location_of(path)}: cannot read this kind of file; use {known}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlcli.data.own.arrays import OwnArrays
 from mlcli.data.own.column_store import ColumnStore, StoredColumn
 from mlcli.data.own.table import OwnTable
+from mlcli.records import Dataset
 from mlcli.text import listed
 
 _MAX_COLUMNS = 200  # of arrays that are judged column by column
@@ -53,7 +54,7 @@ def as_table(own: OwnArrays) -> OwnTable:
 
 def array_findings(own: OwnArrays) -> list[str]:
     """Return what looks wrong in the samples as a whole, each with what to do."""
-    return [*_dark_images(own), *_constant_features(own), *_repeated(own)]
+    return [*_dark_images(own), *_constant_features(own), *repeated_samples(own.dataset)]
 
 
 def _dark_images(own: OwnArrays) -> list[str]:
@@ -76,14 +77,14 @@ def _constant_features(own: OwnArrays) -> list[str]:
     return [f"{len(constant):,} of {len(names):,} features are constant and tell nothing: {listed(constant, _N_SHOWN)}"]
 
 
-def _repeated(own: OwnArrays) -> list[str]:
+def repeated_samples(dataset: Dataset) -> list[str]:
     """Return a finding if samples of the test split occur in the training split too."""
-    known = set(map(_digest, own.dataset.train.x))
-    n_repeated = sum(_digest(sample) in known for sample in own.dataset.test.x)
+    known = set(map(_digest, dataset.train.x))
+    n_repeated = sum(_digest(sample) in known for sample in dataset.test.x)
     if not n_repeated:
         return []
     return [
-        f"{n_repeated:,} of {len(own.dataset.test):,} test samples are equal to a training sample: test scores are too "
+        f"{n_repeated:,} of {len(dataset.test):,} test samples are equal to a training sample: test scores are too "
         "good; remove repeated samples"
     ]
 

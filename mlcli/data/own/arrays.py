@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from mlcli.config.dataset import DEFAULT_MISSING, DatasetConfig
 from mlcli.data.own.array_file import ArrayFile, ArrayPair, Part, StoredArray, open_arrays
 from mlcli.data.own.encoding import MAX_VALUE, text_of
-from mlcli.data.own.labels import Labels, known_labels, new_labels
+from mlcli.data.own.files import location_of
+from mlcli.data.own.labels import Labels, check_n_classes, known_labels, new_labels
 from mlcli.data.own.table import check_storable
 from mlcli.data.preprocessing import as_native, is_scored_whole, preprocess
 from mlcli.data.source import SourceData, fingerprint
@@ -144,20 +145,23 @@ def _read_parts(config: DatasetConfig) -> tuple[dict[Part, ArraySamples], Stored
     """Return the arrays by part, the training part first, and the names of features if the training file has them."""
     given = {"target": config.target, "columns": config.columns, "missing": config.missing != DEFAULT_MISSING}
     given |= config.split_columns
+    path = Path(config.path or "")
     for key in filter(given.get, given):
-        raise UsageError(f"dataset.{key}: {config.path} holds arrays with their labels; remove it, it is for tables")
-    file = open_arrays(Path(config.path or ""))
+        raise UsageError(
+            f"dataset.{key}: {location_of(path)} holds arrays and their labels; remove it, it is for tables"
+        )
+    file = open_arrays(path)
     pairs = _own_pairs(file)
     others: tuple[tuple[str, Part, str | None], ...] = (
         ("test_path", "test", config.test_path),
         ("validation_path", "validation", config.validation_path),
     )
-    for key, part, path in others:
-        if path is None:
+    for key, part, other in others:
+        if other is None:
             continue
         if part in pairs:
             raise UsageError(f"dataset.{key}: {file.location} has {part} arrays of its own; remove one of them")
-        pairs[part] = _only_pair(open_arrays(Path(path)), part)
+        pairs[part] = _only_pair(open_arrays(Path(other)), part)
     parts: dict[Part, ArraySamples] = {part: _samples(pair) for part, pair in pairs.items()}
     train = parts["train"]
     for samples in parts.values():
@@ -279,6 +283,7 @@ def _label_texts(y: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
         except UnicodeDecodeError as error:
             raise DataError(f"labels that are not UTF-8 text: {error.reason}") from error
     found, codes = np.unique(y, return_inverse=True)
+    check_n_classes(len(found))
     texts = [text_of(value) or "" for value in found.tolist()]
     if "" in texts:
         raise DataError(f"sample {int(np.argmax(y == '')):,} (from 0): the label is empty")

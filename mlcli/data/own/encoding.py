@@ -49,7 +49,7 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         return "has no value in the training rows"
     if present.dtype.kind == "M":
         return "date"
-    numbers = _numbers(present)
+    numbers = numbers_of(present)
     n_numbers = int(np.isfinite(numbers).sum())
     if n_numbers == len(present):
         return "numeric"
@@ -215,7 +215,7 @@ def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64
     elif kind == "date":
         numbers = date_seconds(values, column.date_order or "ymd")
     else:
-        numbers = _numbers(values)
+        numbers = numbers_of(values)
     with np.errstate(invalid="ignore"):
         is_wrong = ~(np.abs(numbers) <= MAX_VALUE) & values.notna().to_numpy()
     if is_wrong.any():
@@ -243,12 +243,12 @@ def cannot_be(values: pd.Series, kind: str | None) -> NDArray[np.bool_]:
     if kind not in ("numeric", None):
         return np.zeros(len(values), dtype=bool)
     with np.errstate(invalid="ignore"):
-        is_wrong: NDArray[np.bool_] = present & ~(np.abs(_numbers(values)) <= MAX_VALUE)
+        is_wrong: NDArray[np.bool_] = present & ~(np.abs(numbers_of(values)) <= MAX_VALUE)
     is_text = kind is None and 2 * is_wrong.sum() > present.sum()
     return np.zeros(len(values), dtype=bool) if is_text else is_wrong
 
 
-def _numbers(values: pd.Series) -> NDArray[np.float64]:
+def numbers_of(values: pd.Series) -> NDArray[np.float64]:
     """Return the values as float64 (n,), NaN where one is missing or not a number."""
     import pandas as pd
 
@@ -256,8 +256,9 @@ def _numbers(values: pd.Series) -> NDArray[np.float64]:
         return np.full(len(values), np.nan)
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    if values.dtype == object:  # pandas counts True as 1
+    if values.dtype == object:  # pandas counts True as 1, and fails for whole numbers of any length
         values = values.mask(values.map(lambda value: isinstance(value, bool)))
+        values = values.map(lambda value: float(str(value)) if isinstance(value, int) else value)
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 

@@ -18,7 +18,7 @@ from mlcli import __version__
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.cached_folder import cached_folder
 from mlcli.data.directory import data_directory
-from mlcli.data.own.image_file import BadImageError, DecodedImage
+from mlcli.data.own.image_file import BadImageError, DecodedImage, without_remarks
 from mlcli.data.own.image_folder import ImageFolder, list_image_folder
 from mlcli.data.own.image_preparation import Found, Shape, bad_images, prepare, read_summary
 from mlcli.data.preprocessing import is_scored_whole, preprocess
@@ -197,7 +197,8 @@ def _found_shape(folder: ImageFolder, config: DatasetConfig, data_dir: Path | No
     images = folder.parts["train"]
     for image in images[:: max(1, len(images) // _N_SAMPLED)]:
         try:
-            header = DecodedImage(folder.path / image.name, header_only=True)
+            with without_remarks():
+                header = DecodedImage(folder.path / image.name, header_only=True)
         except BadImageError:
             continue
         automatic.learn(frozenset({"x".join(map(str, header.size))}), is_coloured=not header.is_grey)

@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +50,14 @@ def image_pixels(path: str | os.PathLike[str], channels: int, size: tuple[int, i
     return DecodedImage(path).pixels(channels, size)
 
 
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Ignore what Pillow remarks on damaged metadata; for any number of images, because it takes its time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class DecodedImage:
     """An image file, decoded and turned upright. BadImageError if that fails, also for an image beyond Pillow's limit.
 
@@ -59,11 +69,8 @@ class DecodedImage:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # remarks on damaged metadata
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with open_regular(Path(path), _MAX_BYTES) as file, Image.open(file, formats=_FORMATS) as image:
-                    self._read(image, header_only)
+            with open_regular(path, _MAX_BYTES) as file, Image.open(file, formats=_FORMATS) as image:
+                self._read(image, header_only)
         except MemoryError:
             raise
         except UnidentifiedImageError:
@@ -74,17 +81,22 @@ class DecodedImage:
             raise BadImageError(first_line(error)) from error
 
     def _read(self, image: Image.Image, header_only: bool) -> None:
+        from PIL import Image, ImageOps
+
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"{image.width:,} x {image.height:,} pixels, which could be a decompression bomb")
         self.mode = image.mode
         if self.mode not in (*_MODES, *_DEEP_MODES):
             raise ValueError(f"pixels of mode {self.mode}, expected grey levels or colours of 8 or 16 bits")
         self.is_deep = self.mode in _DEEP_MODES
-        is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        is_turned = orientation in (5, 6, 7, 8)
         self.size = (image.width, image.height) if is_turned else (image.height, image.width)
         self.is_grey = _has_grey_palette(image) if self.mode in ("P", "PA") else self.mode in _GREY_MODES
         if header_only:
             return
         image.load()
-        self._upright = _upright(image)
+        self._upright = image if orientation == 1 else ImageOps.exif_transpose(image)
 
     def pixels(self, channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the image resized to (height, width): uint8 (channels, height, width)."""
@@ -100,14 +112,6 @@ class DecodedImage:
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
         levels = np.asarray(image)
         return levels[np.newaxis] if channels == 1 else levels.transpose(2, 0, 1)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    if image.getexif().get(_ORIENTATION, 1) == 1:
-        return image
-    from PIL import ImageOps
-
-    return ImageOps.exif_transpose(image)
 
 
 def _has_grey_palette(image: Image.Image) -> bool:

@@ -175,7 +175,7 @@ def _note_files(folder: Path, notes: list[str]) -> None:
     files = _entries(folder)[1]
     n_images = sum(map(_is_image, files))
     if n_images:
-        notes.append(f"ignored {n_images:,} images that are in {location_of(folder)} itself and not in a class folder")
+        notes.append(f"ignored images in {location_of(folder)} itself, not in a class folder: {n_images:,}")
     _note_others(folder, files, notes)
 
 

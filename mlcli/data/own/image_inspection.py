@@ -49,8 +49,8 @@ def image_findings(own: OwnImages) -> list[str]:
     n_alpha = sum(found.modes[mode] for found in own.found.values() for mode in _ALPHA_MODES)
     if n_alpha:
         findings.append(
-            f"{n_alpha:,} images have an alpha channel, which is ignored: what is transparent counts with its stored "
-            "colour; save them on a background"
+            f"images with an alpha channel: {n_alpha:,}; it is ignored, and what is transparent counts with its stored "
+            "colour: save them on a background"
         )
     return [*findings, *_repeated(own)]
 
@@ -68,7 +68,9 @@ def _repeated(own: OwnImages) -> list[str]:
             "remove repeated images"
         )
     if n_classes_differ:
-        findings.append(f"{n_classes_differ:,} training images are equal to one of another class: keep one of them")
+        findings.append(
+            f"training images that are equal to one of another class: {n_classes_differ:,}; keep one of them"
+        )
     return findings
 
 

@@ -8,6 +8,7 @@ Images are decoded in blocks, so that the memory does not grow with their number
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from mlcli.data.own.image_file import BadImageError, DecodedImage
+from mlcli.data.own.image_file import BadImageError, DecodedImage, without_remarks
 from mlcli.data.own.image_folder import ImageFolder, ListedImage
 from mlcli.data.source import Log, content_sha256
 from mlcli.errors import DataError, MlcliError
@@ -78,25 +79,26 @@ def prepare(target: Path, folder: ImageFolder, shape: Shape, *, on_found: OnFoun
     """
     progress = _Progress(folder, log)
     found: dict[str, Found] = {}
-    kept: dict[str, list[bool]] = {}
+    images_by_part: dict[str, list[bytes | None]] = {}
     with _pool(progress.n_images) as decode:
         for part, images in folder.parts.items():
-            found[part], kept[part] = Found(), []
+            found[part], images_by_part[part] = Found(), []
             path = _images_path(target, part)
             _write_header(path, (len(images), *shape))
-            for is_good, block in decode(_blocks(folder.path, images, path, shape)):
-                kept[part] += is_good
+            for image_digests, block in decode(_blocks(folder.path, images, path, shape)):
+                images_by_part[part] += image_digests
                 found[part].add(block)
-                progress.add(len(is_good))
+                progress.add(len(image_digests))
                 on_found(part, found[part])
     digests: dict[str, str] = {}
     for part in folder.parts:
-        is_kept = np.array(kept[part])
+        kept = [digest for digest in images_by_part[part] if digest is not None]
+        is_kept = np.array([digest is not None for digest in images_by_part[part]])
         labels = folder.labels(part)[is_kept]
         _check_classes(folder, part, labels, found[part].bad)
         _drop(_images_path(target, part), is_kept, shape)
         np.save(target / f"{part}_labels.npy", labels)
-        images_digest = content_sha256(np.load(_images_path(target, part), mmap_mode="r"))
+        images_digest = hashlib.sha256(b"".join(kept)).hexdigest()
         digests |= {f"{part}_images": images_digest, f"{part}_labels": content_sha256(labels)}
     summary = {"digests": digests, "found": {part: vars(one) for part, one in found.items()}}
     (target / SUMMARY).write_text(json.dumps(summary), encoding="ascii")
@@ -158,25 +160,30 @@ def _blocks(root: Path, images: Sequence[ListedImage], target: Path, shape: Shap
             start, n_bytes = stop, 0
 
 
-def _decode(block: _Block) -> tuple[list[bool], Found]:
-    """Write the pixels of a block into its file, zeros for damaged images; return which are good and what was found."""
-    found, is_good = Found(), []
+def _decode(block: _Block) -> tuple[list[bytes | None], Found]:
+    """Write the pixels of a block into its file, zeros for damaged images.
+
+    Return the sha256 of the pixels of each image, None if it is damaged, and what was found.
+    """
+    found = Found()
+    digests: list[bytes | None] = []
     pixels = np.zeros((len(block.paths), *block.shape), dtype=np.uint8)
     channels, *size = block.shape
-    for index, (name, path) in enumerate(block.paths):
-        try:
-            image = DecodedImage(path)
-            pixels[index] = image.pixels(channels, (size[0], size[1]))
-        except BadImageError as error:
-            found.bad.append((name, str(error)))
-            is_good.append(False)
-        else:
-            found.note(image)
-            is_good.append(True)
+    with without_remarks():
+        for index, (name, path) in enumerate(block.paths):
+            try:
+                image = DecodedImage(path)
+                pixels[index] = image.pixels(channels, (size[0], size[1]))
+            except BadImageError as error:
+                found.bad.append((name, str(error)))
+                digests.append(None)
+            else:
+                found.note(image)
+                digests.append(hashlib.sha256(pixels[index].data).digest())
     with block.target.open("r+b") as file:
         file.seek(_header_bytes(block.target) + block.first * pixels[:1].nbytes)
         file.write(pixels.data)
-    return is_good, found
+    return digests, found
 
 
 def _write_header(path: Path, shape: tuple[int, ...]) -> None:
@@ -231,7 +238,7 @@ class _Progress:
         )
 
 
-Decode = Callable[[Iterator[_Block]], Iterator[tuple[list[bool], Found]]]
+Decode = Callable[[Iterator[_Block]], Iterator[tuple[list[bytes | None], Found]]]
 
 
 @contextmanager

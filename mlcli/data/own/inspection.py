@@ -1,4 +1,4 @@
-"""What is in a person's own data, and what looks wrong: the work of `mlcli data inspect` and `mlcli data init`.
+"""What is in a person's own data, and what looks wrong: the work of `mlcli data inspect`.
 
 Everything is judged by the training rows, except for rows that occur on both sides of the split.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.config.dump import setting_yaml
+from mlcli.config.experiment import load_experiment
 from mlcli.data.own import holds_arrays, holds_images
 from mlcli.data.own.array_inspection import InspectedArray, array_findings, as_table, inspected_arrays
 from mlcli.data.own.arrays import read_own_arrays
-from mlcli.data.own.encoding import column_numbers, text_of
+from mlcli.data.own.audit import (
+    accuracy_alone,
+    alike_columns,
+    comparable,
+    group_findings,
+    is_suspicious,
+    order_findings,
+    repeated_rows,
+    value_groups,
+)
+from mlcli.data.own.encoding import text_of
 from mlcli.data.own.image_dataset import read_own_images
 from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
 from mlcli.data.own.preparation import Preparation
@@ -33,9 +43,8 @@ from mlcli.rendering.console import checked_format
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
 from mlcli.text import escaped, listed
 
+_CONFIG_SUFFIXES = (".yaml", ".yml")
 _SCHEMA_VERSION = 1
-_N_BINS = 20  # of a numeric column, when it predicts the target alone
-_EXPLAINED = 0.95  # of the errors of always guessing the largest class: a column that alone avoids more is suspicious
 _IMBALANCE = 0.8
 _RARE_CLASS = 10  # training rows
 _N_SHOWN = 6
@@ -71,48 +80,39 @@ class Inspection:
     image_shape: tuple[int, ...] | None = None  # (channels, height, width) of its samples
 
 
-def inspect(path: Path, target: str | None, output_format: str) -> None:
+@dataclass(frozen=True)
+class InspectRequest:
+    """One's own data: their files, or a configuration, and what is set over it.
+
+    target: the column of a table with the labels; None for arrays. settings: each `key.path=value`.
+    """
+
+    path: Path
+    target: str | None = None
+    test_path: str | None = None
+    validation_path: str | None = None
+    group: str | None = None
+    time: str | None = None
+    split_column: str | None = None
+    settings: tuple[str, ...] = ()
+
+    def config(self) -> DatasetConfig:
+        """Return the section `dataset`; UsageError for a table without a target, and for known data."""
+        is_config = self.path.suffix.lower() in _CONFIG_SUFFIXES
+        if self.target is None and not self.settings and self.path.name.lower().endswith(TABLE_SUFFIXES):
+            raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
+        keys = {name: str(value) for name, value in vars(self).items() if value is not None and name != "settings"}
+        flags = {f"dataset.{key}": value for key, value in keys.items() if not (is_config and key == "path")}
+        config = load_experiment(self.path if is_config else None, flags=flags, settings=self.settings).dataset
+        if config.path is None:
+            raise UsageError(f"{escaped(str(self.path))}: not your own data; use mlcli data show {config.name}")
+        return config
+
+
+def inspect(request: InspectRequest, output_format: str) -> None:
     """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(_config(path, target)), output)
-
-
-def _config(path: Path, target: str | None) -> DatasetConfig:
-    if target is None and path.name.lower().endswith(TABLE_SUFFIXES):
-        raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-    return DatasetConfig(path=str(path), target=target)
-
-
-def init(path: Path, target: str | None) -> str:
-    """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
-    inspection = inspected(_config(path, target))
-    lines = [
-        f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
-        "dataset:",
-        f"  {setting_yaml('path', str(path))}  # relative to this file",
-        *(f"  # {array.name}: {array.dtype} {array.shape}" for array in inspection.arrays),
-        *_image_settings(inspection),
-    ]
-    if inspection.target is not None:
-        lines += [f"  {setting_yaml('target', inspection.target)}", "  columns:"]
-    for column in inspection.columns if inspection.target is not None else ():
-        kind = "ignore" if column.kind == "ignored" else column.kind
-        missing = f", {column.n_missing:,} missing" if column.n_missing else ""
-        lines.append(
-            f"    {setting_yaml(column.name, kind)}  # {column.n_distinct:,} distinct{missing}: {column.values}"
-        )
-    lines += [f"# {finding}" for finding in inspection.findings]
-    return "\n".join([*lines, f"model: {'cnn' if inspection.images else 'logistic'}", ""])
-
-
-def _image_settings(inspection: Inspection) -> list[str]:
-    if inspection.image_shape is None:
-        return []
-    channels, height, width = inspection.image_shape
-    lines = [f"  image_size: {height}x{width}  # found: {inspection.images[0].sizes}"]
-    lines += [f"  channels: {channels}  # found: {inspection.images[0].modes}"]
-    damage = sum(part.n_damaged for part in inspection.images)
-    return [*lines, *([f"  on_bad: skip  # {damage:,} damaged images"] if damage else [])]
+    print_inspection(inspected(request.config()), output)
 
 
 def inspected(config: DatasetConfig) -> Inspection:
@@ -124,27 +124,31 @@ def inspected(config: DatasetConfig) -> Inspection:
     table = read_own_table(config, Preparation())
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
-    counts = np.bincount(np.concatenate([table.dataset.train.y, table.dataset.test.y]), minlength=info.n_classes)
     guess = float(np.bincount(y).max() / len(y))
     return Inspection(
         path=escaped(str(config.path)),
         target=str(config.target),
-        n_rows=len(table.rows),
+        n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(table.training),
         n_features=info.input_shape[0],
-        class_counts=dict(zip(info.class_names, counts.tolist(), strict=True)),
+        class_counts=_class_counts(table.dataset),
         largest_class_accuracy=guess,
         columns=columns,
-        findings=tuple(_findings(table, columns, guess)),
+        findings=tuple(_findings(table, columns, guess, config)),
     )
+
+
+def _class_counts(dataset: Dataset) -> dict[str, int]:
+    """Return the samples of each class in all splits, each sample once."""
+    parts = {id(part): part for part in (dataset.train, dataset.validation, dataset.test) if part is not None}
+    y = np.concatenate([part.y for part in parts.values()])
+    return dict(zip(dataset.info.class_names, np.bincount(y, minlength=dataset.info.n_classes).tolist(), strict=True))
 
 
 def _inspected_arrays(config: DatasetConfig) -> Inspection:
     own = read_own_arrays(config)
     table, y = as_table(own), own.dataset.train.y
     info, columns = own.dataset.info, tuple(_column(table, name, y) for name in table.kinds)
-    parts = {id(part): part for part in (own.dataset.train, own.dataset.validation, own.dataset.test) if part}
-    counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in parts.values())
     guess = float(np.bincount(y).max() / len(y))
     findings = [*_column_findings(table, columns, guess, "remove it from x"), *_class_findings(own.dataset, guess)]
     return Inspection(
@@ -153,7 +157,7 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
         n_rows=info.n_train + info.n_validation + info.n_test,
         n_train_rows=len(y),
         n_features=math.prod(info.input_shape),
-        class_counts=dict(zip(info.class_names, np.asarray(counts).tolist(), strict=True)),
+        class_counts=_class_counts(own.dataset),
         largest_class_accuracy=guess,
         columns=columns,
         findings=(*findings, *array_findings(own)),
@@ -183,23 +187,17 @@ def _inspected_images(config: DatasetConfig) -> Inspection:
 
 def _column(table: OwnTable, name: str, y: NDArray[np.int64]) -> InspectedColumn:
     kind = table.kinds.get(name)
-    values = _comparable(table, name) if kind == "date" else table.training[name]
+    encoding, values = table.dataset.info.encoding, table.training[name]
+    if kind is not None and encoding is not None:
+        values = comparable(values, name, encoding)
     return InspectedColumn(
         name=name,
         kind=kind or "ignored",
         n_missing=int(values.isna().sum()),
         n_distinct=values.nunique(),
         values=_values(values, kind),
-        accuracy_alone=None if kind is None else accuracy_alone(_groups(values, kind), y),
+        accuracy_alone=None if kind is None else accuracy_alone(value_groups(values, kind), y),
     )
-
-
-def _comparable(table: OwnTable, name: str) -> pd.Series[Any]:
-    """Return the training values of a column of dates as seconds since 1970-01-01."""
-    encoding = table.dataset.info.encoding
-    assert encoding is not None
-    column = next(column for column in encoding.columns if column.name == name)
-    return pd.Series(column_numbers(table.training[name], column))
 
 
 def _values(values: pd.Series[Any], kind: str | None) -> str:
@@ -213,34 +211,19 @@ def _values(values: pd.Series[Any], kind: str | None) -> str:
     return listed([str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]], _N_SHOWN - 3)
 
 
-def _groups(values: pd.Series[Any], kind: str) -> NDArray[np.int64]:
-    """Return a number for each row, equal for equal texts or for numbers of about the same size."""
-    if kind in ("numeric", "date"):
-        numbers = pd.to_numeric(values)
-        edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
-        return np.where(numbers.isna(), len(edges) + 1, np.searchsorted(edges, numbers))
-    return values.factorize()[0] + 1
-
-
-def accuracy_alone(groups: NDArray[np.int64], y: NDArray[np.int64]) -> float:
-    """Return how well a column alone predicts the classes: each group its most frequent class.
-
-    Groups learn from every second row and are scored on the others, and the other way round, so that an id scores
-    nothing. groups, y: int64 (n,).
-    """
-    n_correct = 0
-    for part in (0, 1):
-        is_learned = np.arange(len(y)) % 2 == part
-        counts = np.zeros((groups.max() + 1, y.max() + 1))
-        np.add.at(counts, (groups[is_learned], y[is_learned]), 1)
-        guesses = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
-        n_correct += int((guesses[groups[~is_learned]] == y[~is_learned]).sum())
-    return n_correct / len(y)
-
-
-def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float) -> list[str]:
-    of_columns = _column_findings(table, columns, guess, "set it to ignore")
-    return [*of_columns, *_class_findings(table.dataset, guess), *_repeated(table)]
+def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, config: DatasetConfig) -> list[str]:
+    encoding = table.dataset.info.encoding
+    assert encoding is not None
+    ids = [column.name for column in columns if _looks_like_id(table.training[column.name], column)]
+    no_ids = replace(encoding, columns=tuple(column for column in encoding.columns if column.name not in ids))
+    return [
+        *_column_findings(table, columns, guess, "set it to ignore"),
+        *alike_columns(table.training, encoding),
+        *_class_findings(table.dataset, guess),
+        *group_findings(table.rows, table.training, table.kinds, config),
+        *order_findings(table.rows, no_ids, config),
+        *repeated_rows(table.dataset),
+    ]
 
 
 def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, remedy: str) -> list[str]:
@@ -252,7 +235,7 @@ def _column_findings(table: OwnTable, columns: Sequence[InspectedColumn], guess:
             findings.append(f"column {column.name!r} is constant: it tells nothing; {remedy}")
         elif _looks_like_id(table.training[column.name], column):
             findings.append(f"column {column.name!r} looks like an id: whole numbers, all different; {remedy}")
-        if column.accuracy_alone is not None and 1 - column.accuracy_alone <= (1 - _EXPLAINED) * (1 - guess):
+        if column.accuracy_alone is not None and is_suspicious(column.accuracy_alone, guess):
             findings.append(
                 f"column {column.name!r} alone predicts the target with accuracy {column.accuracy_alone:.4f}: check "
                 f"that it is known before the target is, else {remedy}"
@@ -282,20 +265,6 @@ def _class_findings(dataset: Dataset, guess: float) -> list[str]:
             "the scores per class of mlcli evaluate"
         )
     return findings
-
-
-def _repeated(table: OwnTable) -> list[str]:
-    """Return a finding if rows of the test split occur in the training split too."""
-    used = list(table.kinds)
-    keys = np.concatenate([pd.util.hash_pandas_object(block, index=False) for block in table.rows.blocks(used)])
-    is_training = np.isin(table.rows.index, table.training.index)
-    n_repeated = int(np.isin(keys[~is_training], keys[is_training]).sum())
-    if not n_repeated:
-        return []
-    return [
-        f"{n_repeated:,} of {int((~is_training).sum()):,} test rows are equal to a training row in all columns that "
-        "are used: test scores are too good; remove repeated rows"
-    ]
 
 
 def print_inspection(inspection: Inspection, output_format: OutputFormat) -> None:

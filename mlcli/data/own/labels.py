@@ -63,16 +63,21 @@ def sorted_labels(texts: Iterable[str]) -> list[str]:
 def _check_classes(counts: Counter[str], names: Sequence[str], least: int) -> None:
     if len(names) == 1:
         raise DataError(f"the target has one class, {names[0]!r}; a classifier needs two or more")
-    if len(names) > MAX_CLASSES:
-        raise DataError(
-            f"the target has {len(names):,} different values, and at most {MAX_CLASSES:,} classes are supported; "
-            "a number to predict is regression, which mlcli does not do"
-        )
+    check_n_classes(len(names))
     rare = [repr(name) for name in names if counts[name] < least]
     if rare:
         raise DataError(
             f"classes with one row, which cannot be in both training and test data: {listed(rare, _N_SHOWN)}\n"
             "remove these rows, or join them with another class"
+        )
+
+
+def check_n_classes(n_classes: int) -> None:
+    """DataError for more classes than are supported."""
+    if n_classes > MAX_CLASSES:
+        raise DataError(
+            f"the target has {n_classes:,} different values, and at most {MAX_CLASSES:,} classes are supported; "
+            "a number to predict is regression, which mlcli does not do"
         )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.column_store import ColumnStore
-from mlcli.data.own.encoding import text_of
+from mlcli.data.own.encoding import numbers_of, text_of
 from mlcli.data.splits import TEST, TRAIN, VALIDATION, SplitSource
 from mlcli.errors import DataError, UsageError
 from mlcli.text import listed
@@ -78,11 +78,12 @@ def _numbers_or_dates(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return the values as numbers, or as dates if none is a number; NaN or NaT where one is neither."""
     import pandas as pd
 
-    if values.dtype.kind == "M":
+    if values.dtype.kind in "iuM":
         return values
-    texts = values.astype(str) if values.dtype.kind in "bO" else values  # pandas counts True as 1
-    numbers = pd.to_numeric(texts, errors="coerce")
-    return pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce") if numbers.isna().all() else numbers
+    numbers = numbers_of(values)
+    if not np.isnan(numbers).all():
+        return pd.Series(numbers)
+    return pd.to_datetime(values.astype(str), format="ISO8601", utc=True, errors="coerce")
 
 
 def _parts(values: pd.Series[Any]) -> NDArray[np.int64]:

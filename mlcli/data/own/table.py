@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
+from mlcli.data.own.audit import training_notes
 from mlcli.data.own.column_store import ColumnStore
 from mlcli.data.own.damaged_rows import N_LISTED
 from mlcli.data.own.encoding import column_kind, fit_encoding, text_of, unseen_notes
@@ -49,7 +50,7 @@ _SMALLEST_DEVIATION = 1e-18  # as in the format of runs
 
 
 def table_dataset(config: DatasetConfig, preparation: Preparation) -> Dataset:
-    """Return the dataset of a table, with an encoding fitted on the training rows.
+    """Return the dataset of a table, with an encoding fitted on the training rows, and with notes on possible leaks.
 
     UsageError for a target or column that the file lacks, DataError for a file that is missing or is not a table to
     learn classes from.
@@ -138,7 +139,8 @@ def _fitted(table: _Understood, folder: Path | None) -> Dataset:
     with located(table.source.file):
         check_storable(dataset)
     codes = [_CODES] if config.encoding == "codes" else []
-    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes, *table.skipped)
+    leaks = training_notes(table.source.rows, table.training, dataset, config)
+    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes, *table.skipped, *leaks)
     return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
@@ -301,7 +303,7 @@ def _encoded(source: _Source, info: DatasetInfo, folder: Path | None, trained_on
     x = EncodedRows(source.file, source.rows, encoding, folder)
     data = SourceData(x.split(labels.y), test, digest, validation)
     if is_scored_whole(data, trained_on):
-        plan = unsplit(len(x))
+        plan = unsplit(len(labels.y))
     else:
         by_columns = split_source(source.rows, labels.y, config)
         plan = plan_splits(config, info, replace(by_columns, n_test=info.n_test, n_validation=info.n_validation))

@@ -53,8 +53,7 @@ FEW_CELLS = [
     (nearest_mean, 1_000, 5, 0.3, 5, 1),
     (nearest_neighbour, 100, 5, 0.3, 5, 2),
     (nearest_neighbour, 100, 5, 0.3, 10, 1),
-    (logistic, 100, 5, 0.3, 5, 1),
-    (logistic, 300, 20, 0.1, 10, 1),
+    (logistic, 300, 5, 0.3, 5, 1),
 ]
 WHOLE_GRID = list(
     product(
@@ -130,6 +129,6 @@ def test_the_stated_difference_is_found_in_four_of_five_cases():
 def _advantage_for(difference):
     """Return the additional distance that raises the accuracy of five features at distance 0.3 by a difference."""
     rng = np.random.default_rng(4)
-    candidates = np.linspace(0.02, 0.3, 15)
-    means = [np.mean(_compare(rng, nearest_mean, 600, 5, 0.3, 5, 20, advantage=value)[0]) for value in candidates]
+    candidates = np.linspace(0.02, 0.3, 8)
+    means = [np.mean(_compare(rng, nearest_mean, 600, 5, 0.3, 5, 8, advantage=value)[0]) for value in candidates]
     return float(np.interp(difference, np.maximum.accumulate(means), candidates))

@@ -12,7 +12,8 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
 from mlcli.data.own.array_inspection import InspectedArray
-from mlcli.data.own.inspection import init, inspect, inspected
+from mlcli.data.own.initial_config import init
+from mlcli.data.own.inspection import InspectRequest, inspect, inspected
 from mlcli.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -74,13 +75,13 @@ def test_what_cannot_be_trained_is_refused_as_in_training(tmp_path):
     with pytest.raises(DataError, match=r"sample 7 \(from 0\), position \[2\]: a missing value"):
         inspection_of(tmp_path, x=np.where(TABLE[7, 2] == TABLE, np.nan, TABLE), y=Y)
     with pytest.raises(UsageError, match="--target COLUMN: a table needs"):
-        init(tmp_path / "t.csv", None)
+        init(InspectRequest(tmp_path / "t.csv"))
 
 
 def test_the_configuration_for_arrays_gives_the_same_dataset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", x=TABLE, y=Y)
-    Path("own.yaml").write_text(init(Path("a.npz"), None))
+    Path("own.yaml").write_text(init(InspectRequest(Path("a.npz"))))
     assert "# a.npz: x: float64 (200, 3)" in Path("own.yaml").read_text()
     dataset = own_dataset(load_experiment(Path("own.yaml"), environ={}).dataset)
     assert dataset is own_dataset(DatasetConfig(path="a.npz"))
@@ -91,7 +92,7 @@ def test_the_configuration_for_arrays_gives_the_same_dataset(tmp_path, monkeypat
 def test_every_format_is_printed(output, x, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", x=x, y=Y)
-    inspect(Path("a.npz"), None, output)
+    inspect(InspectRequest(Path("a.npz")), output)
     shown = capsys.readouterr().out
     assert ("x2" if output == "csv" and x.ndim == 2 else "a.npz: x") in shown
     if output == "json":

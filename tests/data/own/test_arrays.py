@@ -181,7 +181,7 @@ def test_arrays_that_no_classifier_can_learn_from_are_refused(arrays, message, d
 
 @pytest.mark.parametrize("settings", [{"target": "y"}, {"columns": {"x0": "ignore"}}, {"missing": ("-1",)}])
 def test_settings_of_tables_are_refused(settings, dataset_of):
-    with pytest.raises(UsageError, match=f"dataset.{next(iter(settings))}: .*a.npz holds arrays with their labels"):
+    with pytest.raises(UsageError, match=f"dataset.{next(iter(settings))}: .*a.npz holds arrays and their labels"):
         dataset_of(settings, x=TABLE, y=Y)
 
 
@@ -194,7 +194,7 @@ def test_files_for_the_parts_that_do_not_fit_are_refused(tmp_path):
         own_dataset(DatasetConfig(path=path, test_path=path))
     with pytest.raises(DataError, match="b.npz: it has no x and y, or x_validation and y_validation"):
         own_dataset(DatasetConfig(path=path, validation_path=str(tmp_path / "b.npz")))
-    with pytest.raises(UsageError, match="test_path: the training file holds arrays, and .*t.csv is a table"):
+    with pytest.raises(UsageError, match="test_path: .*t.csv is a table, and the training file is an array file"):
         own_dataset(DatasetConfig(path=path, test_path=str(tmp_path / "t.csv")))
 
 

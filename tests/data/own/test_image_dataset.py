@@ -127,6 +127,11 @@ def test_only_the_first_ten_damaged_images_are_listed_and_a_class_of_them_is_ref
         loaded(photos, on_bad="skip")
 
 
+def test_a_folder_that_does_not_exist_is_said_to_be_missing(tmp_path):
+    with pytest.raises(DataError, match="photos: no such file or folder"):
+        loaded(tmp_path / "photos")
+
+
 def test_what_is_only_for_tables_and_single_images_are_refused(photos):
     with pytest.raises(UsageError, match="dataset.target: .* is a folder of images"):
         loaded(photos, target="cat")

@@ -42,7 +42,7 @@ def test_what_is_hidden_is_ignored_and_other_files_are_noted(tmp_path):
     assert len(folder.parts["train"]) == 2
     assert folder.class_names == ("cat", "dog")
     assert [note.replace(str(tmp_path), "P") for note in folder.notes] == [
-        "ignored 1 images that are in P itself and not in a class folder",
+        "ignored images in P itself, not in a class folder: 1",
         "ignored files in P/cat that are not named as images: Thumbs.db",
     ]
 

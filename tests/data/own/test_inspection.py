@@ -9,7 +9,9 @@ import pytest
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
-from mlcli.data.own.inspection import accuracy_alone, init, inspected
+from mlcli.data.own.initial_config import init
+from mlcli.data.own.inspection import InspectRequest, inspected
+from mlcli.errors import UsageError
 
 N_ROWS = 400
 
@@ -67,20 +69,6 @@ def test_a_column_that_alone_predicts_the_target_is_found_with_how_well(clean, t
     assert dose.startswith("column 'dose' alone predicts the target with accuracy 0.99")  # an edge of a bin is between
 
 
-def test_an_id_predicts_nothing_alone():
-    y = np.arange(100) // 7 % 2
-    assert accuracy_alone(np.arange(100), y) < 0.6
-    assert accuracy_alone(y, y) == 1.0
-
-
-def test_test_rows_that_are_training_rows_are_counted(clean, tmp_path):
-    inspection = inspection_of(pd.concat([clean, clean]), tmp_path / "t.csv")
-    (found,) = inspection.findings
-    n_repeated, _, n_test, *_ = found.split()
-    assert n_test == "160"
-    assert int(n_repeated) == pytest.approx(0.8 * 160, rel=0.1)  # where the other copy is in the training split
-
-
 def test_rare_classes_and_imbalance_are_found(clean, tmp_path):
     clean["label"] = ["rare"] * 8 + ["usual"] * (N_ROWS - 8)
     rare, imbalance = inspection_of(clean, tmp_path / "t.csv").findings
@@ -90,7 +78,9 @@ def test_rare_classes_and_imbalance_are_found(clean, tmp_path):
 
 def test_the_configuration_for_a_table_gives_the_same_dataset(mixed_table, monkeypatch):
     monkeypatch.chdir(mixed_table.parent)
-    (mixed_table.parent / "own.yaml").write_text(init(mixed_table.relative_to(mixed_table.parent), "label"))
+    (mixed_table.parent / "own.yaml").write_text(
+        init(InspectRequest(mixed_table.relative_to(mixed_table.parent), "label"))
+    )
     config = load_experiment(mixed_table.parent / "own.yaml", environ={})
     assert config.dataset.columns == {
         "height": "numeric",
@@ -103,13 +93,27 @@ def test_the_configuration_for_a_table_gives_the_same_dataset(mixed_table, monke
     assert own_dataset(config.dataset).info.encoding == expected.info.encoding
 
 
+def test_a_configuration_and_settings_are_inspected_as_a_training_takes_them(penguins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ("dataset.missing=['NA', '2007']", "dataset.test=0.3")
+    (tmp_path / "own.yaml").write_text(init(InspectRequest(penguins, "species", group="island", settings=settings)))
+    config = load_experiment(tmp_path / "own.yaml", environ={}).dataset
+    assert (config.group, config.missing, config.test) == ("island", ("NA", "2007"), 0.3)
+    assert (config.columns["island"], config.columns["year"]) == ("ignore", "numeric")
+    again = init(InspectRequest(tmp_path / "own.yaml"))
+    assert again.partition("# column")[0] == (tmp_path / "own.yaml").read_text().partition("# column")[0]
+    (tmp_path / "iris.yaml").write_text("dataset: iris")
+    with pytest.raises(UsageError, match="not your own data; use mlcli data show iris"):
+        init(InspectRequest(tmp_path / "iris.yaml"))
+
+
 def test_names_that_yaml_reads_as_something_else_are_quoted(tmp_path):
     names = ["yes", "1", "a: b", "#x", "null", "- y", "\x1b[0m"]
     table = pd.DataFrame(
         {name: np.random.default_rng(0).normal(size=40) for name in names} | {"label": ["a", "b"] * 20}
     )
     table.to_csv(tmp_path / "t.csv", index=False)
-    (tmp_path / "own.yaml").write_text(init(tmp_path / "t.csv", "label"))
+    (tmp_path / "own.yaml").write_text(init(InspectRequest(tmp_path / "t.csv", "label")))
     columns = load_experiment(tmp_path / "own.yaml", environ={}).dataset.columns
     assert list(columns) == ["yes", "1", "a: b", "#x", "null", "- y", "\\x1b[0m"]
 
@@ -127,3 +131,15 @@ def test_a_target_that_is_missing_is_refused_as_in_training(penguins, cli):
     done = cli("data", "init", penguins, "--target", "specis")
     assert done.returncode == 2
     assert "did you mean 'species'?" in done.stderr
+
+
+def test_rows_of_a_test_file_that_are_training_rows_are_counted(clean, tmp_path):
+    clean.to_csv(tmp_path / "t.csv", index=False)
+    clean[:50].to_csv(tmp_path / "test.csv", index=False)
+    request = InspectRequest(tmp_path / "t.csv", "label", str(tmp_path / "test.csv"))
+    inspection = inspected(request.config())
+    (found,) = inspection.findings
+    assert found.startswith("50 of 50 test rows are equal to a training row")
+    assert (inspection.n_rows, inspection.n_train_rows, sum(inspection.class_counts.values())) == (450, 400, 450)
+    (tmp_path / "own.yaml").write_text(init(request))
+    assert load_experiment(tmp_path / "own.yaml", environ={}).dataset.test_path == request.test_path

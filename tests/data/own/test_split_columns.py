@@ -129,6 +129,7 @@ def test_a_column_that_decides_the_splits_is_a_feature_only_if_columns_says_so(t
         ({"time": "date"}, {"date": ["31.12.2024", *["2024-01-01"] * 119]}, DataError, "row 1 .*'31.12.2024'"),
         ({"time": "day"}, {"day": ["inf", *range(119)]}, DataError, "row 1 .*'inf'"),
         ({"time": "day"}, {"day": ["2024-01-01", *range(119)]}, DataError, "row 1 .*'2024-01-01'"),
+        ({"time": "day"}, {"day": ["9" * 400, *range(119)]}, DataError, "row 1 .*'9999"),
         ({"time": "day"}, {"day": [True, False] * 60}, DataError, "row 1 .*'True'"),
         (
             {"split_column": "part"},
