@@ -8,7 +8,7 @@
 - JSON has at most 50,000 values, 16 levels deep; its numbers are finite and fit in 64 bits; its text is safe to print.
 - The size that an array header or an archive announces counts only if exactly as many bytes follow.
 - An archive expands to at most 20 times its size, or 256 MiB if that is more.
-- A table, expanded if it is gzipped, has at most 1 GiB.
+- A gzipped table expands to at most 1 GiB, or 20 times its size if that is more. It is read by blocks of rows.
 
 Every function raises ValueError, with a message of one line, for content that breaks the policy; the caller adds the
 name of the file. Importing this module imports no numpy.

@@ -169,6 +169,18 @@ def fetch(
 
 
 @app.command()
+def clean(data_dir: DataDir = None) -> None:
+    """Remove what was prepared from data of your own; it is prepared again when it is used.
+
+    Examples:
+      mlcli data clean
+    """
+    from mlcli.data import inventory
+
+    inventory.clean(data_dir)
+
+
+@app.command()
 def verify(
     names: Annotated[
         list[str] | None,

@@ -121,6 +121,14 @@ def fetch(names: Sequence[str], mirror: str | None, data_dir: Path | None, outpu
     print_rows("Fetched", list(map(asdict, rows)), output, schema_version=2)
 
 
+def clean(data_dir: Path | None) -> None:
+    """Remove what was prepared from a person's own data, and print how much it was."""
+    from mlcli.data.cached_folder import clean as remove
+
+    n_removed, n_bytes = remove(data_directory(data_dir))
+    print_notes([f"removed {n_removed:,} prepared tables and images, {n_bytes / 2**20:,.0f} MiB"])
+
+
 def verify(names: Sequence[str], data_dir: Path | None, output_format: str) -> None:
     """Verify the checksums of datasets, of all if no name is given, and print one row per file.
 

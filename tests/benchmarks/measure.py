@@ -174,6 +174,24 @@ def _arguments(name: str, workspace: Workspace) -> list[str]:
             options = f"--backend torch --dataset fashion --epochs 1 --threads {workspace.threads} --quiet --offline"
             folders = ("--data-dir", str(workspace.data), "--runs-dir", str(workspace.work / "runs"))
             return [str(console_script), "train", *options.split(), *folders]
+        case "mlcli train table" | "mlcli train table again":
+            data_dir = workspace.work / ("tables" if name.endswith("again") else f"tables-{time.time_ns()}")
+            options = (
+                f"--target label --backend torch --epochs 1 --batch-size 128 --threads {workspace.threads} --quiet"
+            )
+            table, folders = workspace.work / "table.csv", ("--runs-dir", str(workspace.work / "runs"))
+            return [
+                str(console_script),
+                *("train", "--data", str(table)),
+                *options.split(),
+                *("--set", "model.hidden=[32]", "--data-dir", str(data_dir), *folders),
+            ]
+        case "mlcli predict table":
+            options = f"--force --threads {workspace.threads} --quiet"
+            paths = ("--input", str(workspace.work / "table.csv"), "--output", str(workspace.work / "predicted.csv"))
+            return [str(console_script), "predict", str(workspace.work / "table-run"), *paths, *options.split()]
+        case "script_table.py" | "script_table_predict.py":
+            return [sys.executable, str(HERE / name), str(workspace.work)]
         case "script_fashion.py":
             return [sys.executable, str(HERE / name), f"{workspace.data}/FashionMNIST/raw"]
     raise ValueError(f"unknown contestant: {name}")

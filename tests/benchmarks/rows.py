@@ -186,6 +186,40 @@ FAMILIES = (
     ),
 )
 
+_TABLE = "a table of 200,000 x 50, numbers, texts and missing values"
+FAMILIES += (
+    Family(
+        "tables",
+        (
+            Row(
+                "table-prepare",
+                f"train --backend torch --epochs 1, {_TABLE}, first start: pandas, a pipeline and a loop by hand",
+                "mlcli train table",
+                ("script_table.py",),
+                1.1,
+            ),
+            Row(
+                "table-memory",
+                "the same, peak RSS",
+                "mlcli train table",
+                ("script_table.py",),
+                0.6,
+                figure="peak_bytes",
+            ),
+            Row("table-second-start", "the same, second start", "mlcli train table again", ("script_table.py",), 0.1),
+            Row(
+                "table-predict",
+                f"predict --output .csv, {_TABLE}: pandas and a pipeline by hand",
+                "mlcli predict table",
+                ("script_table_predict.py",),
+                1.2,
+            ),
+        ),
+        repeats=3,
+        needs_fashion=False,
+    ),
+)
+
 _HEAVY = ("torch", "keras", "sklearn", "torchvision", "pandas", "matplotlib", "scipy", "numpy")
 
 IMPORTS = (

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from mlcli.data import cached_folder as module
+from mlcli.data import inventory
 from mlcli.data.cached_folder import cached_folder, checksum, clean, entries
 from mlcli.errors import DataError
 
@@ -76,3 +77,9 @@ def test_the_checksum_shows_a_changed_bit_and_a_missing_or_added_byte_that_is_no
     changed = bytearray(content[:length])
     changed[length // 2] ^= 4
     assert len({whole, of(changed), of(content[: length - 1]), of(content[: length + 1])}) == 4
+
+
+def test_data_clean_says_what_it_removes(tmp_path, capsys):
+    cached_folder(tmp_path, {"n": 0}, writer("x" * 2**20), silent)
+    inventory.clean(tmp_path)
+    assert "removed 1 prepared tables and images, 1 MiB" in capsys.readouterr().err

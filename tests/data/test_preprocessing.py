@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlcli.data.preprocessing import fit_scaling, take
-from mlcli.records import Scaling, Split
+from mlcli.records import DatasetInfo, Scaling, Split
 from mlcli.registry import DATASETS
 
 IRIS, FASHION = DATASETS["iris"], DATASETS["fashion"]
@@ -63,3 +63,13 @@ def test_standard_is_one_mean_and_one_deviation_over_all_pixels():
 def test_constant_pixels_are_divided_by_one():
     constant = np.full((3, 1, 2, 2), 9, np.uint8)
     assert fit_scaling("standard", FASHION.info, constant).scale == 1.0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1000, 1), (1000, 2), (777, 3), (300, 50), (5, 2000)])
+def test_mean_and_deviation_of_blocks_are_bit_identical_to_those_of_numpy(shape, monkeypatch):
+    monkeypatch.setattr("mlcli.data.preprocessing._BLOCK_VALUES", 100)
+    x = np.random.default_rng(0).normal(3.0, 1e3, size=shape)
+    info = DatasetInfo("t", "table", shape[1:], ("a", "b"), (), shape[0], 0, "")
+    scaling = fit_scaling("standard", info, x)
+    np.testing.assert_array_equal(scaling.shift, x.mean(axis=0))
+    np.testing.assert_array_equal(scaling.scale, np.where(x.std(axis=0) == 0, 1.0, x.std(axis=0)))

@@ -289,6 +289,16 @@ def test_an_epoch_in_several_calls_is_bit_identical_to_one_in_a_single_call(case
         np.testing.assert_array_equal(parted_weights[name], array)
 
 
+def test_a_model_that_needs_all_samples_at_once_says_so_if_they_do_not_fit(digits, tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", digits[0])
+    monkeypatch.setattr("mlcli.engines.sklearn.base.available_bytes", lambda: 1000)
+    engine, _ = make(SINGLE_FIT["sklearn-logistic"])
+    with pytest.raises(
+        MemoryError, match="fitted to all samples at once, which take 460,032 bytes, and 1,000 are free"
+    ):
+        engine.place(np.load(tmp_path / "x.npy", mmap_mode="r"), digits[1])
+
+
 @pytest.mark.parametrize("name", ["torch-mlp-dropout", "torch-cnn", "keras-logistic", "sklearn-mlp"])
 @pytest.mark.parametrize("is_table", [False, True])
 def test_training_from_a_mapped_file_is_bit_identical_to_training_from_memory(name, is_table, digits, tmp_path):

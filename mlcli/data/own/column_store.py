@@ -87,11 +87,11 @@ class ColumnStore:
         """Return the rows at some positions, in that order; nothing is copied."""
         return ColumnStore(self.stored, positions if self.rows is None else self.rows[positions], self.bad_lines)
 
-    def blocks(self, names: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """Yield some columns of all rows, in order, as frames of at most `rows_per_block` rows."""
+    def blocks(self, names: Sequence[str], n_rows: int | None = None) -> Iterator[pd.DataFrame]:
+        """Yield some columns of all rows, in order, in frames of at most n_rows; None: `rows_per_block`."""
         import pandas as pd
 
-        n_rows = rows_per_block(len(names))
+        n_rows = n_rows or rows_per_block(len(names))
         for start in range(0, len(self), n_rows):
             block = slice(start, min(start + n_rows, len(self)))
             yield pd.DataFrame({name: self._series(name, block) for name in names})

@@ -18,6 +18,7 @@ from mlcli.data.own.table_file import TableFile, located
 from mlcli.records import Dataset, DatasetInfo, Scaling, Split, TableEncoding
 
 _INDEX = "dataset.json"
+_BLOCK_VALUES = 2**21  # features that are held in memory at a time
 _PARTS = ("train", "validation", "test")
 
 
@@ -49,7 +50,8 @@ class EncodedRows:
             return self._take(positions)
 
     def _take(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        frames = self.store.take(positions).blocks([column.name for column in self.encoding.columns])
+        names, n_rows = [column.name for column in self.encoding.columns], max(1, _BLOCK_VALUES // self.shape[1])
+        frames = self.store.take(positions).blocks(names, n_rows)
         blocks = (encode(frame, self.encoding, self.unseen) for frame in frames)
         shape = (len(positions), self.shape[1])
         if self.folder is None:

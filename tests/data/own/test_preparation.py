@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import numpy as np
 import pytest
 
 from mlcli.config.dataset import DatasetConfig
-from mlcli.data.load import preprocessing_of
+from mlcli.config.schema import ExperimentConfig
+from mlcli.data.load import load_dataset, preprocessing_of
 from mlcli.data.own import preparation
 from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import stored_table, table_dataset
 from mlcli.data.own.table_file import TableFile
+from mlcli.experiment.plan import make_plan
 from mlcli.memory import mapping_of
 
 SETTINGS = {"validation": 0.2, "columns": {"year": "categorical"}}
@@ -137,3 +140,20 @@ def test_a_table_encoded_as_a_run_did_it_is_prepared_once(penguins, prepared, tm
     again = stored_table(config, preprocessing_of(first), None, Preparation(tmp_path / "data"))
     np.testing.assert_array_equal(again.test.x, first.test.x)
     np.testing.assert_array_equal(again.test.x, expected.test.x)
+
+
+def test_a_plan_and_its_run_prepare_in_the_same_data_directory(penguins, prepared, tmp_path):
+    settings = {"dataset": {"path": str(penguins), "target": "species"}, "backend": "sklearn"}
+    config = ExperimentConfig.model_validate(settings | {"model": {"name": "logistic"}})
+    lines = []
+    plan = make_plan(config, tmp_path / "data", lines.append)
+    assert mapping_of(load_dataset(plan.config.dataset, data_dir=tmp_path / "data").train.x) is not None
+    assert len(list((tmp_path / "data" / "prepared" / "own").glob("*/manifest.json"))) == 2
+
+
+def test_progress_tells_rate_and_remaining_time(penguins, tmp_path, lines, monkeypatch):
+    monkeypatch.setattr(preparation, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("mlcli.data.own.column_store._MAX_BLOCK_ROWS", 100)
+    penguins.write_text(penguins.read_text() + penguins.read_text().partition("\n")[2] * 50)
+    table_dataset(DatasetConfig(path=str(penguins), target="species"), Preparation(tmp_path / "data", lines.append))
+    assert re.fullmatch(r".*penguins\.csv: \d+%, [\d,]+ rows/s, \d+ s left", lines[0])
