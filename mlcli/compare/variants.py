@@ -93,12 +93,12 @@ def measure(run: StoredRun, metric: str = DEFAULT_METRIC, *, is_reused: bool = F
 
 def _sample_values(metric: str, predictions: Mapping[str, NDArray[Any]], record: RunRecord) -> SampleValues | None:
     """Return the pseudo-values of the test samples; None for accuracy, and for a metric that does not exist."""
-    value: float | None = getattr(record.metrics["test"], metric)
+    value = _measurements(record)[metric]
     if metric == DEFAULT_METRIC or value is None:
         return None
     y = predictions["y"]
     scores = Scores(predictions["labels"], predictions.get("logits"), predictions.get("probabilities"))
-    return SampleValues(value + influences(metric, scores, y), np.unique(y, return_counts=True)[1])
+    return SampleValues(value + influences(metric, scores, y), y)
 
 
 def _test_digest(config: ExperimentConfig, record: RunRecord, y: NDArray[np.int64]) -> str:
