@@ -108,7 +108,7 @@ def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun], metric: str) -> 
         one_sided = (found.p_value or 1.0) / 2
         return one_sided if found.mean * METRICS[metric].sign < 0 else 1 - one_sided
     if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
-        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
+        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was trained or scored on other samples")
     return worse_p(_values(variant.runs, metric), _values(baseline, metric))
 
 

@@ -210,7 +210,9 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     missed = []
     for variant in comparison.ran:
         means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
-        missed += missed_thresholds(request.thresholds, means, variant.label)
+        of_runs = (run.facts.record.metrics["test"].undefined for run in variant.runs)
+        undefined = {name: reason for reasons in of_runs for name, reason in reasons.items()}
+        missed += missed_thresholds(request.thresholds, means, undefined, variant.label)
     found = shortfalls(comparison.ran, baseline, comparison.metric) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:

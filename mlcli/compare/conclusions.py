@@ -38,7 +38,7 @@ _FOLDS_METHOD = (
 )
 _OF_ANSWERS = "the p value is at least that of McNemar's test (1947), the interval at least that of Wilson (1927)"
 _OF_VALUES = f"the p value is at least that of a t test of all samples, with {_PSEUDO_VALUES}"
-_OF_GROUPS = "samples of a group are not independent, so no test of samples is used"
+_OF_DEPENDENT = "samples of a group or a time series are not independent, so no test of samples is used"
 _METHOD = (
     "Fit time: paired by round of one session, t test on log ratios. ±: half of the 95 % confidence interval of a mean "
     "over {runs}. [ ]: 95 % confidence interval of a difference or ratio; from three {runs} on. Verdicts: corrected "
@@ -52,9 +52,9 @@ def method(comparison: Comparison) -> str:
     title, is_accuracy = METRICS[comparison.metric].title, comparison.metric == DEFAULT_METRIC
     of_metric = _SEEDS_METHOD if is_accuracy else _METRIC_METHOD.format(title=title)
     if comparison.has_folds:
-        of_samples = _OF_GROUPS if comparison.is_grouped else _OF_ANSWERS if is_accuracy else _OF_VALUES
+        of_samples = _OF_DEPENDENT if comparison.has_dependent_samples else _OF_ANSWERS if is_accuracy else _OF_VALUES
         of_metric = _FOLDS_METHOD.format(title=title, of_samples=of_samples)
-    has_agreement = is_accuracy and not (comparison.has_folds and comparison.is_grouped)
+    has_agreement = is_accuracy and not (comparison.has_folds and comparison.has_dependent_samples)
     agreement = ", or the variants agree on 299 test samples or more" if has_agreement else ""
     rest = _METHOD.format(runs=comparison.repeated_over, margin=margin_text(comparison.metric), agreement=agreement)
     return f"{of_metric} {rest}"

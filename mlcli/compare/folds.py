@@ -77,4 +77,4 @@ def _differing_samples(pairs: Sequence[RunPair], metric: str) -> DifferingSample
         values = np.concatenate([sample_values(run) - sample_values(other) for run, other in pairs])
         n_bounding = n_bounding_samples(metric, class_counts(of_repeat[largest].values()))
         samples = DifferingSamples.of_values(n_samples, values, n_bounding)
-    return replace(samples, are_grouped=any(run.is_grouped for run, _ in pairs))
+    return replace(samples, are_dependent=any(run.has_dependent_samples for run, _ in pairs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,18 @@ def metric_notes(ran: Sequence[Variant], metric: str) -> list[str]:
     reason = unjudged_reason(metric, runs) if len(ran) > 1 else None
     if reason:
         notes.append(f"{METRICS[metric].title} is not judged: {reason}")
-    guesses = {run.facts.record.metrics["test"].largest_class_accuracy for run in runs}
-    if len(guesses) == 1 and (guess := guesses.pop()) is not None and guess >= IMBALANCED:
+    guess = _largest_class_accuracy(runs)
+    if guess is not None and guess >= IMBALANCED:
         notes.append(f"always predicting the largest class has a test accuracy of {guess:.4f}")
     return notes
+
+
+def _largest_class_accuracy(runs: Iterable[MeasuredRun]) -> float | None:
+    """Return the test accuracy of always predicting the largest class, over folds as a mean; None if splits differ."""
+    by_test = {run.test_digest: run for run in runs}
+    guesses = [run.facts.record.metrics["test"].largest_class_accuracy for run in by_test.values()]
+    known = [guess for guess in guesses if guess is not None]
+    n_folds = {run.n_folds for run in by_test.values()}
+    if not known or len(known) < len(guesses) or (len(guesses) > 1 and (None in n_folds or len(n_folds) > 1)):
+        return None
+    return fmean(known)

@@ -90,9 +90,10 @@ class MeasuredRun:
         return self.facts.config.dataset.folds
 
     @property
-    def is_grouped(self) -> bool:
-        """Whether the samples belong to groups, so that they are not independent."""
-        return self.facts.config.dataset.group is not None
+    def has_dependent_samples(self) -> bool:
+        """Whether the samples are not independent, because they belong to groups or to a time series."""
+        data = self.facts.config.dataset
+        return data.group is not None or data.time is not None
 
     @property
     def session(self) -> Session | None:
@@ -276,9 +277,9 @@ class Comparison:
         return any(variant.n_splits > 1 for variant in self.ran)
 
     @property
-    def is_grouped(self) -> bool:
-        """Whether the samples of some runs belong to groups."""
-        return any(run.is_grouped for variant in self.ran for run in variant.runs)
+    def has_dependent_samples(self) -> bool:
+        """Whether the samples of some runs are not independent."""
+        return any(run.has_dependent_samples for variant in self.ran for run in variant.runs)
 
     @property
     def repeated_over(self) -> str:
