@@ -219,6 +219,18 @@ def test_groups_are_judged_by_the_folds_alone(tmp_path, penguins):
     assert pair.accuracy.n_bounding_samples is None
     assert "samples of a group or a time series are not independent" in method(comparison)
     assert "299" not in method(comparison)
+    assert not any("not independent" in note for note in comparison.notes)
+    (of_one_fold,) = compare_results(find_results(["*_s0_*"], tmp_path)).notes[-1:]
+    assert of_one_fold.startswith("test samples of a group or a time series are not independent")
+
+
+def test_what_always_predicting_the_largest_class_scores_is_a_mean_over_folds(tmp_path):
+    for fold in range(3):
+        _train(tmp_path, "dataset=breast_cancer", "dataset.folds=3", f"dataset.fold={fold}", f"seed={fold}")
+    guesses = [run.facts.record.metrics["test"].largest_class_accuracy for run in compare_runs(tmp_path).ran[0].runs]
+    assert len(set(guesses)) > 1
+    note = f"always predicting the largest class has a test accuracy of {np.mean(guesses):.4f}"
+    assert note in compare_runs(tmp_path).notes
 
 
 def test_several_seeds_on_one_fold_are_one_test_set(tmp_path):
