@@ -75,7 +75,7 @@ _FILE = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
+        help="A table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or a folder of images, "
         ".npy or IDX files; or a configuration (.yaml) that names one.",
         show_default=False,
     ),

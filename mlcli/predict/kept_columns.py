@@ -28,7 +28,8 @@ def with_kept_columns(source: SampleSource, path: Path, names: Sequence[str]) ->
 
     UsageError for a kind of file without named columns, and for a column that the file lacks.
     """
-    file = TableFile(path, missing=(), texts=tuple(names))
+    encoding = source.expected.encoding
+    file = TableFile(path, (), tuple(names), has_header=encoding is None or encoding.has_header)
     file.check()
     present = file.column_names()
     for name in names:
