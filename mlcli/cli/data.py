@@ -75,7 +75,7 @@ _FILE = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
+        help="A table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or a folder of images, "
         ".npy or IDX files; or a configuration (.yaml) that names one.",
         show_default=False,
     ),
@@ -93,6 +93,7 @@ def inspect(
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
     output_format: Format = "table",
 ) -> None:
     """Show how data of your own are understood, column by column, and what looks wrong in them.
@@ -110,7 +111,7 @@ def inspect(
     from mlcli.data.own import inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ()), data_dir
     )
     inspection.inspect(request, output_format)
 
@@ -125,6 +126,7 @@ def init(
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
@@ -134,7 +136,7 @@ def init(
     from mlcli.data.own import initial_config, inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ()), data_dir
     )
     sys.stdout.write(initial_config.init(request))
 

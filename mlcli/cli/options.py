@@ -95,8 +95,8 @@ DataFile = Annotated[
     str | None,
     experiment(
         "--data",
-        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
-        "folder of images, .npy or IDX files.",
+        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or "
+        "a folder of images, .npy or IDX files.",
         metavar="PATH",
     ),
 ]
