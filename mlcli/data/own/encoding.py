@@ -219,8 +219,9 @@ def column_numbers(values: pd.Series, column: TableColumn) -> NDArray[np.float64
     """
     kind = column.kind
     if kind == "boolean":
-        texts = values.astype(object).map(lambda value: _BOOLEANS.get(str(value).lower(), np.inf), na_action="ignore")
-        numbers = texts.to_numpy(dtype=np.float64, na_value=np.nan)
+        codes, found = values.factorize(use_na_sentinel=True)
+        by_code = [*(_BOOLEANS.get(str(value).lower(), np.inf) for value in found), np.nan]  # -1 is a missing value
+        numbers = np.array(by_code, dtype=np.float64).take(codes)
     elif kind == "date":
         numbers = date_seconds(values, column.date_order or "ymd")
     else:

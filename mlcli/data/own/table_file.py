@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -89,14 +89,17 @@ class TableFile:
     """A file with a table.
 
     missing: texts that stand for a missing value. texts: names of the columns whose cells are kept as text, even if
-    all of them are numbers. has_header: whether the first line of delimited text names the columns. skips_bad: leave
-    out rows with more or fewer cells than the first line. is_trusted: whether a gzipped file may expand to any size.
+    all of them are numbers. verbatim: of those whose cells are kept as they are written, in which no text stands for a
+    missing value; `values_of` returns what they are otherwise. has_header: whether the first line of delimited text
+    names the columns. skips_bad: leave out rows with more or fewer cells than the first line. is_trusted: whether a
+    gzipped file may expand to any size.
     """
 
     path: Path
     missing: tuple[str, ...]
     texts: tuple[str, ...] = ()
     has_header: bool = True
+    verbatim: tuple[str, ...] = ()
     skips_bad: bool = False
     is_trusted: bool = False
     bad_lines: list[int] = field(default_factory=list, compare=False)  # those left out by the last reading
@@ -198,11 +201,11 @@ class TableFile:
 
     def read_whole(self, columns: Sequence[str]) -> Iterator[pd.Series[Any]]:
         """Yield some columns, each with the types that pandas gives it if it reads all rows at once."""
-        import pandas as pd
-
         if not columns:
             return
         if self.is_parquet:
+            import pandas as pd
+
             whole = pd.concat(self.read(columns))
             yield from (whole[name] for name in columns)
             return
@@ -215,8 +218,25 @@ class TableFile:
                     writer.writerows([text] for text in frame[name])
             for name, file in files.items():
                 file.seek(0)
-                options = self._options([name], ",") | {"header": None, "encoding": "utf-8"}
-                yield pd.read_csv(file, **options)[name]
+                yield self._typed(file, name)
+
+    def values_of(self, cells: pd.Series[Any]) -> pd.Series[Any]:
+        """Return the values of a verbatim column, or of some of its rows, as they are read if it is not verbatim."""
+        if self.is_parquet:
+            return self._plain(cells, self.missing)
+        codes, found = cells.factorize()
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows([cell] for cell in found)
+        text.seek(0)
+        return self._typed(text, str(cells.name)).take(codes).set_axis(cells.index)
+
+    def _typed(self, file: Any, name: str) -> pd.Series[Any]:
+        """Return the quoted cells of a column with the type that pandas gives them."""
+        import pandas as pd
+
+        options = replace(self, verbatim=())._options([name], ",") | {"header": None, "encoding": "utf-8"}
+        values: pd.Series[Any] = pd.read_csv(file, **options)[name]
+        return values
 
     def _options(self, names: Sequence[str], delimiter: str) -> dict[str, Any]:
         import pandas as pd
@@ -226,12 +246,14 @@ class TableFile:
             "header": 0 if self.has_header else None,
             "names": list(names),
             "index_col": False,
-            "dtype": {name: str for name in self.texts if name in names},
+            "dtype": {name: str for name in (*self.texts, *self.verbatim) if name in names},
             "na_values": list(self.missing),
             "keep_default_na": False,
             "low_memory": False,
             "encoding": _ENCODING,
         }
+        if self.verbatim:
+            options["na_values"] = {name: [] if name in self.verbatim else list(self.missing) for name in names}
         if int(pd.__version__.partition(".")[0]) < 3:
             options["float_precision"] = "round_trip"  # the default of later versions
         return options
@@ -254,7 +276,8 @@ class TableFile:
             try:
                 chunks = pd.read_csv(content, chunksize=n_rows, **self._options(names, delimiter) | changes)
                 for frame in [chunks] if isinstance(chunks, pd.DataFrame) else chunks:
-                    if not are_checked and frame.iloc[:, -1].isna().any():  # as pandas fills rows that are too short
+                    last = frame.iloc[:, -1]  # in which pandas fills rows that are too short
+                    if not are_checked and ((last == "").any() if last.name in self.verbatim else last.isna().any()):
                         self._check_lengths(len(names), delimiter)
                         are_checked = True
                     self._read[0] = os.lseek(stream.fileno(), 0, os.SEEK_CUR) / n_bytes
@@ -294,11 +317,12 @@ class TableFile:
                 frame = frame.iloc[:, wanted].set_index(pd.RangeIndex(n_read, n_read + len(frame)))
                 n_read += len(frame)
                 for name in frame.columns:
-                    frame[name] = self._plain(frame[name])
+                    frame[name] = self._plain(frame[name], () if name in self.verbatim else self.missing)
                 self._read[0] = n_read / max(1, file.metadata.num_rows)
                 yield frame
 
-    def _plain(self, values: pd.Series[Any]) -> pd.Series[Any]:
+    @staticmethod
+    def _plain(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
         """Return values of a Parquet file as those of a text file: numbers, booleans or texts."""
         dtype: Any = values.dtype
         if isinstance(dtype, np.dtype) and dtype.kind != "O":
@@ -310,4 +334,4 @@ class TableFile:
         if kind == "b":
             return values.astype(object).where(values.notna(), None)
         texts = values.astype(object).map(str, na_action="ignore")
-        return texts.mask(texts.isin(self.missing))
+        return texts.mask(texts.isin(missing))
