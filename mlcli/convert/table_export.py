@@ -9,7 +9,7 @@ from __future__ import annotations
 import runpy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from mlcli.convert import preparation
 from mlcli.convert.formats import ScoreKind, TrainedModel, Usage
-from mlcli.data.own.encoding import encode
+from mlcli.data.own.encoding import cannot_be, encode
 from mlcli.data.own.table import encoded_file, present_columns
-from mlcli.data.own.table_file import located
+from mlcli.data.own.table_file import TableFile, located
 from mlcli.errors import MlcliError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors
@@ -189,11 +189,14 @@ def check_rows(
     encoding = run.preprocessing.encoding
     assert encoding is not None
     source = Path(run.config.dataset.path or "")
-    expected = predicted(_encoded_rows(source, encoding))
+    skips_bad = run.config.dataset.on_bad == "skip"
+    table = _usable_rows(source, encoding) if skips_bad else _first_rows(encoded_file(source, encoding), encoding)
+    expected = predicted(encode(table, encoding))
     predict = export.written(path)
     try:
-        rows = preparation.read_table(str(source), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
-        found = predict(rows)
+        if not skips_bad:  # pandas reads no file with damaged rows
+            table = preparation.read_table(str(source), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
+        found = predict(table)
     except Exception as error:  # of any library, for values that it reads in another way
         raise MlcliError(f"nothing was written: the export cannot predict {source}: {first_line(error)}") from error
     names = run.preprocessing.class_names
@@ -208,7 +211,13 @@ def check_rows(
         )
 
 
-def _encoded_rows(path: Path, encoding: TableEncoding) -> NDArray[np.float64]:
-    file = encoded_file(path, encoding)
+def _first_rows(file: TableFile, encoding: TableEncoding) -> pd.DataFrame:
     with located(file):
-        return encode(next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS))), encoding)
+        return next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS)))
+
+
+def _usable_rows(path: Path, encoding: TableEncoding) -> pd.DataFrame:
+    """Return those of the first rows that are not damaged."""
+    table = _first_rows(replace(encoded_file(path, encoding), skips_bad=True), encoding)
+    is_bad = np.any([cannot_be(table[column.name], column.kind) for column in encoding.columns], axis=0)
+    return table.iloc[np.flatnonzero(~is_bad)]
