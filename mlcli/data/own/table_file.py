@@ -287,7 +287,7 @@ class TableFile:
             found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
             raise DataError(
                 f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the header has {n_cells} columns\n"
-                f"{found}\ncorrect them, or leave them out with --on-bad skip"
+                f"{found}\ncorrect them, or train with --on-bad skip, which leaves them out"
             )
 
     def _parquet_names(self) -> list[str]:
