@@ -119,9 +119,9 @@ def test_features_of_a_script_are_those_of_the_run(run):
     assert all(tuple(row) in known for row in expected.round(9))
 
 
-@pytest.mark.parametrize("estimator", ["HistGradientBoostingClassifier", "LinearSVC"])
-def test_estimators_are_exported_with_their_preparation(estimator, run_alone, tmp_path):
-    model = {"name": "estimator", "estimator": estimator, "parameters": {"max_iter": 20}}
+@pytest.mark.parametrize(("estimator", "max_iter"), [("HistGradientBoostingClassifier", 5), ("LinearSVC", 1000)])
+def test_estimators_are_exported_with_their_preparation(estimator, max_iter, run_alone, tmp_path):
+    model = {"name": "estimator", "estimator": estimator, "parameters": {"max_iter": max_iter}}
     run = trained(tmp_path, model, "sklearn", visits(0))
     path, code = Path(run.config.dataset.path), converted(run, "sklearn", tmp_path).usage
     table = visits(1)
