@@ -21,7 +21,7 @@ from mlcli.convert import preparation
 from mlcli.convert.formats import ScoreKind, TrainedModel, Usage
 from mlcli.data.own.encoding import cannot_be, encode
 from mlcli.data.own.table import encoded_file, present_columns
-from mlcli.data.own.table_file import TableFile, located
+from mlcli.data.own.table_file import located
 from mlcli.errors import MlcliError
 from mlcli.experiment.stored_run import StoredRun
 from mlcli.files import disk_errors
@@ -188,15 +188,14 @@ def check_rows(
     """
     encoding = run.preprocessing.encoding
     assert encoding is not None
-    source = Path(run.config.dataset.path or "")
-    skips_bad = run.config.dataset.on_bad == "skip"
-    table = _usable_rows(source, encoding) if skips_bad else _first_rows(encoded_file(source, encoding), encoding)
-    expected = predicted(encode(table, encoding))
+    source, is_skipping = Path(run.config.dataset.path or ""), run.config.dataset.on_bad == "skip"
+    usable = _first_rows(source, encoding, is_skipping=is_skipping)
+    expected = predicted(encode(usable, encoding))
     predict = export.written(path)
     try:
-        if not skips_bad:  # pandas reads no file with damaged rows
-            table = preparation.read_table(str(source), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
-        found = predict(table)
+        document = preprocessing_document(run.preprocessing)
+        rows = usable if is_skipping else preparation.read_table(str(source), document, _N_VERIFIED_ROWS)
+        found = predict(rows)
     except Exception as error:  # of any library, for values that it reads in another way
         raise MlcliError(f"nothing was written: the export cannot predict {source}: {first_line(error)}") from error
     names = run.preprocessing.class_names
@@ -211,13 +210,13 @@ def check_rows(
         )
 
 
-def _first_rows(file: TableFile, encoding: TableEncoding) -> pd.DataFrame:
+def _first_rows(path: Path, encoding: TableEncoding, *, is_skipping: bool) -> pd.DataFrame:
+    """Return the first rows of a table, without those that cannot be encoded if a run skips them."""
+    file = replace(encoded_file(path, encoding, is_trusted=True), skips_bad=is_skipping)
     with located(file):
-        return next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS)))
-
-
-def _usable_rows(path: Path, encoding: TableEncoding) -> pd.DataFrame:
-    """Return those of the first rows that are not damaged."""
-    table = _first_rows(replace(encoded_file(path, encoding), skips_bad=True), encoding)
-    is_bad = np.any([cannot_be(table[column.name], column.kind) for column in encoding.columns], axis=0)
-    return table.iloc[np.flatnonzero(~is_bad)]
+        rows = next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS)))
+    if not is_skipping:
+        return rows
+    is_bad = np.any([cannot_be(rows[column.name], column.kind) for column in encoding.columns], axis=0)
+    usable: pd.DataFrame = rows[~is_bad].reset_index(drop=True)
+    return usable
