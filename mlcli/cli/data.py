@@ -15,16 +15,18 @@ from mlcli.cli.options import (
     Force,
     Format,
     Group,
+    ImageSize,
     Offline,
+    OnBad,
     PlotFormatName,
     Quiet,
     SavePlots,
     Settings,
     SplitColumn,
+    Target,
     TestFile,
     Time,
     ValidationFile,
-    experiment,
     source,
 )
 from mlcli.registry import DATASETS, alternatives
@@ -80,18 +82,19 @@ _FILE = Annotated[
         show_default=False,
     ),
 ]
-_TARGET = Annotated[str | None, experiment("--target", help="The column of a table with the labels.", metavar="COLUMN")]
 
 
 @app.command()
 def inspect(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
     output_format: Format = "table",
 ) -> None:
@@ -110,7 +113,7 @@ def inspect(
     from mlcli.data.own import inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path, target, test_data, validation_data, group, time, split_column, image_size, on_bad, tuple(settings or ())
     )
     inspection.inspect(request, output_format)
 
@@ -118,12 +121,14 @@ def inspect(
 @app.command()
 def init(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
 ) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
@@ -134,7 +139,7 @@ def init(
     from mlcli.data.own import initial_config, inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path, target, test_data, validation_data, group, time, split_column, image_size, on_bad, tuple(settings or ())
     )
     sys.stdout.write(initial_config.init(request))
 
