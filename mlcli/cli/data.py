@@ -77,7 +77,7 @@ _FILE = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
+        help="A table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or a folder of images, "
         ".npy or IDX files; or a configuration (.yaml) that names one.",
         show_default=False,
     ),
@@ -96,6 +96,7 @@ def inspect(
     image_size: ImageSize = None,
     on_bad: OnBad = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
     output_format: Format = "table",
 ) -> None:
     """Show how data of your own are understood, column by column, and what looks wrong in them.
@@ -113,7 +114,17 @@ def inspect(
     from mlcli.data.own import inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, image_size, on_bad, tuple(settings or ())
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     inspection.inspect(request, output_format)
 
@@ -130,6 +141,7 @@ def init(
     image_size: ImageSize = None,
     on_bad: OnBad = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
@@ -139,7 +151,17 @@ def init(
     from mlcli.data.own import initial_config, inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, image_size, on_bad, tuple(settings or ())
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     sys.stdout.write(initial_config.init(request))
 

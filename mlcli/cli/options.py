@@ -100,8 +100,8 @@ DataFile = Annotated[
     str | None,
     own_data(
         "--data",
-        help="Instead of --dataset: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
-        "folder of images, .npy or IDX files.",
+        help="Instead of --dataset: a table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or "
+        "a folder of images, .npy or IDX files.",
         metavar="PATH",
     ),
 ]

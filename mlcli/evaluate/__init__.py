@@ -82,4 +82,4 @@ def run(request: EvaluateRequest) -> None:
         )
         if not request.quiet:
             print_notes([f"wrote {len(paths)} plots to {request.plots_dir}"])
-    check_thresholds(thresholds, result.evaluation.scores)
+    check_thresholds(thresholds, result.evaluation.scores, result.evaluation.metrics.undefined)

@@ -92,10 +92,15 @@ def run(request: TrainRequest) -> None:
         is_reused=result.is_reused,
         shown=_shown(thresholds, plan.config),
     )
-    scored = [(prefix, result.record.metrics.get(split)) for prefix, split in _PREFIXES.items()]
-    check_thresholds(
-        thresholds, {f"{prefix}{name}": getattr(found, name, None) for prefix, found in scored for name in METRICS}
-    )
+    scores: dict[str, float | None] = {}
+    undefined: dict[str, str] = {}
+    for prefix, split in _PREFIXES.items():
+        found_metrics = result.record.metrics.get(split)
+        no_split = dict.fromkeys(METRICS, f"the run has no {split} split")
+        reasons = found_metrics.undefined if found_metrics else no_split
+        scores |= {f"{prefix}{name}": getattr(found_metrics, name, None) for name in METRICS}
+        undefined |= {f"{prefix}{name}": reason for name, reason in reasons.items()}
+    check_thresholds(thresholds, scores, undefined)
 
 
 def _shown(thresholds: Sequence[Threshold], config: ExperimentConfig) -> set[str]:

@@ -44,6 +44,7 @@ from mlcli.rendering.console import checked_format, escape, result_console
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
 from mlcli.text import escaped, listed
 
+_NO_SETTINGS = ("settings", "data_dir")  # of the fields of a request
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 _SCHEMA_VERSION = 1
 _IMBALANCE = 0.8
@@ -100,17 +101,21 @@ class InspectRequest:
     image_size: str | None = None
     on_bad: str | None = None
     settings: tuple[str, ...] = ()
+    data_dir: Path | None = None
 
     def config(self) -> DatasetConfig:
         """Return the section `dataset`; UsageError for a table without a target, and for known data."""
         is_config = self.path.suffix.lower() in _CONFIG_SUFFIXES
         if self.target is None and not self.settings and self.path.name.lower().endswith(TABLE_SUFFIXES):
-            names = TableFile(self.path, ()).column_names()
+            file = TableFile(self.path, ())
+            file = replace(file, has_header=file.is_parquet or file.first_number() is None)
             raise UsageError(
                 "--target COLUMN: a table needs the name of the column with the labels\n"
-                f"its columns: {listed(names, 2 * _N_SHOWN)}"
+                f"its columns: {listed(file.column_names(), 2 * _N_SHOWN)}"
             )
-        keys = {name: str(value) for name, value in vars(self).items() if value is not None and name != "settings"}
+        keys = {
+            name: str(value) for name, value in vars(self).items() if value is not None and name not in _NO_SETTINGS
+        }
         flags = {f"dataset.{key}": value for key, value in keys.items() if not (is_config and key == "path")}
         config = load_experiment(self.path if is_config else None, flags=flags, settings=self.settings).dataset
         if config.path is None:
@@ -121,16 +126,16 @@ class InspectRequest:
 def inspect(request: InspectRequest, output_format: str) -> None:
     """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(request.config()), output)
+    print_inspection(inspected(request.config(), request.data_dir), output)
 
 
-def inspected(config: DatasetConfig) -> Inspection:
-    """Return the inspection of the data of a configuration."""
+def inspected(config: DatasetConfig, data_dir: Path | None = None) -> Inspection:
+    """Return the inspection of the data of a configuration. data_dir: for prepared data, None for the default one."""
     if holds_arrays(config):
         return _inspected_arrays(config)
     if holds_images(config):
-        return _inspected_images(config)
-    table = read_own_table(config, Preparation())
+        return _inspected_images(config, data_dir)
+    table = read_own_table(config, Preparation(data_dir))
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
     guess = float(np.bincount(y).max() / len(y))
@@ -174,8 +179,8 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
     )
 
 
-def _inspected_images(config: DatasetConfig) -> Inspection:
-    own = read_own_images(config.model_copy(update={"on_bad": "skip"}))
+def _inspected_images(config: DatasetConfig, data_dir: Path | None) -> Inspection:
+    own = read_own_images(config.model_copy(update={"on_bad": "skip"}), data_dir)
     info, y = own.dataset.info, own.dataset.train.y
     counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in own.samples.values())
     guess = float(np.bincount(y).max() / len(y))

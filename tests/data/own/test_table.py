@@ -64,6 +64,48 @@ def test_numbers_with_commas_are_neither_categories_nor_ids(texts, is_number, pa
     assert ("categorical (price)" in notes[0]) != is_number
 
 
+def test_a_first_line_with_a_number_is_data_unless_it_names_the_target_or_is_said_to_be_the_header(path):
+    dataset = dataset_of(path, ROWS, target="column 2")
+    assert (dataset.info.n_train + dataset.info.n_test, dataset.info.class_names) == (40, ("a", "b"))
+    assert dataset.info.feature_names == ("column 1", "column 3=x", "column 3=y")
+    assert dataset.info.encoding.has_header is False
+    assert dataset.notes[0] == (
+        "no header: the first line holds the number 0, so the columns are column 1 to column 3; dataset.header=true "
+        "takes their names from that line"
+    )
+    for header, settings in [("2024,t,c", {}), ("2024,2025,2026", {"target": "2025", "header": True})]:
+        dataset = dataset_of(path, [header, *ROWS], **settings)
+        assert (len(dataset.train) + len(dataset.test), dataset.info.encoding.has_header) == (40, True)
+        assert not any("header" in note for note in dataset.notes)
+    texts = [f"{'pq'[number % 2]},{'xy'[number // 2 % 2]},{'xy'[number // 2 % 2]}" for number in range(40)]
+    assert len(dataset_of(path, texts, "column 1", header=False).test) == 8
+    with pytest.raises(DataError, match=r"column 'x' appears more than once.*\n.*--set dataset.header=false"):
+        dataset_of(path, texts, "column 1")
+
+
+def test_an_unknown_target_says_whether_the_first_line_was_taken_as_data(path):
+    for lines, target, message in [
+        (
+            ROWS,
+            "species",
+            "taken as data as it holds the number 0; if it names the columns, set dataset.header to true",
+        ),
+        (["a,b,c", *ROWS], "column 2", "its columns: a, b, c\nif the first line does not name the columns, set"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            dataset_of(path, lines, target)
+
+
+def test_texts_that_differ_after_100_characters_are_different_categories_and_no_labels(path):
+    long = "a" * 120
+    rows = [f"{number},{'ab'[number % 2]},{long}{'xy'[number // 2 % 2]}" for number in range(40)]
+    names = dataset_of(path, ["n,t,c", *rows]).info.feature_names
+    assert len(set(names)) == 3
+    assert all(len(name) == len("c=") + 100 for name in names[1:])
+    with pytest.raises(DataError, match=r"t\.csv: a label of 121 characters, 'a{37}\.\.\.'; use labels of at most 100"):
+        dataset_of(path, ["n,c,t", *rows])
+
+
 def test_kinds_and_missing_texts_can_be_changed(path):
     rows = [f"{number % 3},NA,{'ab'[number % 2]}" if number % 2 else f"{number % 3},DE,a" for number in range(60)]
     dataset = dataset_of(path, ["n,country,t", *rows], missing=("",), columns={"n": "categorical"})
@@ -93,7 +135,12 @@ def test_the_limit_takes_the_first_training_rows(path):
         ("n,t,c", [*ROWS, "9,,x"], {}, r"row 41 \(from 1\): the label is missing, as in 1 of 41 rows\n"),
         ("n,t,c", [*ROWS, "9,nan,x"], {}, r"row 41 \(from 1\): the label is missing"),
         ("n,t", [f"{n},{n / 7}" for n in range(1500)], {}, "1,500 different values, .* regression"),
-        ("n,t", [f"{n},{n / 7}" for n in range(50)], {}, r"classes with one row, .*\nto predict a number is regression"),
+        (
+            "n,t",
+            [f"{n},{n / 7}" for n in range(50)],
+            {},
+            r"classes with one row, .*\nto predict a number is regression",
+        ),
         ("t", list("abab"), {}, "no column is left to learn from: there is only the target"),
         ("n,t,c", ROWS, {"columns": {"n": "ignore", "c": "ignore"}}, "no column is left .*: 'n' is set to be ignored"),
         ("n,t,c", [row.replace("4,", "old,", 1) for row in ROWS], {}, "column 'n': .* are numbers, and others are not"),
@@ -185,6 +232,7 @@ def test_columns_and_categories_that_only_the_test_file_has_are_noted(parts):
         (("n,t,c", "1,a,x", "2,,y"), "test.csv: row 2 .*: the label is missing"),
         (("n,t,c", "one,a,x", "2,b,y"), "test.csv: row 1 .*, column 'n': 'one', expected a number"),
         (("n,t,c",), "test.csv: no rows below the header"),
+        (ROWS, "test.csv: missing columns: 'n', 'c', 't'\nits first line holds the number 0: it must name the columns"),
     ],
 )
 def test_a_test_file_that_does_not_fit_is_refused_by_its_name(test, message, parts):
