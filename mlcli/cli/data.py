@@ -15,16 +15,18 @@ from mlcli.cli.options import (
     Force,
     Format,
     Group,
+    ImageSize,
     Offline,
+    OnBad,
     PlotFormatName,
     Quiet,
     SavePlots,
     Settings,
     SplitColumn,
+    Target,
     TestFile,
     Time,
     ValidationFile,
-    experiment,
     source,
 )
 from mlcli.registry import DATASETS, alternatives
@@ -80,18 +82,19 @@ _FILE = Annotated[
         show_default=False,
     ),
 ]
-_TARGET = Annotated[str | None, experiment("--target", help="The column of a table with the labels.", metavar="COLUMN")]
 
 
 @app.command()
 def inspect(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
     data_dir: DataDir = None,
     output_format: Format = "table",
@@ -111,7 +114,17 @@ def inspect(
     from mlcli.data.own import inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ()), data_dir
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     inspection.inspect(request, output_format)
 
@@ -119,12 +132,14 @@ def inspect(
 @app.command()
 def init(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -136,7 +151,17 @@ def init(
     from mlcli.data.own import initial_config, inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ()), data_dir
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     sys.stdout.write(initial_config.init(request))
 

@@ -13,8 +13,9 @@ the numbers of OrdinalEncoder with the same limits.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, known_order
 from mlcli.errors import DataError
 from mlcli.records import ColumnKind, EncodingForm, TableColumn, TableEncoding
-from mlcli.text import escaped, listed
+from mlcli.text import escaped, is_number, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,8 @@ MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
 MAX_VALUE = 1e18  # engines compute in float32
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+DECIMAL_COMMAS = "holds numbers with commas; write them like 1234.5, or set its kind"
+_COMMA_NUMBER = re.compile(r"\s*[-+]?\d+(?:[.,]\d{3})*,\d+\s*\Z")
 MAX_TEXT = 100  # characters of a category or label
 _N_DIGITS = 16  # of the digest in a category that was shortened
 _N_SHOWN = 6
@@ -68,9 +71,22 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         return "boolean"
     if order := date_order(texts.unique()):
         return order if order == UNKNOWN_ORDER else "date"
+    if has_decimal_commas(texts.unique()):
+        return DECIMAL_COMMAS
     if texts.value_counts().iloc[0] < MIN_CATEGORY_ROWS:
         return f"has no value in {MIN_CATEGORY_ROWS} training rows or more, as ids and free text"
     return "categorical"
+
+
+def has_decimal_commas(texts: Iterable[str]) -> bool:
+    """Return whether all texts are numbers and some have a comma, as in 0,5 or 1.234,5."""
+    has_comma = False
+    for text in texts:
+        if _COMMA_NUMBER.match(text):
+            has_comma = True
+        elif not is_number(text):
+            return False
+    return has_comma
 
 
 def fit_encoding(

@@ -328,11 +328,11 @@ def _kinds(training: ColumnStore, config: DatasetConfig) -> tuple[dict[str, Colu
 
 def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list[str]:
     used = [
-        f"{kind}: {listed([name for name, found in kinds.items() if found == kind], _N_SHOWN)}"
+        f"{len(names):,} {kind} ({listed(names, _N_SHOWN)})"
         for kind in get_args(ColumnKind)
-        if kind in kinds.values()
+        if (names := [name for name, found in kinds.items() if found == kind])
     ]
-    notes = [f"columns by kind, which dataset.columns changes: {'; '.join(used)}"]
+    notes = [f"columns: {', '.join(used)}; dataset.columns changes kinds"]
     automatic = [f"{name!r} {reason}" for name, reason in ignored.items() if reason != _CHOSEN]
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 

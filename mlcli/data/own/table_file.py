@@ -6,6 +6,7 @@ This line names the columns, or they are numbered. pandas is imported when a fil
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -165,7 +166,8 @@ class TableFile:
         except FileNotFoundError:
             raise DataError(f"{self.location}: no such file") from None
         except UnicodeDecodeError as error:
-            advice = "save it as UTF-8, e.g. with: iconv -f latin1 -t utf-8 OLD > NEW"
+            is_utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            advice = f"save it as UTF-8, e.g. with: iconv -f {'utf-16' if is_utf16 else 'latin1'} -t utf-8 OLD > NEW"
             raise DataError(f"{self.location}: not UTF-8 text: {error.reason}\n{advice}") from error
         except OSError as error:
             raise DataError(f"{self.location}: cannot be read: {error.strerror or first_line(error)}") from error

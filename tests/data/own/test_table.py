@@ -47,9 +47,21 @@ def test_classes_are_sorted_by_number_or_as_text_and_kept_apart_by_case_and_blan
 def test_notes_say_how_each_column_is_understood(path):
     rows = [f"u{number},{row},2024-01-{number % 28 + 1:02}" for number, row in enumerate(ROWS)]
     assert dataset_of(path, ["id,n,t,c,day", *rows]).notes == (
-        "columns by kind, which dataset.columns changes: numeric: n; date: day; categorical: c",
+        "columns: 1 numeric (n), 1 date (day), 1 categorical (c); dataset.columns changes kinds",
         "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text",
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_number"),
+    [(["0,5", "1,25", "3"], True), (["-1.234,5"], True), (["a,5", "1,2"], False), (["1, 2"], False)],
+)
+def test_numbers_with_commas_are_neither_categories_nor_ids(texts, is_number, path):
+    rows = [f"{number};{texts[number % len(texts)]};{'ab'[number % 2]}" for number in range(60)]
+    notes = dataset_of(path, ["n;price;t", *rows]).notes
+    ignored = "ignored columns: 'price' holds numbers with commas; write them like 1234.5, or set its kind"
+    assert (ignored in notes) == is_number
+    assert ("categorical (price)" in notes[0]) != is_number
 
 
 def test_a_first_line_with_a_number_is_data_unless_it_names_the_target_or_is_said_to_be_the_header(path):
@@ -123,6 +135,12 @@ def test_the_limit_takes_the_first_training_rows(path):
         ("n,t,c", [*ROWS, "9,,x"], {}, r"row 41 \(from 1\): the label is missing, as in 1 of 41 rows\n"),
         ("n,t,c", [*ROWS, "9,nan,x"], {}, r"row 41 \(from 1\): the label is missing"),
         ("n,t", [f"{n},{n / 7}" for n in range(1500)], {}, "1,500 different values, .* regression"),
+        (
+            "n,t",
+            [f"{n},{n / 7}" for n in range(50)],
+            {},
+            r"classes with one row, .*\nto predict a number is regression",
+        ),
         ("t", list("abab"), {}, "no column is left to learn from: there is only the target"),
         ("n,t,c", ROWS, {"columns": {"n": "ignore", "c": "ignore"}}, "no column is left .*: 'n' is set to be ignored"),
         ("n,t,c", [row.replace("4,", "old,", 1) for row in ROWS], {}, "column 'n': .* are numbers, and others are not"),
@@ -186,7 +204,7 @@ def test_a_file_for_each_part_is_that_split_with_columns_by_name_and_the_prepara
     assert dataset.validation.x[:, 0].tolist() == list(range(36, 40))
     assert dataset.test.y.tolist() == [0, 1] * 3
     assert dataset.scaling.shift[0] == np.mean(range(30))
-    assert dataset.notes[-1].startswith("columns by kind")
+    assert dataset.notes[-1].startswith("columns: ")
 
 
 def test_each_file_counts_in_the_fingerprint(parts, tmp_path):
