@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.config.flags import option_of
 from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import Threshold, check_thresholds, names_of, parse_thresholds
@@ -123,7 +124,7 @@ def _configuration(request: TrainRequest) -> ExperimentConfig:
 def _check_nothing_else(request: TrainRequest) -> None:
     """UsageError if something is given with --resume that would make it another experiment."""
     given = [str(request.config)] if request.config else []
-    given += [key for key, value in request.flags.items() if value is not None]
+    given += [option_of(key) for key, value in request.flags.items() if value is not None]
     others = {
         "--set": request.settings,
         "--out": request.out,
