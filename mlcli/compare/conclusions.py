@@ -38,7 +38,10 @@ _FOLDS_METHOD = (
 )
 _OF_ANSWERS = "the p value is at least that of McNemar's test (1947), the interval at least that of Wilson (1927)"
 _OF_VALUES = f"the p value is at least that of a t test of all samples, with {_PSEUDO_VALUES}"
-_OF_DEPENDENT = "samples of a group or a time series are not independent, so no test of samples is used"
+_OF_DEPENDENT = (
+    "samples of a group or a time series are not independent, so no test of samples is used, and the variance is "
+    "(1/K + 1.5/(K-1)) s^2 with K-1 degrees of freedom"
+)
 _METHOD = (
     "Fit time: paired by round of one session, t test on log ratios. ±: half of the 95 % confidence interval of a mean "
     "over {runs}. [ ]: 95 % confidence interval of a difference or ratio; from three {runs} on. Verdicts: corrected "
