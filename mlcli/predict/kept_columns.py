@@ -24,12 +24,17 @@ _N_SHOWN = 12
 
 
 def with_kept_columns(source: SampleSource, path: Path, names: Sequence[str]) -> SampleSource:
-    """Return samples whose batches carry columns of their file: numbers of a Parquet file as such, others as text.
+    """Return samples of a known dataset whose batches carry columns of their file, which is read twice for that.
 
     UsageError for a kind of file without named columns, and for a column that the file lacks.
     """
-    file = TableFile(path, missing=(), texts=tuple(names))
+    file = TableFile(path, missing=(), verbatim=tuple(names))
     file.check()
+    return replace(source, read=partial(_kept_rows, source.read, file, checked_columns(file, names)))
+
+
+def checked_columns(file: TableFile, names: Sequence[str]) -> dict[str, bool]:
+    """Return whether each column holds numbers, which are kept as such; UsageError for one that the file lacks."""
     present = file.column_names()
     for name in names:
         if name not in present:
@@ -39,8 +44,8 @@ def with_kept_columns(source: SampleSource, path: Path, names: Sequence[str]) ->
                 f"--keep: {file.location} has no column {escaped(name)!r}{hint}\n"
                 f"its columns: {listed(present, _N_SHOWN)}"
             )
-    numbers = {name for name in names if name in _number_columns(file, present)}
-    return replace(source, read=partial(_kept_rows, source.read, file, {name: name in numbers for name in names}))
+    numbers = _number_columns(file, present) if names else set()
+    return {name: name in numbers for name in names}
 
 
 def _number_columns(file: TableFile, names: Sequence[str]) -> set[str]:
@@ -60,11 +65,16 @@ def _number_columns(file: TableFile, names: Sequence[str]) -> set[str]:
 def _kept_rows(
     read: Callable[[int], Iterator[SampleBatch]], file: TableFile, has_numbers: Mapping[str, bool], n_rows: int
 ) -> Iterator[SampleBatch]:
-    """Yield batches with the same rows of a second reading of the file, in which no text stands for a missing value."""
+    """Yield batches with the same rows of a second reading of the file."""
     for batch, frame in zip(read(n_rows), file.read(has_numbers, n_rows), strict=False):
         if len(batch.x) != len(frame):
             raise DataError(f"{file.location}: rows differ between two readings; it must not change meanwhile")
-        yield replace(batch, kept={name: _cells(frame[name], is_number) for name, is_number in has_numbers.items()})
+        yield replace(batch, kept=kept_cells(frame, has_numbers))
+
+
+def kept_cells(frame: pd.DataFrame, has_numbers: Mapping[str, bool]) -> dict[str, Column]:
+    """Return columns of some rows as a batch carries them."""
+    return {name: _cells(frame[name], is_number) for name, is_number in has_numbers.items()}
 
 
 def _cells(values: pd.Series[Any], is_number: bool) -> Column:

@@ -41,7 +41,9 @@ def open_samples(
         return _opened(path, expected, array, ())
     if not expected.feature_names or _is_folder(path):
         raise UsageError(f"--keep {keep[0]}: {path} is not a table whose columns have names")
-    return with_kept_columns(_opened(path, expected, array, keep), path, keep)
+    source = _opened(path, expected, array, keep)
+    is_encoded = expected.encoding is not None and array is None
+    return source if is_encoded else with_kept_columns(source, path, keep)
 
 
 def _opened(path: Path, expected: Preprocessing, array: str | None, keep: Sequence[str]) -> SampleSource:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Texts, None where one is missing; or integers or floating-point numbers (n,).
 Column = Union[Sequence[str | None], "NDArray[Any]"]
+_SPECIAL = re.compile('[,"\r\n]')  # characters for which CSV needs quotes
 _FLOATS = {"float32": "%.9g", "float64": "%.17g"}  # digits that identify a number exactly
 
 
@@ -89,15 +91,14 @@ class _CsvWriter:
 def _csv_cells(column: Column) -> tuple[Sequence[object], str]:
     """Return the cells of a column and the format of each."""
     if isinstance(column, Sequence):
-        quoted = {text: _csv_line([text]) for text in dict.fromkeys(column)}
-        return [quoted[text] for text in column], "%s"
+        return [text if text and not _SPECIAL.search(text) else _csv_line([text]) for text in column], "%s"
     return column.tolist(), _FLOATS.get(column.dtype.name, "%d")
 
 
 def _csv_line(cells: Iterable[str | None]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that texts with either character are quoted
+    return text.getvalue().removesuffix("\r\n")
 
 
 class _JsonWriter:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlcli.errors import UsageError
+from mlcli.data.own.table_file import TableFile
+from mlcli.errors import DataError, UsageError
 from mlcli.predict import PredictRequest, samples
 from mlcli.predict.predict import predict
 from tests.fixtures.tables import PENGUINS
@@ -49,6 +51,34 @@ def test_columns_of_a_table_are_carried_as_they_are_written(penguins_run, table,
     without = tmp_path / "without.csv"
     predicted(penguins_run, tmp_path / "in.csv", without)
     assert found["class_name"].tolist() == pd.read_csv(without)["class_name"].tolist()
+
+
+def test_texts_with_line_breaks_stay_in_their_row(penguins_run, table, tmp_path):
+    table["id"] = ["two\nlines", "carriage\rreturn", 'a "quote"', "", *table["id"][4:]]
+    table.to_csv(tmp_path / "in.csv", index=False, quoting=csv.QUOTE_ALL)
+    predicted(penguins_run, tmp_path / "in.csv", tmp_path / "out.csv", "id")
+    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=str)
+    assert found["id"].tolist() == table["id"].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_table_is_read_once(penguins_run, table, tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"in{suffix}"
+    table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path, index=False)
+    readings = []
+    read = TableFile.read
+    monkeypatch.setattr(TableFile, "read", lambda self, *given: readings.append(given) or read(self, *given))
+    predicted(penguins_run, path, tmp_path / "out.csv", "id", "sex", "body_mass_g")
+    assert len(readings) == 1
+
+
+@pytest.mark.parametrize("kept", ["island", "body_mass_g"])
+def test_a_short_row_is_found_although_its_last_cell_is_kept(penguins_run, table, tmp_path, kept):
+    lines = table[[name for name in table if name != kept] + [kept]].to_csv(index=False).splitlines()
+    lines[200] = lines[200].rpartition(",")[0]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"in\.csv:201: 9 cells, and the first line has 10"):
+        predicted(penguins_run, tmp_path / "in.csv", tmp_path / "out.csv", kept)
 
 
 def test_numbers_of_a_parquet_file_stay_numbers_and_missing_ones_are_missing(penguins_run, table, tmp_path):

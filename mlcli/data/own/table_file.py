@@ -1,22 +1,24 @@
 """Tables in files: CSV and its relatives, plain or gzipped, and Parquet.
 
-A delimited file is UTF-8 text whose first line names the columns; the delimiter is the one of `DELIMITERS` that splits
-that line into the most cells. pandas is imported when a file is read.
+A delimited file is UTF-8 text; the delimiter is the one of `DELIMITERS` that splits its first line into the most cells.
+This line names the columns, or they are numbered. pandas is imported when a file is read.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import io
+import math
 import os
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = ",;\t|"
+NO_HEADER = "if the first line does not name the columns, set dataset.header to false (--set dataset.header=false)"
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
 _ROWS_AT_ONCE = 2**14
@@ -87,13 +90,17 @@ class TableFile:
     """A file with a table.
 
     missing: texts that stand for a missing value. texts: names of the columns whose cells are kept as text, even if
-    all of them are numbers. skips_bad: leave out rows with more or fewer cells than the header. is_trusted: whether a
+    all of them are numbers. verbatim: of those whose cells are kept as they are written, in which no text stands for a
+    missing value; `values_of` returns what they are otherwise. has_header: whether the first line of delimited text
+    names the columns. skips_bad: leave out rows with more or fewer cells than the first line. is_trusted: whether a
     gzipped file may expand to any size.
     """
 
     path: Path
     missing: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    has_header: bool = True
+    verbatim: tuple[str, ...] = ()
     skips_bad: bool = False
     is_trusted: bool = False
     bad_lines: list[int] = field(default_factory=list, compare=False)  # those left out by the last reading
@@ -124,11 +131,14 @@ class TableFile:
 
     def column_names(self) -> tuple[str, ...]:
         """Return the names of all columns, safe to print; DataError if two are equal."""
-        names = self._parquet_names() if self.is_parquet else self._header()[0]
+        names = self._parquet_names() if self.is_parquet else self.first_line()[0]
+        if not (self.has_header or self.is_parquet):
+            return tuple(f"column {number}" for number in range(1, len(names) + 1))
         names = [escaped(name.strip(), _MAX_NAME) or f"column {number}" for number, name in enumerate(names, start=1)]
         repeated = next((name for name, n in Counter(names).items() if n > 1), None)
         if repeated is not None:
-            raise DataError(f"{self.location}: column {repeated!r} appears more than once; rename one of them")
+            advice = "" if self.is_parquet else f"\n{NO_HEADER}"
+            raise DataError(f"{self.location}: column {repeated!r} appears more than once; rename one of them{advice}")
         return tuple(names)
 
     def digest(self) -> str:
@@ -156,7 +166,8 @@ class TableFile:
         except FileNotFoundError:
             raise DataError(f"{self.location}: no such file") from None
         except UnicodeDecodeError as error:
-            advice = "save it as UTF-8, e.g. with: iconv -f latin1 -t utf-8 OLD > NEW"
+            is_utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            advice = f"save it as UTF-8, e.g. with: iconv -f {'utf-16' if is_utf16 else 'latin1'} -t utf-8 OLD > NEW"
             raise DataError(f"{self.location}: not UTF-8 text: {error.reason}\n{advice}") from error
         except OSError as error:
             raise DataError(f"{self.location}: cannot be read: {error.strerror or first_line(error)}") from error
@@ -173,30 +184,30 @@ class TableFile:
         limit = None if self.is_trusted else max(MAX_TABLE_BYTES, MAX_EXPANSION * os.fstat(file.fileno()).st_size)
         return io.BufferedReader(_Expanded(file, limit))
 
-    def _header(self) -> tuple[list[str], str]:
+    def first_line(self) -> tuple[list[str], str]:
         """Return the cells of the first line that is not empty, and the delimiter."""
         with self._reading(), self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
             while line := text.readline(_MAX_HEADER_CHARACTERS):
                 if len(line) == _MAX_HEADER_CHARACTERS:
                     raise ValueError(f"a first line of {_MAX_HEADER_CHARACTERS:,} characters or more")
                 if line.strip():
-                    return self._split(line)
+                    splits = [(next(csv.reader([line], delimiter=delimiter)), delimiter) for delimiter in DELIMITERS]
+                    return max(splits, key=lambda split: len(split[0]))
         raise DataError(f"{self.location}: the file is empty")
 
-    def _split(self, line: str) -> tuple[list[str], str]:
-        splits = [(next(csv.reader([line], delimiter=delimiter)), delimiter) for delimiter in DELIMITERS]
-        cells, delimiter = max(splits, key=lambda split: len(split[0]))
-        if all(map(is_number, cells)):
-            raise DataError(f"{self.location}: the first line holds only numbers, and it must name the columns")
-        return cells, delimiter
+    def first_number(self) -> str | None:
+        """Return the first number in the first line of delimited text, as written; None if there is none."""
+        cells = () if self.is_parquet else self.first_line()[0]
+        numbers = (cell.strip() for cell in cells if is_number(cell) and math.isfinite(float(cell)))
+        return next((escaped(number, _MAX_NAME) for number in numbers), None)
 
     def read_whole(self, columns: Sequence[str]) -> Iterator[pd.Series[Any]]:
         """Yield some columns, each with the types that pandas gives it if it reads all rows at once."""
-        import pandas as pd
-
         if not columns:
             return
         if self.is_parquet:
+            import pandas as pd
+
             whole = pd.concat(self.read(columns))
             yield from (whole[name] for name in columns)
             return
@@ -209,23 +220,42 @@ class TableFile:
                     writer.writerows([text] for text in frame[name])
             for name, file in files.items():
                 file.seek(0)
-                options = self._options([name], ",") | {"header": None, "encoding": "utf-8"}
-                yield pd.read_csv(file, **options)[name]
+                yield self._typed(file, name)
+
+    def values_of(self, cells: pd.Series[Any]) -> pd.Series[Any]:
+        """Return the values of a verbatim column, or of some of its rows, as they are read if it is not verbatim."""
+        if self.is_parquet:
+            return self._plain(cells, self.missing)
+        codes, found = cells.factorize()
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows([cell] for cell in found)
+        text.seek(0)
+        return self._typed(text, str(cells.name)).take(codes).set_axis(cells.index)
+
+    def _typed(self, file: Any, name: str) -> pd.Series[Any]:
+        """Return the quoted cells of a column with the type that pandas gives them."""
+        import pandas as pd
+
+        options = replace(self, verbatim=())._options([name], ",") | {"header": None, "encoding": "utf-8"}
+        values: pd.Series[Any] = pd.read_csv(file, **options)[name]
+        return values
 
     def _options(self, names: Sequence[str], delimiter: str) -> dict[str, Any]:
         import pandas as pd
 
         options: dict[str, Any] = {
             "sep": delimiter,
-            "header": 0,
+            "header": 0 if self.has_header else None,
             "names": list(names),
             "index_col": False,
-            "dtype": {name: str for name in self.texts if name in names},
+            "dtype": {name: str for name in (*self.texts, *self.verbatim) if name in names},
             "na_values": list(self.missing),
             "keep_default_na": False,
             "low_memory": False,
             "encoding": _ENCODING,
         }
+        if self.verbatim:
+            options["na_values"] = {name: [] if name in self.verbatim else list(self.missing) for name in names}
         if int(pd.__version__.partition(".")[0]) < 3:
             options["float_precision"] = "round_trip"  # the default of later versions
         return options
@@ -235,7 +265,7 @@ class TableFile:
     ) -> Iterator[pd.DataFrame]:
         import pandas as pd
 
-        delimiter = self._header()[1]
+        delimiter = self.first_line()[1]
         are_checked = self.skips_bad
         self.bad_lines.clear()
         with self._reading(), self._stream() as stream, warnings.catch_warnings():
@@ -248,7 +278,8 @@ class TableFile:
             try:
                 chunks = pd.read_csv(content, chunksize=n_rows, **self._options(names, delimiter) | changes)
                 for frame in [chunks] if isinstance(chunks, pd.DataFrame) else chunks:
-                    if not are_checked and frame.iloc[:, -1].isna().any():  # as pandas fills rows that are too short
+                    last = frame.iloc[:, -1]  # in which pandas fills rows that are too short
+                    if not are_checked and ((last == "").any() if last.name in self.verbatim else last.isna().any()):
                         self._check_lengths(len(names), delimiter)
                         are_checked = True
                     self._read[0] = os.lseek(stream.fileno(), 0, os.SEEK_CUR) / n_bytes
@@ -258,14 +289,15 @@ class TableFile:
                 raise
 
     def _check_lengths(self, n_cells: int, delimiter: str) -> None:
-        """DataError for rows that are shorter or longer than the header."""
+        """DataError for rows that are shorter or longer than the first line."""
         with self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
             bad = list(bad_rows(written_rows(text, delimiter), n_cells))
         if bad:
+            advice = "correct them, or leave them out with --on-bad skip" if self.is_trusted else "correct them"
             found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
             raise DataError(
-                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the header has {n_cells} columns\n"
-                f"{found}\ncorrect them, or leave them out with --on-bad skip"
+                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the first line has {n_cells}\n"
+                f"{found}\n{advice}"
             )
 
     def _parquet_names(self) -> list[str]:
@@ -288,11 +320,12 @@ class TableFile:
                 frame = frame.iloc[:, wanted].set_index(pd.RangeIndex(n_read, n_read + len(frame)))
                 n_read += len(frame)
                 for name in frame.columns:
-                    frame[name] = self._plain(frame[name])
+                    frame[name] = self._plain(frame[name], () if name in self.verbatim else self.missing)
                 self._read[0] = n_read / max(1, file.metadata.num_rows)
                 yield frame
 
-    def _plain(self, values: pd.Series[Any]) -> pd.Series[Any]:
+    @staticmethod
+    def _plain(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
         """Return values of a Parquet file as those of a text file: numbers, booleans or texts."""
         dtype: Any = values.dtype
         if isinstance(dtype, np.dtype) and dtype.kind != "O":
@@ -304,4 +337,4 @@ class TableFile:
         if kind == "b":
             return values.astype(object).where(values.notna(), None)
         texts = values.astype(object).map(str, na_action="ignore")
-        return texts.mask(texts.isin(self.missing))
+        return texts.mask(texts.isin(missing))
