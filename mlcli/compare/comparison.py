@@ -94,6 +94,11 @@ def _notes(ran: Sequence[Variant]) -> list[str]:
         notes.append(f"the variants have different {what}: only the {what} that two variants share are compared")
     if any(variant.n_splits > 1 and len({run.draw.seed for run in variant.runs}) == 1 for variant in ran):
         notes.append("all folds were trained with one seed: the verdicts are about this seed, which may be a lucky one")
+    if any(variant.n_splits == 1 and run.has_dependent_samples for variant in ran for run in variant.runs):
+        what = (
+            "test samples of a group or a time series are not independent, and verdicts on one split treat them as such"
+        )
+        notes.append(f"{what}: differences may be chance; compare over folds")
     return notes
 
 

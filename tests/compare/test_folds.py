@@ -23,6 +23,7 @@ from mlcli.compare.variants import find_results
 from mlcli.config.experiment import load_experiment
 from mlcli.errors import PartialFailureError, UsageError, WorseError
 from mlcli.experiment.plan import make_plan
+from mlcli.registry import METRICS
 from mlcli.schema.documents import document_schema
 from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, train
@@ -95,8 +96,8 @@ def own_runs(runs, tmp_path):
     return tmp_path / "runs"
 
 
-def compare_runs(runs_directory, **options):
-    return compare_results(find_results(["*"], runs_directory), **options)
+def compare_runs(runs_directory, metric="accuracy", **options):
+    return compare_results(find_results(["*"], runs_directory, metric), metric=metric, **options)
 
 
 def test_runs_on_folds_are_one_variant_and_are_paired_by_fold(runs):
@@ -146,8 +147,25 @@ def test_the_report_says_folds_and_repeats_and_that_they_were_controlled(runs):
     assert "agreement" not in html.lower()
 
 
-def test_the_document_is_as_its_schema_describes_it(runs):
-    document = json.loads(json.dumps(comparison_document(compare_runs(runs))))
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_judged_over_folds(runs, metric):
+    """Accuracy and balanced accuracy of iris, whose folds have equally many samples of each class, are the same."""
+    comparison, info = compare_runs(runs, metric), METRICS[metric]
+    (pair,) = comparison.pairs
+    first, second = ([run.measurements[metric] for run in variant.runs] for variant in comparison.variants)
+    assert pair.score.mean == pytest.approx(np.mean(second) - np.mean(first))
+    assert pair.score.variance == pytest.approx(np.var(np.subtract(second, first), ddof=1))
+    assert pair.score.margin == pytest.approx(0.05 * np.mean(first) if info.is_lower_better else 0.01)
+    assert pair.score.n_samples == 150
+    assert pair.score_verdict.word in ("inconclusive", "lower" if info.sign > 0 else "higher")
+    assert (pair.score_verdict.word == "inconclusive") == (metric == "loss")
+    assert method(comparison).startswith(f"{info.title}: about models trained on other samples of this size")
+    assert ("McNemar" in method(comparison)) == (metric == "accuracy")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+def test_the_document_is_as_its_schema_describes_it(runs, metric):
+    document = json.loads(json.dumps(comparison_document(compare_runs(runs, metric))))
     assert list(Draft202012Validator(document_schema("compare")).iter_errors(document)) == []
     assert {(run["split_seed"], run["fold"]) for run in document["variants"][0]["runs"]} == {
         (repeat, fold) for repeat in range(2) for fold in range(3)
@@ -183,6 +201,38 @@ def test_the_same_fold_with_other_training_samples_is_refused(own_runs):
         compare_runs(own_runs)
 
 
+def test_other_splits_with_the_same_test_labels_are_never_paired(tmp_path):
+    """The samples of iris are sorted by class, so that every stratified test split has the same labels."""
+    for split_seed, max_depth in enumerate((4, 1)):
+        _train(tmp_path, f"dataset.split_seed={split_seed}", f"model.parameters.max_depth={max_depth}")
+    (pair,) = compare_runs(tmp_path, allow_different_data=True).pairs
+    assert (pair.accuracy, pair.mcnemar_p) == (None, None)
+
+
+def test_groups_are_judged_by_the_folds_alone(tmp_path, penguins):
+    data = [f"dataset.path={penguins}", "dataset.name=null", "dataset.target=island", "dataset.group=species"]
+    _train_folds(tmp_path, 4, repeats=1, settings=data)
+    _train_folds(tmp_path, 1, repeats=1, settings=data)
+    comparison = compare_runs(tmp_path)
+    (pair,) = comparison.pairs
+    assert pair.accuracy.has_dependent_samples
+    assert pair.accuracy.n_bounding_samples is None
+    assert "samples of a group or a time series are not independent" in method(comparison)
+    assert "299" not in method(comparison)
+    assert not any("not independent" in note for note in comparison.notes)
+    (of_one_fold,) = compare_results(find_results(["*_s0_*"], tmp_path)).notes[-1:]
+    assert of_one_fold.startswith("test samples of a group or a time series are not independent")
+
+
+def test_what_always_predicting_the_largest_class_scores_is_a_mean_over_folds(tmp_path):
+    for fold in range(3):
+        _train(tmp_path, "dataset=breast_cancer", "dataset.folds=3", f"dataset.fold={fold}", f"seed={fold}")
+    guesses = [run.facts.record.metrics["test"].largest_class_accuracy for run in compare_runs(tmp_path).ran[0].runs]
+    assert len(set(guesses)) > 1
+    note = f"always predicting the largest class has a test accuracy of {np.mean(guesses):.4f}"
+    assert note in compare_runs(tmp_path).notes
+
+
 def test_several_seeds_on_one_fold_are_one_test_set(tmp_path):
     for seed in range(3):
         for max_depth in (4, 1):
@@ -203,6 +253,9 @@ def test_one_seed_for_all_folds_is_noted(own_runs, tmp_path):
 def test_a_variant_is_worse_than_baseline_runs_on_the_same_folds(runs):
     comparison = compare_runs(runs)
     good, bad = ([run.run_id for run in variant.runs] for variant in comparison.variants)
+    by_metric = compare_runs(runs, "balanced_accuracy").ran
+    (of_metric,) = shortfalls(by_metric, open_baseline(good, runs, "balanced_accuracy"), "balanced_accuracy")
+    assert "max_depth=1 has a worse balanced accuracy than 6 baseline runs" in of_metric.text
     (found,) = shortfalls(comparison.ran, open_baseline(good, runs))
     assert found.variant == "max_depth=1"
     assert "over 6 test parts" in found.text

@@ -32,11 +32,11 @@ from mlcli.train.trainer import RunPaths, train
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three forests of depth 4 and three of depth 1 on breast_cancer, and two estimators without probabilities."""
+    """Three forests of depth 4 and three of depth 1 on breast_cancer, and an estimator without probabilities."""
     directory = tmp_path_factory.mktemp("runs")
     forests = [("RandomForestClassifier", {"n_estimators": 12, "max_depth": depth}) for depth in (4, 1)]
     for kind, parameters in [*forests, ("RidgeClassifier", {})]:
-        for seed in range(3) if parameters else range(2):
+        for seed in range(3 if parameters else 1):
             model = {"name": "estimator", "estimator": kind, "parameters": parameters}
             settings = {"backend": "sklearn", "dataset": {"name": "breast_cancer"}, "model": model, "seed": seed}
             name = f"{parameters.get('max_depth', 'ridge')}_{seed}"
@@ -99,21 +99,19 @@ def test_a_metric_that_a_run_lacks_is_not_judged_and_the_reason_is_given(runs):
 
 def test_a_class_with_few_test_samples_is_not_judged_by_metrics_that_weigh_classes_equally(runs):
     (variant, _) = compared(runs, "roc_auc").variants
-    samples = SampleValues(np.zeros(100), np.array([91, 9]))
+    samples = SampleValues(np.zeros(100), np.repeat([0, 1], [91, 9]))
     rare = [replace(run, samples=samples) for run in variant.runs]
     assert unjudged_reason("roc_auc", rare).startswith("a class has 9 test samples, and 10 are needed")
     assert unjudged_reason("loss", rare) is None
 
 
-def test_over_folds_only_accuracy_is_judged(runs):
+def test_the_samples_of_a_class_are_counted_over_all_folds(runs):
+    """Three folds with 4 samples of a class have 12; two runs on the same fold do not have more."""
     (variant, _) = compared(runs, "roc_auc").variants
-    of_folds = []
-    for fold, run in enumerate(variant.runs):
-        dataset = run.facts.config.dataset.model_copy(update={"folds": 3, "fold": fold})
-        config = run.facts.config.model_copy(update={"dataset": dataset})
-        of_folds.append(replace(run, facts=replace(run.facts, config=config)))
-    assert unjudged_reason("roc_auc", of_folds) == "over folds, variants are judged by accuracy alone"
-    assert unjudged_reason("accuracy", of_folds) is None
+    samples = SampleValues(np.zeros(100), np.repeat([0, 1], [96, 4]))
+    of_folds = [replace(run, samples=samples, test_digest=f"fold {fold}") for fold, run in enumerate(variant.runs)]
+    assert unjudged_reason("roc_auc", of_folds) is None
+    assert unjudged_reason("roc_auc", of_folds[:2] * 2).startswith("a class has 8 test samples")
 
 
 def test_what_always_predicting_the_largest_class_scores_is_noted(runs):

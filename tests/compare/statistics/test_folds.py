@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import variance
 
 import numpy as np
@@ -78,3 +79,39 @@ def test_one_fold_is_no_test():
     found = folds_difference([0.1], DifferingSamples.of_answers(30, 3, 0), 5, 1)
     assert (found.low, found.high, found.p_value, found.detectable(0.95)) == (None, None, None, None)
     assert accuracy_verdicts([found])[0].word == "inconclusive"
+
+
+def _of_metric(differences, values, *, n_folds=5, n_bounding=None, **options):
+    samples = DifferingSamples.of_values(len(values), np.array(values), n_bounding)
+    return folds_difference(differences, replace(samples, **options), n_folds, len(differences))
+
+
+def test_equal_differences_of_a_metric_are_judged_by_the_values_of_the_samples():
+    """One of 10 samples has a higher value in each of three folds: s^2 is 0, as in the case of accuracy above."""
+    values = np.tile([1.0] + [0.0] * 9, 3)
+    found = _of_metric([0.1] * 3, values, n_folds=3, n_bounding=30)
+    assert found.n_differing == 3
+    assert found.p_value == pytest.approx(2 * t.sf(0.1 / math.sqrt(values.var(ddof=1) / 30), 2))
+    assert accuracy_verdicts([found])[0].word == "inconclusive"
+
+
+@pytest.mark.parametrize(("n_samples", "n_bounding"), [(298, None), (299, None), (1_000, 298), (1_000, 299)])
+def test_equal_values_of_all_samples_are_a_tie_if_at_most_one_in_100_can_differ(n_samples, n_bounding):
+    found = _of_metric([0.0] * 5, [0.0] * n_samples, n_bounding=n_bounding)
+    assert accuracy_verdicts([found])[0].word == ("tie" if 299 in (n_samples, n_bounding) else "inconclusive")
+
+
+@pytest.mark.parametrize("differences", [[0.0] * 5, [0.1] * 5, [0.1, 0.9 - 0.8, 0.6 - 0.5, 0.1, 0.1]], ids=str)
+def test_nothing_is_concluded_from_equal_differences_of_groups(differences):
+    """However many samples agree, they may be those of a few groups, which count once. Rounding is no difference."""
+    samples = replace(DifferingSamples.of_answers(10_000, 10_000 * differences[0], 0), are_dependent=True)
+    verdict = accuracy_verdicts([folds_difference(differences, samples, 5, 5)])[0]
+    assert (verdict.word, verdict.n_needed) == ("inconclusive", None)
+
+
+def test_repeats_of_groups_do_not_make_the_variance_more_precise():
+    values = [0.01, 0.05, 0.02, 0.04, 0.06]
+    found = _repeated(values, 2, replace(MANY, are_dependent=True))
+    error = math.sqrt((1 / 5 + 1.5 / 4) * variance(values * 2))
+    assert found.p_value == pytest.approx(2 * t.sf(np.mean(values) / error, 4))
+    assert (found.low, found.high) == pytest.approx(t.interval(0.95, 4, np.mean(values), error))
