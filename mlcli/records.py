@@ -67,6 +67,7 @@ class TableEncoding:
     target: str  # the column with the labels
     missing: tuple[str, ...]  # texts that stand for a missing value
     columns: tuple[TableColumn, ...]  # those that are used
+    has_header: bool = True  # whether the first line of a text file names the columns
 
     @property
     def form(self) -> EncodingForm:

@@ -76,7 +76,16 @@ BACKENDS: dict[str, BackendInfo] = {
 }
 
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")  # of a person's own tables
+TABLE_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".data",
+    ".csv.gz",
+    ".tsv.gz",
+    ".txt.gz",
+    ".parquet",
+)  # of a person's own tables
 ARRAY_SUFFIXES = (".npz", ".npy")  # of a person's own arrays
 
 

@@ -224,7 +224,9 @@ def sized_array_header(stream: IO[bytes], n_bytes: int) -> ArrayHeader:
     """
     header = read_array_header(stream)
     if header.dtype.hasobject:
-        raise ValueError("an array of Python objects, which are never loaded")
+        raise ValueError(
+            "an array of Python objects, which are never loaded; store numbers or texts, e.g. of astype(str)"
+        )
     n_left = n_bytes - stream.tell()
     if header.n_bytes != n_left:
         shape = first_line(header.shape, 80)

@@ -18,14 +18,15 @@ _matrix = functools.partial(option, panel="Matrix")
 compare = command(
     """Compare variants of an experiment over several seeds: better, worse, a tie, or inconclusive.
 
-    With a YAML file, every engine and every value of --vary is trained with every seed, each run (a cell of the matrix)
-    in a separate process. Cells that have already finished are reused. With existing runs, those that differ only in
-    the seed, or in the fold, form one variant. With --folds, verdicts take into account that the training sets of
-    folds overlap.
+    With a YAML file or flags, every engine and every value of --vary is trained with every seed, each run (a cell of
+    the matrix) in a separate process. Cells that have already finished are reused. With existing runs, those that
+    differ only in the seed, or in the fold, form one variant. With --folds, verdicts take into account that the
+    training sets of folds overlap.
 
     Examples:
       mlcli compare digits_mlp --backend sklearn,torch,keras --seeds 3
       mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --dry-run
+      mlcli compare --data t.csv --target y --backend sklearn,torch --folds 5
       mlcli compare iris_logistic --backend sklearn,torch --folds 5 --repeats 2
       mlcli compare '*_digits_mlp_*' --format html --output report.html
     """,
@@ -73,6 +74,9 @@ compare = command(
             complete=completed_settings,
         ),
     ],
+    dataset=options.DatasetName,
+    **options.OWN_DATA,
+    model=options.ModelName,
     settings=options.Settings,
     fail_fast=Annotated[bool, _matrix("--fail-fast", help="Start no further cells after a failure.")],
     retry_failed=Annotated[bool, _matrix("--retry-failed", help="Also run cells that failed in an earlier call.")],

@@ -15,16 +15,18 @@ from mlcli.cli.options import (
     Force,
     Format,
     Group,
+    ImageSize,
     Offline,
+    OnBad,
     PlotFormatName,
     Quiet,
     SavePlots,
     Settings,
     SplitColumn,
+    Target,
     TestFile,
     Time,
     ValidationFile,
-    experiment,
     source,
 )
 from mlcli.registry import DATASETS, alternatives
@@ -75,24 +77,26 @@ _FILE = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a folder of images, "
+        help="A table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or a folder of images, "
         ".npy or IDX files; or a configuration (.yaml) that names one.",
         show_default=False,
     ),
 ]
-_TARGET = Annotated[str | None, experiment("--target", help="The column of a table with the labels.", metavar="COLUMN")]
 
 
 @app.command()
 def inspect(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
     output_format: Format = "table",
 ) -> None:
     """Show how data of your own are understood, column by column, and what looks wrong in them.
@@ -110,7 +114,17 @@ def inspect(
     from mlcli.data.own import inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     inspection.inspect(request, output_format)
 
@@ -118,13 +132,16 @@ def inspect(
 @app.command()
 def init(
     path: _FILE,
-    target: _TARGET = None,
+    target: Target = None,
     group: Group = None,
     time: Time = None,
     split_column: SplitColumn = None,
     test_data: TestFile = None,
     validation_data: ValidationFile = None,
+    image_size: ImageSize = None,
+    on_bad: OnBad = None,
     settings: Settings = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Print a configuration for data of your own, to be edited; for a table with the kind of every column.
 
@@ -134,7 +151,17 @@ def init(
     from mlcli.data.own import initial_config, inspection
 
     request = inspection.InspectRequest(
-        path, target, test_data, validation_data, group, time, split_column, tuple(settings or ())
+        path,
+        target,
+        test_data,
+        validation_data,
+        group,
+        time,
+        split_column,
+        image_size,
+        on_bad,
+        tuple(settings or ()),
+        data_dir,
     )
     sys.stdout.write(initial_config.init(request))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mlcli.cli import options
-from mlcli.cli.options import command, experiment, output
+from mlcli.cli.options import command, experiment, output, own_data
 from mlcli.evaluate import SPLITS, EvaluateRequest, run
 from mlcli.registry import DATASETS, alternatives
 from mlcli.rendering import SCORE_SUFFIXES
@@ -44,13 +44,14 @@ evaluate = command(
     ],
     data=Annotated[
         Path | None,
-        experiment(
+        own_data(
             "--data",
             help="Another file like that of the run; for a run with a test file, another one of these. Default: the "
             "files of the run.",
             metavar="FILE",
         ),
     ],
+    on_bad=options.OnBad,
     batch_size=options.PredictBatchSize,
     n_misclassified=Annotated[
         int,

@@ -23,15 +23,18 @@ from mlcli.cli.completion import (
     completed_runs,
     completed_settings,
 )
+from mlcli.config.flags import CONFIG_KEYS
 from mlcli.config.shipped import find_config
 from mlcli.registry import BACKENDS, DATASETS, MODELS, OPTIMIZERS, alternatives
 from mlcli.rendering import OutputFormat, PlotFormat
 from mlcli.rendering.log_file import open_log
 
 EXPERIMENT_PANEL = "Experiment"
+OWN_DATA_PANEL = "Your own data"
 RUN_PANEL = "Execution"
 OUTPUT_PANEL = "Output"
-_PANEL_RANKS = {EXPERIMENT_PANEL: 0, RUN_PANEL: 2, OUTPUT_PANEL: 3}  # in the help; those of single commands are 1
+# In the help; panels of single commands are 2.
+_PANEL_RANKS = {EXPERIMENT_PANEL: 0, OWN_DATA_PANEL: 1, RUN_PANEL: 3, OUTPUT_PANEL: 4}
 
 DEBUG_VARIABLE = "MLCLI_DEBUG"
 
@@ -48,6 +51,7 @@ def option(
 
 
 experiment = functools.partial(option, panel=EXPERIMENT_PANEL)
+own_data = functools.partial(option, panel=OWN_DATA_PANEL)
 execution = functools.partial(option, panel=RUN_PANEL)
 output = functools.partial(option, panel=OUTPUT_PANEL)
 source = functools.partial(option, panel="Input")
@@ -91,54 +95,64 @@ OtherBackend = Annotated[
 DatasetName = Annotated[
     str | None, experiment("--dataset", "-d", help=f"Dataset: {alternatives(DATASETS)}.", names=DATASETS)
 ]
+# A person's own data.
 DataFile = Annotated[
     str | None,
-    experiment(
+    own_data(
         "--data",
-        help="Your own data instead: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
-        "folder of images, .npy or IDX files.",
+        help="Instead of --dataset: a table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or "
+        "a folder of images, .npy or IDX files.",
         metavar="PATH",
     ),
 ]
+Target = Annotated[str | None, own_data("--target", help="Column of a table with the labels.", metavar="COLUMN")]
 TestFile = Annotated[
-    str | None, experiment("--test-data", help="A file like that of --data with the test samples.", metavar="FILE")
+    str | None, own_data("--test-data", help="Test samples, of the same kind as --data.", metavar="PATH")
 ]
 ValidationFile = Annotated[
-    str | None,
-    experiment("--validation-data", help="A file like that of --data with the validation samples.", metavar="FILE"),
+    str | None, own_data("--validation-data", help="Validation samples, of the same kind as --data.", metavar="PATH")
 ]
-Target = Annotated[
-    str | None, experiment("--target", help="The column of that table with the labels.", metavar="COLUMN")
+Group = Annotated[
+    str | None,
+    own_data(
+        "--group", help="Column, e.g. of patients, whose values never occur on two sides of a split.", metavar="COLUMN"
+    ),
+]
+Time = Annotated[
+    str | None, own_data("--time", help="Column of numbers or ISO dates: test on the latest rows.", metavar="COLUMN")
+]
+SplitColumn = Annotated[
+    str | None,
+    own_data("--split-column", help="Column that says train, validation or test for each row.", metavar="COLUMN"),
 ]
 ImageSize = Annotated[
     str | None,
-    experiment(
+    own_data(
         "--image-size",
-        help="Size of the images of that folder, after resizing: height and width. Default: their own if it is one, "
-        "else 64.",
+        help="Height and width to which images are resized. Default: their own if all have the same, else 64.",
         metavar="N|HxW",
     ),
 ]
 OnBad = Annotated[
     str | None,
-    experiment(
+    own_data(
         "--on-bad",
-        help="Damaged images or rows of that data: stop before training, or skip them with a note.",
+        help="What to do about damaged images or rows: stop before training (default), or skip them with a note.",
+        metavar="stop|skip",
         names=("stop", "skip"),
     ),
 ]
-Group = Annotated[
-    str | None,
-    experiment("--group", help="A column whose values must not be on both sides of a split.", metavar="COLUMN"),
-]
-Time = Annotated[
-    str | None,
-    experiment("--time", help="A column with numbers or ISO dates: test on the latest rows.", metavar="COLUMN"),
-]
-SplitColumn = Annotated[
-    str | None,
-    experiment("--split-column", help="A column that says train, validation or test for each row.", metavar="COLUMN"),
-]
+OWN_DATA = {
+    "data": DataFile,
+    "target": Target,
+    "test_data": TestFile,
+    "validation_data": ValidationFile,
+    "group": Group,
+    "time": Time,
+    "split_column": SplitColumn,
+    "image_size": ImageSize,
+    "on_bad": OnBad,
+}
 ModelName = Annotated[str | None, experiment("--model", "-m", help=f"Model: {alternatives(MODELS)}.", names=MODELS)]
 BatchSize = Annotated[int | None, experiment("--batch-size", help="Samples per training step.", metavar="N")]
 OptimizerName = Annotated[
@@ -236,34 +250,6 @@ def _enable_debug(value: bool) -> bool:
 Debug = Annotated[bool, output("--debug", help="Show the traceback of an error.", callback=_enable_debug)]
 
 
-# The configuration key that each option of the experiment sets.
-CONFIG_KEYS = {
-    "backend": "backend",
-    "dataset": "dataset.name",
-    "data": "dataset.path",
-    "test_data": "dataset.test_path",
-    "validation_data": "dataset.validation_path",
-    "target": "dataset.target",
-    "image_size": "dataset.image_size",
-    "on_bad": "dataset.on_bad",
-    "group": "dataset.group",
-    "time": "dataset.time",
-    "split_column": "dataset.split_column",
-    "model": "model.name",
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "optimizer": "optimizer.name",
-    "lr": "optimizer.lr",
-    "seed": "seed",
-    "limit": "dataset.limit",
-    "init_from": "init_from.run",
-    "device": "runtime.device",
-    "threads": "runtime.threads",
-    "deterministic": "runtime.deterministic",
-    "name": "name",
-}
-
-
 def command(help_text: str, run: Callable[[Any], None], request_type: type, /, **options: Any) -> Callable[..., None]:
     """Return a command that builds one request from its options and calls `run` with it.
 
@@ -336,7 +322,7 @@ def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _panel_rank(parameter: inspect.Parameter) -> int:
     declaration = parameter.annotation.__metadata__[0]
-    return _PANEL_RANKS.get(declaration.rich_help_panel, 1)
+    return _PANEL_RANKS.get(declaration.rich_help_panel, 2)
 
 
 def _paragraph(text: str) -> str:

@@ -15,6 +15,7 @@ train = command(
 
     Examples:
       mlcli train --dataset iris --model logistic --backend sklearn
+      mlcli train --data penguins.csv --target species --backend torch
       mlcli train digits_mlp --backend torch --epochs 5 --lr 0.01
       mlcli train digits_mlp --set 'model.hidden=[128,64]' --epochs 5
       mlcli train digits_mlp --backend keras --summary
@@ -25,15 +26,7 @@ train = command(
     config=options.ConfigArgument,
     backend=options.Backend,
     dataset=options.DatasetName,
-    data=options.DataFile,
-    test_data=options.TestFile,
-    validation_data=options.ValidationFile,
-    target=options.Target,
-    image_size=options.ImageSize,
-    on_bad=options.OnBad,
-    group=options.Group,
-    time=options.Time,
-    split_column=options.SplitColumn,
+    **options.OWN_DATA,
     model=options.ModelName,
     epochs=Annotated[int | None, experiment("--epochs", help="Number of epochs.", metavar="N")],
     batch_size=options.BatchSize,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlcli.config.flags import option_of
 from mlcli.config.shipped import config_file, similar_names
 from mlcli.errors import UsageError, unknown_name
 from mlcli.experiment.threads import set_thread_environment
@@ -28,12 +29,13 @@ class CompareRequest:
 
     inputs: Sequence[str] = ()  # one configuration, or references to existing runs; none: the default configuration
 
-    # The matrix, for a YAML file.
+    # The matrix, for a YAML file or flags.
     backends: str = ""  # comma-separated; empty: those that the file names
     seeds: str | None = None  # a number (default: 3), or a comma-separated list; with folds: number for each fold, 1
     folds: int | None = None  # test on each of this number of parts of the samples in turn
     repeats: int | None = None  # how often the samples are divided into folds anew; 1 by default
     vary: Sequence[str] = ()  # each `key.path=value,value`
+    flags: Mapping[str, object] = field(default_factory=dict)  # by dotted configuration key
     settings: Sequence[str] = ()  # each `key.path=value`
 
     # How the cells of the matrix run.
@@ -103,8 +105,8 @@ def run(request: CompareRequest) -> None:
     cost = None
     baseline_runs = baseline.open_baseline(request.fail_if_worse, runs_directory, request.metric)
     if request.inputs and request.config_path is None:
-        given = {"--retime": request.retime, "--folds": request.folds}
-        for option in (option for option, value in given.items() if value):
+        given = {"--retime": request.retime, "--folds": request.folds, "--set": request.settings}
+        for option in [*(name for name, value in given.items() if value), *map(option_of, request.flags)]:
             raise UsageError(f"{option}: existing runs are compared as they are; name a configuration file instead")
         with similar_names(request.inputs):
             results = variants.find_results(request.inputs, runs_directory, request.metric)
@@ -130,14 +132,14 @@ def run(request: CompareRequest) -> None:
     comparison.check_thresholds(found, request, baseline_runs)
 
 
-_NOTHING_TO_COMPARE = "nothing to compare: name a configuration file or two or more runs"
+_NOTHING_TO_COMPARE = "nothing to compare: name a configuration file, --data or --dataset, or two or more runs"
 
 
 def _check(request: CompareRequest) -> None:
     """UsageError for what can be refused without reading anything."""
     if request.repeats is not None and request.folds is None:
         raise UsageError("--repeats needs the number of folds: add --folds, e.g. --folds 5; --seeds repeats one split")
-    if not request.inputs and len(request.backend_names) < 2 and not request.vary:
+    if not request.inputs and not request.flags and len(request.backend_names) < 2 and not request.vary:
         raise UsageError(_NOTHING_TO_COMPARE)
     for kind, name, known in (
         ("format", request.output_format, FORMATS),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlcli.compare.draws import Draw, draw_of
 from mlcli.compare.folds import difference_over_folds, pairs_by_fold
-from mlcli.compare.judged_metric import unjudged_reason
+from mlcli.compare.judged_metric import sample_values, unjudged_reason
 from mlcli.compare.records import MeasuredRun, Variant
 from mlcli.compare.statistics import ALPHA, MIN_FOR_INTERVAL
 from mlcli.compare.statistics.baseline import worse_p
@@ -104,11 +104,11 @@ def _worse_p(variant: Variant, baseline: Sequence[MeasuredRun], metric: str) -> 
     """Return the one-sided p value of a variant; with folds, of the folds that both have, whatever their seeds are."""
     if variant.n_splits > 1 or len({run.draw[:2] for run in baseline}) > 1:
         _check_folds(baseline, variant.draws)
-        found = difference_over_folds(pairs_by_fold(variant.runs, baseline))
+        found = difference_over_folds(pairs_by_fold(variant.runs, baseline), metric)
         one_sided = (found.p_value or 1.0) / 2
-        return one_sided if found.mean < 0 else 1 - one_sided
+        return one_sided if found.mean * METRICS[metric].sign < 0 else 1 - one_sided
     if any(run.test_digest != baseline[0].test_digest for run in variant.runs):
-        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was scored on other test samples")
+        raise UsageError(f"{_OPTION} {baseline[0].run_id}: {variant.label} was trained or scored on other samples")
     return worse_p(_values(variant.runs, metric), _values(baseline, metric))
 
 
@@ -116,7 +116,7 @@ def _values(runs: Sequence[MeasuredRun], metric: str) -> NDArray[np.bool_] | NDA
     """Return whether runs were right on each sample, or pseudo-values of which higher ones are better."""
     if metric == DEFAULT_METRIC:
         return np.stack([run.correct for run in runs])
-    return np.stack([run.samples.values for run in runs if run.samples]) * METRICS[metric].sign
+    return np.stack([sample_values(run) for run in runs]) * METRICS[metric].sign
 
 
 def _shortfall(variant: Variant, baseline: Sequence[MeasuredRun], p: float, metric: str) -> Shortfall:

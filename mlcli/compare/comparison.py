@@ -12,13 +12,24 @@ import numpy as np
 
 from mlcli.compare import CompareRequest
 from mlcli.compare.baseline import shortfalls
-from mlcli.compare.folds import RunPair, difference_over_folds, fold_scores
-from mlcli.compare.judged_metric import metric_difference, metric_notes
+from mlcli.compare.folds import difference_over_folds, fold_scores
+from mlcli.compare.judged_metric import metric_difference, metric_notes, unjudged_reason
 from mlcli.compare.receipt import report_by_variant
-from mlcli.compare.records import MEASUREMENTS, Comparison, MatrixCost, MeasuredRun, Pair, Receipt, RunResult, Variant
+from mlcli.compare.records import (
+    MEASUREMENTS,
+    Comparison,
+    MatrixCost,
+    MeasuredRun,
+    Pair,
+    Receipt,
+    RunPair,
+    RunResult,
+    Variant,
+)
 from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.folds import FoldsDifference, variance_factor
 from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
+from mlcli.compare.statistics.scores import ScoreDifference
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
 from mlcli.compare.statistics.verdicts import accuracy_verdicts, score_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
@@ -147,8 +158,15 @@ def _pair(variant: Variant, reference: Variant, metric: str) -> Pair:
         n_runs=len(runs),
         n_folds=runs[0][0].n_folds if has_folds else None,
         n_repeats=len({draw.split_seed for draw in draws}) if has_folds else None,
-        score=accuracy if metric == DEFAULT_METRIC or accuracy is None else metric_difference(metric, runs),
+        score=accuracy if metric == DEFAULT_METRIC or accuracy is None else _score(metric, runs, has_folds=has_folds),
     )
+
+
+def _score(metric: str, runs: Sequence[RunPair], *, has_folds: bool) -> FoldsDifference | ScoreDifference | None:
+    """Return the difference in a metric other than accuracy; None if it cannot be judged."""
+    if unjudged_reason(metric, [run for pair in runs for run in pair]):
+        return None
+    return difference_over_folds(runs, metric) if has_folds else metric_difference(metric, runs)
 
 
 def _accuracy(runs: Sequence[RunPair]) -> tuple[AccuracyDifference | FoldsDifference | None, float | None]:
@@ -192,7 +210,9 @@ def check_thresholds(comparison: Comparison, request: CompareRequest, baseline: 
     missed = []
     for variant in comparison.ran:
         means = {name: found.mean for name, found in comparison.means[variant.label].items() if found}
-        missed += missed_thresholds(request.thresholds, means, variant.label)
+        of_runs = (run.facts.record.metrics["test"].undefined for run in variant.runs)
+        undefined = {name: reason for reasons in of_runs for name, reason in reasons.items()}
+        missed += missed_thresholds(request.thresholds, means, undefined, variant.label)
     found = shortfalls(comparison.ran, baseline, comparison.metric) if baseline else []
     worse = [f"--fail-if-worse: {shortfall.text}" for shortfall in found]
     if missed:

@@ -24,17 +24,21 @@ _SEEDS_METHOD = (
     "Accuracy: paired over seeds and test samples, two crossed random factors (Dorfman, Berbaum and Metz 1992; Hillis "
     "2007), with the interval of Banerjee (1960) and at least that of Wilson (1927)."
 )
+_PSEUDO_VALUES = (
+    "the metric plus the influence of a sample on it (infinitesimal jackknife: Efron 1982) in place of right or wrong"
+)
 _METRIC_METHOD = (
-    "{title}: paired over seeds and test samples like accuracy, with the metric plus the influence of a sample on it "
-    "(infinitesimal jackknife: Efron 1982) in place of right or wrong; two crossed random factors (Dorfman, Berbaum "
-    "and Metz 1992; Hillis 2007), with the interval of Banerjee (1960)."
+    f"{{title}}: paired over seeds and test samples like accuracy, with {_PSEUDO_VALUES}; two crossed random factors "
+    "(Dorfman, Berbaum and Metz 1992; Hillis 2007), with the interval of Banerjee (1960)."
 )
 _FOLDS_METHOD = (
-    "Accuracy: about models trained on other samples of this size from the same source, with other seeds; paired by "
+    "{title}: about models trained on other samples of this size from the same source, with other seeds; paired by "
     "fold, t test with the variance (1/K + 1/(K-1)) s^2 because training sets overlap (after Nadeau and Bengio 2003), "
-    "where repeats make s^2 more precise but bring no new samples; the p value is at least that of McNemar's test "
-    "(1947), the interval at least that of Wilson (1927)."
+    "where repeats make s^2 more precise but bring no new samples; {of_samples}."
 )
+_OF_ANSWERS = "the p value is at least that of McNemar's test (1947), the interval at least that of Wilson (1927)"
+_OF_VALUES = f"the p value is at least that of a t test of all samples, with {_PSEUDO_VALUES}"
+_OF_DEPENDENT = "samples of a group or a time series are not independent, so no test of samples is used"
 _METHOD = (
     "Fit time: paired by round of one session, t test on log ratios. ±: half of the 95 % confidence interval of a mean "
     "over {runs}. [ ]: 95 % confidence interval of a difference or ratio; from three {runs} on. Verdicts: corrected "
@@ -45,10 +49,13 @@ _METHOD = (
 
 def method(comparison: Comparison) -> str:
     """Return how the verdicts were found, and with folds, what they are about."""
-    of_metric = _FOLDS_METHOD if comparison.has_folds else _SEEDS_METHOD
-    agreement = ", or the variants agree on 299 test samples or more"
-    if comparison.metric != DEFAULT_METRIC:
-        of_metric, agreement = _METRIC_METHOD.format(title=METRICS[comparison.metric].title), ""
+    title, is_accuracy = METRICS[comparison.metric].title, comparison.metric == DEFAULT_METRIC
+    of_metric = _SEEDS_METHOD if is_accuracy else _METRIC_METHOD.format(title=title)
+    if comparison.has_folds:
+        of_samples = _OF_DEPENDENT if comparison.has_dependent_samples else _OF_ANSWERS if is_accuracy else _OF_VALUES
+        of_metric = _FOLDS_METHOD.format(title=title, of_samples=of_samples)
+    has_agreement = is_accuracy and not (comparison.has_folds and comparison.has_dependent_samples)
+    agreement = ", or the variants agree on 299 test samples or more" if has_agreement else ""
     rest = _METHOD.format(runs=comparison.repeated_over, margin=margin_text(comparison.metric), agreement=agreement)
     return f"{of_metric} {rest}"
 
@@ -227,7 +234,7 @@ def _speed_advantage(pair: Pair) -> float:
 def _tied(comparison: Comparison) -> str:
     if all(pair.score and pair.score.n_differing == 0 for pair in comparison.pairs):
         is_accuracy = comparison.metric == DEFAULT_METRIC
-        return "right on the same test samples" if is_accuracy else "equal with every seed, and so is every test sample"
+        return "right on the same test samples" if is_accuracy else "equal on every test sample"
     side = "lowest" if METRICS[comparison.metric].is_lower_better else "highest"
     return f"within {margin_text(comparison.metric)} of the {side} mean"
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from statistics import fmean
 
 import numpy as np
 
 from mlcli.compare.draws import Draw
-from mlcli.compare.records import MeasuredRun
+from mlcli.compare.judged_metric import class_counts, sample_values
+from mlcli.compare.records import MeasuredRun, RunPair
 from mlcli.compare.statistics.folds import DifferingSamples, FoldsDifference, folds_difference
+from mlcli.compare.statistics.scores import n_bounding_samples, score_margin
 from mlcli.errors import UsageError
+from mlcli.registry import DEFAULT_METRIC, METRICS
 
-RunPair = tuple[MeasuredRun, MeasuredRun]  # of a variant and of its reference, on the same samples
 _Fold = tuple[int | None, int | None]
 
 
@@ -41,23 +44,37 @@ def pairs_by_fold(runs: Sequence[MeasuredRun], others: Sequence[MeasuredRun]) ->
     return pairs
 
 
-def difference_over_folds(pairs: Sequence[RunPair]) -> FoldsDifference:
-    """Return the difference in accuracy of runs that were paired by fold, with the same number of folds."""
-    by_fold: dict[_Fold, list[float]] = {}
-    for run, other in pairs:
-        by_fold.setdefault(fold_of(run.draw), []).append(float(run.correct.mean() - other.correct.mean()))
-    differences = [fmean(values) for values in by_fold.values()]
-    return folds_difference(differences, _differing_samples(pairs), pairs[0][0].n_folds or 0, len(pairs))
+def difference_over_folds(pairs: Sequence[RunPair], metric: str = DEFAULT_METRIC) -> FoldsDifference:
+    """Return the difference in a metric of runs that were paired by fold, with the same number of folds.
+
+    The metric can be judged; see judged_metric.
+    """
+    scores = [fold_scores([pair[side] for pair in sorted(pairs, key=_fold_of_pair)], metric) for side in (0, 1)]
+    differences = [score - other for score, other in zip(*scores, strict=True)]
+    margin = score_margin(metric, fmean(scores[1]))
+    samples, n_folds = _differing_samples(pairs, metric), pairs[0][0].n_folds or 0
+    return folds_difference(differences, samples, n_folds, len(pairs), margin=margin, limit=METRICS[metric].most)
 
 
-def _differing_samples(pairs: Sequence[RunPair]) -> DifferingSamples:
+def _fold_of_pair(pair: RunPair) -> _Fold:
+    return fold_of(pair[0].draw)
+
+
+def _differing_samples(pairs: Sequence[RunPair], metric: str) -> DifferingSamples:
     """Return how many samples differ in one repeat; the one with the most samples, if some folds are missing."""
-    sizes = {fold_of(run.draw): len(run.correct) for run, _ in pairs}
-    of_repeat: Counter[int | None] = Counter()
-    for (split_seed, _), size in sizes.items():
-        of_repeat[split_seed] += size
-    n_samples = max(of_repeat.values())
-    ratio = n_samples / sum(len(run.correct) for run, _ in pairs)
-    n_higher = sum(int(np.count_nonzero(run.correct & ~other.correct)) for run, other in pairs)
-    n_lower = sum(int(np.count_nonzero(~run.correct & other.correct)) for run, other in pairs)
-    return DifferingSamples(n_samples, ratio * n_higher, ratio * n_lower)
+    of_repeat: defaultdict[int | None, dict[_Fold, MeasuredRun]] = defaultdict(dict)
+    for run, _ in pairs:
+        of_repeat[run.draw.split_seed][fold_of(run.draw)] = run
+    sizes = {split_seed: sum(len(run.correct) for run in found.values()) for split_seed, found in of_repeat.items()}
+    largest = max(sizes, key=lambda split_seed: sizes[split_seed])
+    n_samples = sizes[largest]
+    if metric == DEFAULT_METRIC:
+        ratio = n_samples / sum(len(run.correct) for run, _ in pairs)
+        n_higher = sum(int(np.count_nonzero(run.correct & ~other.correct)) for run, other in pairs)
+        n_lower = sum(int(np.count_nonzero(~run.correct & other.correct)) for run, other in pairs)
+        samples = DifferingSamples.of_answers(n_samples, ratio * n_higher, ratio * n_lower)
+    else:
+        values = np.concatenate([sample_values(run) - sample_values(other) for run, other in pairs])
+        n_bounding = n_bounding_samples(metric, class_counts(of_repeat[largest].values()))
+        samples = DifferingSamples.of_values(n_samples, values, n_bounding)
+    return replace(samples, are_dependent=any(run.has_dependent_samples for run, _ in pairs))

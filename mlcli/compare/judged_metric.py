@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlcli.compare.records import MeasuredRun, Variant
+from mlcli.compare.records import MeasuredRun, RunPair, Variant
 from mlcli.compare.statistics.scores import MIN_CLASS_SAMPLES, ScoreDifference, score_difference
 from mlcli.registry import DEFAULT_METRIC, IMBALANCED, METRICS
 
 
-def metric_difference(metric: str, pairs: Sequence[tuple[MeasuredRun, MeasuredRun]]) -> ScoreDifference | None:
-    """Return the difference of pairs of runs on the same test samples in a metric other than accuracy.
+def metric_difference(metric: str, pairs: Sequence[RunPair]) -> ScoreDifference:
+    """Return the difference of pairs of runs on the same test samples in a metric that can be judged."""
+    values, others = (np.stack([sample_values(pair[side]) for pair in pairs]) for side in (0, 1))
+    return score_difference(metric, values, others, class_counts([pairs[0][0]]))
 
-    None if it cannot be judged; see `unjudged_reason`.
-    """
-    if unjudged_reason(metric, [run for pair in pairs for run in pair]):
-        return None
-    found = [[pair[side].samples for pair in pairs] for side in (0, 1)]
-    values, others = (np.stack([samples.values for samples in side if samples]) for side in found)
-    assert found[0][0] is not None
-    return score_difference(metric, values, others, found[0][0].class_counts)
+
+def sample_values(run: MeasuredRun) -> NDArray[np.float64]:
+    """Return the pseudo-values of a run that can be judged by a metric other than accuracy, float64 (n_test,)."""
+    assert run.samples is not None
+    return run.samples.values
+
+
+def class_counts(runs: Iterable[MeasuredRun]) -> NDArray[np.int64]:
+    """Return how many test samples runs on different folds have of each class that has any."""
+    classes = [run.samples.y for run in runs if run.samples]
+    counts: NDArray[np.int64] = np.unique(np.concatenate(classes), return_counts=True)[1]
+    return counts
 
 
 def unjudged_reason(metric: str, runs: Sequence[MeasuredRun]) -> str | None:
     """Return why runs cannot be judged by a metric; None if they can."""
-    if metric == DEFAULT_METRIC:
+    if metric == DEFAULT_METRIC or not runs:
         return None
-    if len({run.draw[:2] for run in runs}) > 1:
-        return "over folds, variants are judged by accuracy alone"
     for run in runs:
         if run.samples is None:
-            undefined = run.facts.record.metrics["test"].undefined
-            return f"run {run.run_id} has none, because {undefined.get(metric, 'it was not computed')}"
-        fewest = int(run.samples.class_counts.min())
-        if METRICS[metric].weighs_classes_equally and fewest < MIN_CLASS_SAMPLES:
-            return (
-                f"a class has {fewest} test sample{'s'[: fewest > 1]}, and {MIN_CLASS_SAMPLES} are needed, because "
-                "every class has the same weight"
-            )
+            test = run.facts.record.metrics["test"]
+            computed = "it is too large" if getattr(test, metric) is not None else "it was not computed"
+            return f"run {run.run_id} has none, because {test.undefined.get(metric, computed)}"
+    fewest = min(int(class_counts(found.values()).min()) for found in _tested_samples(runs))
+    if METRICS[metric].weighs_classes_equally and fewest < MIN_CLASS_SAMPLES:
+        return (
+            f"a class has {fewest} test sample{'s'[: fewest > 1]}, and {MIN_CLASS_SAMPLES} are needed, because "
+            "every class has the same weight"
+        )
     return None
+
+
+def _tested_samples(runs: Iterable[MeasuredRun]) -> list[dict[object, MeasuredRun]]:
+    """Return, for each division of the samples, a run on each of its test parts."""
+    found: defaultdict[object, dict[object, MeasuredRun]] = defaultdict(dict)
+    for run in runs:
+        found[run.draw.split_seed][run.test_digest] = run
+    return list(found.values())
 
 
 def metric_notes(ran: Sequence[Variant], metric: str) -> list[str]:
@@ -50,7 +66,18 @@ def metric_notes(ran: Sequence[Variant], metric: str) -> list[str]:
     reason = unjudged_reason(metric, runs) if len(ran) > 1 else None
     if reason:
         notes.append(f"{METRICS[metric].title} is not judged: {reason}")
-    guesses = {run.facts.record.metrics["test"].largest_class_accuracy for run in runs}
-    if len(guesses) == 1 and (guess := guesses.pop()) is not None and guess >= IMBALANCED:
+    guess = _largest_class_accuracy(runs)
+    if guess is not None and guess >= IMBALANCED:
         notes.append(f"always predicting the largest class has a test accuracy of {guess:.4f}")
     return notes
+
+
+def _largest_class_accuracy(runs: Iterable[MeasuredRun]) -> float | None:
+    """Return the test accuracy of always predicting the largest class, over folds as a mean; None if splits differ."""
+    by_test = {run.test_digest: run for run in runs}
+    guesses = [run.facts.record.metrics["test"].largest_class_accuracy for run in by_test.values()]
+    known = [guess for guess in guesses if guess is not None]
+    n_folds = {run.n_folds for run in by_test.values()}
+    if not known or len(known) < len(guesses) or (len(guesses) > 1 and (None in n_folds or len(n_folds) > 1)):
+        return None
+    return fmean(known)

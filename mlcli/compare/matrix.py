@@ -101,7 +101,7 @@ def _configurations(request: CompareRequest) -> list[ExperimentConfig]:
     axes = [_axis(text) for text in request.vary]
     settings = product(*[[f"{key}={value}" for value in values] for key, values in axes])
     folds = {} if request.folds is None else {"dataset.folds": request.folds, "dataset.fold": 0}
-    flags = {"runtime.device": request.device, "runtime.threads": request.threads, **folds}
+    flags = {**request.flags, "runtime.device": request.device, "runtime.threads": request.threads, **folds}
     configs = [
         resolved_experiment(layers, flags={**flags, "backend": backend}, settings=[*request.settings, *chosen])
         for backend, chosen in product(backends, settings)

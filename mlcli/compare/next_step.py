@@ -9,6 +9,7 @@ from datetime import timedelta
 from mlcli.compare import CompareRequest
 from mlcli.compare.conclusions import MOST_RUNS_SHOWN
 from mlcli.compare.records import Comparison
+from mlcli.config.flags import option_of
 from mlcli.registry import METRICS
 
 _MATRIX_OPTIONS = {"backends": "--backend", "vary": "--vary", "settings": "--set", "metric": "--metric"}
@@ -54,6 +55,7 @@ def next_step(comparison: Comparison, request: CompareRequest) -> str | None:
 
 def _command(request: CompareRequest, n_runs: int, n_more: int) -> str:
     words = ["mlcli", "compare", *request.inputs]
+    words += [word for key, value in request.flags.items() for word in (option_of(key), str(value))]
     for name, flag in (_MATRIX_OPTIONS | _EXECUTION_OPTIONS).items():
         value = getattr(request, name)
         if value and value != getattr(CompareRequest(), name):

@@ -12,7 +12,7 @@ import numpy as np
 from mlcli.compare.conclusions import difference_text, ratio, score_verdict_text, time_verdict_text, unit_of
 from mlcli.compare.records import Comparison, Variant
 from mlcli.compare.statistics import TIME_MARGIN
-from mlcli.compare.statistics.verdicts import score_margin
+from mlcli.compare.statistics.verdicts import margin_of
 from mlcli.registry import METRICS
 from mlcli.rendering.plots import (
     GREY,
@@ -167,7 +167,7 @@ def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> P
     figure = new_figure(10, 2.2 + 0.45 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)
     metric, unit = comparison.metric, unit_of(comparison.metric)
-    margin = max((score_margin(pair.score) for pair in pairs if pair.score), default=0.0) / unit.size
+    margin = max((margin_of(pair.score) for pair in pairs if pair.score), default=0.0) / unit.size
     left.axvspan(-margin, margin, color=GREY, alpha=0.15, linewidth=0)
     right.axvspan(1 / (1 + TIME_MARGIN), 1 + TIME_MARGIN, color=GREY, alpha=0.15, linewidth=0)
     for axes, neutral in ((left, 0), (right, 1)):

@@ -61,7 +61,7 @@ class SampleValues:
     """The pseudo-value of each test sample for a metric, whose mean is the metric (see statistics/scores.py)."""
 
     values: NDArray[np.float64]  # (n_test,)
-    class_counts: NDArray[np.int64]  # samples of each class that has any
+    y: NDArray[np.int64]  # (n_test,)
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ class MeasuredRun:
         return self.facts.config.dataset.folds
 
     @property
+    def has_dependent_samples(self) -> bool:
+        """Whether the samples are not independent, because they belong to groups or to a time series."""
+        data = self.facts.config.dataset
+        return data.group is not None or data.time is not None
+
+    @property
     def session(self) -> Session | None:
         return Session.stored(self.facts.environment)
 
@@ -97,6 +103,9 @@ class MeasuredRun:
         """Return whether both runs were measured in one session on one machine, so that their times are comparable."""
         mine, its = self.session, other.session
         return mine is not None and its is not None and (mine.id, mine.host) == (its.id, its.host)
+
+
+RunPair = tuple[MeasuredRun, MeasuredRun]  # of a variant and of its reference, on the same samples
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,11 @@ class Comparison:
     def has_folds(self) -> bool:
         """Whether the runs of a variant differ in the fold, not only in the seed."""
         return any(variant.n_splits > 1 for variant in self.ran)
+
+    @property
+    def has_dependent_samples(self) -> bool:
+        """Whether the samples of some runs are not independent."""
+        return any(run.has_dependent_samples for variant in self.ran for run in variant.runs)
 
     @property
     def repeated_over(self) -> str:

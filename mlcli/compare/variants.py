@@ -84,7 +84,7 @@ def measure(run: StoredRun, metric: str = DEFAULT_METRIC, *, is_reused: bool = F
         directory=str(run.path),
         measurements=_measurements(record),
         correct=predictions["labels"] == y,
-        test_digest=_test_digest(run.config, record, y),
+        test_digest=_test_digest(record, y),
         history=tuple(run.files.history()),
         is_reused=is_reused,
         samples=_sample_values(metric, predictions, record),
@@ -93,18 +93,18 @@ def measure(run: StoredRun, metric: str = DEFAULT_METRIC, *, is_reused: bool = F
 
 def _sample_values(metric: str, predictions: Mapping[str, NDArray[Any]], record: RunRecord) -> SampleValues | None:
     """Return the pseudo-values of the test samples; None for accuracy, and for a metric that does not exist."""
-    value: float | None = getattr(record.metrics["test"], metric)
+    value = _measurements(record)[metric]
     if metric == DEFAULT_METRIC or value is None:
         return None
     y = predictions["y"]
     scores = Scores(predictions["labels"], predictions.get("logits"), predictions.get("probabilities"))
-    return SampleValues(value + influences(metric, scores, y), np.unique(y, return_counts=True)[1])
+    return SampleValues(value + influences(metric, scores, y), y)
 
 
-def _test_digest(config: ExperimentConfig, record: RunRecord, y: NDArray[np.int64]) -> str:
-    """Return a digest of the data and the labels of the test samples; folds may have the same labels."""
-    split = record.digests["split"].encode() if config.dataset.folds is not None else b""
-    return hashlib.sha256(record.digests["dataset"].encode() + split + y.tobytes()).hexdigest()
+def _test_digest(record: RunRecord, y: NDArray[np.int64]) -> str:
+    """Return a digest of the data, the split and the test labels, which other samples may have as well."""
+    data = "".join(record.digests[part] for part in ("dataset", "split"))
+    return hashlib.sha256(data.encode() + y.tobytes()).hexdigest()
 
 
 def _measurements(record: RunRecord) -> dict[str, float | None]:

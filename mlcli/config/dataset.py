@@ -43,12 +43,17 @@ class DatasetConfig(Section):
     name: DatasetName | None = Field(DEFAULT_DATASET, description=f"{alternatives(DATASETS)}; not together with `path`")
     path: FilePath | None = Field(
         None,
-        description="your own data: a table (.csv, .tsv, .txt, also .gz, or .parquet), arrays (.npz, .npy), or a "
-        "folder of images, .npy or IDX files; relative to this file",
+        description="your own data: a table (.csv, .tsv, .txt, also .gz, .data, or .parquet), arrays (.npz, .npy), or "
+        "a folder of images, .npy or IDX files; relative to this file",
     )
     test_path: FilePath | None = Field(None, description="a file like `path` whose samples are the test split")
     validation_path: FilePath | None = Field(None, description="a file like `path` for the validation split")
     target: ColumnName | None = Field(None, description="the column of the table with the labels")
+    header: bool | None = Field(
+        None,
+        description="whether the first line of a text file names the columns; null: unless it holds a number; without "
+        "names they are `column 1`, `column 2` and so on",
+    )
     columns: ColumnKinds = Field(
         default_factory=FrozenDict,
         description="kinds of columns that their values do not decide: numeric, boolean, date, categorical or ignore",
@@ -122,6 +127,8 @@ class DatasetConfig(Section):
             raise ValueError("image_size and channels are for folders of images, and the path is that of a table")
         elif not is_table and self.encoding:
             raise ValueError("encoding is for tables, and the path is that of another kind of data")
+        elif self.header is not None and (not is_table or self.path.lower().endswith(".parquet")):
+            raise ValueError("header is for tables in text files, and the path is that of another kind of data")
         return self
 
     @model_validator(mode="after")

@@ -38,6 +38,7 @@ _Dumper.add_representer(list, _list)
 
 # Keys that the first version did not have; without them, what is not set has the digests of that version.
 _SHOWN_IF_SET = (
+    "dataset.header",
     "dataset.encoding",
     "dataset.group",
     "dataset.time",

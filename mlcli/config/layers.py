@@ -29,7 +29,7 @@ _REPLACED_BY = (
 )
 FILES = ("path", "test_path", "validation_path")  # keys of a dataset that name files
 # Keys of a dataset that is a file or folder and has no name.
-_OF_TABLES = ("target", "columns", "missing", "encoding", "group", "time", "split_column")
+_OF_TABLES = ("target", "header", "columns", "missing", "encoding", "group", "time", "split_column")
 OWN_DATA = (*FILES, *_OF_TABLES, "image_size", "channels", "on_bad")
 _NOWHERE = SourceLocation("defaults")
 

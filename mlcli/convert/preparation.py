@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 
 
 def read_table(path: str, preparation: dict[str, Any], n_rows: int | None = None) -> pd.DataFrame:
-    """Return the rows, or the first n_rows, of a Parquet file, or of UTF-8 text with a header, plain or gzipped."""
+    """Return the rows, or the first n_rows, of a Parquet file, or of UTF-8 text, plain or gzipped."""
     encoding = preparation["encoding"]
     if path.lower().endswith(".parquet"):
         table = pd.read_parquet(path)
@@ -24,12 +25,12 @@ def read_table(path: str, preparation: dict[str, Any], n_rows: int | None = None
             texts = table[name].astype(object).map(str, na_action="ignore")
             table[name] = texts.mask(texts.isin(encoding["missing"]))
         return table.iloc[:n_rows]
-    names, delimiter = header_of(path)
+    names, delimiter = columns_of(path, encoding["has_header"])
     exact: Any = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
     rows: pd.DataFrame = pd.read_csv(
         path,
         sep=delimiter,
-        header=0,
+        header=0 if encoding["has_header"] else None,
         names=names,
         index_col=False,
         dtype={column["name"]: str for column in encoding["columns"] if column["kind"] in ("categorical", "date")},
@@ -43,23 +44,31 @@ def read_table(path: str, preparation: dict[str, Any], n_rows: int | None = None
     return rows
 
 
-def header_of(path: str) -> tuple[list[str], str]:
-    """Return the names of the columns of a text file, and the delimiter: the one that splits its header most."""
+def columns_of(path: str, has_header: bool) -> tuple[list[str], str]:
+    """Return the names of the columns of a text file, and the delimiter: the one that splits its first line most."""
     with gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb") as file:
-        header = next(line for line in file if line.strip(b"\xef\xbb\xbf \r\n")).decode("utf-8-sig")
-    cells = {mark: next(csv.reader([header], delimiter=mark)) for mark in ",;\t|"}
+        first = next(line for line in file if line.strip(b"\xef\xbb\xbf \r\n")).decode("utf-8-sig")
+    cells = {mark: next(csv.reader([first], delimiter=mark)) for mark in ",;\t|"}
     delimiter = max(cells, key=lambda mark: len(cells[mark]))
-    return _names(cells[delimiter]), delimiter
+    return _names(cells[delimiter] if has_header else [""] * len(cells[delimiter])), delimiter
 
 
 def _names(names: Any) -> list[str]:
-    return [_text(str(name).strip()) or f"column {number}" for number, name in enumerate(names, start=1)]
+    """Return names of columns as they are stored: shortened, without control characters."""
+    stripped = [str(name).strip() for name in names]
+    short = [name if len(name) <= 100 else name[:97] + "..." for name in stripped]
+    return [_printable(name) or f"column {number}" for number, name in enumerate(short, start=1)]
 
 
 def _text(value: Any) -> str:
-    """Return a text as names and categories are stored: shortened, without control characters."""
+    """Return a category as it is stored: a long text shortened, with its digest, and without control characters."""
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
-    text = text if len(text) <= 100 else text[:97] + "..."
+    if len(text) > 100:
+        text = f"{text[:80]}... {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -161,11 +161,12 @@ def _reading_options(path: str, encoding: TableEncoding | None) -> dict[str, Any
 
     columns = encoding.columns if encoding else ()
     texts = [column.name for column in columns if column.kind != "numeric"]
-    names, delimiter = preparation.header_of(path)
-    has_names = pd.read_csv(path, sep=delimiter, nrows=0).columns.tolist() == names
+    has_header = encoding is None or encoding.has_header
+    names, delimiter = preparation.columns_of(path, has_header)
+    has_names = has_header and pd.read_csv(path, sep=delimiter, nrows=0).columns.tolist() == names
     return {
         **({"sep": delimiter} if delimiter != "," else {}),
-        **({} if has_names else {"names": names, "header": 0}),
+        **({} if has_names else {"names": names, "header": 0 if has_header else None}),
         "dtype": dict.fromkeys(texts, "str"),
         "na_values": list(encoding.missing if encoding else ()),
         "keep_default_na": False,

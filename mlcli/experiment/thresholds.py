@@ -19,15 +19,15 @@ class Threshold(NamedTuple):
     limit: float
     is_lower_better: bool
 
-    def missed(self, score: float | None, subject: str = "") -> str | None:
+    def missed(self, score: float | None, reason: str | None, subject: str) -> str | None:
         """Return a sentence if the score misses the limit; None if it does not. A score that does not exist misses it.
 
-        subject: what was scored, where a command scores several things, e.g. "torch lr=0.1".
+        reason: why the score does not exist, if that is known. subject: see missed_thresholds.
         """
         what = f"{_ABOVE if self.is_lower_better else _UNDER}: {self.name}"
         of_subject = f" of {subject}" if subject else ""
         if score is None:
-            return f"{what}{of_subject} does not exist"
+            return f"{what}{of_subject} does not exist{f': {reason}' if reason else ''}"
         is_missed = score > self.limit if self.is_lower_better else score < self.limit
         side = "above" if self.is_lower_better else "below"
         return f"{what} {score:.4f}{of_subject} is {side} {self.limit:g}" if is_missed else None
@@ -72,15 +72,23 @@ def _parsed(option: str, text: str, is_lower_better: Mapping[str, bool]) -> Thre
 
 
 def missed_thresholds(
-    thresholds: Sequence[Threshold], scores: Mapping[str, float | None], subject: str = ""
+    thresholds: Sequence[Threshold], scores: Mapping[str, float | None], undefined: Mapping[str, str], subject: str = ""
 ) -> list[str]:
-    """Return a sentence for each score that misses its threshold; see `Threshold.missed`."""
-    found = (threshold.missed(scores.get(threshold.name), subject) for threshold in thresholds)
+    """Return a sentence for each score that misses its threshold.
+
+    undefined: why scores do not exist, by name. subject: what was scored, where a command scores several things, e.g.
+    "torch lr=0.1".
+    """
+    found = (
+        threshold.missed(scores.get(threshold.name), undefined.get(threshold.name), subject) for threshold in thresholds
+    )
     return [text for text in found if text]
 
 
-def check_thresholds(thresholds: Sequence[Threshold], scores: Mapping[str, float | None]) -> None:
-    """ThresholdError naming every score that misses its threshold."""
-    missed = missed_thresholds(thresholds, scores)
+def check_thresholds(
+    thresholds: Sequence[Threshold], scores: Mapping[str, float | None], undefined: Mapping[str, str]
+) -> None:
+    """ThresholdError naming every score that misses its threshold. undefined: see missed_thresholds."""
+    missed = missed_thresholds(thresholds, scores, undefined)
     if missed:
         raise ThresholdError("\n".join(missed))

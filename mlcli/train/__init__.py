@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcli.config.flags import option_of
 from mlcli.errors import UsageError
 from mlcli.experiment.threads import configure_threads
 from mlcli.experiment.thresholds import Threshold, check_thresholds, names_of, parse_thresholds
@@ -91,10 +92,15 @@ def run(request: TrainRequest) -> None:
         is_reused=result.is_reused,
         shown=_shown(thresholds, plan.config),
     )
-    scored = [(prefix, result.record.metrics.get(split)) for prefix, split in _PREFIXES.items()]
-    check_thresholds(
-        thresholds, {f"{prefix}{name}": getattr(found, name, None) for prefix, found in scored for name in METRICS}
-    )
+    scores: dict[str, float | None] = {}
+    undefined: dict[str, str] = {}
+    for prefix, split in _PREFIXES.items():
+        found_metrics = result.record.metrics.get(split)
+        no_split = dict.fromkeys(METRICS, f"the run has no {split} split")
+        reasons = found_metrics.undefined if found_metrics else no_split
+        scores |= {f"{prefix}{name}": getattr(found_metrics, name, None) for name in METRICS}
+        undefined |= {f"{prefix}{name}": reason for name, reason in reasons.items()}
+    check_thresholds(thresholds, scores, undefined)
 
 
 def _shown(thresholds: Sequence[Threshold], config: ExperimentConfig) -> set[str]:
@@ -118,7 +124,7 @@ def _configuration(request: TrainRequest) -> ExperimentConfig:
 def _check_nothing_else(request: TrainRequest) -> None:
     """UsageError if something is given with --resume that would make it another experiment."""
     given = [str(request.config)] if request.config else []
-    given += [key for key, value in request.flags.items() if value is not None]
+    given += [option_of(key) for key, value in request.flags.items() if value is not None]
     others = {
         "--set": request.settings,
         "--out": request.out,

@@ -245,10 +245,17 @@ def test_times_of_different_sessions_are_compared_only_after_retiming(tmp_path):
     assert times[0][1]["n_rounds"] == 1
 
 
-def test_a_configuration_and_runs_together_are_refused(tmp_path):
-    process = _mlcli(tmp_path, "digits.yaml", "last")
-    assert process.returncode == 2
-    assert "one configuration or existing runs, not both" in process.stderr
+def test_a_configuration_and_runs_together_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, message in (
+        (["digits.yaml"], "one configuration or existing runs, not both"),
+        (["--data", "t.csv", "--target", "y"], "--data: existing runs are compared as they are"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["mlcli", "compare", "last", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        assert exited.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [(), ("-b", "sklearn"), ("--set", "dataset=iris"), ("last",), ("last", "last")])
@@ -257,7 +264,7 @@ def test_a_call_without_anything_to_compare_is_refused(matrix, arguments):
     before = _runs(folder)
     process = _mlcli(folder, *arguments)
     assert process.returncode == 2
-    assert "nothing to compare: name a configuration file or two or more runs" in process.stderr
+    assert "nothing to compare: name a configuration file, --data or --dataset, or two or more runs" in process.stderr
     assert _runs(folder) == before
 
 

@@ -110,7 +110,9 @@ def _run(label, seed, n_wrong, seconds, session, n_folds):
     }
     record = SimpleNamespace(run_id=f"{label}-{seed}", seed=seed, backend="torch")
     repeat, fold = divmod(seed, n_folds) if n_folds else (0, 0)
-    config = SimpleNamespace(seed=seed, dataset=SimpleNamespace(folds=n_folds, fold=fold, split_seed=repeat))
+    config = SimpleNamespace(
+        seed=seed, dataset=SimpleNamespace(folds=n_folds, fold=fold, split_seed=repeat, group=None, time=None)
+    )
     return MeasuredRun(
         RunFacts(record, config, None, {"session": session}),
         f"runs/{label}-{seed}",

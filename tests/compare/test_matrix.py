@@ -140,6 +140,15 @@ def test_the_configuration_is_read_once(config, monkeypatch):
     assert len(_cells(config, seeds="3", vary=["optimizer.lr=0.1,0.01"])) == 12
 
 
+def test_data_and_model_are_given_by_flags():
+    flags = {"dataset.path": str(PENGUINS), "dataset.target": "species", "model.name": "logistic"}
+    cells = plan_matrix(CompareRequest(backends="sklearn,torch", flags=flags, seeds="2"), Path("runs"))
+    assert [(cell.label, cell.draw.seed) for cell in cells] == [
+        ("sklearn", 0), ("torch", 0), ("sklearn", 1), ("torch", 1),
+    ]  # fmt: skip
+    assert {(cell.config.dataset.target, cell.config.model.name) for cell in cells} == {("species", "logistic")}
+
+
 def test_folds_in_time_are_refused(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(f"dataset: {{path: {PENGUINS}, target: species, time: year}}\nmodel: logistic\nbackend: sklearn\n")

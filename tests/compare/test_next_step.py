@@ -37,6 +37,12 @@ def test_the_command_is_that_of_the_user_with_more_seeds_and_tells_its_cost(uncl
     assert f"({2 * (needed - 3)} more runs, about 0:00:{seconds:.0f})" in text
 
 
+def test_the_command_repeats_the_flags_of_the_user(unclear):
+    flags = {"dataset.path": "my data.csv", "dataset.split_column": "part", "model.name": "logistic"}
+    text = next_step(unclear, CompareRequest(backends="sklearn,torch", flags=flags))
+    assert "mlcli compare --data 'my data.csv' --split-column part --model logistic --backend sklearn,torch" in text
+
+
 def test_a_list_of_seeds_is_continued(unclear):
     text = next_step(unclear, CompareRequest(inputs=["x.yaml"], seeds="0,7,3"))
     assert "--seeds 0,7,3,8,9" in text

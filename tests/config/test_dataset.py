@@ -46,6 +46,8 @@ def test_a_name_replaces_a_table_and_a_table_replaces_a_name(load):
             "1:10: dataset: target: only for data of your own: add their path, not iris",
         ),
         ("dataset: {path: t.npz, encoding: codes}", "1:10: dataset: encoding is for tables, and the path is that of"),
+        ("dataset: {path: t.npz, header: false}", "1:10: dataset: header is for tables in text files, and the path is"),
+        ("dataset: {path: t.parquet, target: t, header: true}", "1:10: dataset: header is for tables in text files"),
         ("dataset: {path: '', target: t}", "1:17: dataset.path: must be the path of a file, got ''"),
         ("dataset: {path: 't\\e.csv', target: t}", None),
         (

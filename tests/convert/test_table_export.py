@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.convert import ConvertRequest, preparation
 from mlcli.convert.conversion import convert
 from mlcli.convert.formats import FORMATS
-from mlcli.errors import MlcliError, UsageError
+from mlcli.errors import DataError, MlcliError, UsageError
+from mlcli.evaluate import EvaluateRequest
+from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.plan import make_plan
 from mlcli.experiment.stored_run import open_run
 from mlcli.predict import PredictRequest
 from mlcli.predict.predict import predict
 from mlcli.runs.directory import RunDirectory
+from mlcli.runs.formats import preprocessing_from
 from mlcli.train.report import QuietProgress
 from mlcli.train.trainer import RunPaths, train
 
@@ -166,10 +170,71 @@ def test_a_table_of_parquet_is_exported_too(run, tmp_path):
 
 
 def test_an_export_that_predicts_otherwise_is_not_written(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "_text", str.upper)
+    monkeypatch.setattr(preparation, "_printable", str.upper)
     with pytest.raises(MlcliError, match="nothing was written: the export "):
         converted(run, "onnx", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def logistic_run(folder, **dataset):
+    settings = {"backend": "sklearn", "dataset": dataset, "model": {"name": "logistic"}}
+    paths = RunPaths(folder, folder / "run")
+    train(make_plan(ExperimentConfig.model_validate(settings)), paths, 1, QuietProgress(show_notes=False))
+    return open_run(RunDirectory(folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def headless(tmp_path_factory):
+    """Logistic regression on a file without names of columns, in which texts begin with the same 100 characters."""
+    folder = tmp_path_factory.mktemp("headless")
+    rows = [f"{n / 7:.3f},{'s' * 120}{n // 2 % 2},{'ab'[n % 2]}" for n in range(60)]
+    (folder / "t.data").write_text("\n".join(rows) + "\n\n")
+    return logistic_run(folder, path=str(folder / "t.data"), target="column 3")
+
+
+def test_a_file_without_a_header_is_predicted_evaluated_and_exported_as_it_was_trained(headless, tmp_path):
+    path = Path(headless.config.dataset.path)
+    rows = path.read_text().splitlines()[:40]
+    new = tmp_path / "new.data"
+    new.write_text("\n".join(row.rpartition(",")[0] for row in rows))
+    labels, probabilities = predicted(headless, new, tmp_path / "out.csv")
+    assert len(labels) == 40
+    converted(headless, "sklearn", tmp_path)
+    script = runpy.run_path(str(tmp_path / "sklearn" / "m.py"))
+    found = script["predict_file"](str(new))
+    assert found["class_name"].tolist() == labels
+    np.testing.assert_allclose(found.filter(like="probability_"), probabilities, rtol=0, atol=1e-6)
+    new.write_text("\n".join(rows))
+    evaluation = evaluate(headless, EvaluateRequest("", data=str(new), threads=1)).evaluation
+    assert evaluation.metrics.n_samples == 40
+    document = json.loads((headless.path / "preprocessing.json").read_text())
+    del document["encoding"]["has_header"]
+    assert preprocessing_from(document).encoding.has_header
+
+
+def test_the_lines_of_an_onnx_model_read_a_file_without_a_header(headless, tmp_path):
+    with pytest.raises(MlcliError, match="cannot match texts over 100 characters"):
+        converted(headless, "onnx", tmp_path)
+
+
+def test_a_run_that_left_out_damaged_rows_is_evaluated_and_exported_without_them(tmp_path):
+    rows = [f"{n / 7:.3f},{'st'[n // 2 % 2]},{'ab'[n % 2]}" for n in range(60)]
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("\n".join(["n,c,t", *rows]))
+    bad.write_text("\n".join(["n,c,t", "1,s", "oops,s,a", "3,s,", *rows]))
+    run = logistic_run(tmp_path, path=str(bad), target="t", on_bad="skip")
+    for target in ("sklearn", "onnx"):
+        assert converted(run, target, tmp_path).accuracy == run.record.metrics["test"].accuracy
+    evaluation = evaluate(run, EvaluateRequest("", threads=1)).evaluation
+    assert evaluation.metrics == run.record.metrics["test"]
+    with pytest.raises(DataError, match=r"bad\.csv:2: 2 cells.*\n.*\ncorrect them$"):
+        predicted(run, bad, tmp_path / "out.csv")
+    (tmp_path / "2").mkdir()
+    strict = logistic_run(tmp_path / "2", path=str(good), target="t")
+    with pytest.raises(DataError, match=r"--on-bad skip"):
+        evaluate(strict, EvaluateRequest("", data=bad, threads=1))
+    result = evaluate(strict, EvaluateRequest("", data=bad, on_bad="skip", threads=1))
+    assert result.evaluation.metrics.n_samples == 60
 
 
 @pytest.fixture

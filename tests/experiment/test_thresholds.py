@@ -10,10 +10,10 @@ from mlcli.experiment.thresholds import check_thresholds, names_of, parse_thresh
 NAMES = names_of(("", "validation_"), others=("macro_recall",))
 
 
-def missed(scores, *, under=(), above=()):
+def missed(scores, *, under=(), above=(), undefined=None):
     thresholds = parse_thresholds(under, above, NAMES)
     try:
-        check_thresholds(thresholds, scores)
+        check_thresholds(thresholds, scores, undefined or {})
     except ThresholdError as error:
         return str(error).splitlines()
     return []
@@ -30,7 +30,9 @@ def test_higher_is_better_for_scores_and_lower_for_losses():
 
 def test_a_score_that_does_not_exist_misses_every_threshold():
     assert missed({"roc_auc": None}, under=["roc_auc=0"]) == ["--fail-under: roc_auc does not exist"]
-    assert missed({}, above=["brier_score=2"]) == ["--fail-above: brier_score does not exist"]
+    assert missed({}, above=["brier_score=2"], undefined={"brier_score": "the model gives no probabilities"}) == [
+        "--fail-above: brier_score does not exist: the model gives no probabilities"
+    ]
 
 
 def test_the_last_of_several_thresholds_of_one_score_counts():

@@ -150,7 +150,7 @@ def test_the_run_holds_the_schema_of_its_table_and_the_digest_of_its_content(run
     assert encoding.target == "species"
     assert len(run.record.digests["dataset"]) == 64
     assert run.record.dataset == "penguins"
-    assert run.record.notes[0].startswith("columns by kind, which dataset.columns changes: numeric: bill_length_mm")
+    assert run.record.notes[0].startswith("columns: 5 numeric (bill_length_mm, ")
 
 
 def test_the_time_of_reading_the_table_for_the_plan_counts_as_loading(penguins, tmp_path):

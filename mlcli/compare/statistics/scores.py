@@ -57,8 +57,7 @@ def score_difference(
     n_seeds, n_samples = difference.shape
     mean = float(difference.mean())
     n_effective = effective_number(difference.mean(axis=0) - mean)
-    margin = RELATIVE_MARGIN * abs(float(reference.mean())) if info.is_lower_better else ACCURACY_MARGIN
-    n_bounding = None if info.is_lower_better else int(len(class_counts) * class_counts.min())
+    margin, n_bounding = score_margin(metric, float(reference.mean())), n_bounding_samples(metric, class_counts)
     common = (n_seeds, n_samples, n_effective)
     if n_seeds < 2:
         return ScoreDifference(mean, None, None, None, *common, 0.0, 0.0, margin, n_bounding)
@@ -69,6 +68,16 @@ def score_difference(
     if n_seeds >= MIN_FOR_INTERVAL:
         low, high = interval(mean, parts, n_bounding or math.inf, info.most)
     return ScoreDifference(mean, low, high, p_value, *common, *variances, margin, n_bounding)
+
+
+def score_margin(metric: str, reference: float) -> float:
+    """Return the difference from a reference within which two variants are a tie."""
+    return RELATIVE_MARGIN * abs(reference) if METRICS[metric].is_lower_better else ACCURACY_MARGIN
+
+
+def n_bounding_samples(metric: str, class_counts: NDArray[np.int64]) -> int | None:
+    """Return the number of samples in Wilson's bounds, see the module; None: the metric has no bounds."""
+    return None if METRICS[metric].is_lower_better else int(len(class_counts) * class_counts.min())
 
 
 def effective_number(deviations: NDArray[np.float64]) -> int:

@@ -45,9 +45,9 @@ def accuracy_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference
     return score_verdicts(differences)
 
 
-def score_margin(difference: AccuracyDifference | FoldsDifference) -> float:
+def margin_of(difference: AccuracyDifference | FoldsDifference) -> float:
     """Return the difference within which two variants are a tie."""
-    return difference.margin if isinstance(difference, ScoreDifference) else ACCURACY_MARGIN
+    return difference.margin if isinstance(difference, ScoreDifference | FoldsDifference) else ACCURACY_MARGIN
 
 
 def _with_detectable(
@@ -62,7 +62,7 @@ def _with_detectable(
 
 def score_verdicts(differences: Sequence[AccuracyDifference | FoldsDifference]) -> list[Verdict]:
     """Return a verdict on each difference in a metric, corrected for their number; "higher" may be better or worse."""
-    margins = [score_margin(difference) for difference in differences]
+    margins = [margin_of(difference) for difference in differences]
     return _with_detectable(_verdicts(differences, no_effect=0.0, margins=margins), differences)
 
 

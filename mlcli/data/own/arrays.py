@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DEFAULT_MISSING, DatasetConfig
 from mlcli.data.own.array_file import ArrayFile, ArrayPair, Part, StoredArray, open_arrays
-from mlcli.data.own.encoding import MAX_VALUE, text_of
+from mlcli.data.own.encoding import MAX_VALUE
 from mlcli.data.own.files import location_of
-from mlcli.data.own.labels import Labels, check_n_classes, known_labels, new_labels
+from mlcli.data.own.labels import Labels, check_n_classes, known_labels, label_text, new_labels
 from mlcli.data.own.table import check_storable
 from mlcli.data.preprocessing import as_native, is_scored_whole, preprocess
 from mlcli.data.source import SourceData, fingerprint
@@ -284,7 +284,7 @@ def _label_texts(y: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
             raise DataError(f"labels that are not UTF-8 text: {error.reason}") from error
     found, codes = np.unique(y, return_inverse=True)
     check_n_classes(len(found))
-    texts = [text_of(value) or "" for value in found.tolist()]
+    texts = [label_text(value) for value in found.tolist()]
     if "" in texts:
         raise DataError(f"sample {int(np.argmax(y == '')):,} (from 0): the label is empty")
     return codes.reshape(-1).astype(np.int64), texts

@@ -12,8 +12,10 @@ the numbers of OrdinalEncoder with the same limits.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, known_order
 from mlcli.errors import DataError
 from mlcli.records import ColumnKind, EncodingForm, TableColumn, TableEncoding
-from mlcli.text import escaped, listed
+from mlcli.text import escaped, is_number, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,10 @@ MAX_CATEGORIES = 100  # per column, the feature of all others included
 MAX_FEATURES = 2000
 MAX_VALUE = 1e18  # engines compute in float32
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_MAX_TEXT = 100  # characters of a category or label
+DECIMAL_COMMAS = "holds numbers with commas; write them like 1234.5, or set its kind"
+_COMMA_NUMBER = re.compile(r"\s*[-+]?\d+(?:[.,]\d{3})*,\d+\s*\Z")
+MAX_TEXT = 100  # characters of a category or label
+_N_DIGITS = 16  # of the digest in a category that was shortened
 _N_SHOWN = 6
 
 
@@ -58,7 +63,7 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         odd = texts[~np.isfinite(numbers)].iloc[0]
         raise DataError(
             f"column {values.name!r}: {n_numbers:,} of {len(present):,} training values are numbers, and others are "
-            f"not, e.g. {escaped(odd, _MAX_TEXT)!r}\nadd that text to dataset.missing if it stands for a missing "
+            f"not, e.g. {escaped(odd, MAX_TEXT)!r}\nadd that text to dataset.missing if it stands for a missing "
             "value, set dataset.columns, e.g. {" + f"{values.name}: categorical" + "}, or leave these rows out with "
             "--on-bad skip"
         )
@@ -66,9 +71,22 @@ def column_kind(values: pd.Series) -> ColumnKind | str:
         return "boolean"
     if order := date_order(texts.unique()):
         return order if order == UNKNOWN_ORDER else "date"
+    if has_decimal_commas(texts.unique()):
+        return DECIMAL_COMMAS
     if texts.value_counts().iloc[0] < MIN_CATEGORY_ROWS:
         return f"has no value in {MIN_CATEGORY_ROWS} training rows or more, as ids and free text"
     return "categorical"
+
+
+def has_decimal_commas(texts: Iterable[str]) -> bool:
+    """Return whether all texts are numbers and some have a comma, as in 0,5 or 1.234,5."""
+    has_comma = False
+    for text in texts:
+        if _COMMA_NUMBER.match(text):
+            has_comma = True
+        elif not is_number(text):
+            return False
+    return has_comma
 
 
 def fit_encoding(
@@ -77,6 +95,8 @@ def fit_encoding(
     target: str,
     missing: Sequence[str],
     form: EncodingForm = "one-hot",
+    *,
+    has_header: bool = True,
 ) -> TableEncoding:
     """Return the encoding fitted on training rows; kinds: of the columns that are used, in order.
 
@@ -90,7 +110,7 @@ def fit_encoding(
             f"{n_features:,} features, and a table may have {MAX_FEATURES:,}; column {widest.name!r} alone has "
             f"{len(widest.features)}\nignore columns with dataset.columns, e.g. {{{widest.name}: ignore}}"
         )
-    return TableEncoding(target, tuple(missing), columns)
+    return TableEncoding(target, tuple(missing), columns, has_header)
 
 
 def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> TableColumn:
@@ -129,12 +149,17 @@ def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:
 def text_of(value: Any) -> str | None:
     """Return a category or label as it is stored and compared, safe to print; None if it is missing.
 
-    A whole number is the same text whether a file stores it as an integer or not. Longer texts are shortened.
+    A whole number is the same text whether a file stores it as an integer or not. A text of more than MAX_TEXT
+    characters is shortened and ends in its digest, so that different texts stay different.
     """
     if value is None or value != value:
         return None
     is_whole = isinstance(value, float) and value.is_integer()
-    return escaped(str(int(value) if is_whole else value), _MAX_TEXT)
+    text = str(int(value) if is_whole else value)
+    if len(text) > MAX_TEXT:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_N_DIGITS]
+        text = f"{text[: MAX_TEXT - len('... ') - _N_DIGITS]}... {digest}"
+    return escaped(text)
 
 
 def encode(table: pd.DataFrame, encoding: TableEncoding, unseen: Counter[str] | None = None) -> NDArray[np.float64]:

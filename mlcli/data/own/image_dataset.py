@@ -18,6 +18,8 @@ from mlcli import __version__
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.cached_folder import cached_folder
 from mlcli.data.directory import data_directory
+from mlcli.data.own.drawn_images import DrawnImages
+from mlcli.data.own.files import location_of
 from mlcli.data.own.image_file import BadImageError, DecodedImage, without_remarks
 from mlcli.data.own.image_folder import ImageFolder, list_image_folder
 from mlcli.data.own.image_preparation import Found, Shape, bad_images, prepare, read_summary
@@ -59,7 +61,8 @@ def read_own_images(config: DatasetConfig, data_dir: Path | None = None, log: Lo
     for key in ("target", "columns", "group", "time", "split_column", "test_path", "validation_path"):
         if getattr(config, key):
             raise UsageError(
-                f"dataset.{key}: {config.path} is a folder of images with a folder for each class; remove it"
+                f"dataset.{key}: only for tables, and {location_of(Path(config.path or ''))} is a folder of images "
+                f"with a folder for each class; remove {key}"
             )
     folder = list_image_folder(Path(config.path or ""))
     return _prepared(folder, _shape(folder, config, data_dir, log), config, data_dir, log)
@@ -113,7 +116,8 @@ def _prepared(
         maximum=255.0,
     )
     content = fingerprint(arrays, digests)
-    data = SourceData(samples["train"], samples.get("test"), content, samples.get("validation"))
+    train = DrawnImages(arrays["train_images"], digests["train_images"], data_dir, log).split(samples["train"].y)
+    data = SourceData(train, samples.get("test"), content, samples.get("validation"))
     is_whole = is_scored_whole(data, trained_on)
     if "test" not in samples and config.test != "train" and not is_whole:
         _check_counts(folder, samples["train"])

@@ -14,7 +14,7 @@ from mlcli.data.own.inspection import Inspection, InspectRequest, inspected
 def init(request: InspectRequest) -> str:
     """Return a configuration as YAML; for a table with the kind of every column, for arrays with what they hold."""
     config = request.config()
-    inspection = inspected(config)
+    inspection = inspected(config, request.data_dir)
     lines = [
         f"# {inspection.n_rows:,} rows, {len(inspection.class_counts)} classes, {inspection.n_features:,} features",
         "dataset:",

@@ -6,7 +6,7 @@ Everything is judged by the training rows, except for rows that occur on both si
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,23 @@ from mlcli.data.own.image_dataset import read_own_images
 from mlcli.data.own.image_inspection import InspectedImages, image_findings, inspected_images
 from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.table import OwnTable, read_own_table
+from mlcli.data.own.table_file import TableFile
 from mlcli.errors import UsageError
 from mlcli.records import Dataset
 from mlcli.registry import TABLE_SUFFIXES
 from mlcli.rendering import OutputFormat, print_json
-from mlcli.rendering.console import checked_format
+from mlcli.rendering.console import checked_format, escape, result_console
 from mlcli.rendering.tables import Fields, print_csv, print_fields, print_markdown, print_table
 from mlcli.text import escaped, listed
 
+_NO_SETTINGS = ("settings", "data_dir")  # of the fields of a request
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 _SCHEMA_VERSION = 1
 _IMBALANCE = 0.8
 _RARE_CLASS = 10  # training rows
 _N_SHOWN = 6
+_MAX_TEXT = 24  # characters of a text in the column of values
+_N_CLASSES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,24 @@ class InspectRequest:
     group: str | None = None
     time: str | None = None
     split_column: str | None = None
+    image_size: str | None = None
+    on_bad: str | None = None
     settings: tuple[str, ...] = ()
+    data_dir: Path | None = None
 
     def config(self) -> DatasetConfig:
         """Return the section `dataset`; UsageError for a table without a target, and for known data."""
         is_config = self.path.suffix.lower() in _CONFIG_SUFFIXES
         if self.target is None and not self.settings and self.path.name.lower().endswith(TABLE_SUFFIXES):
-            raise UsageError("--target COLUMN: a table needs the name of the column with the labels")
-        keys = {name: str(value) for name, value in vars(self).items() if value is not None and name != "settings"}
+            file = TableFile(self.path, ())
+            file = replace(file, has_header=file.is_parquet or file.first_number() is None)
+            raise UsageError(
+                "--target COLUMN: a table needs the name of the column with the labels\n"
+                f"its columns: {listed(file.column_names(), 2 * _N_SHOWN)}"
+            )
+        keys = {
+            name: str(value) for name, value in vars(self).items() if value is not None and name not in _NO_SETTINGS
+        }
         flags = {f"dataset.{key}": value for key, value in keys.items() if not (is_config and key == "path")}
         config = load_experiment(self.path if is_config else None, flags=flags, settings=self.settings).dataset
         if config.path is None:
@@ -112,16 +126,16 @@ class InspectRequest:
 def inspect(request: InspectRequest, output_format: str) -> None:
     """Print how data are understood and what looks wrong; raises what reading them for a training raises."""
     output = checked_format(output_format)
-    print_inspection(inspected(request.config()), output)
+    print_inspection(inspected(request.config(), request.data_dir), output)
 
 
-def inspected(config: DatasetConfig) -> Inspection:
-    """Return the inspection of the data of a configuration."""
+def inspected(config: DatasetConfig, data_dir: Path | None = None) -> Inspection:
+    """Return the inspection of the data of a configuration. data_dir: for prepared data, None for the default one."""
     if holds_arrays(config):
         return _inspected_arrays(config)
     if holds_images(config):
-        return _inspected_images(config)
-    table = read_own_table(config, Preparation())
+        return _inspected_images(config, data_dir)
+    table = read_own_table(config, Preparation(data_dir))
     info, y = table.dataset.info, table.dataset.train.y
     columns = tuple(_column(table, name, y) for name in table.rows.columns if name != config.target)
     guess = float(np.bincount(y).max() / len(y))
@@ -165,8 +179,8 @@ def _inspected_arrays(config: DatasetConfig) -> Inspection:
     )
 
 
-def _inspected_images(config: DatasetConfig) -> Inspection:
-    own = read_own_images(config.model_copy(update={"on_bad": "skip"}))
+def _inspected_images(config: DatasetConfig, data_dir: Path | None) -> Inspection:
+    own = read_own_images(config.model_copy(update={"on_bad": "skip"}), data_dir)
     info, y = own.dataset.info, own.dataset.train.y
     counts = sum(np.bincount(part.y, minlength=info.n_classes) for part in own.samples.values())
     guess = float(np.bincount(y).max() / len(y))
@@ -208,7 +222,8 @@ def _values(values: pd.Series[Any], kind: str | None) -> str:
     if kind == "date" and len(present):
         first, last = pd.to_datetime([present.min(), present.max()], unit="s").strftime("%Y-%m-%d")
         return f"{first} to {last}"
-    return listed([str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]], _N_SHOWN - 3)
+    texts = [str(text_of(value)) for value in present.value_counts().index[:_N_SHOWN]]
+    return listed([escaped(text, _MAX_TEXT) for text in texts], _N_SHOWN - 3)
 
 
 def _findings(table: OwnTable, columns: Sequence[InspectedColumn], guess: float, config: DatasetConfig) -> list[str]:
@@ -280,6 +295,7 @@ def print_inspection(inspection: Inspection, output_format: OutputFormat) -> Non
             print_csv(rows or arrays or images)
         case OutputFormat.MARKDOWN:
             fields = [field for section in _sections(inspection) for field in section]
+            fields += [("to check", finding) for finding in inspection.findings]
             print_markdown([{title: label, "": value} for label, value in fields])
             for listed_rows in filter(None, (arrays, images, rows)):
                 print_markdown(listed_rows)
@@ -290,7 +306,22 @@ def print_inspection(inspection: Inspection, output_format: OutputFormat) -> Non
             if images:
                 print_table("Images", images)
             if rows:
-                print_table("Columns by the training rows", rows, ["n_missing", "n_distinct"])
+                print_table(
+                    "Columns by the training rows", [row | _score(row) for row in rows], ["n_distinct", "n_missing"]
+                )
+            _print_findings(inspection.findings)
+
+
+def _score(row: Mapping[str, object]) -> dict[str, object]:
+    value = row["accuracy_alone"]
+    return {"accuracy_alone": f"{value:.4f}" if isinstance(value, float) else value}
+
+
+def _print_findings(findings: Sequence[str]) -> None:
+    console = result_console()
+    console.print("[bold]To check[/bold]" if findings else "Nothing to check.")
+    for finding in findings:
+        console.print(f"- {escape(finding)}")
 
 
 def _sections(inspection: Inspection) -> list[Fields]:
@@ -298,6 +329,11 @@ def _sections(inspection: Inspection) -> list[Fields]:
         ("rows", f"{inspection.n_rows:,}, of which {inspection.n_train_rows:,} for training"),
         ("features", f"{inspection.n_features:,}"),
     ]
-    classes = [(f"class {name}", f"{n:,}") for name, n in inspection.class_counts.items()]
+    counts = inspection.class_counts
+    names = set(sorted(counts, key=lambda name: -counts[name])[:_N_CLASSES_SHOWN])
+    classes = [(f"class {name}", f"{n:,}") for name, n in counts.items() if name in names]
+    if len(counts) > len(names):
+        rest = sum(n for name, n in counts.items() if name not in names)
+        classes.append((f"{len(counts) - len(names):,} smaller classes", f"{rest:,}"))
     guess = [("always predicting the largest class", f"{inspection.largest_class_accuracy:.4f}")]
-    return [whole, [*classes, *guess], [("to check", finding) for finding in inspection.findings]]
+    return [whole, [*classes, *guess]]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.data.own.encoding import MAX_TEXT, text_of
 from mlcli.errors import DataError
-from mlcli.text import listed
+from mlcli.text import escaped, is_number, listed
 
 MAX_CLASSES = 1000
 _N_SHOWN = 6
+_N_SHOWN_CHARACTERS = 40
+_REGRESSION = "to predict a number is regression, which mlcli does not do"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,16 @@ class Labels:
     y: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def label_text(value: Any) -> str:
+    """Return a label as it is stored and compared; DataError for a text of more than MAX_TEXT characters."""
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise DataError(
+            f"a label of {len(value):,} characters, {escaped(value, _N_SHOWN_CHARACTERS)!r}; use labels of at most "
+            f"{MAX_TEXT} characters"
+        )
+    return text_of(value) or ""
 
 
 def new_labels(codes: NDArray[np.int64], texts: Sequence[str], *, has_test_file: bool) -> Labels:
@@ -66,9 +80,10 @@ def _check_classes(counts: Counter[str], names: Sequence[str], least: int) -> No
     check_n_classes(len(names))
     rare = [repr(name) for name in names if counts[name] < least]
     if rare:
+        is_regression = 2 * len(rare) > len(names) and all(map(is_number, names))
         raise DataError(
             f"classes with one row, which cannot be in both training and test data: {listed(rare, _N_SHOWN)}\n"
-            "remove these rows, or join them with another class"
+            f"{_REGRESSION if is_regression else 'remove these rows, or join them with another class'}"
         )
 
 
@@ -77,7 +92,7 @@ def check_n_classes(n_classes: int) -> None:
     if n_classes > MAX_CLASSES:
         raise DataError(
             f"the target has {n_classes:,} different values, and at most {MAX_CLASSES:,} classes are supported; "
-            "a number to predict is regression, which mlcli does not do"
+            f"{_REGRESSION}"
         )
 
 

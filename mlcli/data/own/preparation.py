@@ -53,7 +53,13 @@ class Preparation:
 
         if not _is_large(file):
             return read(None)
-        key = {"columns": sorted(names), "texts": sorted(file.texts), "missing": file.missing, "skip": file.skips_bad}
+        key = {
+            "columns": sorted(names),
+            "texts": sorted(file.texts),
+            "missing": file.missing,
+            "header": file.has_header,
+            "skip": file.skips_bad,
+        }
         return open_columns(self._folder([self.digest(file)], key, read))
 
     def dataset(

@@ -18,14 +18,14 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.audit import training_notes
 from mlcli.data.own.column_store import ColumnStore
 from mlcli.data.own.damaged_rows import N_LISTED
-from mlcli.data.own.encoding import column_kind, fit_encoding, text_of, unseen_notes
+from mlcli.data.own.encoding import column_kind, fit_encoding, unseen_notes
 from mlcli.data.own.files import OTHER_FILES, joined_digest
-from mlcli.data.own.labels import Labels, known_labels, new_labels
+from mlcli.data.own.labels import Labels, known_labels, label_text, new_labels
 from mlcli.data.own.preparation import Preparation
 from mlcli.data.own.skipped_rows import without_damaged
 from mlcli.data.own.split_columns import check_roles, read_as_text, split_source
 from mlcli.data.own.stored_arrays import EncodedRows
-from mlcli.data.own.table_file import TableFile, located
+from mlcli.data.own.table_file import NO_HEADER, TableFile, located
 from mlcli.data.preprocessing import is_scored_whole, preprocess
 from mlcli.data.source import SourceData
 from mlcli.data.splits import plan_splits, unsplit
@@ -133,14 +133,26 @@ def _fitted(table: _Understood, folder: Path | None) -> Dataset:
     config, labels = table.source.config, table.source.labels
     with located(table.source.file):
         encoding = fit_encoding(
-            table.training, table.kinds, config.target or "", config.missing, config.encoding or "one-hot"
+            table.training,
+            table.kinds,
+            config.target or "",
+            config.missing,
+            config.encoding or "one-hot",
+            has_header=table.source.file.has_header,
         )
     dataset = _encoded(table.source, replace(table.info, encoding=encoding), folder)
     with located(table.source.file):
         check_storable(dataset)
     codes = [_CODES] if config.encoding == "codes" else []
     leaks = training_notes(table.source.rows, table.training, dataset, config)
-    notes = (*_column_notes(table.kinds, table.ignored), *codes, *labels.notes, *table.skipped, *leaks)
+    notes = (
+        *_header_notes(table.source.file, config),
+        *_column_notes(table.kinds, table.ignored),
+        *codes,
+        *labels.notes,
+        *table.skipped,
+        *leaks,
+    )
     return replace(dataset, notes=(*dataset.notes, *(escaped(note, _MAX_NOTE) for note in notes)))
 
 
@@ -196,7 +208,7 @@ def stored_table(
 def encoded_file(path: Path, encoding: TableEncoding, *, is_trusted: bool = False) -> TableFile:
     """Return a file whose columns are read as an encoding needs them; UsageError for a kind of file without columns."""
     texts = [column.name for column in encoding.columns if column.kind in _TEXT_KINDS]
-    file = TableFile(path, encoding.missing, (encoding.target, *texts), is_trusted=is_trusted)
+    file = TableFile(path, encoding.missing, (encoding.target, *texts), encoding.has_header, is_trusted=is_trusted)
     file.check()
     return file
 
@@ -207,8 +219,20 @@ def present_columns(file: TableFile, encoding: TableEncoding, *others: str) -> l
     found = set(file.column_names())
     missing = [repr(name) for name in names if name not in found]
     if missing:
-        raise DataError(f"{file.location}: missing columns: {listed(missing, _N_SHOWN)}")
+        raise DataError(f"{file.location}: missing columns: {listed(missing, _N_SHOWN)}{_unlike(file)}")
     return names
+
+
+def _unlike(file: TableFile) -> str:
+    """Return how a file seems to differ from the training file, whose columns it lacks, if its first line tells."""
+    if not file.has_header:
+        return f"; it has {len(file.column_names())}, numbered because the training file has no header"
+    number = file.first_number()
+    return (
+        f"\nits first line holds the number {number}: it must name the columns, as in the training file"
+        if number
+        else ""
+    )
 
 
 def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> TableFile:
@@ -219,7 +243,25 @@ def _file_of(config: DatasetConfig, encoding: TableEncoding | None = None) -> Ta
         as_text = [name for name, kind in config.columns.items() if kind in _TEXT_KINDS]
         file = TableFile(path, config.missing, (config.target or "", *as_text), is_trusted=True)
         file.check()
+        file = replace(file, has_header=_has_header(file, config))
     return replace(file, texts=(*file.texts, *read_as_text(config)), skips_bad=config.on_bad == "skip")
+
+
+def _has_header(file: TableFile, config: DatasetConfig) -> bool:
+    """Return whether the first line names the columns: as set, or unless it holds a number and not the target."""
+    if config.header is not None:
+        return config.header
+    return file.first_number() is None or config.target in [cell.strip() for cell in file.first_line()[0]]
+
+
+def _header_notes(file: TableFile, config: DatasetConfig) -> list[str]:
+    """Return a note if it was decided that the first line does not name the columns, and how to change that."""
+    if file.has_header or config.header is not None:
+        return []
+    return [
+        f"no header: the first line holds the number {file.first_number()}, so the columns are column 1 to column "
+        f"{len(file.column_names())}; dataset.header=true takes their names from that line"
+    ]
 
 
 def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
@@ -232,12 +274,20 @@ def _checked_columns(file: TableFile, config: DatasetConfig) -> tuple[str, ...]:
             hint = f" (did you mean {guess!r}?)" if guess else ""
             raise UsageError(
                 f"dataset.{key}: {file.location} has no column {escaped(wanted or '')!r}{hint}\n"
-                f"its columns: {listed(names, 2 * _N_SHOWN)}"
+                f"its columns: {listed(names, 2 * _N_SHOWN)}{'' if guess else _header_hint(file)}"
             )
     if config.target in config.columns:
         raise UsageError(f"dataset.columns: {config.target!r} is the target; its labels are always text")
     check_roles(config)
     return names
+
+
+def _header_hint(file: TableFile) -> str:
+    """Return what to do if the columns of a text file have other names because of its first line."""
+    if file.has_header:
+        return "" if file.is_parquet else f"\n{NO_HEADER}"
+    found = f" as it holds the number {number}" if (number := file.first_number()) else ""
+    return f"\nthe first line is taken as data{found}; if it names the columns, set dataset.header to true"
 
 
 def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
@@ -250,7 +300,7 @@ def _labels(values: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
             f"{len(values):,} rows\nremove these rows ({_listed_rows(is_missing)}) or leave them out with --on-bad "
             "skip, or change dataset.missing if the text is a label"
         )
-    return codes, [text_of(value) or "" for value in found]
+    return codes, [label_text(value) for value in found]
 
 
 def _listed_rows(is_bad: NDArray[np.bool_]) -> str:
@@ -278,11 +328,11 @@ def _kinds(training: ColumnStore, config: DatasetConfig) -> tuple[dict[str, Colu
 
 def _column_notes(kinds: dict[str, ColumnKind], ignored: dict[str, str]) -> list[str]:
     used = [
-        f"{kind}: {listed([name for name, found in kinds.items() if found == kind], _N_SHOWN)}"
+        f"{len(names):,} {kind} ({listed(names, _N_SHOWN)})"
         for kind in get_args(ColumnKind)
-        if kind in kinds.values()
+        if (names := [name for name, found in kinds.items() if found == kind])
     ]
-    notes = [f"columns by kind, which dataset.columns changes: {'; '.join(used)}"]
+    notes = [f"columns: {', '.join(used)}; dataset.columns changes kinds"]
     automatic = [f"{name!r} {reason}" for name, reason in ignored.items() if reason != _CHOSEN]
     return [*notes, f"ignored columns: {listed(automatic, _N_SHOWN)}"] if automatic else notes
 

@@ -1,15 +1,17 @@
 """Tables in files: CSV and its relatives, plain or gzipped, and Parquet.
 
-A delimited file is UTF-8 text whose first line names the columns; the delimiter is the one of `DELIMITERS` that splits
-that line into the most cells. pandas is imported when a file is read.
+A delimited file is UTF-8 text; the delimiter is the one of `DELIMITERS` that splits its first line into the most cells.
+This line names the columns, or they are numbered. pandas is imported when a file is read.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import io
+import math
 import os
 import warnings
 import zlib
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = ",;\t|"
+NO_HEADER = "if the first line does not name the columns, set dataset.header to false (--set dataset.header=false)"
 _ENCODING = "utf-8-sig"
 _MAX_HEADER_CHARACTERS = 2**20
 _ROWS_AT_ONCE = 2**14
@@ -88,13 +91,15 @@ class TableFile:
 
     missing: texts that stand for a missing value. texts: names of the columns whose cells are kept as text, even if
     all of them are numbers. verbatim: of those whose cells are kept as they are written, in which no text stands for a
-    missing value; `values_of` returns what they are otherwise. skips_bad: leave out rows with more or fewer cells than
-    the header. is_trusted: whether a gzipped file may expand to any size.
+    missing value; `values_of` returns what they are otherwise. has_header: whether the first line of delimited text
+    names the columns. skips_bad: leave out rows with more or fewer cells than the first line. is_trusted: whether a
+    gzipped file may expand to any size.
     """
 
     path: Path
     missing: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    has_header: bool = True
     verbatim: tuple[str, ...] = ()
     skips_bad: bool = False
     is_trusted: bool = False
@@ -126,11 +131,14 @@ class TableFile:
 
     def column_names(self) -> tuple[str, ...]:
         """Return the names of all columns, safe to print; DataError if two are equal."""
-        names = self._parquet_names() if self.is_parquet else self._header()[0]
+        names = self._parquet_names() if self.is_parquet else self.first_line()[0]
+        if not (self.has_header or self.is_parquet):
+            return tuple(f"column {number}" for number in range(1, len(names) + 1))
         names = [escaped(name.strip(), _MAX_NAME) or f"column {number}" for number, name in enumerate(names, start=1)]
         repeated = next((name for name, n in Counter(names).items() if n > 1), None)
         if repeated is not None:
-            raise DataError(f"{self.location}: column {repeated!r} appears more than once; rename one of them")
+            advice = "" if self.is_parquet else f"\n{NO_HEADER}"
+            raise DataError(f"{self.location}: column {repeated!r} appears more than once; rename one of them{advice}")
         return tuple(names)
 
     def digest(self) -> str:
@@ -158,7 +166,8 @@ class TableFile:
         except FileNotFoundError:
             raise DataError(f"{self.location}: no such file") from None
         except UnicodeDecodeError as error:
-            advice = "save it as UTF-8, e.g. with: iconv -f latin1 -t utf-8 OLD > NEW"
+            is_utf16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            advice = f"save it as UTF-8, e.g. with: iconv -f {'utf-16' if is_utf16 else 'latin1'} -t utf-8 OLD > NEW"
             raise DataError(f"{self.location}: not UTF-8 text: {error.reason}\n{advice}") from error
         except OSError as error:
             raise DataError(f"{self.location}: cannot be read: {error.strerror or first_line(error)}") from error
@@ -175,22 +184,22 @@ class TableFile:
         limit = None if self.is_trusted else max(MAX_TABLE_BYTES, MAX_EXPANSION * os.fstat(file.fileno()).st_size)
         return io.BufferedReader(_Expanded(file, limit))
 
-    def _header(self) -> tuple[list[str], str]:
+    def first_line(self) -> tuple[list[str], str]:
         """Return the cells of the first line that is not empty, and the delimiter."""
         with self._reading(), self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
             while line := text.readline(_MAX_HEADER_CHARACTERS):
                 if len(line) == _MAX_HEADER_CHARACTERS:
                     raise ValueError(f"a first line of {_MAX_HEADER_CHARACTERS:,} characters or more")
                 if line.strip():
-                    return self._split(line)
+                    splits = [(next(csv.reader([line], delimiter=delimiter)), delimiter) for delimiter in DELIMITERS]
+                    return max(splits, key=lambda split: len(split[0]))
         raise DataError(f"{self.location}: the file is empty")
 
-    def _split(self, line: str) -> tuple[list[str], str]:
-        splits = [(next(csv.reader([line], delimiter=delimiter)), delimiter) for delimiter in DELIMITERS]
-        cells, delimiter = max(splits, key=lambda split: len(split[0]))
-        if all(map(is_number, cells)):
-            raise DataError(f"{self.location}: the first line holds only numbers, and it must name the columns")
-        return cells, delimiter
+    def first_number(self) -> str | None:
+        """Return the first number in the first line of delimited text, as written; None if there is none."""
+        cells = () if self.is_parquet else self.first_line()[0]
+        numbers = (cell.strip() for cell in cells if is_number(cell) and math.isfinite(float(cell)))
+        return next((escaped(number, _MAX_NAME) for number in numbers), None)
 
     def read_whole(self, columns: Sequence[str]) -> Iterator[pd.Series[Any]]:
         """Yield some columns, each with the types that pandas gives it if it reads all rows at once."""
@@ -236,7 +245,7 @@ class TableFile:
 
         options: dict[str, Any] = {
             "sep": delimiter,
-            "header": 0,
+            "header": 0 if self.has_header else None,
             "names": list(names),
             "index_col": False,
             "dtype": {name: str for name in (*self.texts, *self.verbatim) if name in names},
@@ -256,7 +265,7 @@ class TableFile:
     ) -> Iterator[pd.DataFrame]:
         import pandas as pd
 
-        delimiter = self._header()[1]
+        delimiter = self.first_line()[1]
         are_checked = self.skips_bad
         self.bad_lines.clear()
         with self._reading(), self._stream() as stream, warnings.catch_warnings():
@@ -280,14 +289,15 @@ class TableFile:
                 raise
 
     def _check_lengths(self, n_cells: int, delimiter: str) -> None:
-        """DataError for rows that are shorter or longer than the header."""
+        """DataError for rows that are shorter or longer than the first line."""
         with self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
             bad = list(bad_rows(written_rows(text, delimiter), n_cells))
         if bad:
+            advice = "correct them, or leave them out with --on-bad skip" if self.is_trusted else "correct them"
             found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
             raise DataError(
-                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the header has {n_cells} columns\n"
-                f"{found}\ncorrect them, or train with --on-bad skip, which leaves them out"
+                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the first line has {n_cells}\n"
+                f"{found}\n{advice}"
             )
 
     def _parquet_names(self) -> list[str]:

@@ -82,7 +82,7 @@ def _compare(rng, learner, n, n_features, distance, n_folds, n_repeats, advantag
         differences.append(first.mean() - second.mean())
         n_higher += np.count_nonzero(first & ~second)
         n_lower += np.count_nonzero(second & ~first)
-    return differences, DifferingSamples(n, n_higher / n_repeats, n_lower / n_repeats)
+    return differences, DifferingSamples.of_answers(n, n_higher / n_repeats, n_lower / n_repeats)
 
 
 def _verdict(rng, *cell, **options):

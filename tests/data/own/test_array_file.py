@@ -115,7 +115,10 @@ def test_the_kind_of_a_path_is_known_by_its_suffix_or_by_the_files_in_it(tmp_pat
         ({"x": X}, r"a.npz: x has no labels with it; name them y\nits arrays: x"),
         ({"x_train": X, "y_train": Y, "y_test": Y}, "y_test has no samples with it; name them x_test"),
         ({"x": X, "X": X, "y": Y}, "a.npz: x, X both hold the x of one part; remove one"),
-        ({"x": X, "y": np.array(["a", None], object)}, "a.npz: y: .*of Python objects, which are never loaded"),
+        (
+            {"x": X, "y": np.array(["a", None], object)},
+            "a.npz: y: .*of Python objects, which are never loaded; store numbers or texts, e.g. of astype\\(str\\)",
+        ),
         ({"x\x1b[2J": X, "c": Y}, r"its arrays: x\\x1b\[2J, c"),
     ],
 )

@@ -74,7 +74,8 @@ def test_what_looks_wrong_is_found(arrays, finding, tmp_path):
 def test_what_cannot_be_trained_is_refused_as_in_training(tmp_path):
     with pytest.raises(DataError, match=r"sample 7 \(from 0\), position \[2\]: a missing value"):
         inspection_of(tmp_path, x=np.where(TABLE[7, 2] == TABLE, np.nan, TABLE), y=Y)
-    with pytest.raises(UsageError, match="--target COLUMN: a table needs"):
+    (tmp_path / "t.csv").write_text("size,kind\n1,a\n")
+    with pytest.raises(UsageError, match="--target COLUMN: a table needs .*\nits columns: size, kind"):
         init(InspectRequest(tmp_path / "t.csv"))
 
 

@@ -155,6 +155,7 @@ def test_a_class_with_one_sample_needs_test_samples_of_their_own(dataset_of):
         ({"x": TABLE, "y": np.zeros(40)}, "the target has one class, '0'"),
         ({"x": np.zeros((1500, 2)), "y": np.arange(1500)}, "1,500 different values, .* regression"),
         ({"x": TABLE, "y": np.where(Y == 1, "a", "")}, r"sample 0 \(from 0\): the label is empty"),
+        ({"x": TABLE, "y": np.where(Y == 1, "a" * 101, "b")}, "a.npz: y: a label of 101 characters, 'aaa"),
         ({"x": TABLE, "y": Y.astype(complex)}, "labels of type complex128"),
         ({"x": TABLE.astype(str), "y": Y}, "values of type <U32, expected numbers"),
         ({"x": TABLE[:, 0], "y": Y}, r"x: shape \(40,\); expected \(n, features\), \(n, height, width\)"),

@@ -133,7 +133,7 @@ def test_a_folder_that_does_not_exist_is_said_to_be_missing(tmp_path):
 
 
 def test_what_is_only_for_tables_and_single_images_are_refused(photos):
-    with pytest.raises(UsageError, match="dataset.target: .* is a folder of images"):
+    with pytest.raises(UsageError, match="dataset.target: only for tables, and .* is a folder of images"):
         loaded(photos, target="cat")
     for path in list(photos.glob("dog/*"))[1:]:
         path.unlink()

@@ -50,3 +50,9 @@ def test_the_printed_configuration_loads_and_means_what_was_found(photos, tmp_pa
     config = load_experiment(tmp_path / "photos.yaml").dataset
     assert (config.image_size, config.channels, config.on_bad) == ((6, 8), 3, "skip")
     assert config.path == str(photos)
+
+
+def test_images_are_prepared_in_the_data_directory_that_is_given(photos, tmp_path):
+    assert "model: cnn" in init(InspectRequest(photos, data_dir=tmp_path / "other"))
+    assert list((tmp_path / "other").rglob("train_images.npy"))
+    assert not (tmp_path / "data").exists()

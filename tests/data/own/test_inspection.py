@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from mlcli.config.dataset import DatasetConfig
 from mlcli.config.experiment import load_experiment
 from mlcli.data.own import own_dataset
 from mlcli.data.own.initial_config import init
-from mlcli.data.own.inspection import InspectRequest, inspected
+from mlcli.data.own.inspection import InspectRequest, inspect, inspected
 from mlcli.errors import UsageError
 
 N_ROWS = 400
@@ -105,6 +106,18 @@ def test_a_configuration_and_settings_are_inspected_as_a_training_takes_them(pen
     (tmp_path / "iris.yaml").write_text("dataset: iris")
     with pytest.raises(UsageError, match="not your own data; use mlcli data show iris"):
         init(InspectRequest(tmp_path / "iris.yaml"))
+
+
+def test_the_findings_follow_the_tables_as_lines_of_text(clean, tmp_path, capsys):
+    table = clean.assign(label=[f"c{number % 30}" for number in range(N_ROWS)], unit="cm", note="x" * 60)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    inspect(InspectRequest(tmp_path / "t.csv", "label"), "table")
+    shown = capsys.readouterr().out
+    assert "\nTo check\n- column 'unit' is constant: it tells nothing; set it to ignore\n" in shown
+    assert re.search(r"10 smaller classes .* \d+", shown)
+    assert "class c0 " in shown
+    assert "class c29 " not in shown
+    assert f" {'x' * 21}... " in shown
 
 
 def test_names_that_yaml_reads_as_something_else_are_quoted(tmp_path):

@@ -42,7 +42,7 @@ def test_damaged_rows_are_left_out_counted_and_listed(mixed, large_bytes, tmp_pa
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([*GOOD, BAD[0]], r"t\.csv:42: 2 cells, and the header has 3 columns\n1 damaged row: line 42\n.*--on-bad skip"),
+        ([*GOOD, BAD[0]], r"t\.csv:42: 2 cells, and the first line has 3\n1 damaged row: line 42\n.*--on-bad skip"),
         ([*GOOD, BAD[1], BAD[1]], r"t\.csv:42: 4 cells, .*\n2 damaged rows: line 42, line 43\n"),
         ([*GOOD, BAD[2]], r"'old'.*--on-bad skip"),
         ([*GOOD, BAD[3], GOOD[0], BAD[3]], r"2 of 43 rows\nremove these rows \(41, 43\) or .* --on-bad skip"),

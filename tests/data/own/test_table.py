@@ -47,9 +47,63 @@ def test_classes_are_sorted_by_number_or_as_text_and_kept_apart_by_case_and_blan
 def test_notes_say_how_each_column_is_understood(path):
     rows = [f"u{number},{row},2024-01-{number % 28 + 1:02}" for number, row in enumerate(ROWS)]
     assert dataset_of(path, ["id,n,t,c,day", *rows]).notes == (
-        "columns by kind, which dataset.columns changes: numeric: n; date: day; categorical: c",
+        "columns: 1 numeric (n), 1 date (day), 1 categorical (c); dataset.columns changes kinds",
         "ignored columns: 'id' has no value in 5 training rows or more, as ids and free text",
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_number"),
+    [(["0,5", "1,25", "3"], True), (["-1.234,5"], True), (["a,5", "1,2"], False), (["1, 2"], False)],
+)
+def test_numbers_with_commas_are_neither_categories_nor_ids(texts, is_number, path):
+    rows = [f"{number};{texts[number % len(texts)]};{'ab'[number % 2]}" for number in range(60)]
+    notes = dataset_of(path, ["n;price;t", *rows]).notes
+    ignored = "ignored columns: 'price' holds numbers with commas; write them like 1234.5, or set its kind"
+    assert (ignored in notes) == is_number
+    assert ("categorical (price)" in notes[0]) != is_number
+
+
+def test_a_first_line_with_a_number_is_data_unless_it_names_the_target_or_is_said_to_be_the_header(path):
+    dataset = dataset_of(path, ROWS, target="column 2")
+    assert (dataset.info.n_train + dataset.info.n_test, dataset.info.class_names) == (40, ("a", "b"))
+    assert dataset.info.feature_names == ("column 1", "column 3=x", "column 3=y")
+    assert dataset.info.encoding.has_header is False
+    assert dataset.notes[0] == (
+        "no header: the first line holds the number 0, so the columns are column 1 to column 3; dataset.header=true "
+        "takes their names from that line"
+    )
+    for header, settings in [("2024,t,c", {}), ("2024,2025,2026", {"target": "2025", "header": True})]:
+        dataset = dataset_of(path, [header, *ROWS], **settings)
+        assert (len(dataset.train) + len(dataset.test), dataset.info.encoding.has_header) == (40, True)
+        assert not any("header" in note for note in dataset.notes)
+    texts = [f"{'pq'[number % 2]},{'xy'[number // 2 % 2]},{'xy'[number // 2 % 2]}" for number in range(40)]
+    assert len(dataset_of(path, texts, "column 1", header=False).test) == 8
+    with pytest.raises(DataError, match=r"column 'x' appears more than once.*\n.*--set dataset.header=false"):
+        dataset_of(path, texts, "column 1")
+
+
+def test_an_unknown_target_says_whether_the_first_line_was_taken_as_data(path):
+    for lines, target, message in [
+        (
+            ROWS,
+            "species",
+            "taken as data as it holds the number 0; if it names the columns, set dataset.header to true",
+        ),
+        (["a,b,c", *ROWS], "column 2", "its columns: a, b, c\nif the first line does not name the columns, set"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            dataset_of(path, lines, target)
+
+
+def test_texts_that_differ_after_100_characters_are_different_categories_and_no_labels(path):
+    long = "a" * 120
+    rows = [f"{number},{'ab'[number % 2]},{long}{'xy'[number // 2 % 2]}" for number in range(40)]
+    names = dataset_of(path, ["n,t,c", *rows]).info.feature_names
+    assert len(set(names)) == 3
+    assert all(len(name) == len("c=") + 100 for name in names[1:])
+    with pytest.raises(DataError, match=r"t\.csv: a label of 121 characters, 'a{37}\.\.\.'; use labels of at most 100"):
+        dataset_of(path, ["n,c,t", *rows])
 
 
 def test_kinds_and_missing_texts_can_be_changed(path):
@@ -81,6 +135,12 @@ def test_the_limit_takes_the_first_training_rows(path):
         ("n,t,c", [*ROWS, "9,,x"], {}, r"row 41 \(from 1\): the label is missing, as in 1 of 41 rows\n"),
         ("n,t,c", [*ROWS, "9,nan,x"], {}, r"row 41 \(from 1\): the label is missing"),
         ("n,t", [f"{n},{n / 7}" for n in range(1500)], {}, "1,500 different values, .* regression"),
+        (
+            "n,t",
+            [f"{n},{n / 7}" for n in range(50)],
+            {},
+            r"classes with one row, .*\nto predict a number is regression",
+        ),
         ("t", list("abab"), {}, "no column is left to learn from: there is only the target"),
         ("n,t,c", ROWS, {"columns": {"n": "ignore", "c": "ignore"}}, "no column is left .*: 'n' is set to be ignored"),
         ("n,t,c", [row.replace("4,", "old,", 1) for row in ROWS], {}, "column 'n': .* are numbers, and others are not"),
@@ -144,7 +204,7 @@ def test_a_file_for_each_part_is_that_split_with_columns_by_name_and_the_prepara
     assert dataset.validation.x[:, 0].tolist() == list(range(36, 40))
     assert dataset.test.y.tolist() == [0, 1] * 3
     assert dataset.scaling.shift[0] == np.mean(range(30))
-    assert dataset.notes[-1].startswith("columns by kind")
+    assert dataset.notes[-1].startswith("columns: ")
 
 
 def test_each_file_counts_in_the_fingerprint(parts, tmp_path):
@@ -172,6 +232,7 @@ def test_columns_and_categories_that_only_the_test_file_has_are_noted(parts):
         (("n,t,c", "1,a,x", "2,,y"), "test.csv: row 2 .*: the label is missing"),
         (("n,t,c", "one,a,x", "2,b,y"), "test.csv: row 1 .*, column 'n': 'one', expected a number"),
         (("n,t,c",), "test.csv: no rows below the header"),
+        (ROWS, "test.csv: missing columns: 'n', 'c', 't'\nits first line holds the number 0: it must name the columns"),
     ],
 )
 def test_a_test_file_that_does_not_fit_is_refused_by_its_name(test, message, parts):

@@ -43,6 +43,18 @@ def test_names_are_stripped_made_printable_and_never_empty(tmp_path):
     assert TableFile(path, ()).column_names() == ("a", "\\x1b[2J", "column 3", "b")
 
 
+def test_without_a_header_the_first_line_is_a_row_and_the_columns_are_numbered(tmp_path):
+    path = tmp_path / "t.data"
+    path.write_text("\n5.1;Iris-setosa\n4.9;Iris-virginica\n\n")
+    file = TableFile(path, (), has_header=False)
+    assert file.first_number() == "5.1"
+    assert file.column_names() == ("column 1", "column 2")
+    table = pd.concat(file.read(file.column_names(), 1))
+    assert table.to_numpy().tolist() == [[5.1, "Iris-setosa"], [4.9, "Iris-virginica"]]
+    path.write_text("nan,inf,name\n1,2,x\n")
+    assert file.first_number() is None
+
+
 def test_numbers_are_read_exactly(tmp_path):
     numbers = [0.1 + 0.2, 1e-300, 123456789.123456789, 2 / 3, 5e-324]
     path = tmp_path / "t.csv"
@@ -83,15 +95,12 @@ def test_a_parquet_file_has_the_values_of_a_text_file(tmp_path):
     [
         (b"", r"t\.csv: the file is empty"),
         (b"\n\n", r"the file is empty"),
-        (b"1,2\n3,4\n", r"the first line holds only numbers, and it must name the columns"),
-        (b"a,b,a\n1,2,3\n", r"column 'a' appears more than once; rename one of them"),
-        (b"a,b\n1,2\n3\n", r"t\.csv:3: 1 cells, and the header has 2 columns"),
-        (
-            b"a,b\n1,2\n3,4,5\n",
-            r"t\.csv:3: 3 cells, and the header has 2 columns\n1 damaged row: line 3\n.*--on-bad skip",
-        ),
+        (b"a,b,a\n1,2,3\n", r"column 'a' appears more than once; rename one of them\n.*dataset.header=false"),
+        (b"a,b\n1,2\n3\n", r"t\.csv:3: 1 cells, and the first line has 2"),
+        (b"a,b\n1,2\n3,4,5\n", r"t\.csv:3: 3 cells, and the first line has 2\n1 damaged row: line 3\ncorrect them$"),
         (b"a,b\n1,2,3\n3,4,5\n", r"t\.csv:2: 3 cells, and .*\n2 damaged rows: line 2, line 3\n"),
         (b"a,b\n\xe9,2\n", r"not UTF-8 text: .*\nsave it as UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), r"not UTF-8 text: .*\nsave it as UTF-8, e.g. with: iconv -f utf-16 "),
         (b'a,b\n"1,2\n', r"EOF inside string"),
         (b"a" * 2**20 + b",b\n1,2\n", r"a first line of 1,048,576 characters or more"),
     ],
