@@ -14,7 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data", "tables")]
+pytest_plugins = [
+    f"tests.fixtures.{name}" for name in ("checkpoints", "cli", "config", "cuda", "data", "tables", "examples")
+]
 
 if TYPE_CHECKING:
     pass

@@ -51,6 +51,7 @@ evaluate = command(
             metavar="FILE",
         ),
     ],
+    on_bad=options.OnBad,
     batch_size=options.PredictBatchSize,
     n_misclassified=Annotated[
         int,

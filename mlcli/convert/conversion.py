@@ -100,7 +100,7 @@ def convert(run: StoredRun, request: ConvertRequest) -> Conversion:
         accuracy=accuracy(labels, dataset.test.y),
         reported_accuracy=run.record.metrics["test"].accuracy if run.is_trained_on(dataset) else None,
         usage=table.usage if table else f"{usage.load}{_samples_comment(run)}{usage.score}",
-        notes=(*dataset.notes, *_precision_notes(run, request.target)),
+        notes=(*dataset.notes, *_precision_notes(run, request.target), *_damage_notes(run)),
         other_files=tuple(str(request.output.with_suffix(suffix)) for suffix in (table.files if table else ())),
     )
     if conversion.is_within:
@@ -255,6 +255,12 @@ def _precision_notes(run: StoredRun, target: str) -> list[str]:
     if run.network and run.config.runtime.precision == "float64" and FORMATS[target].is_float32_only:
         return [f"the run is in float64, and the {target} model is in float32"]
     return []
+
+
+def _damage_notes(run: StoredRun) -> list[str]:
+    if run.preprocessing.encoding is None or run.config.dataset.on_bad == "stop":
+        return []
+    return [f"the exported model reads whole tables: of {run.config.dataset.path}, remove its damaged rows first"]
 
 
 _SCHEMA_VERSION = 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import runpy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mlcli.convert import preparation
 from mlcli.convert.formats import ScoreKind, TrainedModel, Usage
-from mlcli.data.own.encoding import encode
+from mlcli.data.own.encoding import cannot_be, encode
 from mlcli.data.own.table import encoded_file, present_columns
 from mlcli.data.own.table_file import located
 from mlcli.errors import MlcliError
@@ -188,11 +188,13 @@ def check_rows(
     """
     encoding = run.preprocessing.encoding
     assert encoding is not None
-    source = Path(run.config.dataset.path or "")
-    expected = predicted(_encoded_rows(source, encoding))
+    source, is_skipping = Path(run.config.dataset.path or ""), run.config.dataset.on_bad == "skip"
+    usable = _first_rows(source, encoding, is_skipping=is_skipping)
+    expected = predicted(encode(usable, encoding))
     predict = export.written(path)
     try:
-        rows = preparation.read_table(str(source), preprocessing_document(run.preprocessing), _N_VERIFIED_ROWS)
+        document = preprocessing_document(run.preprocessing)
+        rows = usable if is_skipping else preparation.read_table(str(source), document, _N_VERIFIED_ROWS)
         found = predict(rows)
     except Exception as error:  # of any library, for values that it reads in another way
         raise MlcliError(f"nothing was written: the export cannot predict {source}: {first_line(error)}") from error
@@ -208,7 +210,13 @@ def check_rows(
         )
 
 
-def _encoded_rows(path: Path, encoding: TableEncoding) -> NDArray[np.float64]:
-    file = encoded_file(path, encoding)
+def _first_rows(path: Path, encoding: TableEncoding, *, is_skipping: bool) -> pd.DataFrame:
+    """Return the first rows of a table, without those that cannot be encoded if a run skips them."""
+    file = replace(encoded_file(path, encoding, is_trusted=True), skips_bad=is_skipping)
     with located(file):
-        return encode(next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS))), encoding)
+        rows = next(iter(file.read(present_columns(file, encoding), _N_VERIFIED_ROWS)))
+    if not is_skipping:
+        return rows
+    is_bad = np.any([cannot_be(rows[column.name], column.kind) for column in encoding.columns], axis=0)
+    usable: pd.DataFrame = rows[~is_bad].reset_index(drop=True)
+    return usable

@@ -27,6 +27,7 @@ class EvaluateRequest:
     backend: str | None = None
     dataset: str | None = None  # must have samples of the same shape
     data: Path | None = None  # a file like that of the run, for a run on data of its own; None: the file of the run
+    on_bad: str | None = None  # stop or skip, for damaged images and rows; None: as in the run
     device: str | None = None
     threads: int | None = None
     batch_size: int = 1024  # samples per prediction step

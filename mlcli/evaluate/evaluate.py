@@ -116,6 +116,7 @@ def evaluate(
         request.dataset,
         data=request.data,
         is_split=request.split is not None,
+        on_bad=request.on_bad,
         data_directory=request.data_dir,
         offline=request.offline,
     )

@@ -99,6 +99,7 @@ class StoredRun:
         *,
         data: Path | None = None,
         is_split: bool = True,
+        on_bad: str | None = None,
         data_directory: Path | None = None,
         offline: bool = False,
     ) -> Dataset:
@@ -106,13 +107,16 @@ class StoredRun:
 
         data: a file like the one that the run was trained on, or if that had a test file, another one of these; it is
         prepared as the run did it. is_split: whether a file with other content is split too; if not, its test split is
-        all of it. The notes of the dataset report content or a split that differs from what the run was trained on.
-        UsageError for a dataset of another shape, DataError for a run whose preprocessing does not fit its dataset.
+        all of it. on_bad: see `dataset.on_bad`; None: as in the run. The notes of the dataset report content or a split
+        that differs from what the run was trained on. UsageError for a dataset of another shape, DataError for a run
+        whose preprocessing does not fit its dataset.
         """
         if self.config.dataset.path is not None:
             if name is not None:
                 raise UsageError(f"dataset {name}: the run was trained on data of its own; name a file with --data")
-            return self._load_own(data, data_directory, is_split=is_split)
+            return self._load_own(data, data_directory, is_split=is_split, on_bad=on_bad)
+        if on_bad is not None:
+            raise UsageError(f"--on-bad: only for data of your own; the run was trained on {self.record.dataset}")
         if data is not None:
             raise UsageError(f"--data {data}: the run was trained on {self.record.dataset}; use --dataset")
         name = name or self.config.dataset.label
@@ -122,12 +126,16 @@ class StoredRun:
         notes = (*dataset.notes, *self._differences(dataset))
         return replace(dataset, scaling=self.preprocessing.scaling, notes=notes)
 
-    def _load_own(self, path: Path | None, data_directory: Path | None, *, is_split: bool) -> Dataset:
+    def _load_own(
+        self, path: Path | None, data_directory: Path | None, *, is_split: bool, on_bad: str | None
+    ) -> Dataset:
         from mlcli.data.own import stored_dataset
 
         changes: dict[str, object] = {"scaling": "none"}
         if path is not None:
             changes["test_path" if self.config.dataset.test_path else "path"] = str(path)
+        if on_bad is not None:
+            changes["on_bad"] = on_bad
         config = self.config.dataset.model_copy(update=changes)
         trained_on = None if is_split else self.record.digests["dataset"]
         dataset = stored_dataset(config, self.preprocessing, trained_on, data_directory)

@@ -58,6 +58,8 @@ def parsed_history(data: bytes) -> list[EpochRecord]:
 
 
 def _epoch(row: Mapping[str, str]) -> EpochRecord:
+    if None in row.values():
+        raise ValueError("a row is incomplete: it ends before its last column")
     epoch = int(row["epoch"])
     if not 0 <= epoch < 2**63:
         raise ValueError("epoch: a number that needs more than 64 bits")

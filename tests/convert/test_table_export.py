@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ from mlcli.config.schema import ExperimentConfig
 from mlcli.convert import ConvertRequest, preparation
 from mlcli.convert.conversion import convert
 from mlcli.convert.formats import FORMATS
-from mlcli.errors import MlcliError, UsageError
+from mlcli.errors import DataError, MlcliError, UsageError
 from mlcli.evaluate import EvaluateRequest
 from mlcli.evaluate.evaluate import evaluate
 from mlcli.experiment.plan import make_plan
@@ -83,23 +80,7 @@ def predicted(run, path, output):
     return found["class_name"].tolist(), found.filter(like="probability_").to_numpy()
 
 
-ALONE = """
-import json, sys
-sys.modules["mlcli"] = None  # so that importing it fails
-found = {}
-for target, lines in json.load(sys.stdin).items():
-    names = {}
-    exec(lines, names)
-    if "labels" in names:
-        found[target] = [names["labels"].tolist(), names["scores"].tolist()]
-    else:
-        table = names["predictions"]
-        found[target] = [table["class_name"].tolist(), table.filter(like="probability_").values.tolist()]
-print(json.dumps(found))
-"""
-
-
-def test_the_printed_lines_predict_other_rows_without_mlcli_as_predict_does(run, tmp_path):
+def test_the_printed_lines_predict_other_rows_without_mlcli_as_predict_does(run, run_alone, tmp_path):
     path, before = Path(run.config.dataset.path), Path(run.config.dataset.path).read_bytes()
     usages = {target: converted(run, target, tmp_path).usage for target in FORMATS}
     table = visits(1).drop(columns="label")
@@ -111,22 +92,12 @@ def test_the_printed_lines_predict_other_rows_without_mlcli_as_predict_does(run,
         ["2024-1-5 7:30 +02:00", "2024-01-05"],
     ]
     table[[*reversed(table.columns)]].assign(extra="x").to_csv(path, index=False, sep=";", na_rep="NA")
-    process = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE],
-        input=json.dumps(usages),
-        env=os.environ | {"KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-    )
     labels, probabilities = predicted(run, path, tmp_path / "out.csv")
-    path.write_bytes(before)
-    assert process.returncode == 0, process.stderr
-    for target, (found_labels, found_probabilities) in json.loads(process.stdout).items():
+    for target, code in usages.items():
+        found_labels, found_probabilities = run_alone(code)
         np.testing.assert_allclose(found_probabilities, probabilities, rtol=0, atol=1e-6, err_msg=target)
         assert found_labels == labels
+    path.write_bytes(before)
     assert set(labels) == {"a, b", "no way", "of course"}
 
 
@@ -152,15 +123,36 @@ def test_features_of_a_script_are_those_of_the_run(run):
     assert all(tuple(row) in known for row in expected.round(9))
 
 
-@pytest.mark.parametrize("estimator", ["HistGradientBoostingClassifier", "LinearSVC"])
-def test_estimators_are_exported_with_their_preparation(estimator, tmp_path):
-    run = trained(tmp_path, {"name": "estimator", "estimator": estimator}, "sklearn", visits(0))
-    conversion = converted(run, "sklearn", tmp_path)
-    names = {}
-    exec(conversion.usage, names)
-    labels, probabilities = predicted(run, Path(run.config.dataset.path), tmp_path / "out.csv")
-    assert names["predictions"]["class_name"].tolist() == labels
-    np.testing.assert_allclose(names["predictions"].iloc[:, 1:], probabilities, rtol=0, atol=1e-9)
+@pytest.mark.parametrize(("estimator", "max_iter"), [("HistGradientBoostingClassifier", 5), ("LinearSVC", 1000)])
+def test_estimators_are_exported_with_their_preparation(estimator, max_iter, run_alone, tmp_path):
+    model = {"name": "estimator", "estimator": estimator, "parameters": {"max_iter": max_iter}}
+    run = trained(tmp_path, model, "sklearn", visits(0))
+    path, code = Path(run.config.dataset.path), converted(run, "sklearn", tmp_path).usage
+    table = visits(1)
+    table.loc[:9, ["zip", "city"]] = ["12345", "Atlantis"]  # unseen
+    table.to_csv(path, index=False, sep=";", na_rep="NA")
+    labels, probabilities = predicted(run, path, tmp_path / "out.csv")
+    found_labels, found_probabilities = run_alone(code)
+    assert found_labels == labels
+    np.testing.assert_allclose(found_probabilities, probabilities, rtol=0, atol=1e-9)
+
+
+def test_a_table_whose_damaged_rows_were_skipped_is_exported(tmp_path, run_alone):
+    table = visits(0)
+    lines = table.to_csv(index=False, sep=";", na_rep="NA").splitlines()
+    lines[5], lines[6] = f"{lines[5]};more", lines[6].rpartition(";")[0]
+    lines[7] = f"tall{lines[7][lines[7].index(';') :]}"
+    path = tmp_path / "damaged.csv"
+    path.write_text("\n".join(lines))
+    run = trained(tmp_path, {"name": "logistic"}, "sklearn", table, path=str(path), on_bad="skip")
+    conversions = {target: converted(run, target, tmp_path) for target in ("sklearn", "onnx")}
+    table.to_csv(path, index=False, sep=";", na_rep="NA")
+    labels, probabilities = predicted(run, path, tmp_path / "out.csv")
+    for target, conversion in conversions.items():
+        assert "remove its damaged rows first" in " ".join(conversion.notes), target
+        found_labels, found_probabilities = run_alone(conversion.usage)
+        assert found_labels == labels
+        np.testing.assert_allclose(found_probabilities, probabilities, rtol=0, atol=1e-6)
 
 
 def test_a_table_of_parquet_is_exported_too(run, tmp_path):
@@ -184,17 +176,20 @@ def test_an_export_that_predicts_otherwise_is_not_written(run, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def logistic_run(folder, **dataset):
+    settings = {"backend": "sklearn", "dataset": dataset, "model": {"name": "logistic"}}
+    paths = RunPaths(folder, folder / "run")
+    train(make_plan(ExperimentConfig.model_validate(settings)), paths, 1, QuietProgress(show_notes=False))
+    return open_run(RunDirectory(folder / "run"))
+
+
 @pytest.fixture(scope="module")
 def headless(tmp_path_factory):
     """Logistic regression on a file without names of columns, in which texts begin with the same 100 characters."""
     folder = tmp_path_factory.mktemp("headless")
     rows = [f"{n / 7:.3f},{'s' * 120}{n // 2 % 2},{'ab'[n % 2]}" for n in range(60)]
     (folder / "t.data").write_text("\n".join(rows) + "\n\n")
-    dataset = {"path": str(folder / "t.data"), "target": "column 3"}
-    settings = {"backend": "sklearn", "dataset": dataset, "model": {"name": "logistic"}}
-    paths = RunPaths(folder, folder / "run")
-    train(make_plan(ExperimentConfig.model_validate(settings)), paths, 1, QuietProgress(show_notes=False))
-    return open_run(RunDirectory(folder / "run"))
+    return logistic_run(folder, path=str(folder / "t.data"), target="column 3")
 
 
 def test_a_file_without_a_header_is_predicted_evaluated_and_exported_as_it_was_trained(headless, tmp_path):
@@ -220,6 +215,26 @@ def test_a_file_without_a_header_is_predicted_evaluated_and_exported_as_it_was_t
 def test_the_lines_of_an_onnx_model_read_a_file_without_a_header(headless, tmp_path):
     with pytest.raises(MlcliError, match="cannot match texts over 100 characters"):
         converted(headless, "onnx", tmp_path)
+
+
+def test_a_run_that_left_out_damaged_rows_is_evaluated_and_exported_without_them(tmp_path):
+    rows = [f"{n / 7:.3f},{'st'[n // 2 % 2]},{'ab'[n % 2]}" for n in range(60)]
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("\n".join(["n,c,t", *rows]))
+    bad.write_text("\n".join(["n,c,t", "1,s", "oops,s,a", "3,s,", *rows]))
+    run = logistic_run(tmp_path, path=str(bad), target="t", on_bad="skip")
+    for target in ("sklearn", "onnx"):
+        assert converted(run, target, tmp_path).accuracy == run.record.metrics["test"].accuracy
+    evaluation = evaluate(run, EvaluateRequest("", threads=1)).evaluation
+    assert evaluation.metrics == run.record.metrics["test"]
+    with pytest.raises(DataError, match=r"bad\.csv:2: 2 cells.*\n.*\ncorrect them$"):
+        predicted(run, bad, tmp_path / "out.csv")
+    (tmp_path / "2").mkdir()
+    strict = logistic_run(tmp_path / "2", path=str(good), target="t")
+    with pytest.raises(DataError, match=r"--on-bad skip"):
+        evaluate(strict, EvaluateRequest("", data=bad, threads=1))
+    result = evaluate(strict, EvaluateRequest("", data=bad, on_bad="skip", threads=1))
+    assert result.evaluation.metrics.n_samples == 60
 
 
 @pytest.fixture

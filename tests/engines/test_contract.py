@@ -85,6 +85,7 @@ class Case:
         return self.batch_size is not None
 
 
+FOREST = EstimatorModel(estimator="RandomForestClassifier", parameters={"n_estimators": 20})
 PIPELINE = EstimatorModel(estimator="Pipeline", parameters={"steps": ["StandardScaler", "LinearDiscriminantAnalysis"]})
 ITERATIVE = {
     f"{backend}-{label}": Case(backend, model, optimizer)
@@ -103,7 +104,7 @@ ITERATIVE = {
 }
 SINGLE_FIT = {
     "sklearn-logistic": Case("sklearn", LogisticModel(), Lbfgs(), batch_size=None),
-    "sklearn-forest": Case("sklearn", EstimatorModel(estimator="RandomForestClassifier"), None, batch_size=None),
+    "sklearn-forest": Case("sklearn", FOREST, None, batch_size=None),
     "sklearn-pipeline": Case("sklearn", PIPELINE, None, batch_size=None),
     "sklearn-svc": Case("sklearn", EstimatorModel(estimator="LinearSVC"), None, batch_size=None),
 }

@@ -77,7 +77,7 @@ def test_a_short_row_is_found_although_its_last_cell_is_kept(penguins_run, table
     lines = table[[name for name in table if name != kept] + [kept]].to_csv(index=False).splitlines()
     lines[200] = lines[200].rpartition(",")[0]
     (tmp_path / "in.csv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"in\.csv:201: 9 cells, and the header has 10 columns"):
+    with pytest.raises(DataError, match=r"in\.csv:201: 9 cells, and the first line has 10"):
         predicted(penguins_run, tmp_path / "in.csv", tmp_path / "out.csv", kept)
 
 

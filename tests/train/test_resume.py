@@ -26,6 +26,7 @@ from mlcli.train.resume import open_resumable
 from mlcli.train.trainer import RunPaths, resume, train
 
 N_EPOCHS = 6
+SHORT = {"epochs": 3, "batch_size": 50, "early_stopping": {"patience": 3}}  # 69 steps
 EVERY_STEP, EVERY_EPOCH = CheckpointEvery("steps", 1), CheckpointEvery("epochs", 1)
 
 
@@ -156,7 +157,7 @@ def test_signals_that_ask_for_checkpoints_write_them_and_change_nothing_else(
 ):
     """SIGUSR1 arrives in step 7 and SIGUSR2 in step 31; an epoch has 23 steps. A run resumed from there is the same."""
     requests = {7: signal.SIGUSR1, 31: signal.SIGUSR2}
-    plan, n_steps, copies = plan_for(backend), 0, []
+    plan, n_steps, copies = plan_for(backend, training=SHORT), 0, []
 
     def send(self, *measured):
         nonlocal n_steps
@@ -183,7 +184,7 @@ def test_signals_that_ask_for_checkpoints_write_them_and_change_nothing_else(
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])
 def test_a_run_resumed_within_an_epoch_is_bit_identical(backend, tmp_path, monkeypatch):
-    plan = plan_for(backend)
+    plan = plan_for(backend, training=SHORT)
     uninterrupted = start(plan, tmp_path / "uninterrupted", every=EVERY_STEP)
     write, n_written = CheckpointFolder.write, 0
 

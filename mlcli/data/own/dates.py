@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcli.errors import DataError
 from mlcli.records import DateOrder
 
 if TYPE_CHECKING:
@@ -51,9 +52,15 @@ def date_order(texts: Iterable[str]) -> str | None:
     return "mdy" if has_day_second else UNKNOWN_ORDER
 
 
-def is_date(text: str) -> bool:
-    """Return whether a text has the form of a date."""
-    return _DATE.match(text) is not None
+def known_order(values: pd.Series[Any]) -> DateOrder:
+    """Return how the dates of a column are written; DataError if that is unknown. Other values do not matter."""
+    if values.dtype.kind == "M":
+        return "ymd"
+    texts = values.dropna().astype(str).unique()
+    order = date_order(text for text in texts if _DATE.match(text)) or "ymd"
+    if order == UNKNOWN_ORDER:
+        raise DataError(f"column {values.name!r} {order}")
+    return cast("DateOrder", order)
 
 
 def date_seconds(values: pd.Series[Any], order: DateOrder) -> NDArray[np.float64]:

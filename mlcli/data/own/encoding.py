@@ -17,14 +17,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, is_date
+from mlcli.data.own.dates import DAY_SECONDS, EXAMPLES, UNKNOWN_ORDER, date_order, date_parts, date_seconds, known_order
 from mlcli.errors import DataError
-from mlcli.records import ColumnKind, DateOrder, EncodingForm, TableColumn, TableEncoding
+from mlcli.records import ColumnKind, EncodingForm, TableColumn, TableEncoding
 from mlcli.text import escaped, is_number, listed
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> Tabl
     if kind == "categorical":
         categories, has_other = _categories(values)
         return TableColumn(name, kind, categories=categories, has_other=has_other)
-    column = TableColumn(name, kind, date_order=_date_order(values) if kind == "date" else None)
+    column = TableColumn(name, kind, date_order=known_order(values) if kind == "date" else None)
     numbers = column_numbers(values, column)
     is_missing = np.isnan(numbers)
     present = numbers[~is_missing]
@@ -130,17 +130,6 @@ def _fit_column(values: pd.Series, kind: ColumnKind, form: EncodingForm) -> Tabl
         return column
     fill = float(np.median(present)) if len(present) else 0.0
     return replace(column, fill=fill, has_indicator=bool(is_missing.any()))
-
-
-def _date_order(values: pd.Series) -> DateOrder:
-    """Return how the dates are written; DataError if that is unknown. Values that are no dates are found later."""
-    if values.dtype.kind == "M":
-        return "ymd"
-    texts = values.dropna().astype(str).unique()
-    order = date_order(filter(is_date, texts)) or "ymd"
-    if order == UNKNOWN_ORDER:
-        raise DataError(f"column {values.name!r} {order}")
-    return cast("DateOrder", order)
 
 
 def _categories(values: pd.Series) -> tuple[tuple[str | None, ...], bool]:

@@ -18,6 +18,7 @@ from mlcli import __version__
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.cached_folder import cached_folder
 from mlcli.data.directory import data_directory
+from mlcli.data.own.drawn_images import DrawnImages
 from mlcli.data.own.files import location_of
 from mlcli.data.own.image_file import BadImageError, DecodedImage, without_remarks
 from mlcli.data.own.image_folder import ImageFolder, list_image_folder
@@ -115,7 +116,8 @@ def _prepared(
         maximum=255.0,
     )
     content = fingerprint(arrays, digests)
-    data = SourceData(samples["train"], samples.get("test"), content, samples.get("validation"))
+    train = DrawnImages(arrays["train_images"], digests["train_images"], data_dir, log).split(samples["train"].y)
+    data = SourceData(train, samples.get("test"), content, samples.get("validation"))
     is_whole = is_scored_whole(data, trained_on)
     if "test" not in samples and config.test != "train" and not is_whole:
         _check_counts(folder, samples["train"])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.data.own.column_store import ColumnStore
+from mlcli.data.own.dates import date_seconds, known_order
 from mlcli.data.own.encoding import numbers_of, text_of
 from mlcli.data.splits import TEST, TRAIN, VALIDATION, SplitSource
 from mlcli.errors import DataError, UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _N_SHOWN = 6
+_MONTH = r"\A(\d{4}-\d\d)\Z"
 _PART_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION}
 _PART_NAMES |= {"test": TEST, "testing": TEST}
 
@@ -62,7 +64,7 @@ def _complete(values: pd.Series[Any], key: str) -> pd.Series[Any]:
 
 
 def _times(values: pd.Series[Any]) -> NDArray[np.int64]:
-    """Return the order of times, from 0, equal for equal times: numbers, or ISO 8601 dates, without a zone in UTC."""
+    """Return the order of times, from 0, equal for equal times: numbers, or dates as in `dates.py`, or months."""
     times = _numbers_or_dates(values)
     is_wrong = times.isna().to_numpy() | np.isinf(times.to_numpy() if times.dtype.kind == "f" else 0.0)
     if is_wrong.any():
@@ -75,7 +77,7 @@ def _times(values: pd.Series[Any]) -> NDArray[np.int64]:
 
 
 def _numbers_or_dates(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the values as numbers, or as dates if none is a number; NaN or NaT where one is neither."""
+    """Return the values as numbers, or as seconds of dates if none is a number; not finite where one is neither."""
     import pandas as pd
 
     if values.dtype.kind in "iuM":
@@ -83,7 +85,8 @@ def _numbers_or_dates(values: pd.Series[Any]) -> pd.Series[Any]:
     numbers = numbers_of(values)
     if not np.isnan(numbers).all():
         return pd.Series(numbers)
-    return pd.to_datetime(values.astype(str), format="ISO8601", utc=True, errors="coerce")
+    dates = values.astype(str).str.replace(_MONTH, r"\1-01", regex=True)
+    return pd.Series(date_seconds(dates, known_order(dates)))
 
 
 def _parts(values: pd.Series[Any]) -> NDArray[np.int64]:

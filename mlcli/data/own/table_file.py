@@ -293,10 +293,11 @@ class TableFile:
         with self._stream() as stream, io.TextIOWrapper(stream, _ENCODING, newline="") as text:
             bad = list(bad_rows(written_rows(text, delimiter), n_cells))
         if bad:
+            advice = "correct them, or leave them out with --on-bad skip" if self.is_trusted else "correct them"
             found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
             raise DataError(
                 f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the first line has {n_cells}\n"
-                f"{found}\ncorrect them, or leave them out with --on-bad skip"
+                f"{found}\n{advice}"
             )
 
     def _parquet_names(self) -> list[str]:

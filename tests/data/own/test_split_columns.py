@@ -70,11 +70,13 @@ def test_the_latest_rows_are_held_out(column, name, table, tmp_path):
     [
         ("2024-01-31T23:59:00Z", "2024-02-01T01:30:00+02:00", "2024-02-01"),
         ("2024-01", "2024-02", "2024-10"),
+        ("31.1.2024", "2024-02-01", "1.10.2024"),
+        ("9/30/2023", "1/31/2024", "10/1/2024"),
         ("-1e3", "-2", "10"),
         ("2023-12-31 10:00", "2023-12-31 10:00:01.5", "2024-01-01"),
     ],
 )
-def test_times_are_numbers_or_iso_dates(dates, table, tmp_path):
+def test_times_are_numbers_or_dates(dates, table, tmp_path):
     table["date"] = np.repeat(dates, 40)
     if "T" in dates[0]:
         dates = (dates[1], dates[0], dates[2])  # 23:30 in UTC
@@ -126,7 +128,13 @@ def test_a_column_that_decides_the_splits_is_a_feature_only_if_columns_says_so(t
             DataError,
             r"row 1 \(from 1\), column 'part' \(dataset.time\): 'train'\nexpected a numb",
         ),
-        ({"time": "date"}, {"date": ["31.12.2024", *["2024-01-01"] * 119]}, DataError, "row 1 .*'31.12.2024'"),
+        ({"time": "date"}, {"date": ["2024-02-30", *["2024-01-01"] * 119]}, DataError, "row 1 .*'2024-02-30'"),
+        (
+            {"time": "date"},
+            {"date": "1/2/2024"},
+            DataError,
+            "'date' holds dates whose order of day and month is unknown",
+        ),
         ({"time": "day"}, {"day": ["inf", *range(119)]}, DataError, "row 1 .*'inf'"),
         ({"time": "day"}, {"day": ["2024-01-01", *range(119)]}, DataError, "row 1 .*'2024-01-01'"),
         ({"time": "day"}, {"day": ["9" * 400, *range(119)]}, DataError, "row 1 .*'9999"),
