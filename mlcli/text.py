@@ -79,5 +79,5 @@ def comma_separated(text: str) -> list[str]:
 
 def listed(texts: Sequence[str], n_shown: int) -> str:
     """Return the first texts with the number of the others: "a, b and 3 more"."""
-    more = f" and {len(texts) - n_shown} more" if len(texts) > n_shown else ""
+    more = f" and {len(texts) - n_shown:,} more" if len(texts) > n_shown else ""
     return ", ".join(texts[:n_shown]) + more

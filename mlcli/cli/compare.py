@@ -27,7 +27,7 @@ compare = command(
       mlcli compare digits_mlp --backend sklearn,torch,keras --seeds 3
       mlcli compare digits_mlp --vary optimizer.lr=0.003,0.0003 --dry-run
       mlcli compare --data t.csv --target y --backend sklearn,torch --folds 5
-      mlcli compare iris_logistic --backend sklearn,torch --folds 5 --repeats 2
+      mlcli compare digits_mlp --backend sklearn,torch --folds 5 --repeats 2
       mlcli compare '*_digits_mlp_*' --format html --output report.html
     """,
     run,

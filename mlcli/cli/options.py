@@ -119,7 +119,7 @@ Group = Annotated[
     ),
 ]
 Time = Annotated[
-    str | None, own_data("--time", help="Column of numbers or ISO dates: test on the latest rows.", metavar="COLUMN")
+    str | None, own_data("--time", help="Column of numbers or dates: test on the latest rows.", metavar="COLUMN")
 ]
 SplitColumn = Annotated[
     str | None,
@@ -137,7 +137,7 @@ OnBad = Annotated[
     str | None,
     own_data(
         "--on-bad",
-        help="What to do about damaged images or rows: stop before training (default), or skip them with a note.",
+        help="What to do about damaged images or rows: stop (default), or skip them with a note.",
         metavar="stop|skip",
         names=("stop", "skip"),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -73,6 +74,12 @@ def run(backend, model, optimizer, digits, class_weights=None):
     return step_by_step(engine, optimizer.lr, *digits), engine.weights()
 
 
+@pytest.fixture(scope="module")
+def run_torch(digits):
+    """Run the torch engine; each experiment runs once."""
+    return functools.cache(lambda model, optimizer: run("torch", model, optimizer, digits))
+
+
 def pairs():
     for backend in ("keras", "sklearn"):
         for model_name, model in MODELS.items():
@@ -82,8 +89,8 @@ def pairs():
 
 
 @pytest.mark.parametrize(("backend", "model", "optimizer"), list(pairs()))
-def test_an_engine_agrees_with_torch_step_by_step(backend, model, optimizer, digits):
-    expected_losses, expected_weights = run("torch", model, optimizer, digits)
+def test_an_engine_agrees_with_torch_step_by_step(backend, model, optimizer, digits, run_torch):
+    expected_losses, expected_weights = run_torch(model, optimizer)
     losses, weights = run(backend, model, optimizer, digits)
     np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-8)
     for name, array in expected_weights.items():
@@ -100,8 +107,8 @@ TORCH_CLASSES = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_torch_engine_agrees_with_a_hand_written_loop(optimizer, digits):
-    losses, weights = run("torch", MlpModel(hidden=(24,)), optimizer, digits)
+def test_the_torch_engine_agrees_with_a_hand_written_loop(optimizer, digits, run_torch):
+    losses, weights = run_torch(MODELS["mlp"], optimizer)
     reference = _HandWrittenLoop(optimizer)
     np.testing.assert_allclose(losses, step_by_step(reference, optimizer.lr, *digits), rtol=0, atol=1e-10)
     for name, tensor in reference.model.state_dict().items():
@@ -147,7 +154,7 @@ WEIGHTED = {
 
 
 @pytest.mark.parametrize(("model", "optimizer", "backends"), WEIGHTED.values(), ids=WEIGHTED)
-def test_with_class_weights_all_engines_agree_step_by_step(model, optimizer, backends, digits):
+def test_with_class_weights_all_engines_agree_step_by_step(model, optimizer, backends, digits, run_torch):
     model, optimizer = MODELS[model], OPTIMIZERS[optimizer]
     expected_losses, expected_weights = run("torch", model, optimizer, digits, CLASS_WEIGHTS)
     for backend in backends:
@@ -155,7 +162,7 @@ def test_with_class_weights_all_engines_agree_step_by_step(model, optimizer, bac
         np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-8)
         for name, array in expected_weights.items():
             np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-7)
-    assert np.abs(run("torch", model, optimizer, digits)[0] - expected_losses).max() > 1e-3
+    assert np.abs(run_torch(model, optimizer)[0] - expected_losses).max() > 1e-3
 
 
 @pytest.mark.parametrize("backend", ["torch", "keras", "sklearn"])

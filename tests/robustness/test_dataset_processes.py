@@ -30,7 +30,7 @@ files = tuple(RawFile(**file) for file in made.pop("files"))
 tiny = types.ModuleType("tiny")
 tiny.source = lambda info: ImageSource(info=info, files=files, **made)
 sys.modules["tiny"] = tiny
-DATASETS["tiny"] = DatasetRow("tiny:source", info, 255.0)
+DATASETS["tiny"] = DatasetRow("tiny:source", info)
 """
 MLCLI = "from mlcli.cli.app import main; main()"
 LOAD = """

@@ -211,6 +211,8 @@ class _Spool:
 
 def _kind(values: pd.Series[Any]) -> str:
     """Return how a block of values is stored: numbers by a name of their own, other values by codes."""
+    import pandas as pd
+
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iufmM":
         if dtype == np.uint64:
@@ -220,12 +222,10 @@ def _kind(values: pd.Series[Any]) -> str:
         if dtype.kind == "f":
             return "missing" if values.isna().all() else "number"
         return str(dtype)
-    present = values.dropna()
-    if present.empty:
+    if values.isna().all():
         return "missing"
-    if isinstance(dtype, np.dtype) and (dtype.kind == "b" or all(isinstance(value, bool) for value in present)):
-        return "boolean"
-    return "text" if all(isinstance(value, str) for value in present) else "object"
+    found = pd.api.types.infer_dtype(values, skipna=True)
+    return {"string": "text", "boolean": "boolean"}.get(found, "object")
 
 
 def _series_of(distinct: list[Any]) -> pd.Series[Any]:

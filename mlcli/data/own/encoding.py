@@ -274,7 +274,9 @@ def numbers_of(values: pd.Series) -> NDArray[np.float64]:
     if values.dtype == object:  # pandas counts True as 1, and fails for whole numbers of any length
         values = values.mask(values.map(lambda value: isinstance(value, bool)))
         values = values.map(lambda value: float(str(value)) if isinstance(value, int) else value)
-    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    codes, found = values.factorize(use_na_sentinel=True)
+    numbers = pd.to_numeric(pd.Series(found), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.append(numbers, np.nan).take(codes)  # -1 is a missing value
 
 
 def unseen_notes(unseen: Mapping[str, int]) -> list[str]:
