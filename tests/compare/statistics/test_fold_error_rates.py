@@ -156,7 +156,11 @@ def _name(value):
     return value.__name__ if callable(value) else str(value)
 
 
-@pytest.mark.parametrize("cell", WHOLE_GRID if SOAK_REPEATS else FEW_CELLS, ids=lambda cell: " ".join(map(_name, cell)))
+def _cell_name(cell):
+    return " ".join(map(_name, cell))
+
+
+@pytest.mark.parametrize("cell", WHOLE_GRID if SOAK_REPEATS else FEW_CELLS, ids=_cell_name)
 def test_equally_good_learners_are_rarely_called_different(cell):
     _, n, *_, n_folds, n_repeats = cell
     n_comparisons = max(N_REPEATS // (1 + n * n_folds * n_repeats // 50_000), 1) if SOAK_REPEATS else N_REPEATS
@@ -168,7 +172,7 @@ def test_equally_good_learners_are_rarely_called_different(cell):
 METRIC_CELLS = list(product((logistic, nearest_mean), (100, 300, 1_000), (0.1, 0.2, 0.5), (3, 5, 10), (1, 2)))
 
 
-@pytest.mark.parametrize("cell", METRIC_CELLS if SOAK_REPEATS else [(logistic, 100, 0.2, 5, 1)], ids=str)
+@pytest.mark.parametrize("cell", METRIC_CELLS if SOAK_REPEATS else [(logistic, 100, 0.2, 5, 1)], ids=_cell_name)
 def test_equally_good_learners_are_rarely_called_different_in_any_metric(cell):
     n_comparisons = max(SOAK_REPEATS // (1 + cell[1] * cell[3] * cell[4] // 5_000), 40)
     rng = np.random.default_rng(5)
@@ -182,7 +186,9 @@ def test_equally_good_learners_are_rarely_called_different_in_any_metric(cell):
 GROUP_CELLS = list(product((nearest_neighbour, nearest_mean), (10, 20, 40), (10, 30), (0.5, 1.5), (3, 5, 10), (1, 2)))
 
 
-@pytest.mark.parametrize("cell", GROUP_CELLS if SOAK_REPEATS else [(nearest_neighbour, 20, 10, 0.5, 5, 2)], ids=str)
+@pytest.mark.parametrize(
+    "cell", GROUP_CELLS if SOAK_REPEATS else [(nearest_neighbour, 20, 10, 0.5, 5, 2)], ids=_cell_name
+)
 def test_equally_good_learners_are_rarely_called_different_on_groups(cell):
     rng = np.random.default_rng(6)
     n_wrong = sum(_compare_groups(rng, *cell).p_value < ALPHA for _ in range(N_REPEATS))
