@@ -100,7 +100,7 @@ def _configurations(request: CompareRequest) -> list[ExperimentConfig]:
     backends: Sequence[str | None] = request.backend_names or (layers.backends() if request.config_path else [None])
     axes = [_axis(text) for text in request.vary]
     settings = product(*[[f"{key}={value}" for value in values] for key, values in axes])
-    folds = {} if request.folds is None else {"dataset.folds": request.folds, "dataset.fold": 0}
+    folds = {} if request.folds is None else {"dataset.fold": 0, "dataset.folds": request.folds}
     flags = {**request.flags, "runtime.device": request.device, "runtime.threads": request.threads, **folds}
     configs = [
         resolved_experiment(layers, flags={**flags, "backend": backend}, settings=[*request.settings, *chosen])
