@@ -13,7 +13,7 @@ import numpy as np
 from mlcli.compare import CompareRequest
 from mlcli.compare.baseline import shortfalls
 from mlcli.compare.folds import difference_over_folds, fold_scores
-from mlcli.compare.judged_metric import metric_difference, metric_notes, unjudged_reason
+from mlcli.compare.judged_metric import class_counts, metric_notes, sample_values, unjudged_reason
 from mlcli.compare.receipt import report_by_variant
 from mlcli.compare.records import (
     MEASUREMENTS,
@@ -29,7 +29,7 @@ from mlcli.compare.records import (
 from mlcli.compare.statistics.accuracy import AccuracyDifference, accuracy_difference, mcnemar_p
 from mlcli.compare.statistics.folds import FoldsDifference, variance_factor
 from mlcli.compare.statistics.intervals import MeanInterval, mean_interval
-from mlcli.compare.statistics.scores import ScoreDifference
+from mlcli.compare.statistics.scores import ScoreDifference, score_difference
 from mlcli.compare.statistics.times import TimeRatio, time_ratio
 from mlcli.compare.statistics.verdicts import accuracy_verdicts, score_verdicts, time_verdicts
 from mlcli.compare.variants import check_same_data, variants_of
@@ -171,7 +171,10 @@ def _score(metric: str, runs: Sequence[RunPair], *, has_folds: bool) -> FoldsDif
     """Return the difference in a metric other than accuracy; None if it cannot be judged."""
     if unjudged_reason(metric, [run for pair in runs for run in pair]):
         return None
-    return difference_over_folds(runs, metric) if has_folds else metric_difference(metric, runs)
+    if has_folds:
+        return difference_over_folds(runs, metric)
+    values, others = (np.stack([sample_values(pair[side]) for pair in runs]) for side in (0, 1))
+    return score_difference(metric, values, others, class_counts([runs[0][0]]))
 
 
 def _accuracy(runs: Sequence[RunPair]) -> tuple[AccuracyDifference | FoldsDifference | None, float | None]:

@@ -9,15 +9,9 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcli.compare.records import MeasuredRun, RunPair, Variant
-from mlcli.compare.statistics.scores import MIN_CLASS_SAMPLES, ScoreDifference, score_difference
+from mlcli.compare.records import MeasuredRun, Variant
+from mlcli.compare.statistics import MIN_CLASS_SAMPLES
 from mlcli.registry import DEFAULT_METRIC, IMBALANCED, METRICS
-
-
-def metric_difference(metric: str, pairs: Sequence[RunPair]) -> ScoreDifference:
-    """Return the difference of pairs of runs on the same test samples in a metric that can be judged."""
-    values, others = (np.stack([sample_values(pair[side]) for pair in pairs]) for side in (0, 1))
-    return score_difference(metric, values, others, class_counts([pairs[0][0]]))
 
 
 def sample_values(run: MeasuredRun) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ import numpy as np
 from mlcli.compare.conclusions import difference_text, ratio, score_verdict_text, time_verdict_text, unit_of
 from mlcli.compare.records import Comparison, Variant
 from mlcli.compare.statistics import TIME_MARGIN
-from mlcli.compare.statistics.verdicts import margin_of
 from mlcli.registry import METRICS
 from mlcli.rendering.plots import (
     GREY,
@@ -163,6 +162,8 @@ def _accuracy_against_time(
 
 def _differences(comparison: Comparison, styles: Mapping[str, SeriesStyle]) -> Plot:
     """Draw a row per variant: its differences from the reference, with intervals, verdicts and the margins of a tie."""
+    from mlcli.compare.statistics.verdicts import margin_of  # with scipy, which reports without pictures do not need
+
     pairs = [pair for pair in comparison.pairs if pair.reference == comparison.reference]
     figure = new_figure(10, 2.2 + 0.45 * len(pairs))
     left, right = figure.subplots(1, 2, sharey=True)

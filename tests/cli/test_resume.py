@@ -77,12 +77,12 @@ def test_a_finished_run_is_reported_and_not_trained_again(cli):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--epochs", "9"), "training.epochs"),
+        (("--epochs", "9"), "--epochs"),
         (("--set", "seed=3"), "--set"),
         (("--out", "elsewhere"), "--out"),
         (("config.yaml",), "config.yaml"),
         (("--dry-run",), "--dry-run"),
-        (("--threads", "2"), "runtime.threads"),
+        (("--threads", "2"), "--threads"),
     ],
 )
 def test_options_that_would_change_the_run_are_refused_with_resume(arguments, named, cli):

@@ -335,7 +335,7 @@ def test_names_in_a_table_are_printed_without_their_control_characters_and_marku
     (tmp_path / "t.csv").write_text(header + "".join(rows))
     done = cli("train", "--data", "t.csv", "--target", "label", "--backend", "sklearn", "--model", "logistic")
     assert done.returncode == 0, done.stderr
-    assert "numeric: \\x1b[31mred; categorical: [bold]text" in done.stderr
+    assert "1 numeric (\\x1b[31mred), 1 categorical ([bold]text)" in done.stderr
     done = cli("predict", "last", "-i", "t.csv", "-o", "out.csv")
     assert "a[red]\\x07" in done.stdout
     assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr)

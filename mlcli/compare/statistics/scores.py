@@ -26,8 +26,6 @@ from mlcli.compare.statistics.accuracy import AccuracyDifference, error_parts, i
 from mlcli.compare.statistics.error_parts import two_sided_p_value
 from mlcli.registry import METRICS
 
-MIN_CLASS_SAMPLES = 10  # of every class, for a verdict on a metric that gives all classes the same weight
-
 
 @dataclass(frozen=True)
 class ScoreDifference(AccuracyDifference):
