@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mlcli.config.dataset import DatasetConfig
 from mlcli.config.layers import FILES
@@ -15,6 +15,9 @@ from mlcli.data.source import Log
 from mlcli.errors import DataError, UsageError
 from mlcli.records import Dataset, Preprocessing
 from mlcli.registry import ARRAY_SUFFIXES, TABLE_SUFFIXES, alternatives
+
+if TYPE_CHECKING:
+    from mlcli.data.own.image_folder import ImageFolder
 
 _MOST_KNOWN = 2
 _known: dict[tuple[DatasetConfig, tuple[Version, ...]], Dataset] = {}  # by what was read, the last ones
@@ -29,25 +32,26 @@ def own_dataset(config: DatasetConfig, data_dir: Path | None = None, log: Log = 
     """
     paths = {key: os.path.abspath(path) for key in FILES if (path := getattr(config, key))}
     config = config.model_copy(update=paths)
-    key = (config, _image_version(config) if holds_images(config) else tuple(map(version_of, paths.values())))
+    images = _listed_images(config) if holds_images(config) else None
+    key = (config, (((images.digest, 0, 0),),) if images else tuple(map(version_of, paths.values())))
     if key not in _known:
         start = time.perf_counter()
-        dataset = _read(config, data_dir, log)
+        dataset = _read(config, images, data_dir, log)
         while len(_known) >= _MOST_KNOWN:
             del _known[next(iter(_known))]
         _known[key] = replace(dataset, planning_seconds=time.perf_counter() - start)
     return _known[key]
 
 
-def _read(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
+def _read(config: DatasetConfig, images: ImageFolder | None, data_dir: Path | None, log: Log) -> Dataset:
     if holds_arrays(config):
         from mlcli.data.own.arrays import array_dataset
 
         return array_dataset(config)
-    if holds_images(config):
+    if images is not None:
         from mlcli.data.own.image_dataset import image_dataset
 
-        return image_dataset(config, data_dir, log)
+        return image_dataset(config, images, data_dir, log)
     from mlcli.data.own.preparation import Preparation
     from mlcli.data.own.table import table_dataset
 
@@ -84,10 +88,10 @@ def holds_images(config: DatasetConfig) -> bool:
     return os.path.isdir(config.path or "") and not holds_arrays(config)
 
 
-def _image_version(config: DatasetConfig) -> tuple[Version, ...]:
+def _listed_images(config: DatasetConfig) -> ImageFolder:
     from mlcli.data.own.image_folder import list_image_folder
 
-    return (((list_image_folder(Path(config.path or "")).digest, 0, 0),),)
+    return list_image_folder(Path(config.path or ""))
 
 
 def holds_arrays(config: DatasetConfig) -> bool:

@@ -48,23 +48,26 @@ class OwnImages:
     dataset: Dataset
 
 
-def image_dataset(config: DatasetConfig, data_dir: Path | None, log: Log) -> Dataset:
-    """Return the dataset of a folder of images.
+def image_dataset(config: DatasetConfig, folder: ImageFolder, data_dir: Path | None, log: Log) -> Dataset:
+    """Return the dataset of a listed folder of images.
 
-    UsageError for settings that only tables have, DataError for a folder without class folders and for damaged images.
+    UsageError for settings that only tables have, DataError for damaged images.
     """
-    return read_own_images(config, data_dir, log).dataset
+    return _own_images(config, folder, data_dir, log).dataset
 
 
 def read_own_images(config: DatasetConfig, data_dir: Path | None = None, log: Log = lambda _: None) -> OwnImages:
     """Return the images of the folder of a configuration; raises what `image_dataset` raises."""
+    return _own_images(config, list_image_folder(Path(config.path or "")), data_dir, log)
+
+
+def _own_images(config: DatasetConfig, folder: ImageFolder, data_dir: Path | None, log: Log) -> OwnImages:
     for key in ("target", "columns", "group", "time", "split_column", "test_path", "validation_path"):
         if getattr(config, key):
             raise UsageError(
                 f"dataset.{key}: only for tables, and {location_of(Path(config.path or ''))} is a folder of images "
                 f"with a folder for each class; remove {key}"
             )
-    folder = list_image_folder(Path(config.path or ""))
     return _prepared(folder, _shape(folder, config, data_dir, log), config, data_dir, log)
 
 

@@ -89,7 +89,9 @@ class DecodedImage:
         if self.mode not in (*_MODES, *_DEEP_MODES):
             raise ValueError(f"pixels of mode {self.mode}, expected grey levels or colours of 8 or 16 bits")
         self.is_deep = self.mode in _DEEP_MODES
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        # Asking for it takes as long as a tenth of decoding a small image.
+        has_metadata = image.format != "JPEG" or "exif" in image.info or "xmp" in image.info
+        orientation = image.getexif().get(_ORIENTATION, 1) if has_metadata else 1
         is_turned = orientation in (5, 6, 7, 8)
         self.size = (image.width, image.height) if is_turned else (image.height, image.width)
         self.is_grey = _has_grey_palette(image) if self.mode in ("P", "PA") else self.mode in _GREY_MODES
