@@ -296,7 +296,8 @@ class TableFile:
             advice = "correct them, or leave them out with --on-bad skip" if self.is_trusted else "correct them"
             found = described(len(bad), [f"line {row.line}" for row in bad[:N_LISTED]])
             raise DataError(
-                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cells, and the first line has {n_cells}\n"
+                f"{self.location}:{bad[0].line}: {bad[0].n_cells} cell{'s'[: bad[0].n_cells != 1]}, "
+                f"and the first line has {n_cells}\n"
                 f"{found}\n{advice}"
             )
 

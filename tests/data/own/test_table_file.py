@@ -96,7 +96,7 @@ def test_a_parquet_file_has_the_values_of_a_text_file(tmp_path):
         (b"", r"t\.csv: the file is empty"),
         (b"\n\n", r"the file is empty"),
         (b"a,b,a\n1,2,3\n", r"column 'a' appears more than once; rename one of them\n.*dataset.header=false"),
-        (b"a,b\n1,2\n3\n", r"t\.csv:3: 1 cells, and the first line has 2"),
+        (b"a,b\n1,2\n3\n", r"t\.csv:3: 1 cell, and the first line has 2"),
         (b"a,b\n1,2\n3,4,5\n", r"t\.csv:3: 3 cells, and the first line has 2\n1 damaged row: line 3\ncorrect them$"),
         (b"a,b\n1,2,3\n3,4,5\n", r"t\.csv:2: 3 cells, and .*\n2 damaged rows: line 2, line 3\n"),
         (b"a,b\n\xe9,2\n", r"not UTF-8 text: .*\nsave it as UTF-8"),
